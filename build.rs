@@ -1,0 +1,397 @@
+//! Generates the typed clients from the hand-written specs under `spec/`.
+//!
+//! A spec says what the service does; the generator can express less. So each spec is *lowered* first, in a copy that only
+//! the generator sees. `cargo xtask regen` uses this same file, so that what it checks and shows is what is built.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::{env, fmt, fs, panic};
+
+use openapiv3::OpenAPI;
+use progenitor::{GenerationSettings, Generator, HooksMode};
+use quote::quote;
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use serde_json::{Map, Value, json};
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    for service in &SERVICES {
+        println!("cargo::rerun-if-changed={}", service.spec);
+        if let Err(problem) = write_client(&root, &out, service) {
+            // One line for each problem; an exit by panic would bury it under a backtrace.
+            println!("cargo::error={problem}");
+        }
+    }
+}
+
+fn write_client(root: &Path, out: &Path, service: &Service) -> Result<(), Problem> {
+    let spec = Spec::read(root, service.spec)?;
+    let client = generate(&spec, service)?;
+    let file = out.join(format!("{}.rs", service.module));
+    fs::write(&file, client.to_string())
+        .map_err(|error| spec.problem("", format!("cannot write {}: {error}", file.display())))
+}
+
+/// A service, its spec, and the hand-written types that stand in for schemas of the spec.
+pub struct Service {
+    pub spec: &'static str,
+    pub module: &'static str,
+    replacements: &'static [(&'static str, &'static str)],
+}
+
+/// Secrets, scopes, lifetimes and times are types of ours inside the generated ones; so is whatever the service sends in
+/// more shapes than one. `Sent` and `Received` (`src/generated.rs`) say which way a type goes over the wire.
+pub const SERVICES: [Service; 2] = [
+    Service {
+        spec: "spec/keliweb-fatture.yaml",
+        module: "keliweb_fatture",
+        replacements: &[
+            ("ClientSecret", "crate::generated::Sent<crate::Secret>"),
+            ("Password", "crate::generated::Sent<crate::Secret>"),
+            ("RefreshToken", "crate::generated::Sent<crate::RefreshToken>"),
+            ("TokenPair", "crate::generated::Received<crate::keliweb::TokenPair>"),
+        ],
+    },
+    Service {
+        spec: "spec/openapi-oauth.yaml",
+        module: "openapi_oauth",
+        replacements: &[
+            ("ScopePattern", "crate::ScopePattern"),
+            ("Ttl", "crate::openapi::Ttl"),
+            ("UnixSeconds", "crate::token::UnixSeconds"),
+            ("Token", "crate::generated::Received<crate::openapi::Token>"),
+            ("CreatedToken", "crate::generated::Received<crate::openapi::Token>"),
+            ("ScopesData", "crate::generated::Received<crate::openapi::ScopesData>"),
+            ("Credit", "crate::generated::Received<crate::openapi::Credit>"),
+            ("Counters", "crate::generated::Received<crate::openapi::Counters>"),
+            // Read by `src/answer.rs` before the typed reading; here nothing that is odd about them may do harm.
+            ("Success", "::serde_json::Value"),
+            ("Message", "::serde_json::Value"),
+            ("ErrorCode", "::serde_json::Value"),
+        ],
+    },
+];
+
+/// What is wrong with a spec, and where.
+#[derive(Debug)]
+pub struct Problem {
+    pub file: String,
+    pub line: usize,
+    pub place: String,
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if !self.place.is_empty() {
+            write!(f, "{}: ", self.place)?;
+        }
+        // One line, whatever the library that found it says.
+        f.write_str(&self.reason.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// A spec as it was read: its content, and the line on which each node starts, by JSON pointer.
+pub struct Spec {
+    pub file: String,
+    pub text: String,
+    pub value: Value,
+    lines: BTreeMap<String, usize>,
+}
+
+impl Spec {
+    pub fn read(root: &Path, file: &str) -> Result<Self, Problem> {
+        let problem = |line, reason| Problem { file: file.to_owned(), line, place: String::new(), reason };
+        let text =
+            fs::read_to_string(root.join(file)).map_err(|error| problem(1, format!("cannot be read: {error}")))?;
+        let documents = MarkedYaml::load_from_str(&text)
+            .map_err(|error| problem(error.marker().line(), format!("not YAML: {error}")))?;
+        let [document] = documents.as_slice() else {
+            return Err(problem(1, format!("{} YAML documents, expected one", documents.len())));
+        };
+        let mut spec = Self { file: file.to_owned(), text: text.clone(), value: Value::Null, lines: BTreeMap::new() };
+        spec.value = spec.convert(document, String::new())?;
+        Ok(spec)
+    }
+
+    fn convert(&mut self, node: &MarkedYaml<'_>, pointer: String) -> Result<Value, Problem> {
+        let line = node.span.start.line();
+        self.lines.entry(pointer.clone()).or_insert(line);
+        match &node.data {
+            YamlData::Value(Scalar::Null) => Ok(Value::Null),
+            YamlData::Value(Scalar::Boolean(value)) => Ok((*value).into()),
+            YamlData::Value(Scalar::Integer(value)) => Ok((*value).into()),
+            YamlData::Value(Scalar::FloatingPoint(value)) => Ok(value.into_inner().into()),
+            YamlData::Value(Scalar::String(value)) => Ok(value.as_ref().into()),
+            YamlData::Sequence(items) => {
+                items.iter().enumerate().map(|(index, item)| self.convert(item, format!("{pointer}/{index}"))).collect()
+            }
+            YamlData::Mapping(entries) => {
+                let mut map = Map::new();
+                for (key, value) in entries {
+                    // `200:` without quotes is a number to YAML; OpenAPI wants the key as text.
+                    let name = match &key.data {
+                        YamlData::Value(Scalar::String(name)) => name.to_string(),
+                        YamlData::Value(Scalar::Integer(number)) => number.to_string(),
+                        _ => return Err(self.problem(&pointer, "a key that is not text")),
+                    };
+                    let child = format!("{pointer}/{}", escape(&name));
+                    self.lines.insert(child.clone(), key.span.start.line());
+                    let value = self.convert(value, child)?;
+                    map.insert(name, value);
+                }
+                Ok(Value::Object(map))
+            }
+            _ => Err(self.problem(&pointer, "a YAML tag or alias; write the value out")),
+        }
+    }
+
+    /// A problem at the node that a JSON pointer names, or at the nearest node above it.
+    pub fn problem(&self, pointer: &str, reason: impl Into<String>) -> Problem {
+        let mut at = pointer;
+        let line = loop {
+            match self.lines.get(at) {
+                Some(line) => break *line,
+                None => at = at.rsplit_once('/').map_or("", |(parent, _)| parent),
+            }
+            if at.is_empty() {
+                break self.lines.get("").copied().unwrap_or(1);
+            }
+        };
+        Problem { file: self.file.clone(), line, place: self.place(pointer), reason: reason.into() }
+    }
+
+    /// The operation that a pointer lies in, by its `operationId` if it has one, otherwise the pointer itself.
+    fn place(&self, pointer: &str) -> String {
+        let mut parts = pointer.splitn(5, '/').skip(1);
+        let (Some("paths"), Some(path), Some(method)) = (parts.next(), parts.next(), parts.next()) else {
+            return pointer.to_owned();
+        };
+        let id = self.value.pointer(&format!("/paths/{path}/{method}/operationId")).and_then(Value::as_str);
+        id.map_or_else(|| format!("{} {}", method.to_uppercase(), path.replace("~1", "/")), str::to_owned)
+    }
+
+    /// Every operation with its JSON pointer.
+    pub fn operations(&self) -> Vec<(String, &Map<String, Value>)> {
+        let mut found = Vec::new();
+        for (path, item) in self.value["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                if let (true, Some(operation)) = (METHODS.contains(&method.as_str()), operation.as_object()) {
+                    found.push((format!("/paths/{}/{method}", escape(path)), operation));
+                }
+            }
+        }
+        found
+    }
+
+    /// The node itself, or the one that its `$ref` names; with the pointer to it.
+    pub fn resolve<'a>(&'a self, pointer: &str, node: &'a Value) -> Result<(String, &'a Value), Problem> {
+        let Some(reference) = node.get("$ref").and_then(Value::as_str) else {
+            return Ok((pointer.to_owned(), node));
+        };
+        let target =
+            reference.strip_prefix('#').and_then(|target| Some((target.to_owned(), self.value.pointer(target)?)));
+        target.ok_or_else(|| self.problem(pointer, format!("$ref `{reference}` leads nowhere")))
+    }
+}
+
+pub const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+
+/// A name as a part of a JSON pointer (RFC 6901, section 3).
+pub fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The copy of a spec that the generator can express, or what it cannot.
+pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
+    let version = spec.value["openapi"].as_str().unwrap_or_default();
+    if !version.starts_with("3.0.") {
+        return Err(spec.problem("/openapi", format!("OpenAPI `{version}`; the generator reads 3.0")));
+    }
+    let mut lowered = spec.value.clone();
+    for (pointer, operation) in spec.operations() {
+        let parameters = lower_parameters(spec, &pointer, operation)?;
+        check_body(spec, &pointer, operation)?;
+        let responses = lower_responses(spec, &pointer, operation)?;
+        if operation.get("operationId").and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err(spec.problem(&pointer, "no operationId"));
+        }
+        let Some(copy) = lowered.pointer_mut(&pointer).and_then(Value::as_object_mut) else { continue };
+        copy.insert("parameters".to_owned(), parameters);
+        copy.insert("responses".to_owned(), responses);
+    }
+    for item in lowered["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
+        // They now stand in each operation.
+        item.as_object_mut().map(|item| item.remove("parameters"));
+    }
+    if let Some(pointer) = find_key(&spec.value, "not", "/components/schemas") {
+        return Err(spec.problem(&pointer, "`not` has no Rust type"));
+    }
+    for (schema, _) in service.replacements {
+        match lowered.pointer_mut(&format!("/components/schemas/{schema}")) {
+            Some(replaced) => *replaced = json!({}),
+            None => {
+                return Err(
+                    spec.problem("/components/schemas", format!("no schema `{schema}`, for which there is a type"))
+                );
+            }
+        }
+    }
+    keep_only_reachable_schemas(&mut lowered);
+    Ok(lowered)
+}
+
+/// What only the failures and the replaced types knew of would be generated as public types that print their secrets.
+fn keep_only_reachable_schemas(lowered: &mut Value) {
+    let Some(schemas) = lowered["components"]["schemas"].as_object_mut().map(std::mem::take) else { return };
+    let mut reached = Map::new();
+    let mut wanted = references(&lowered["paths"]);
+    while let Some(name) = wanted.pop() {
+        if let (false, Some(schema)) = (reached.contains_key(&name), schemas.get(&name)) {
+            wanted.extend(references(schema));
+            reached.insert(name, schema.clone());
+        }
+    }
+    lowered["components"] = json!({ "schemas": reached });
+}
+
+/// The names of the schemas that a node refers to.
+fn references(node: &Value) -> Vec<String> {
+    match node {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match (key.as_str(), value.as_str()) {
+                ("$ref", Some(target)) => vec![target.trim_start_matches("#/components/schemas/").to_owned()],
+                _ => references(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Path and query parameters become plain strings: what may stand in them is the business of the hand-written types, which
+/// are secrets in part and so cannot be displayed, as the generator would want.
+fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
+    let item = pointer.rsplit_once('/').map_or("", |(item, _)| item);
+    let shared = spec.value.pointer(&format!("{item}/parameters"));
+    let mut declared = BTreeSet::new();
+    let mut lowered = Vec::new();
+    for (base, list) in [(item, shared), (pointer, operation.get("parameters"))] {
+        for (index, parameter) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
+            let (at, parameter) = spec.resolve(&format!("{base}/parameters/{index}"), parameter)?;
+            let (name, place) =
+                (parameter["name"].as_str().unwrap_or_default(), parameter["in"].as_str().unwrap_or_default());
+            if !matches!(place, "path" | "query") {
+                return Err(spec.problem(&at, format!("the generator has no parameter `{name}` in `{place}`")));
+            }
+            if !matches!(spec.resolve(&at, &parameter["schema"])?.1["type"].as_str(), Some("string" | "integer")) {
+                return Err(spec.problem(&at, format!("parameter `{name}` is neither a string nor an integer")));
+            }
+            declared.insert((place.to_owned(), name.to_owned()));
+            lowered.push(json!({
+                "name": name, "in": place, "required": place == "path" || parameter["required"] == true,
+                "description": parameter["description"], "schema": { "type": "string" },
+            }));
+        }
+    }
+    let path = item.rsplit_once('/').map_or("", |(_, path)| path);
+    for name in path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name) {
+        if !declared.contains(&("path".to_owned(), name.to_owned())) {
+            return Err(spec.problem(pointer, format!("path parameter `{name}` is not declared")));
+        }
+    }
+    Ok(Value::Array(lowered))
+}
+
+fn check_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<(), Problem> {
+    let Some(body) = operation.get("requestBody") else { return Ok(()) };
+    let (at, body) = spec.resolve(&format!("{pointer}/requestBody"), body)?;
+    let media: Vec<_> = body["content"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    match media.as_slice() {
+        ["application/json" | "application/x-www-form-urlencoded"] => Ok(()),
+        [other] => Err(spec.problem(&at, format!("the generator cannot send a body of `{other}`"))),
+        _ => Err(spec.problem(&at, format!("{} media types in one body, the generator takes one", media.len()))),
+    }
+}
+
+/// What is left is the one success. Failures are read by `src/answer.rs`, tolerantly: typed, a gateway's HTML under a
+/// documented status would lose that status. A 204 beside a 200 would be a second type of success.
+fn lower_responses(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
+    let at = format!("{pointer}/responses");
+    let mut successes = Map::new();
+    for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
+        if status.starts_with('2') {
+            let (_, response) = spec.resolve(&format!("{at}/{status}"), response)?;
+            successes.insert(status.clone(), response.clone());
+        }
+    }
+    if successes.len() > 1 {
+        successes.remove("204");
+    }
+    match successes.len() {
+        0 => Err(spec.problem(&at, "no success is documented")),
+        1 => Ok(Value::Object(successes)),
+        n => Err(spec.problem(&at, format!("{n} kinds of success, the generator can express one"))),
+    }
+}
+
+/// The pointer to the first object with a key of this name, below `pointer`.
+fn find_key(root: &Value, key: &str, pointer: &str) -> Option<String> {
+    match root.pointer(pointer)? {
+        Value::Object(map) => map.iter().find_map(|(name, _)| {
+            let child = format!("{pointer}/{}", escape(name));
+            // A property may have any name; a keyword stands in a schema.
+            if name == key && !pointer.ends_with("/properties") { Some(child) } else { find_key(root, key, &child) }
+        }),
+        Value::Array(items) => (0..items.len()).find_map(|index| find_key(root, key, &format!("{pointer}/{index}"))),
+        _ => None,
+    }
+}
+
+/// The client of one service, as Rust.
+pub fn generate(spec: &Spec, service: &Service) -> Result<proc_macro2::TokenStream, Problem> {
+    let lowered = lower(spec, service)?;
+    run_generator(&lowered, service).map_err(|reason| {
+        // The generator does not say where it stumbled; each operation alone does.
+        let culprit = spec.operations().into_iter().find_map(|(pointer, _)| {
+            let mut alone = lowered.clone();
+            let kept = lowered.pointer(&pointer)?.clone();
+            let (item, method) = pointer.rsplit_once('/')?;
+            let path = item.strip_prefix("/paths/")?.replace("~1", "/").replace("~0", "~");
+            alone["paths"] = json!({ path: { method: kept } });
+            run_generator(&alone, service).err().map(|reason| (pointer, reason))
+        });
+        let (pointer, reason) = culprit.unwrap_or_else(|| ("/components/schemas".to_owned(), reason));
+        spec.problem(&pointer, format!("cannot be generated: {reason}"))
+    })
+}
+
+fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::TokenStream, String> {
+    let document: OpenAPI =
+        serde_json::from_value(lowered.clone()).map_err(|error| format!("not OpenAPI 3.0: {error}"))?;
+    let mut settings = GenerationSettings::new();
+    settings
+        // A forgotten hook is an error of the compiler, and not a call without authentication.
+        .with_hooks(HooksMode::Expected)
+        .with_inner_type(quote!(crate::transport::Wire));
+    for (schema, replacement) in service.replacements {
+        settings.with_replacement(schema, replacement, std::iter::empty());
+    }
+    // The generator panics at much that it does not know; the message is caught and told with the operation's name.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let generated = panic::catch_unwind(|| Generator::new(&settings).generate_tokens(&document));
+    panic::set_hook(hook);
+    match generated {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(text.unwrap_or("the generator panicked").to_owned())
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What an answer means: the one place that reads failures.
+//!
+//! Both services are read tolerantly. What their documents say and what was seen in the field stands in `spec/`.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, Kind};
+
+/// Which rules an operation's answers follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// OAuth 2.0 as Laravel Passport speaks it.
+    Grant(Grant),
+    /// Openapi.it's `success`, `message`, `error`.
+    Envelope(Asked),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grant {
+    Password,
+    Refresh,
+}
+
+/// What an operation of Openapi.it is about, as far as it changes the meaning of a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// One token, looked for: 402 with code 125 is its "not found".
+    Token,
+    /// Counters of a period: 404 means that the period is wrong.
+    Counters,
+    Other,
+}
+
+/// An answer, as far as it was read.
+pub(crate) struct Answer<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+    /// When it came.
+    pub(crate) now: SystemTime,
+}
+
+impl Answer<'_> {
+    /// The failure that the answer tells of, if it does.
+    ///
+    /// `secrets` are those that the request held, should the service repeat one.
+    pub(crate) fn failure(&self, dialect: Dialect, secrets: &[String]) -> Option<Error> {
+        let says = Says::read(self.body);
+        let refused = says.success == Some(false);
+        let login_page = matches!(dialect, Dialect::Grant(_)) && self.is_html();
+        if self.status.is_success() && !refused && !login_page {
+            return None;
+        }
+        let kind = if self.status.is_success() && login_page {
+            Kind::Unauthorized
+        } else {
+            let status =
+                if refused && self.status.is_success() { documented_status(says.code.as_deref()) } else { self.status };
+            classify(dialect, status, says.code.as_deref())
+        };
+        let message = match says.message {
+            Some(message) => Some(tidy(&message, secrets, MESSAGE_LENGTH)),
+            None if self.status.is_redirection() => Some("a redirect, which is not followed".to_owned()),
+            None if self.is_html() => Some("an HTML page in place of an answer".to_owned()),
+            None => None,
+        };
+        let code = says.code.map(|code| tidy(&code, secrets, CODE_LENGTH));
+        let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
+        Some(match message {
+            Some(message) if !message.is_empty() => error.with_message(message),
+            _ => error,
+        })
+    }
+
+    fn is_html(&self) -> bool {
+        let declared = self.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+        declared || self.body.trim_ascii_start().starts_with(b"<")
+    }
+
+    /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the server's own clock if the
+    /// answer tells it, because ours may be wrong.
+    fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = httpdate::parse_http_date(value).ok()?;
+        let server = self.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        Some(until.duration_since(server.unwrap_or(self.now)).unwrap_or_default())
+    }
+}
+
+/// Where a status alone would mislead, the operation and the code decide.
+fn classify(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Kind {
+    match (dialect, status.as_u16(), code) {
+        (_, 429, _) => Kind::RateLimited,
+        (_, 502..=504, _) => Kind::Unavailable,
+
+        (Dialect::Grant(_), _, Some("invalid_client")) => Kind::Unauthorized,
+        // Old and new Passport for the same thing.
+        (Dialect::Grant(Grant::Refresh), 401, Some("invalid_request")) => Kind::InvalidGrant { credentials: false },
+        (Dialect::Grant(Grant::Refresh), 400 | 401, Some("invalid_grant")) => Kind::InvalidGrant { credentials: false },
+        (Dialect::Grant(Grant::Password), 400 | 401, Some("invalid_grant" | "invalid_credentials")) => {
+            Kind::InvalidGrant { credentials: true }
+        }
+        // Laravel sends to its login page.
+        (Dialect::Grant(_), 300..=399, _) => Kind::Unauthorized,
+
+        (Dialect::Envelope(Asked::Token), 402, Some(code)) if code.split('.').next() == Some("125") => Kind::NotFound,
+        (Dialect::Envelope(Asked::Counters), 404, _) => Kind::Rejected,
+
+        (_, 401, _) => Kind::Unauthorized,
+        (_, 404, _) => Kind::NotFound,
+        (_, 400 | 406 | 422, _) => Kind::Rejected,
+        _ => Kind::Refused,
+    }
+}
+
+/// The status that Openapi.it documents for a code, for a failure that came under a status of success.
+fn documented_status(code: Option<&str>) -> StatusCode {
+    match code {
+        Some("110" | "270" | "310") => StatusCode::NOT_ACCEPTABLE,
+        Some("125") => StatusCode::PAYMENT_REQUIRED,
+        Some("140" | "160" | "280") => StatusCode::FORBIDDEN,
+        Some("150" | "170" | "290" | "320" | "610") => StatusCode::NOT_FOUND,
+        _ => StatusCode::OK,
+    }
+}
+
+/// What a body says of success and failure, in any of the forms that are known.
+#[derive(Default)]
+struct Says {
+    success: Option<bool>,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Says {
+    /// A body that is not a JSON object says nothing.
+    fn read(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Body {
+            #[serde(default)]
+            success: Value,
+            #[serde(default)]
+            error: Value,
+            #[serde(default)]
+            message: Value,
+            #[serde(default)]
+            error_description: Value,
+            #[serde(default)]
+            hint: Value,
+            #[serde(default)]
+            errors: Value,
+        }
+
+        let Ok(body) = serde_json::from_slice::<Body>(body) else { return Self::default() };
+        let success = match body.success {
+            Value::Bool(success) => Some(success),
+            Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
+            Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        };
+        let code = match body.error {
+            Value::Number(code) => Some(code.to_string()),
+            Value::String(code) if !code.is_empty() => Some(code),
+            _ => None,
+        };
+        let mut message = text(body.error_description).or_else(|| text(body.message)).unwrap_or_default();
+        let details = text(body.hint).into_iter().chain(fields(&body.errors));
+        for detail in details {
+            if !message.is_empty() {
+                message.push_str("; ");
+            }
+            message.push_str(&detail);
+        }
+        Self { success, code, message: Some(message).filter(|message| !message.is_empty()) }
+    }
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.trim().is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// Laravel's `errors`: for each field what is wrong with it.
+fn fields(errors: &Value) -> impl Iterator<Item = String> {
+    let errors = errors.as_object().into_iter().flatten();
+    errors.filter_map(|(field, reasons)| Some(format!("{field}: {}", reasons.get(0)?.as_str()?)))
+}
+
+/// The most of a service's message that an error repeats, in characters.
+const MESSAGE_LENGTH: usize = 300;
+const CODE_LENGTH: usize = 64;
+
+/// Text of a service as one line that holds no secret. The secrets go first: cut in half, they would not be found.
+fn tidy(text: &str, secrets: &[String], length: usize) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets {
+        text = text.replace(secret, "[redacted]");
+    }
+    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = line.char_indices().nth(length) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn retry_after(header: &str, date: Option<&str>) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_str(header).unwrap());
+        if let Some(date) = date {
+            headers.insert(DATE, HeaderValue::from_str(date).unwrap());
+        }
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:00:00 GMT").unwrap();
+        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers: &headers, body: b"", now }.retry_after()
+    }
+
+    #[test]
+    fn retry_after_is_read_in_each_of_its_forms() {
+        let minutes = |n: u64| Some(Duration::from_secs(60 * n));
+        assert_eq!(retry_after("120", None), minutes(2));
+        assert_eq!(retry_after(" 60 ", None), minutes(1));
+        assert_eq!(retry_after("0", None), minutes(0));
+        // IMF-fixdate, and the two obsolete forms that a recipient must accept (RFC 9110, section 5.6.7).
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", None), minutes(49));
+        assert_eq!(retry_after("Sunday, 06-Nov-94 08:49:00 GMT", None), minutes(49));
+        assert_eq!(retry_after("Sun Nov  6 08:49:00 1994", None), minutes(49));
+        // The past is now, and the server's clock counts.
+        assert_eq!(retry_after("Sun, 06 Nov 1994 07:00:00 GMT", None), minutes(0));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", Some("Sun, 06 Nov 1994 08:48:00 GMT")), minutes(1));
+        for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
+            assert_eq!(retry_after(nonsense, None), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_short_line_without_secrets() {
+        let secrets = ["s3cret".to_owned()];
+        assert_eq!(tidy("wrong\r\n\tkey\u{1b}[31m s3cret!", &secrets, 300), "wrong key [31m [redacted]!");
+        assert_eq!(tidy(&"è".repeat(400), &secrets, 300).chars().count(), 301);
+        // A secret that straddles the end is gone as well.
+        assert!(!tidy(&("x".repeat(297) + "s3cret"), &secrets, 300).contains("s3c"));
+    }
+}

@@ -1,0 +1,248 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use reqwest::{Client, Url, redirect};
+
+use crate::Retry;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::transport::Shared;
+
+/// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::Oauth).
+pub trait Service: sealed::Sealed + Sized {
+    /// What the service wants to see before it gives a token.
+    type Credentials: fmt::Debug;
+}
+
+pub(crate) mod sealed {
+    use super::{Error, HeaderValue, Service, Shared};
+
+    pub trait Sealed {
+        /// Where the service is, unless something else is said.
+        const BASE_URL: &'static str;
+
+        /// Checks the credentials; the value of `Authorization`, if they are sent there.
+        fn authorization(credentials: &Self::Credentials) -> Result<Option<HeaderValue>, Error>
+        where
+            Self: Service;
+
+        #[doc(hidden)]
+        fn assemble(credentials: Self::Credentials, shared: Shared) -> Self
+        where
+            Self: Service;
+    }
+}
+
+/// How a client is to be built.
+///
+/// | | default |
+/// |---|---|
+/// | address | the production of the service |
+/// | time to connect | 10 s |
+/// | time for a call, all attempts and waits together | 60 s |
+/// | repeats | as in [`Retry`] |
+/// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for a loopback address |
+///
+/// Redirects are never followed.
+pub struct Builder<C: Service> {
+    credentials: C::Credentials,
+    base_url: Option<String>,
+    default_base_url: &'static str,
+    http: Option<Client>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    retry: Retry,
+    user_agent: Option<String>,
+    clock: Option<Arc<dyn Clock>>,
+    client: PhantomData<fn() -> C>,
+}
+
+impl<C: Service> fmt::Debug for Builder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("credentials", &self.credentials)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Service> Builder<C> {
+    pub(crate) fn new(credentials: C::Credentials) -> Self {
+        Self {
+            credentials,
+            base_url: None,
+            default_base_url: C::BASE_URL,
+            http: None,
+            connect_timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
+            retry: Retry::default(),
+            user_agent: None,
+            clock: None,
+            client: PhantomData,
+        }
+    }
+
+    pub(crate) fn default_base_url(mut self, url: &'static str) -> Self {
+        self.default_base_url = url;
+        self
+    }
+
+    /// Another address for the service, such as that of a mock. It wins over everything else that sets one.
+    ///
+    /// Credentials are sent there: it must be `https`, or `http` to a loopback address (`localhost`, `127.0.0.0/8`, `[::1]`).
+    /// It may have a path, below which the operations then are; it has no user, query or fragment.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// How long connecting may take, TLS included. Default: 10 s. A [`http_client`](Self::http_client) has its own.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a call may take: all attempts, the waits between them, and the reading of the answer. Default: 60 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// When a call is tried again.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Puts the name of your program before this crate's own in `User-Agent`, as in `invoices/2.1 gettone/0.1.0`.
+    #[must_use]
+    pub fn user_agent(mut self, product: impl Into<String>) -> Self {
+        self.user_agent = Some(product.into());
+        self
+    }
+
+    /// Sends with this client, for a proxy, certificates or a resolver of your own.
+    ///
+    /// It must be built with [`redirect::Policy::none()`]: an answer that came by a redirect is an error. Its own time to
+    /// connect and its own proxies count.
+    #[must_use]
+    pub fn http_client(mut self, client: Client) -> Self {
+        self.http = Some(client);
+        self
+    }
+
+    /// Takes the time from this clock. For tests.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Builds the client. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if the credentials are incomplete, if the address is not one that
+    /// credentials may be sent to, if the user agent cannot be a header, if the crate was built without TLS, or if TLS
+    /// cannot be set up.
+    pub fn build(self) -> Result<C, Error> {
+        let authorization = C::authorization(&self.credentials)?;
+        let base_url = checked(self.base_url.as_deref().unwrap_or(self.default_base_url))?;
+        let http = match self.http {
+            Some(http) => http,
+            None => http_client(&base_url, self.connect_timeout)?,
+        };
+        let shared = Shared {
+            http,
+            base_url: base_url.as_str().trim_end_matches('/').to_owned(),
+            authorization,
+            user_agent: user_agent(self.user_agent.as_deref())?,
+            timeout: self.timeout,
+            retry: self.retry,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
+        };
+        Ok(C::assemble(self.credentials, shared))
+    }
+}
+
+fn http_client(base_url: &Url, connect_timeout: Duration) -> Result<Client, Error> {
+    let mut builder = Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(connect_timeout)
+        // A connection that the service closed meanwhile would cost a POST that must not be repeated.
+        .pool_idle_timeout(Duration::from_secs(30));
+    if base_url.scheme() == "http" {
+        // Checked to be loopback. A proxy would see the credentials.
+        builder = builder.no_proxy();
+    } else if cfg!(not(any(feature = "rustls", feature = "native-tls"))) {
+        return Err(Error::invalid_input(
+            "built without TLS: turn on the feature `rustls` or `native-tls`, or bring a `reqwest::Client`",
+        ));
+    }
+    builder
+        .build()
+        .map_err(|error| Error::invalid_input("the HTTP client cannot be set up").with_source(error.without_url()))
+}
+
+/// An address that credentials may be sent to. It is not repeated in an error, as there may be a password in it.
+fn checked(base_url: &str) -> Result<Url, Error> {
+    let refuse = |reason: &str| Err(Error::invalid_input(format!("base URL: {reason}")));
+    let Ok(url) = Url::parse(base_url) else {
+        return refuse("not a URL; expected something like `https://oauth.openapi.it`");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("a user in the URL; credentials are given to `builder`");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("a query or a fragment");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(&url) => Ok(url),
+        "http" => refuse("plain http, over which credentials are only sent to a loopback address; use https"),
+        other => refuse(&format!("scheme `{other}`, expected https")),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    // `localhost` is loopback by name (RFC 6761, section 6.3).
+    host == "localhost" || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+fn user_agent(product: Option<&str>) -> Result<HeaderValue, Error> {
+    let own = concat!("gettone/", env!("CARGO_PKG_VERSION"));
+    let value = match product {
+        Some(product) => HeaderValue::from_str(&format!("{product} {own}")),
+        None => HeaderValue::from_str(own),
+    };
+    value.map_err(|_| Error::invalid_input("user agent: a line break or another character that a header cannot have"))
+}
+
+/// Reads all of these variables, or says which are missing. Empty counts as missing.
+pub(crate) fn from_env<const N: usize>(names: [&str; N]) -> Result<[String; N], Error> {
+    let mut missing = Vec::new();
+    let values = names.map(|name| match std::env::var(name) {
+        Ok(value) if !value.trim().is_empty() => value,
+        Ok(_) | Err(std::env::VarError::NotPresent) => {
+            missing.push(format!("{name} is not set"));
+            String::new()
+        }
+        Err(std::env::VarError::NotUnicode(_)) => {
+            missing.push(format!("{name} is not UTF-8"));
+            String::new()
+        }
+    });
+    if missing.is_empty() { Ok(values) } else { Err(Error::invalid_input(missing.join(", "))) }
+}

@@ -1,0 +1,294 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+/// Why a call failed.
+///
+/// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
+/// and the service's own message, and never shows a URL, a body, a header or a secret: should a service repeat a secret in
+/// its message, it is taken out.
+///
+/// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
+///
+/// ```
+/// # async fn credit(oauth: gettone::openapi::Oauth) {
+/// match oauth.credit().await {
+///     Ok(credit) => println!("{credit} EUR left"),
+///     Err(e) if e.is_unauthorized() => println!("wrong e-mail address or API key"),
+///     Err(e) if e.is_rate_limited() => println!("again in {:?}", e.retry_after()),
+///     Err(e) if e.is_transient() => println!("try again: {e}"),
+///     Err(e) => println!("{e}"),
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: Kind,
+    operation: Option<Operation>,
+    status: Option<StatusCode>,
+    code: Option<String>,
+    message: Option<String>,
+    retry_after: Option<Duration>,
+    after_uncertain_attempt: bool,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What the error says of itself: the service and the name of the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Operation {
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Found wrong here; nothing was sent.
+    InvalidInput,
+    /// Found wrong by the service.
+    Rejected,
+    Unauthorized,
+    InvalidGrant {
+        /// The grant was a user's name and password.
+        credentials: bool,
+    },
+    NotFound,
+    RateLimited,
+    /// 502, 503, 504.
+    Unavailable,
+    /// Any other refusal of the service.
+    Refused,
+    /// No connection: the request was not sent.
+    Connect {
+        timeout: bool,
+    },
+    Timeout,
+    /// The connection broke before the whole answer was there.
+    Interrupted,
+    /// A success whose body is not what the contract says.
+    Decode,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            operation: None,
+            status: None,
+            code: None,
+            message: None,
+            retry_after: None,
+            after_uncertain_attempt: false,
+            source: None,
+        }))
+    }
+
+    /// Input that was refused before anything was sent.
+    pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidInput).with_message(message)
+    }
+
+    /// A success without content, where the contract has content.
+    pub(crate) fn no_content(operation: Operation) -> Self {
+        Self::new(Kind::Decode)
+            .with_operation(operation)
+            .with_status(StatusCode::NO_CONTENT)
+            .with_message("an empty answer")
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    pub(crate) fn with_operation(self, operation: Operation) -> Self {
+        self.with(|inner| inner.operation = Some(operation))
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        self.with(|inner| inner.status = Some(status))
+    }
+
+    pub(crate) fn with_code(self, code: Option<String>) -> Self {
+        self.with(|inner| inner.code = code)
+    }
+
+    pub(crate) fn with_message(self, message: impl Into<String>) -> Self {
+        self.with(|inner| inner.message = Some(message.into()))
+    }
+
+    pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        self.with(|inner| inner.retry_after = retry_after)
+    }
+
+    pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn after_uncertain_attempt(self) -> Self {
+        self.with(|inner| inner.after_uncertain_attempt = true)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// Whether an earlier attempt of this call may have been carried out although its answer never came.
+    pub(crate) fn is_after_uncertain_attempt(&self) -> bool {
+        self.0.after_uncertain_attempt
+    }
+
+    /// The service refused the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
+    /// Fatture) a login page in place of an answer. Not a refused refresh token: that is
+    /// [`is_invalid_grant`](Self::is_invalid_grant) alone.
+    #[must_use]
+    pub fn is_unauthorized(&self) -> bool {
+        matches!(self.0.kind, Kind::Unauthorized | Kind::InvalidGrant { credentials: true })
+    }
+
+    /// The user name and password, or the refresh token, are wrong, expired or revoked: `invalid_grant` (RFC 6749,
+    /// section 5.2), and what older versions of the server software say in its place.
+    #[must_use]
+    pub fn is_invalid_grant(&self) -> bool {
+        matches!(self.0.kind, Kind::InvalidGrant { .. })
+    }
+
+    /// Too many requests: status 429. See [`retry_after`](Self::retry_after).
+    #[must_use]
+    pub fn is_rate_limited(&self) -> bool {
+        self.0.kind == Kind::RateLimited
+    }
+
+    /// What was asked for does not exist: status 404, and for a token of Openapi.it also 402 with code 125.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.0.kind == Kind::NotFound
+    }
+
+    /// The time was up, while connecting or later.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.0.kind, Kind::Timeout | Kind::Connect { timeout: true })
+    }
+
+    /// There was no connection; the request was not sent.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        matches!(self.0.kind, Kind::Connect { .. })
+    }
+
+    /// The same call may succeed later: no connection, a timeout, a lost answer, or status 429, 502, 503 or 504.
+    ///
+    /// After a timeout or a lost answer the request may have been carried out.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.0.kind,
+            Kind::Connect { .. } | Kind::Timeout | Kind::Interrupted | Kind::RateLimited | Kind::Unavailable
+        )
+    }
+
+    /// The input is wrong. Either it was refused here, before anything was sent ([`status`](Self::status) is `None`), or by
+    /// the service: status 400, 406 or 422, and 404 for counters.
+    #[must_use]
+    pub fn is_invalid_input(&self) -> bool {
+        matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
+    }
+
+    /// The service says that all is well, but its answer is not what the contract says, or is too large to be read.
+    #[must_use]
+    pub fn is_decode(&self) -> bool {
+        self.0.kind == Kind::Decode
+    }
+
+    /// The status of the answer, if there was one. A service may say "failure" under a status of success.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
+    /// The service's own code, as it came: a number of Openapi.it such as `"110"`, or an OAuth 2.0 error such as
+    /// `"invalid_grant"` (RFC 6749, section 5.2).
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// How long the service asks to wait (`Retry-After`; RFC 9110, section 10.2.3), counted from its answer.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`. `None`
+    /// if the error is not of a call.
+    #[must_use]
+    pub fn operation(&self) -> Option<&'static str> {
+        self.0.operation.map(|operation| operation.name)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        if let Some(Operation { service, name }) = inner.operation {
+            write!(f, "{service} {name}: ")?;
+        }
+        match (inner.kind, inner.status) {
+            (Kind::InvalidInput, _) => {}
+            (Kind::Connect { timeout: false }, _) => f.write_str("no connection")?,
+            (Kind::Connect { timeout: true }, _) => f.write_str("no connection in time")?,
+            (Kind::Timeout, _) => f.write_str("no answer in time")?,
+            (Kind::Interrupted, _) => f.write_str("the connection broke before the answer was complete")?,
+            (_, Some(status)) => write!(f, "HTTP {status}")?,
+            (_, None) => f.write_str("failed")?,
+        }
+        if let Some(code) = &inner.code {
+            write!(f, ", code {code}")?;
+        }
+        match (&inner.message, inner.kind) {
+            (Some(message), Kind::InvalidInput) => f.write_str(message),
+            (Some(message), _) => write!(f, ": {message}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt: _, source } =
+            &*self.0;
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", kind);
+        if let Some(operation) = operation {
+            debug.field("operation", &operation.name);
+        }
+        if let Some(status) = status {
+            debug.field("status", &status.as_u16());
+        }
+        if let Some(code) = code {
+            debug.field("code", code);
+        }
+        if let Some(message) = message {
+            debug.field("message", message);
+        }
+        if let Some(retry_after) = retry_after {
+            debug.field("retry_after", retry_after);
+        }
+        if let Some(source) = source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}

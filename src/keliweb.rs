@@ -1,0 +1,260 @@
+//! Keliweb Fatture, an electronic invoicing service: the two grants of its token endpoint.
+//!
+//! Facts and their sources: `spec/keliweb-fatture.yaml`. The vendor announces that a token can be revoked but documents
+//! neither address nor parameters, so there is no operation for it here.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use progenitor_client::{ClientHooks, OperationInfo};
+use reqwest::header::HeaderValue;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::answer::{Dialect, Grant};
+use crate::builder::{Builder, Service, from_env, sealed};
+use crate::error::{Error, Operation};
+use crate::generated::Sent;
+use crate::generated::keliweb_fatture::{Client, types};
+use crate::retry::Repeat;
+use crate::transport::{Call, Shared, Wire, finish};
+use crate::{AccessToken, RefreshToken, Secret};
+
+/// What Keliweb gave you when you signed up: a client id and secret for the API, and the name and password of the customer.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    client_id: String,
+    client_secret: Secret,
+    username: String,
+    password: Secret,
+}
+
+impl Credentials {
+    /// The four values. The user name is an e-mail address.
+    #[must_use]
+    pub fn new(
+        client_id: impl Into<String>,
+        client_secret: impl Into<Secret>,
+        username: impl Into<String>,
+        password: impl Into<Secret>,
+    ) -> Self {
+        Self {
+            client_id: client_id.into(),
+            client_secret: client_secret.into(),
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    /// The values of `KELIWEB_CLIENT_ID`, `KELIWEB_CLIENT_SECRET`, `KELIWEB_USERNAME` and `KELIWEB_PASSWORD`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if one of them is not set, is empty, or is not UTF-8; all that are, are
+    /// named.
+    pub fn from_env() -> Result<Self, Error> {
+        let names = ["KELIWEB_CLIENT_ID", "KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
+        let [client_id, client_secret, username, password] = from_env(names)?;
+        Ok(Self::new(client_id, client_secret, username, password))
+    }
+}
+
+/// A client of Keliweb Fatture. Cheap to clone.
+///
+/// ```no_run
+/// use gettone::keliweb::{Credentials, Fatture};
+///
+/// # async fn run() -> Result<(), gettone::Error> {
+/// let fatture = Fatture::builder(Credentials::from_env()?).build()?;
+/// let pair = fatture.password_grant().await?;
+/// println!("good for {} s", pair.expires_in().as_secs());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Fatture {
+    credentials: Arc<Credentials>,
+    shared: Arc<Shared>,
+}
+
+impl Fatture {
+    /// Starts to build a client.
+    pub fn builder(credentials: Credentials) -> Builder<Self> {
+        Builder::new(credentials)
+    }
+
+    /// Exchanges the user name and password for a pair of tokens (RFC 6749, section 4.3).
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_grant`](Error::is_invalid_grant): the user name or the password is wrong.
+    /// - [`is_unauthorized`](Error::is_unauthorized): the same, or the client id or secret is wrong, or the service sent to
+    ///   its login page.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the service found a field missing or malformed.
+    /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503 or 504, after the
+    ///   repeats of [`Retry`](crate::Retry).
+    /// - [`is_decode`](Error::is_decode): the answer is not the documented one.
+    pub async fn password_grant(&self) -> Result<TokenPair, Error> {
+        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
+        let grant = types::PasswordGrant {
+            grant_type: types::PasswordGrantGrantType::Password,
+            client_id: client_id.clone(),
+            client_secret: Sent(client_secret.clone()),
+            username: username.clone(),
+            password: Sent(password.clone()),
+        };
+        self.request(PASSWORD_GRANT, grant.into()).await
+    }
+
+    /// Exchanges a refresh token for a new pair (RFC 6749, section 6).
+    ///
+    /// A refresh token works once: afterwards it is spent, and so is the access token that came with it. If the answer is
+    /// lost, both may be; [`password_grant`](Self::password_grant) is the way back. So this is never repeated once it may
+    /// have been carried out.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_grant`](Error::is_invalid_grant): the refresh token is wrong, expired, or was used before.
+    /// - [`is_unauthorized`](Error::is_unauthorized): the client id or secret is wrong, or the service sent to its login
+    ///   page.
+    /// - [`is_invalid_input`](Error::is_invalid_input), [`is_transient`](Error::is_transient),
+    ///   [`is_decode`](Error::is_decode): as for [`password_grant`](Self::password_grant).
+    pub async fn refresh(&self, token: &RefreshToken) -> Result<TokenPair, Error> {
+        let Credentials { client_id, client_secret, .. } = &*self.credentials;
+        let grant = types::RefreshTokenGrant {
+            grant_type: types::RefreshTokenGrantGrantType::RefreshToken,
+            client_id: client_id.clone(),
+            client_secret: Sent(client_secret.clone()),
+            refresh_token: Sent(token.clone()),
+        };
+        self.request(REFRESH, grant.into()).await
+    }
+
+    async fn request(&self, call: Call, grant: types::TokenRequest) -> Result<TokenPair, Error> {
+        let wire = Wire { shared: Arc::clone(&self.shared), call };
+        let client = Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire);
+        let pair = finish(call.operation, client.request_token(&grant).await)?;
+        pair.map(|received| received.0).ok_or_else(|| Error::no_content(call.operation))
+    }
+}
+
+impl fmt::Debug for Fatture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fatture")
+            .field("base_url", &self.shared.base_url)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+const SERVICE: &str = "Keliweb Fatture";
+
+const PASSWORD_GRANT: Call = Call {
+    operation: Operation { service: SERVICE, name: "password_grant" },
+    id: "request_token",
+    dialect: Dialect::Grant(Grant::Password),
+    repeat: Repeat::UnlessLost,
+};
+
+const REFRESH: Call = Call {
+    operation: Operation { service: SERVICE, name: "refresh" },
+    id: "request_token",
+    dialect: Dialect::Grant(Grant::Refresh),
+    repeat: Repeat::OnlyIfNotProcessed,
+};
+
+impl Service for Fatture {
+    type Credentials = Credentials;
+}
+
+impl sealed::Sealed for Fatture {
+    const BASE_URL: &'static str = "https://fatture.keliweb.it";
+
+    fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
+        let Credentials { client_id, client_secret, username, password } = credentials;
+        let fields = [
+            ("client id", client_id.as_str()),
+            ("client secret", client_secret.expose()),
+            ("user name", username),
+            ("password", password.expose()),
+        ];
+        match fields.iter().find(|(_, value)| value.is_empty()) {
+            Some((name, _)) => Err(Error::invalid_input(format!("Keliweb Fatture credentials: the {name} is empty"))),
+            None => Ok(None),
+        }
+    }
+
+    fn assemble(credentials: Credentials, shared: Shared) -> Self {
+        Self { credentials: Arc::new(credentials), shared: Arc::new(shared) }
+    }
+}
+
+impl ClientHooks<Wire> for Client {
+    async fn exec(&self, request: reqwest::Request, info: &OperationInfo) -> reqwest::Result<reqwest::Response> {
+        Ok(self.inner.exec(request, info.operation_id).await)
+    }
+}
+
+/// The answer to a grant (RFC 6749, section 5.1): an access token for an hour, and usually a refresh token for ten days.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct TokenPair {
+    token_type: String,
+    #[serde(deserialize_with = "seconds")]
+    #[cfg_attr(feature = "schemars", schemars(with = "u64"))]
+    expires_in: Duration,
+    access_token: AccessToken,
+    refresh_token: Option<RefreshToken>,
+}
+
+impl TokenPair {
+    /// `Bearer`.
+    #[must_use]
+    pub fn token_type(&self) -> &str {
+        &self.token_type
+    }
+
+    /// How long the access token lives, counted from the service's answer; to be safe, count from before the request. The
+    /// vendor documents 3600 s.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.expires_in
+    }
+
+    /// To be sent as `Authorization: Bearer`.
+    #[must_use]
+    pub fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    /// For [`Fatture::refresh`], once. It lives ten days, which the answer does not say. May be missing.
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+}
+
+/// Whole seconds, as the number that is documented, or as the string that some servers send.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    struct Seconds;
+
+    impl Visitor<'_> for Seconds {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number of seconds")
+        }
+
+        fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Duration, E> {
+            Ok(Duration::from_secs(seconds))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            let seconds = text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
+            Ok(Duration::from_secs(seconds))
+        }
+    }
+
+    deserializer.deserialize_any(Seconds)
+}

@@ -1,0 +1,380 @@
+//! Openapi.it Oauth 1.0.0: tokens, scopes, credit and counters of an account, in twelve operations.
+//!
+//! Facts and their sources: `spec/openapi-oauth.yaml`. The vendor calls this version deprecated in favour of a version 2 on
+//! another host.
+
+mod counters;
+mod credit;
+mod period;
+mod token;
+mod ttl;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use progenitor_client::{ClientHooks, OperationInfo};
+use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+
+use crate::answer::{Asked, Dialect};
+use crate::builder::{Builder, Service, from_env, sealed};
+use crate::error::{Error, Operation};
+use crate::generated::Received;
+use crate::generated::openapi_oauth::{Client, types};
+use crate::retry::Repeat;
+use crate::token::UnixSeconds;
+use crate::transport::{Call, Shared, Wire, basic, finish, path_segment};
+use crate::{AccessToken, Scope, ScopeList, ScopeSet, Secret};
+
+pub use counters::{Counter, Counters, Limit};
+pub use credit::Credit;
+pub use period::Period;
+use period::Span;
+pub use rust_decimal::Decimal;
+pub(crate) use token::ScopesData;
+pub use token::{Token, TokenUpdate};
+pub use ttl::Ttl;
+
+/// The account's e-mail address and its API key. Production and sandbox have a key each.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    email: String,
+    api_key: Secret,
+}
+
+impl Credentials {
+    /// The two values.
+    #[must_use]
+    pub fn new(email: impl Into<String>, api_key: impl Into<Secret>) -> Self {
+        Self { email: email.into(), api_key: api_key.into() }
+    }
+
+    /// The values of `OPENAPI_EMAIL` and `OPENAPI_API_KEY`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if one of them is not set, is empty, or is not UTF-8; all that are, are
+    /// named.
+    pub fn from_env() -> Result<Self, Error> {
+        let [email, api_key] = from_env(["OPENAPI_EMAIL", "OPENAPI_API_KEY"])?;
+        Ok(Self::new(email, api_key))
+    }
+}
+
+/// Which of the vendor's two installations. Each has its own API keys and its own tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Environment {
+    /// `https://oauth.openapi.it`. Calls of the services are billed.
+    #[default]
+    Production,
+    /// `https://test.oauth.openapi.it`, free of charge.
+    Sandbox,
+}
+
+impl Environment {
+    fn base_url(self) -> &'static str {
+        match self {
+            Self::Production => "https://oauth.openapi.it",
+            Self::Sandbox => "https://test.oauth.openapi.it",
+        }
+    }
+}
+
+/// A client of Openapi.it Oauth. Cheap to clone.
+///
+/// ```no_run
+/// use gettone::ScopeSet;
+/// use gettone::openapi::{Credentials, Environment, Oauth, Period, Ttl};
+///
+/// # async fn run() -> Result<(), gettone::Error> {
+/// let oauth = Oauth::builder(Credentials::from_env()?).environment(Environment::Sandbox).build()?;
+///
+/// let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base", "*:comparabili.openapi.it/*"])?;
+/// let created = oauth.create_token(&scopes, Ttl::days(30)?).await?;
+/// println!("good for {} endpoints", created.scopes().len());
+///
+/// for (scope, counter) in &oauth.counters(Period::month(2022, 1)?).await? {
+///     println!("{scope}: {} of {}", counter.requests(), counter.limit());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// The same for all operations, beside what each says itself:
+///
+/// - [`is_unauthorized`](Error::is_unauthorized): the e-mail address or the API key is wrong, or is of the other
+///   environment.
+/// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503 or 504, after the repeats
+///   of [`Retry`](crate::Retry).
+/// - [`is_decode`](Error::is_decode): the answer is not the documented one.
+/// - any other [`status`](Error::status) with the service's own [`code`](Error::code), such as 403 with 140, 160 or 280 for a
+///   token that cannot be changed one by one.
+#[derive(Clone)]
+pub struct Oauth {
+    credentials: Arc<Credentials>,
+    shared: Arc<Shared>,
+}
+
+impl Builder<Oauth> {
+    /// Production or sandbox. Default: production.
+    #[must_use]
+    pub fn environment(self, environment: Environment) -> Self {
+        self.default_base_url(environment.base_url())
+    }
+}
+
+impl Oauth {
+    /// Starts to build a client.
+    pub fn builder(credentials: Credentials) -> Builder<Self> {
+        Builder::new(credentials)
+    }
+
+    /// `POST /token`: makes a token. The lifetime is always said, because without one the service gives a year.
+    ///
+    /// The [scopes](Token::scopes) of the answer are those that were granted, expanded; they may be fewer than were asked
+    /// for. For some seconds a new token may be answered "Wrong Token" by the other services.
+    ///
+    /// Not repeated once the service may have made the token, which would be left behind. After an error that
+    /// [is transient](Error::is_transient) but not [of connecting](Error::is_connect), look with [`tokens`](Self::tokens).
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid.
+    /// - [those of all operations](Self#errors)
+    pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
+        let scopes = not_empty(&CREATE_TOKEN, scopes)?;
+        let body = types::CreateToken { scopes, ttl: Some(ttl), expire: None };
+        let created = finish(CREATE_TOKEN.operation, self.client(CREATE_TOKEN).create_token(&body).await)?;
+        created.map(|Received(token)| token).ok_or_else(|| Error::no_content(CREATE_TOKEN.operation))
+    }
+
+    /// `GET /token`: the tokens of the account that have not expired.
+    ///
+    /// # Errors
+    ///
+    /// [Those of all operations](Self#errors).
+    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+        self.list_tokens(None).await
+    }
+
+    /// `GET /token?scope=`: the tokens of the account that have not expired and that have this scope.
+    ///
+    /// # Errors
+    ///
+    /// [Those of all operations](Self#errors).
+    pub async fn tokens_with_scope(&self, scope: &Scope) -> Result<Vec<Token>, Error> {
+        self.list_tokens(Some(scope.as_str())).await
+    }
+
+    async fn list_tokens(&self, scope: Option<&str>) -> Result<Vec<Token>, Error> {
+        let answer = finish(LIST_TOKENS.operation, self.client(LIST_TOKENS).list_tokens(scope).await)?;
+        Ok(tokens_of(answer).collect())
+    }
+
+    /// `GET /token/{token}`: one token, or `None` if the account has no such token: the service says so with 204, or with 402
+    /// and code 125.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
+    /// - [those of all operations](Self#errors)
+    pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
+        let client = self.client(FIND_TOKEN);
+        match finish(FIND_TOKEN.operation, client.find_token(segment(&FIND_TOKEN, token)?).await) {
+            Ok(answer) => Ok(tokens_of(answer).next()),
+            // A plain 404 is not documented here: it is what a wrong address answers.
+            Err(error) if error.is_not_found() && error.status() != Some(StatusCode::NOT_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `PUT /token/{token}`: gives a token other scopes and another end. The end is always said, because without one the
+    /// service extends the token to a year. What is under a second is cut off.
+    ///
+    /// Go on with the token of the answer.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the end lies before 1970, the token cannot stand in
+    ///   a path, or the service takes the scopes for invalid.
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token.
+    /// - [those of all operations](Self#errors)
+    pub async fn replace_token(
+        &self,
+        token: &AccessToken,
+        scopes: &ScopeSet,
+        expires_at: SystemTime,
+    ) -> Result<Token, Error> {
+        let call = REPLACE_TOKEN;
+        let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
+        let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
+        let answer = finish(call.operation, self.client(call).replace_token(segment(&call, token)?, &body).await)?;
+        tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
+    }
+
+    /// `PATCH /token/{token}`: gives a token other scopes, or another lifetime, or both.
+    ///
+    /// Go on with the token of the answer.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, or the token cannot
+    ///   stand in a path.
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token.
+    /// - [those of all operations](Self#errors)
+    pub async fn update_token(&self, token: &AccessToken, update: TokenUpdate) -> Result<Token, Error> {
+        let call = UPDATE_TOKEN;
+        if update.is_empty() {
+            return Err(invalid(&call, "nothing to change; give scopes or a ttl"));
+        }
+        let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
+        let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
+        let answer = finish(call.operation, self.client(call).update_token(segment(&call, token)?, &body).await)?;
+        tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
+    }
+
+    /// `DELETE /token/{token}`: deletes a token, whatever is left of its life.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token. Not if an earlier attempt of the same call,
+    ///   whose answer was lost, may have deleted it.
+    /// - [those of all operations](Self#errors)
+    pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
+        let client = self.client(DELETE_TOKEN);
+        match finish(DELETE_TOKEN.operation, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
+            Ok(_) => Ok(()),
+            // The service's own "Missing Token", not the 404 of a wrong address.
+            Err(error) if error.is_not_found() && error.code().is_some() && error.is_after_uncertain_attempt() => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `GET /scopes`: what the account may ask for, in the service's order, possibly with duplicates.
+    ///
+    /// # Errors
+    ///
+    /// [Those of all operations](Self#errors).
+    pub async fn scopes(&self) -> Result<ScopeList, Error> {
+        let answer = finish(LIST_SCOPES.operation, self.client(LIST_SCOPES).list_scopes().await)?;
+        answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
+    }
+
+    /// `GET /credit`: what is left to spend.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_not_found`](Error::is_not_found): the account has no credit record.
+    /// - [those of all operations](Self#errors)
+    pub async fn credit(&self) -> Result<Credit, Error> {
+        let answer = finish(GET_CREDIT.operation, self.client(GET_CREDIT).get_credit().await)?;
+        answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
+    }
+
+    /// `GET /counters/…`: what was called in a period, scope by scope.
+    ///
+    /// # Errors
+    ///
+    /// [Those of all operations](Self#errors).
+    pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
+        let value = period.to_string();
+        let (call, result) = match period.span() {
+            Span::Total => (COUNTERS_TOTAL, self.client(COUNTERS_TOTAL).counters_total().await),
+            Span::Year => (COUNTERS_YEAR, self.client(COUNTERS_YEAR).counters_year(&value).await),
+            Span::Month => (COUNTERS_MONTH, self.client(COUNTERS_MONTH).counters_month(&value).await),
+            Span::Day => (COUNTERS_DAY, self.client(COUNTERS_DAY).counters_day(&value).await),
+        };
+        let answer = finish(call.operation, result)?;
+        answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(call.operation))
+    }
+
+    fn client(&self, call: Call) -> Client {
+        let wire = Wire { shared: Arc::clone(&self.shared), call };
+        Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire)
+    }
+}
+
+/// Also GET, PUT and PATCH of one token answer with an array.
+fn tokens_of(answer: Option<types::TokenAnswer>) -> impl Iterator<Item = Token> {
+    answer.into_iter().flat_map(|answer| answer.data).map(|Received(token)| token)
+}
+
+fn invalid(call: &Call, reason: &str) -> Error {
+    Error::invalid_input(reason).with_operation(call.operation)
+}
+
+fn not_empty(call: &Call, scopes: &ScopeSet) -> Result<Vec<crate::ScopePattern>, Error> {
+    if scopes.is_empty() { Err(invalid(call, "no scopes")) } else { Ok(scopes.iter().cloned().collect()) }
+}
+
+fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {
+    path_segment("token", token.expose()).map_err(|error| error.with_operation(call.operation))
+}
+
+impl fmt::Debug for Oauth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oauth")
+            .field("base_url", &self.shared.base_url)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+const SERVICE: &str = "Openapi.it Oauth";
+
+const fn call(id: &'static str, asked: Asked, repeat: Repeat) -> Call {
+    Call { operation: Operation { service: SERVICE, name: id }, id, dialect: Dialect::Envelope(asked), repeat }
+}
+
+const CREATE_TOKEN: Call = call("create_token", Asked::Other, Repeat::OnlyIfNotProcessed);
+const LIST_TOKENS: Call = call("list_tokens", Asked::Other, Repeat::Harmless);
+const FIND_TOKEN: Call = call("find_token", Asked::Token, Repeat::Harmless);
+const REPLACE_TOKEN: Call = call("replace_token", Asked::Other, Repeat::UnlessLost);
+const UPDATE_TOKEN: Call = call("update_token", Asked::Other, Repeat::UnlessLost);
+const DELETE_TOKEN: Call = call("delete_token", Asked::Other, Repeat::Harmless);
+const LIST_SCOPES: Call = call("list_scopes", Asked::Other, Repeat::Harmless);
+const GET_CREDIT: Call = call("get_credit", Asked::Other, Repeat::Harmless);
+const COUNTERS_TOTAL: Call = call("counters_total", Asked::Counters, Repeat::Harmless);
+const COUNTERS_YEAR: Call = call("counters_year", Asked::Counters, Repeat::Harmless);
+const COUNTERS_MONTH: Call = call("counters_month", Asked::Counters, Repeat::Harmless);
+const COUNTERS_DAY: Call = call("counters_day", Asked::Counters, Repeat::Harmless);
+
+impl Service for Oauth {
+    type Credentials = Credentials;
+}
+
+impl sealed::Sealed for Oauth {
+    const BASE_URL: &'static str = "https://oauth.openapi.it";
+
+    fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
+        let refuse = |reason| Err(Error::invalid_input(format!("Openapi.it credentials: {reason}")));
+        let Credentials { email, api_key } = credentials;
+        if email.is_empty() || api_key.expose().is_empty() {
+            return refuse("the e-mail address or the API key is empty");
+        }
+        // The first colon ends the user name (RFC 7617, section 2).
+        if email.contains(':') {
+            return refuse("a colon in the e-mail address, which HTTP Basic does not allow");
+        }
+        if email.chars().chain(api_key.expose().chars()).any(char::is_control) {
+            return refuse("a line break or another control character");
+        }
+        Ok(basic(email, api_key.expose()))
+    }
+
+    fn assemble(credentials: Credentials, shared: Shared) -> Self {
+        Self { credentials: Arc::new(credentials), shared: Arc::new(shared) }
+    }
+}
+
+impl ClientHooks<Wire> for Client {
+    async fn exec(&self, request: reqwest::Request, info: &OperationInfo) -> reqwest::Result<reqwest::Response> {
+        Ok(self.inner.exec(request, info.operation_id).await)
+    }
+}

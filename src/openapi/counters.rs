@@ -1,0 +1,146 @@
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::Scope;
+use crate::scope::{ScopeEntries, read_scope_entries};
+
+/// What was called in a period, scope by scope, in the service's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(inline, with = "std::collections::BTreeMap<String, Counter>")
+)]
+pub struct Counters {
+    known: Vec<(Scope, Counter)>,
+    unrecognized: Vec<(String, Counter)>,
+}
+
+impl Counters {
+    /// The counter of a scope; `None` if it was not called.
+    #[must_use]
+    pub fn get(&self, scope: &Scope) -> Option<Counter> {
+        self.known.iter().find(|(known, _)| known == scope).map(|(_, counter)| *counter)
+    }
+
+    /// The scopes and their counters.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Scope, Counter)> {
+        self.into_iter()
+    }
+
+    /// How many scopes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether nothing was called.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.unrecognized.is_empty()
+    }
+
+    /// The counters of what is not a scope, with what stands there instead.
+    #[must_use]
+    pub fn unrecognized(&self) -> &[(String, Counter)] {
+        &self.unrecognized
+    }
+}
+
+type Pair<'a> = fn(&'a (Scope, Counter)) -> (&'a Scope, Counter);
+
+impl<'a> IntoIterator for &'a Counters {
+    type Item = (&'a Scope, Counter);
+    type IntoIter = std::iter::Map<std::slice::Iter<'a, (Scope, Counter)>, Pair<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.known.iter().map(|(scope, counter)| (scope, *counter))
+    }
+}
+
+impl<'de> Deserialize<'de> for Counters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ScopeEntries { known, unrecognized } = read_scope_entries(deserializer)?;
+        Ok(Self { known, unrecognized })
+    }
+}
+
+/// What was called of one scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
+pub struct Counter {
+    #[serde(rename = "counter")]
+    requests: u64,
+    paid: u64,
+    limit: Limit,
+}
+
+impl Counter {
+    /// The number of requests in the period.
+    #[must_use]
+    pub fn requests(self) -> u64 {
+        self.requests
+    }
+
+    /// How many of them were billed: those over the limit.
+    #[must_use]
+    pub fn paid(self) -> u64 {
+        self.paid
+    }
+
+    /// How many requests of the period are free of charge.
+    #[must_use]
+    pub fn limit(self) -> Limit {
+        self.limit
+    }
+}
+
+/// How many requests of a period are free of charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// So many; sent as a number.
+    Limited(u64),
+    /// All of them; sent as `false`.
+    Unlimited,
+    /// Sent as null, whose meaning the vendor does not document, or as something else that is not documented.
+    Unknown,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limited(requests) => requests.fmt(f),
+            Self::Unlimited => f.pad("unlimited"),
+            Self::Unknown => f.pad("unknown"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
+            serde_json::Value::Bool(false) => Self::Unlimited,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+#[cfg(feature = "schemars")]
+impl schemars::JsonSchema for Limit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Limit".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "boolean", "enum": [false] }, { "type": "null" }]
+        })
+    }
+}

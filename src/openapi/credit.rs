@@ -1,0 +1,99 @@
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// What an account has left to spend, in euro, exact to the cent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Credit {
+    #[serde(deserialize_with = "exact")]
+    #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
+    credit: Decimal,
+}
+
+impl Credit {
+    /// The amount in euro, as a decimal number. It has as many decimal places as the service sent.
+    #[must_use]
+    pub fn amount(self) -> Decimal {
+        self.credit
+    }
+}
+
+/// The amount, with two decimal places or as many more as the service sent.
+impl fmt::Display for Credit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut amount = self.credit;
+        if amount.scale() < 2 {
+            amount.rescale(2);
+        }
+        amount.fmt(f)
+    }
+}
+
+/// A binary number that stands for a decimal one: its shortest decimal form is what the service wrote, for all numbers of up
+/// to 15 digits.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+    struct Amount;
+
+    impl Visitor<'_> for Amount {
+        type Value = Decimal;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an amount")
+        }
+
+        fn visit_f64<E: de::Error>(self, amount: f64) -> Result<Decimal, E> {
+            Decimal::from_str(&amount.to_string()).map_err(|_| E::invalid_value(Unexpected::Float(amount), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, amount: u64) -> Result<Decimal, E> {
+            Ok(amount.into())
+        }
+
+        fn visit_i64<E: de::Error>(self, amount: i64) -> Result<Decimal, E> {
+            Ok(amount.into())
+        }
+
+        fn visit_str<E: de::Error>(self, amount: &str) -> Result<Decimal, E> {
+            Decimal::from_str(amount.trim()).map_err(|_| E::invalid_value(Unexpected::Str(amount), &self))
+        }
+    }
+
+    deserializer.deserialize_any(Amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cents_are_exact_however_they_are_sent() {
+        for (sent, shown) in [
+            ("423.38", "423.38"),
+            ("0.1", "0.10"),
+            ("0.045", "0.045"),
+            ("-3.5", "-3.50"),
+            ("100", "100.00"),
+            ("1e3", "1000.00"),
+            ("\"19.99\"", "19.99"),
+            ("9999999999999.99", "9999999999999.99"),
+            ("0", "0.00"),
+        ] {
+            let credit: Credit = serde_json::from_str(&format!("{{\"credit\":{sent}}}")).unwrap();
+            assert_eq!(credit.to_string(), shown, "{sent}");
+        }
+        // Where binary numbers go wrong: 0.1 + 0.2.
+        let credit = |json| serde_json::from_str::<Credit>(json).unwrap().amount();
+        assert_eq!(credit(r#"{"credit":0.1}"#) + credit(r#"{"credit":0.2}"#), credit(r#"{"credit":0.3}"#));
+    }
+
+    #[test]
+    fn what_is_no_amount_is_refused() {
+        for sent in ["null", "true", "\"much\"", "1e300", "{}"] {
+            assert!(serde_json::from_str::<Credit>(&format!("{{\"credit\":{sent}}}")).is_err(), "{sent}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use std::time::SystemTime;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::Ttl;
+use crate::token::UnixSeconds;
+use crate::{AccessToken, ScopeList, ScopeSet};
+
+/// A token of the account, with what it is good for and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Token {
+    scopes: ScopeList,
+    #[serde(rename = "expire", deserialize_with = "moment")]
+    #[cfg_attr(feature = "schemars", schemars(with = "i64"))]
+    expires_at: SystemTime,
+    token: AccessToken,
+}
+
+impl Token {
+    /// What the token is good for. The service expands what was asked for, and may grant less of it.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeList {
+        &self.scopes
+    }
+
+    /// The end of the token, by the service's clock.
+    #[must_use]
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// To be sent as `Authorization: Bearer` to the other services of Openapi.it.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+}
+
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    let seconds = UnixSeconds::deserialize(deserializer)?;
+    seconds.moment().ok_or_else(|| de::Error::custom("a moment beyond the calendar"))
+}
+
+/// What to change of a token: its scopes, its lifetime, or both.
+///
+/// ```
+/// use gettone::ScopeSet;
+/// use gettone::openapi::{TokenUpdate, Ttl};
+///
+/// let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"])?;
+/// let update = TokenUpdate::new().scopes(&scopes).ttl(Ttl::days(1)?);
+/// # Ok::<(), gettone::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use]
+pub struct TokenUpdate {
+    pub(super) scopes: Option<ScopeSet>,
+    pub(super) ttl: Option<Ttl>,
+}
+
+impl TokenUpdate {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Other scopes, in place of those that the token has.
+    pub fn scopes(mut self, scopes: &ScopeSet) -> Self {
+        self.scopes = Some(scopes.clone());
+        self
+    }
+
+    /// Another lifetime.
+    pub fn ttl(mut self, ttl: Ttl) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.scopes.is_none() && self.ttl.is_none()
+    }
+}
+
+/// The `data` of `GET /scopes`: the list, or an object that has it in its own `data`.
+#[derive(Debug, Clone)]
+pub(crate) struct ScopesData(ScopeList);
+
+impl<'de> Deserialize<'de> for ScopesData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Shape {
+            Flat(ScopeList),
+            Nested { data: ScopeList },
+        }
+
+        Shape::deserialize(deserializer).map(|shape| match shape {
+            Shape::Flat(list) | Shape::Nested { data: list } => Self(list),
+        })
+    }
+}
+
+impl From<ScopesData> for ScopeList {
+    fn from(data: ScopesData) -> Self {
+        data.0
+    }
+}

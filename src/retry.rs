@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+use crate::error::{Error, Kind};
+
+/// When a call is tried again, and after which wait.
+///
+/// Only what cannot do harm is repeated:
+///
+/// | after | reading and deleting | replacing, updating, password grant | creating a token, refresh |
+/// |---|---|---|---|
+/// | no connection | again | again | again |
+/// | 429 | again | again | again |
+/// | 503 | again | again | with `Retry-After` only |
+/// | 502, 504 | again | again | never |
+/// | a lost answer, or none in time | again | never | never |
+///
+/// A refresh token works once, and a token that was created twice lives on unseen: so the last column is never repeated
+/// once the request may have been carried out. A 502 or 504 comes from a gateway that did send it on.
+///
+/// The waits double from 0.2 s to 5 s, with as much again by chance at the most. A `Retry-After` that is longer is waited
+/// for; if it is beyond [`max_retry_after`](Self::max_retry_after), or beyond the time that the call has left, the error is
+/// returned at once, with [`Error::retry_after`].
+#[derive(Debug, Clone)]
+pub struct Retry {
+    max_attempts: u32,
+    max_retry_after: Duration,
+    attempt_timeout: Duration,
+}
+
+impl Default for Retry {
+    /// Four attempts.
+    fn default() -> Self {
+        Self { max_attempts: 4, max_retry_after: Duration::from_secs(30), attempt_timeout: Duration::from_secs(20) }
+    }
+}
+
+impl Retry {
+    /// One attempt.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { max_attempts: 1, ..Self::default() }
+    }
+
+    /// How many times a request is sent at the most. 0 counts as 1. Default: 4.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = attempts;
+        self
+    }
+
+    /// The longest `Retry-After` that is waited for. Default: 30 s.
+    #[must_use]
+    pub fn max_retry_after(mut self, wait: Duration) -> Self {
+        self.max_retry_after = wait;
+        self
+    }
+
+    /// How long one attempt may take, of those that can be repeated without an answer (the first column above); the others
+    /// have all the time of the call. Default: 20 s.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+
+    pub(crate) fn delays(&self) -> ExponentialBackoff {
+        ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(5))
+            .with_max_times(usize::try_from(self.max_attempts.max(1) - 1).unwrap_or(usize::MAX))
+            .with_jitter()
+            .build()
+    }
+}
+
+/// What harm a repeat of an operation could do: a column of the table of [`Retry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    Harmless,
+    UnlessLost,
+    OnlyIfNotProcessed,
+}
+
+impl Repeat {
+    /// Whether the service may have done what was asked, although it did not say so.
+    pub(crate) fn may_have_been_processed(error: &Error) -> bool {
+        match error.kind() {
+            Kind::Timeout | Kind::Interrupted => true,
+            Kind::Unavailable => error.status().is_none_or(|status| status != 503) || error.retry_after().is_none(),
+            _ => false,
+        }
+    }
+
+    fn allows(self, error: &Error) -> bool {
+        match (self, error.kind()) {
+            (_, Kind::Connect { .. } | Kind::RateLimited) => true,
+            (Self::Harmless, Kind::Timeout | Kind::Interrupted | Kind::Unavailable) => true,
+            (Self::UnlessLost, Kind::Unavailable) => true,
+            (Self::OnlyIfNotProcessed, Kind::Unavailable) => !Self::may_have_been_processed(error),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn attempt_timeout(self, retry: &Retry, left: Duration) -> Duration {
+        match self {
+            Self::Harmless => left.min(retry.attempt_timeout),
+            Self::UnlessLost | Self::OnlyIfNotProcessed => left,
+        }
+    }
+
+    /// How long to wait before the next attempt; `None` if there is to be none.
+    pub(crate) fn delay(
+        self,
+        error: &Error,
+        delays: &mut ExponentialBackoff,
+        retry: &Retry,
+        left: Duration,
+    ) -> Option<Duration> {
+        if !self.allows(error) {
+            return None;
+        }
+        let delay = delays.next()?;
+        let asked = error.retry_after().unwrap_or_default();
+        let delay = delay.max(asked);
+        (asked <= retry.max_retry_after && delay < left).then_some(delay)
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads a scope, and says what is wrong with one.
+
+use std::sync::Arc;
+
+use super::Text;
+use crate::Error;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wildcards {
+    Allowed,
+    Refused,
+}
+
+/// What is wrong with a text, and at which byte.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    offset: usize,
+    reason: &'static str,
+}
+
+/// How much of a text that is not a scope is repeated in the error.
+const SHOWN: usize = 120;
+
+impl Flaw {
+    pub(super) fn into_error(self, text: &str) -> Error {
+        let shown: String = text.chars().take(SHOWN).collect();
+        let more = if shown.len() < text.len() { "…" } else { "" };
+        Error::invalid_input(format!("scope {shown:?}{more}, byte {}: {}", self.offset, self.reason))
+    }
+}
+
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
+    let flaw = |offset, reason| Err(Flaw { offset, reason });
+    if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
+        return flaw(offset, "white space; a scope has none");
+    }
+    if let Some(offset) = text.find('\\') {
+        return flaw(offset, "a backslash, as in Markdown; write the asterisk alone");
+    }
+    if let (Wildcards::Refused, Some(offset)) = (wildcards, text.find('*')) {
+        return flaw(offset, "an asterisk; a pattern may have one, a concrete scope may not");
+    }
+    let Some((method, rest)) = text.split_once(':') else {
+        return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
+    };
+    if method != "*" && !METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) {
+        return flaw(0, "expected a method: GET, POST, PUT, PATCH, DELETE, or in a pattern `*`");
+    }
+    let host_start = method.len() + 1;
+    let Some((host, path)) = rest.split_once('/') else {
+        return flaw(text.len(), "expected '/' and an endpoint after the host");
+    };
+    check_host(host).map_err(|flaw| Flaw { offset: host_start + flaw.offset, ..flaw })?;
+    let path_start = host_start + host.len() + 1;
+    check_path(path).map_err(|flaw| Flaw { offset: path_start + flaw.offset, ..flaw })?;
+
+    // One allocation: the letters are changed in place.
+    let mut normal: Arc<str> = text.into();
+    if let Some(normal) = Arc::get_mut(&mut normal) {
+        let (method, rest) = normal.split_at_mut(host_start);
+        method.make_ascii_uppercase();
+        rest.split_at_mut(host.len()).0.make_ascii_lowercase();
+    }
+    match (u8::try_from(host_start), u16::try_from(path_start)) {
+        (Ok(host), Ok(path)) => Ok(Text { text: normal, host, path }),
+        _ => flaw(host_start, "a host of more than 253 bytes"),
+    }
+}
+
+/// The rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1), with `*` and `*.` in front.
+fn check_host(host: &str) -> Result<(), Flaw> {
+    let flaw = |offset, reason| Err(Flaw { offset, reason });
+    if host.is_empty() {
+        return flaw(0, "expected a host, or in a pattern `*`");
+    }
+    if host == "*" {
+        return Ok(());
+    }
+    let suffix = host.strip_prefix("*.").unwrap_or(host);
+    let start = host.len() - suffix.len();
+    if let Some(offset) = suffix.find('*') {
+        let reason = if host.starts_with('*') && start == 0 {
+            "an asterisk before a host stands for whole labels; expected `*.`"
+        } else {
+            "an asterisk inside a host is not documented; expected `*` alone or `*.` in front"
+        };
+        return flaw(start + offset, reason);
+    }
+    if let Some(offset) = suffix.find(|c: char| !c.is_ascii()) {
+        return flaw(start + offset, "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)");
+    }
+    if let Some(offset) = suffix.find('@') {
+        return flaw(start + offset, "a user before the host; a scope has none");
+    }
+    if let Some(offset) = suffix.find(':') {
+        return flaw(start + offset, "a port; a scope has none");
+    }
+    if host.len() > 253 {
+        return flaw(253, "a host of more than 253 bytes");
+    }
+    let mut offset = start;
+    for label in suffix.split('.') {
+        if label.is_empty() {
+            return flaw(offset, "an empty label in the host");
+        }
+        if label.len() > 63 {
+            return flaw(offset + 63, "a label of more than 63 bytes in the host");
+        }
+        if let Some(at) = label.find(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+            return flaw(offset + at, "a host has letters, digits, hyphens and dots");
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return flaw(offset, "a label of a host neither starts nor ends with a hyphen");
+        }
+        offset += label.len() + 1;
+    }
+    Ok(())
+}
+
+/// One or more segments of what may stand in the path of a URL (RFC 3986, section 3.3), or `*`.
+fn check_path(path: &str) -> Result<(), Flaw> {
+    let flaw = |offset, reason| Err(Flaw { offset, reason });
+    if path.is_empty() {
+        return flaw(0, "expected an endpoint after the '/'; `root` stands for the path `/`");
+    }
+    if path == "*" {
+        return Ok(());
+    }
+    let mut offset = 0;
+    for segment in path.split('/') {
+        if let Some(at) = segment.find('*') {
+            let reason = if segment == "*" {
+                "an asterisk below a segment is not documented; a scope covers what lies below it anyway"
+            } else {
+                "an asterisk stands for all endpoints, not for a part of a path; expected `/*`"
+            };
+            return flaw(offset + at, reason);
+        }
+        if segment.is_empty() {
+            return flaw(offset, "an empty segment in the path");
+        }
+        if matches!(segment, "." | "..") {
+            return flaw(offset, "`.` and `..` do not name an endpoint");
+        }
+        if let Some(at) = segment.find(['?', '#']) {
+            return flaw(offset + at, "a query or a fragment; a scope ends with the path");
+        }
+        if let Some(at) = segment.find(|c: char| !c.is_ascii_alphanumeric() && !"-._~!$&'()+,;=:@%".contains(c)) {
+            return flaw(offset + at, "a character that a path does not have; write it percent-encoded");
+        }
+        offset += segment.len() + 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_keeps_its_path_and_normalises_the_rest() {
+        let text = parse("post:WS.Ufficiopostale.com/IT-full/videoId", Wildcards::Refused).unwrap();
+        assert_eq!(&*text.text, "POST:ws.ufficiopostale.com/IT-full/videoId");
+        assert_eq!((text.method(), text.host(), text.path()), ("POST", "ws.ufficiopostale.com", "IT-full/videoId"));
+    }
+
+    #[test]
+    fn the_documented_wildcards_are_patterns_and_not_scopes() {
+        for text in
+            ["*:comparabili.openapi.it/*", "*:*/*", "GET:imprese.openapi.it/*", "*:*.openapi.it/*", "GET:*/base"]
+        {
+            assert_eq!(&*parse(text, Wildcards::Allowed).unwrap().text, text);
+            let flaw = parse(text, Wildcards::Refused).err().unwrap();
+            assert_eq!(flaw.offset, text.find('*').unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_flaw_says_where_and_why() {
+        let long_label = format!("GET:{}.it/a", "a".repeat(64));
+        let long_host = format!("GET:{}/a", "a23456789.".repeat(26) + "it");
+        let cases: &[(&str, usize, &str)] = &[
+            ("", 0, "expected `:` after the method"),
+            ("GET", 3, "expected `:` after the method"),
+            ("GET imprese.openapi.it/base", 3, "white space"),
+            ("GET:imprese.openapi.it/base\n", 27, "white space"),
+            ("\\*:host.it/\\*", 0, "a backslash, as in Markdown"),
+            ("FETCH:imprese.openapi.it/base", 0, "expected a method"),
+            (":imprese.openapi.it/base", 0, "expected a method"),
+            ("G*:imprese.openapi.it/base", 0, "expected a method"),
+            ("GET:imprese.openapi.it", 22, "expected '/' and an endpoint after the host"),
+            ("GET:/base", 4, "expected a host"),
+            ("GET:a.*.it/base", 6, "an asterisk inside a host"),
+            ("GET:*openapi.it/base", 4, "an asterisk before a host stands for whole labels"),
+            ("GET:*.*.it/base", 6, "an asterisk inside a host"),
+            ("GET:impresè.it/base", 10, "a letter that DNS does not know"),
+            ("GET:u@h.it/base", 5, "a user before the host"),
+            ("GET:h.it:443/base", 8, "a port"),
+            ("GET:h..it/base", 6, "an empty label"),
+            ("GET:*./base", 6, "an empty label"),
+            ("GET:h_h.it/base", 5, "a host has letters, digits, hyphens and dots"),
+            ("GET:-h.it/base", 4, "neither starts nor ends with a hyphen"),
+            ("GET:h.it/", 9, "expected an endpoint after the '/'"),
+            ("GET:h.it/seg/*", 13, "an asterisk below a segment"),
+            ("GET:h.it/IT-*", 12, "not for a part of a path"),
+            ("GET:h.it/a//b", 11, "an empty segment"),
+            ("GET:h.it/a/../b", 11, "`.` and `..`"),
+            ("GET:h.it/a?b=c", 10, "a query or a fragment"),
+            ("GET:h.it/a#b", 10, "a query or a fragment"),
+            ("GET:h.it/perché", 14, "a character that a path does not have"),
+            (&long_label, 67, "a label of more than 63 bytes"),
+            (&long_host, 257, "a host of more than 253 bytes"),
+        ];
+        for (text, offset, reason) in cases {
+            let flaw = parse(text, Wildcards::Allowed).err().unwrap();
+            assert_eq!(flaw.offset, *offset, "{text}: {flaw:?}");
+            assert!(flaw.reason.starts_with(reason) || flaw.reason.contains(reason), "{text}: {flaw:?}");
+        }
+    }
+}

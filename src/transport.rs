@@ -1,0 +1,266 @@
+//! The one way to the wire: headers, time limits, repeats, and the reading of answers up to a limit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use progenitor_client::ResponseValue;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::{Request, Response, StatusCode};
+
+use crate::answer::{Answer, Dialect};
+use crate::clock::Clock;
+use crate::error::{Error, Kind, Operation};
+use crate::retry::{Repeat, Retry};
+use crate::trace::Span;
+
+/// An answer that is larger is not read. The largest that is known, 270 scopes, has some 10 KiB.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// What the hooks of the generated clients carry: how to send, and what is being called.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) call: Call,
+}
+
+/// What is the same for all calls of a client.
+pub struct Shared {
+    pub(crate) http: reqwest::Client,
+    pub(crate) base_url: String,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) user_agent: HeaderValue,
+    pub(crate) timeout: Duration,
+    pub(crate) retry: Retry,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What is particular to one operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) operation: Operation,
+    /// The `operationId` of the spec.
+    pub(crate) id: &'static str,
+    pub(crate) dialect: Dialect,
+    pub(crate) repeat: Repeat,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("call", &self.call).finish_non_exhaustive()
+    }
+}
+
+/// The value of `Authorization` for HTTP Basic (RFC 7617, section 2), marked as sensitive.
+pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// A value for one segment of a path. The generated client percent-encodes it; what is refused here would be read as
+/// something else than a segment all the same (URL standard, section 4.4).
+pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Error> {
+    match value {
+        "" => Err(Error::invalid_input(format!("{what}: empty"))),
+        "." | ".." => Err(Error::invalid_input(format!("{what}: `.` and `..` cannot stand in a path"))),
+        _ if value.contains('\\') => Err(Error::invalid_input(format!("{what}: a backslash cannot stand in a path"))),
+        _ => Ok(value),
+    }
+}
+
+impl Wire {
+    /// Sends a request, again where that can do no harm. What the generated client gets back is a success with its whole
+    /// body, or a carrier of the error, which [`finish`] takes out again: its own errors print bodies and URLs.
+    pub(crate) async fn exec(&self, request: Request, id: &'static str) -> Response {
+        debug_assert_eq!(id, self.call.id, "the operation that was called is not the one that was meant");
+        let span = Span::new(self.call.operation);
+        let started = self.shared.clock.elapsed();
+        let (attempt, result) = span.of(self.send(request, &span)).await;
+        let status = match &result {
+            Ok(response) => Some(response.status()),
+            Err(error) => error.status(),
+        };
+        span.finish(attempt, status, self.shared.clock.elapsed().saturating_sub(started));
+        result.unwrap_or_else(|error| {
+            let mut carrier = http_response(StatusCode::IM_A_TEAPOT, HeaderMap::new(), Vec::new());
+            carrier.extensions_mut().insert(error);
+            carrier
+        })
+    }
+
+    /// Also says how many attempts there were.
+    async fn send(&self, mut request: Request, span: &Span) -> (u32, Result<Response, Error>) {
+        self.prepare(request.headers_mut());
+        let Shared { clock, retry, timeout, .. } = &*self.shared;
+        let started = clock.elapsed();
+        let left = || timeout.saturating_sub(clock.elapsed().saturating_sub(started));
+        let mut delays = retry.delays();
+        let mut uncertain = false;
+        let mut attempt = 1;
+        loop {
+            let limit = self.call.repeat.attempt_timeout(retry, left());
+            let error = match self.attempt(&request, limit).await {
+                Ok(response) => return (attempt, Ok(response)),
+                Err(error) if uncertain => error.after_uncertain_attempt(),
+                Err(error) => error,
+            };
+            uncertain |= Repeat::may_have_been_processed(&error);
+            let Some(delay) = self.call.repeat.delay(&error, &mut delays, retry, left()) else {
+                return (attempt, Err(error));
+            };
+            span.again(attempt, &error, delay);
+            clock.sleep(delay).await;
+            attempt += 1;
+        }
+    }
+
+    fn prepare(&self, headers: &mut HeaderMap) {
+        // The generator makes it from the version of the spec; the service knows nothing of it.
+        headers.remove("api-version");
+        headers.insert(USER_AGENT, self.shared.user_agent.clone());
+        if let Some(authorization) = &self.shared.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+    }
+
+    async fn attempt(&self, request: &Request, limit: Duration) -> Result<Response, Error> {
+        let (asked, secrets) = (request.url(), secrets_of(request));
+        // Only a streamed body cannot be cloned, and the generated clients have none.
+        let mut request = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
+        *request.timeout_mut() = Some(limit);
+        let mut response = self.shared.http.execute(request).await.map_err(|error| self.lost(error))?;
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+        if response.url() != asked {
+            let message = "a redirect was followed; build the `reqwest::Client` with `redirect::Policy::none()`";
+            return Err(self.error(Kind::Refused).with_status(status).with_message(message));
+        }
+        let body = read(&mut response).await;
+        let answer = Answer {
+            status,
+            headers: &headers,
+            // What an unreadable body says is not known; the status is.
+            body: body.as_deref().unwrap_or_default(),
+            now: self.shared.clock.now(),
+        };
+        if let Some(error) = answer.failure(self.call.dialect, &secrets) {
+            return Err(error.with_operation(self.call.operation));
+        }
+        let body = body.map_err(|unread| match unread {
+            Unread::Broken(error) => self.lost(error),
+            Unread::TooLarge => {
+                let message = format!("an answer of more than {} MiB, which is not read", MAX_ANSWER >> 20);
+                self.error(Kind::Decode).with_status(status).with_message(message)
+            }
+        })?;
+        // The contract knows 200 and 204; a 201 with the token in it would be no reason to lose the token.
+        let status = if status == StatusCode::NO_CONTENT { status } else { StatusCode::OK };
+        Ok(http_response(status, headers, body))
+    }
+
+    /// A request without an answer, or without the whole of it.
+    fn lost(&self, error: reqwest::Error) -> Error {
+        let kind = match (error.is_connect(), error.is_timeout()) {
+            (true, timeout) => Kind::Connect { timeout },
+            (false, true) => Kind::Timeout,
+            (false, false) if error.is_builder() => Kind::InvalidInput,
+            (false, false) => Kind::Interrupted,
+        };
+        self.error(kind).with_source(error.without_url())
+    }
+
+    fn error(&self, kind: Kind) -> Error {
+        Error::new(kind).with_operation(self.call.operation)
+    }
+}
+
+enum Unread {
+    Broken(reqwest::Error),
+    TooLarge,
+}
+
+async fn read(response: &mut Response) -> Result<Vec<u8>, Unread> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn http_response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response.into()
+}
+
+/// The secrets that a request holds, longest first: the ones that a service may repeat in what it says of a failure.
+fn secrets_of(request: &Request) -> Vec<String> {
+    let mut secrets = Vec::new();
+    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
+        let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let password =
+            decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password.to_owned());
+        secrets.extend(password);
+        secrets.push(basic.to_owned());
+    }
+    if let Some((_, token)) = request.url().path().rsplit_once("/token/") {
+        secrets.extend(percent_encoding::percent_decode_str(token).decode_utf8().ok().map(|token| token.into_owned()));
+        secrets.push(token.to_owned());
+    }
+    let form = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(form) {
+        if matches!(&*name, "client_secret" | "password" | "refresh_token") {
+            secrets.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
+            secrets.push(value.into_owned());
+        }
+    }
+    secrets.retain(|secret| !secret.is_empty());
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets
+}
+
+/// What a call of a generated client came to. `None` is an answer without content.
+pub(crate) fn finish<T>(
+    operation: Operation,
+    result: Result<ResponseValue<T>, progenitor_client::Error<()>>,
+) -> Result<Option<T>, Error> {
+    use progenitor_client::Error as Generated;
+
+    let error = match result {
+        Ok(value) => return Ok(Some(value.into_inner())),
+        Err(Generated::UnexpectedResponse(response)) => match response.extensions().get::<Error>() {
+            Some(error) => return Err(error.clone()),
+            None => return Ok(None),
+        },
+        Err(Generated::InvalidResponsePayload(body, _)) if body.trim_ascii().is_empty() => {
+            Error::new(Kind::Decode).with_status(StatusCode::OK).with_message("an empty answer")
+        }
+        Err(Generated::InvalidResponsePayload(_, error)) => Error::new(Kind::Decode)
+            .with_status(StatusCode::OK)
+            .with_message(format!("not the answer that is documented: {}", without_values(&error))),
+        Err(Generated::CommunicationError(error)) => Error::new(Kind::InvalidInput).with_source(error.without_url()),
+        // What is left comes from building the request; nothing of it is repeated, as a secret may be in it.
+        Err(_) => Error::new(Kind::InvalidInput).with_message("the request cannot be built"),
+    };
+    Err(error.with_operation(operation))
+}
+
+/// What serde_json says of a body, without what stood in the body.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!("line {} column {}", error.line(), error.column());
+    if !error.is_data() || text.starts_with("missing field `") {
+        return text;
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => format!("another type at {place}"),
+    }
+}

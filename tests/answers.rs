@@ -1,0 +1,334 @@
+//! The surprises: what the services were seen to answer, beside what they document.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Answer, Mock, OPERATIONS, call, success};
+use gettone::openapi::{Limit, Period, Ttl};
+use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
+use serde_json::{Value, json};
+
+const OPENAPI: &[&str] = OPERATIONS.split_at(2).1;
+
+/// Calls once, and gives back the error.
+async fn error(operation: &str, answer: Answer) -> Error {
+    let mock = Mock::answering_with(answer).await;
+    let error = call(operation, &mock.oauth(), &mock.fatture()).await.unwrap_err();
+    assert_eq!(mock.calls(), if error.is_transient() { error_calls(operation, &error) } else { 1 });
+    assert_eq!(error.operation(), Some(operation));
+    error
+}
+
+fn error_calls(operation: &str, error: &Error) -> usize {
+    let once = matches!(operation, "create_token" | "refresh");
+    if error.is_rate_limited() || !once || error.retry_after().is_some() { 4 } else { 1 }
+}
+
+#[tokio::test]
+async fn success_false_under_status_200_is_a_failure() {
+    for operation in OPENAPI {
+        for success in [json!(false), json!("false"), json!("False")] {
+            let body = json!({ "success": success, "message": "not today", "error": 999, "data": null });
+            let error = error(operation, Answer::json(200, body)).await;
+            assert_eq!((error.status().unwrap().as_u16(), error.code()), (200, Some("999")), "{operation}");
+            assert!(!error.is_decode() && !error.is_transient());
+            assert!(error.to_string().ends_with("HTTP 200 OK, code 999: not today"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_documented_code_means_the_same_under_status_200() {
+    let body = |code: u32| Answer::json(200, json!({ "success": false, "message": "", "error": code, "data": null }));
+    assert!(error("create_token", body(110)).await.is_invalid_input());
+    assert!(error("replace_token", body(170)).await.is_not_found());
+    assert!(error("update_token", body(310)).await.is_invalid_input());
+    assert!(error("delete_token", body(150)).await.is_not_found());
+    assert!(error("get_credit", body(320)).await.is_not_found());
+    assert!(error("counters_day", body(610)).await.is_invalid_input());
+    let mock = Mock::answering_with(body(125)).await;
+    assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
+    assert_eq!(mock.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_odd_error_field_does_not_spoil_a_good_answer() {
+    for operation in OPENAPI {
+        for odd in [json!(125.22), json!("none"), json!(true), json!({}), json!([]), json!(-1), json!(0)] {
+            let mock = Mock::answering_with(with(success(operation), "error", odd.clone())).await;
+            call(operation, &mock.oauth(), &mock.fatture())
+                .await
+                .unwrap_or_else(|error| panic!("{operation} {odd}: {error}"));
+            assert_eq!(mock.calls(), 1);
+        }
+        for success_field in [json!("true"), json!("True"), json!(null), json!(1)] {
+            let mock = Mock::answering_with(with(success(operation), "success", success_field)).await;
+            call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
+            assert_eq!(mock.calls(), 1);
+        }
+        for message in [json!(null), json!(["x"]), json!("all is well")] {
+            let mock = Mock::answering_with(with(success(operation), "message", message)).await;
+            call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
+            assert_eq!(mock.calls(), 1);
+        }
+    }
+}
+
+/// An answer with another value in a field, or without it.
+fn with(answer: Answer, field: &str, value: Value) -> Answer {
+    let mut body: Value = serde_json::from_str(answer.text()).unwrap();
+    body[field] = value;
+    answer.body(body)
+}
+
+#[tokio::test]
+async fn an_error_status_is_a_failure_whatever_the_body_says() {
+    for operation in OPENAPI {
+        let body = json!({ "success": true, "message": "fine", "error": null, "data": [] });
+        let error = error(operation, Answer::json(403, body)).await;
+        assert_eq!((error.status().unwrap().as_u16(), error.code()), (403, None), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn odd_codes_are_kept_as_they_came() {
+    for (odd, kept) in [
+        (json!(125.22), Some("125.22")),
+        (json!("E-17"), Some("E-17")),
+        (json!(-4), Some("-4")),
+        (json!(""), None),
+        (json!(null), None),
+        (json!(true), None),
+        (json!({ "a": 1 }), None),
+    ] {
+        let body = json!({ "success": false, "message": "Wrong Token", "error": odd, "data": null });
+        let error = error("get_credit", Answer::json(401, body)).await;
+        assert!(error.is_unauthorized());
+        assert_eq!(error.code(), kept);
+    }
+}
+
+#[tokio::test]
+async fn a_402_is_read_with_its_code() {
+    let body = |code: Value| json!({ "success": false, "message": "", "error": code, "data": null });
+    for code in [json!(125), json!("125"), json!(125.22)] {
+        let mock = Mock::answering_with(Answer::json(402, body(code))).await;
+        assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
+        assert_eq!(mock.calls(), 1);
+    }
+    for code in [json!(126), json!(null), json!(1251)] {
+        let error = error("find_token", Answer::json(402, body(code))).await;
+        assert!(!error.is_not_found() && error.status().unwrap() == 402);
+    }
+    // Elsewhere 125 is not documented.
+    let error = error("get_credit", Answer::json(402, body(json!(125)))).await;
+    assert!(!error.is_not_found() && error.status().unwrap() == 402);
+}
+
+#[tokio::test]
+async fn a_gateways_page_keeps_its_status() {
+    for operation in OPERATIONS {
+        for (status, transient) in [(502, true), (503, true), (504, true), (500, false), (403, false), (404, false)] {
+            let error = error(operation, Answer::html(status, "<html><h1>nginx</h1></html>")).await;
+            assert_eq!(error.status().unwrap(), status, "{operation}");
+            assert_eq!(error.is_transient(), transient, "{operation}");
+            assert!(!error.is_decode());
+            assert!(error.to_string().ends_with("an HTML page in place of an answer"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_under_status_200_is_a_login_for_keliweb_and_no_answer_for_openapi() {
+    for page in [Answer::html(200, "<!doctype html><title>Login</title>"), Answer::empty(200).body(" <html>")] {
+        for grant in ["password_grant", "refresh"] {
+            let error = error(grant, page.clone()).await;
+            assert!(error.is_unauthorized() && !error.is_decode() && !error.is_invalid_grant(), "{error:?}");
+        }
+        let error = error("get_credit", page).await;
+        assert!(error.is_decode() && !error.is_unauthorized(), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_answer_is_said_to_be_empty() {
+    for operation in OPERATIONS {
+        for blank in ["", "  \n"] {
+            let error = error(operation, Answer::empty(200).body(blank)).await;
+            assert!(error.is_decode() && error.to_string().ends_with("HTTP 200 OK: an empty answer"), "{error}");
+        }
+        let failed = error(operation, Answer::empty(500)).await;
+        assert!(!failed.is_decode() && failed.to_string().ends_with("HTTP 500 Internal Server Error"), "{failed}");
+        // 204 is documented for two operations only; an answer to the deletion has nothing to lose.
+        if !matches!(operation, "list_tokens" | "find_token" | "delete_token") {
+            assert!(error(operation, Answer::empty(204)).await.is_decode(), "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_documented_answer_is_said_without_its_values() {
+    for operation in OPERATIONS {
+        for body in [
+            "{",
+            "[",
+            "nonsense",
+            "[]",
+            "{}",
+            "null",
+            "\"s3cret-value\"",
+            "{\"data\":\"s3cret-value\"}",
+            "\u{0}",
+            "{\"data\":{\"s3cret-value\":7}}",
+        ] {
+            // A deletion has no data, so every object will do.
+            if operation == "delete_token" && body.len() > 1 && body.starts_with('{') {
+                continue;
+            }
+            let mock = Mock::answering_with(Answer::json(200, body)).await;
+            let error = call(operation, &mock.oauth(), &mock.fatture()).await.unwrap_err();
+            assert!(error.is_decode(), "{operation} {body}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{operation} {body}: {error:?}");
+            assert_eq!(mock.calls(), 1, "{operation}");
+        }
+    }
+    let body = json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": ["s3cret"] });
+    let error = error("password_grant", Answer::json(200, body)).await;
+    assert!(error.to_string().ends_with("expected a string at line 1 column 16"), "{error}");
+}
+
+#[tokio::test]
+async fn a_created_answer_is_not_lost() {
+    let mock = Mock::answering_with(success("create_token").status(201)).await;
+    let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
+    let token = mock.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    assert_eq!(token.token().expose(), "5f8711afe4754a532a7a8358");
+    assert_eq!(mock.calls(), 1);
+}
+
+#[tokio::test]
+async fn fields_that_are_not_documented_are_ignored() {
+    for operation in OPERATIONS {
+        let mock = Mock::answering_with(with(success(operation), "new", json!({ "a": [1] }))).await;
+        call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
+        assert_eq!(mock.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lifetime_may_be_a_string() {
+    for sent in [json!(3600), json!("3600"), json!(" 3600 ")] {
+        let mock = Mock::answering_with(with(success("refresh"), "expires_in", sent)).await;
+        let pair = mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
+        assert_eq!(pair.expires_in().as_secs(), 3600);
+        assert_eq!(mock.calls(), 1);
+    }
+    for sent in [json!("soon"), json!(-1), json!(null), json!("")] {
+        assert!(error("refresh", with(success("refresh"), "expires_in", sent)).await.is_decode());
+    }
+}
+
+#[tokio::test]
+async fn one_odd_scope_does_not_lose_the_others() {
+    let body =
+        json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
+    for body in [body.clone(), json!({ "data": body })] {
+        let mock = Mock::answering_with(Answer::json(200, body)).await;
+        let list = mock.oauth().scopes().await.unwrap();
+        assert_eq!(
+            list.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+            ["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]
+        );
+        assert_eq!(list.unrecognized(), ["nonsense", "7", "*:*/*"]);
+        assert_eq!(mock.calls(), 1);
+    }
+}
+
+#[tokio::test]
+async fn counters_are_read_in_each_of_their_forms() {
+    let counter = |limit: Value| json!({ "counter": 3, "paid": 1, "limit": limit });
+    let body = json!({ "data": {
+        "GET:a.it/number": counter(json!(100)),
+        "GET:a.it/false": counter(json!(false)),
+        "GET:a.it/null": counter(json!(null)),
+        "GET:a.it/true": counter(json!(true)),
+        "GET:a.it/text": counter(json!("100")),
+        "GET:a.it/minus": counter(json!(-1)),
+        "odd": counter(json!(5)),
+    } });
+    let mock = Mock::answering_with(Answer::json(200, body)).await;
+    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    let limit = |path: &str| counters.get(&format!("GET:a.it/{path}").parse().unwrap()).unwrap().limit();
+    assert_eq!(limit("number"), Limit::Limited(100));
+    assert_eq!(limit("false"), Limit::Unlimited);
+    for path in ["null", "true", "text", "minus"] {
+        assert_eq!(limit(path), Limit::Unknown, "{path}");
+    }
+    assert_eq!((counters.len(), counters.unrecognized().len()), (6, 1));
+    assert_eq!(counters.unrecognized()[0].0, "odd");
+    assert_eq!(mock.calls(), 1);
+
+    // PHP writes an empty map as an empty array.
+    for data in [json!([]), json!({})] {
+        let mock = Mock::answering_with(Answer::json(200, json!({ "data": data }))).await;
+        assert!(mock.oauth().counters(Period::total()).await.unwrap().is_empty());
+        assert_eq!(mock.calls(), 1);
+    }
+    assert!(error("counters_total", Answer::json(200, json!({ "data": [1] }))).await.is_decode());
+}
+
+#[tokio::test]
+async fn older_and_newer_servers_of_keliweb_mean_the_same() {
+    let refused = |status, body| Answer::json(status, body);
+    for answer in [
+        refused(401, json!({ "error": "invalid_request", "message": "The refresh token is invalid." })),
+        refused(400, json!({ "error": "invalid_grant", "error_description": "The refresh token is invalid." })),
+        refused(401, json!({ "error": "invalid_grant" })),
+    ] {
+        let error = error("refresh", answer).await;
+        assert!(error.is_invalid_grant() && !error.is_unauthorized() && !error.is_invalid_input(), "{error:?}");
+    }
+    for answer in [
+        refused(401, json!({ "error": "invalid_credentials", "message": "The user credentials were incorrect." })),
+        refused(400, json!({ "error": "invalid_grant", "error_description": "The user credentials were incorrect." })),
+    ] {
+        let error = error("password_grant", answer).await;
+        assert!(error.is_invalid_grant() && error.is_unauthorized() && !error.is_invalid_input(), "{error:?}");
+    }
+    // A refused request of the refresh grant that is not about the token.
+    let error = error(
+        "refresh",
+        refused(400, json!({ "error": "invalid_request", "hint": "Check the `client_id` parameter" })),
+    )
+    .await;
+    assert!(!error.is_invalid_grant() && error.is_invalid_input());
+}
+
+#[tokio::test]
+async fn a_long_message_is_cut_to_a_line() {
+    let body =
+        json!({ "success": false, "message": format!("first\nsecond {}", "x".repeat(5000)), "error": 1, "data": null });
+    let error = error("get_credit", Answer::json(403, body)).await;
+    let text = error.to_string();
+    assert!(text.contains("first second xxx") && text.chars().count() < 400 && !text.contains('\n'), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
+    fn everywhere<T: Clone + Send + Sync + std::error::Error + 'static>(_: &T) {}
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (builder, _) = common::Still::still(common::oauth(&format!("http://{address}/a-secret-path")));
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    everywhere(&error);
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<reqwest::Error>().unwrap();
+    assert!(source.is_connect() && source.url().is_none());
+    let mut text = String::new();
+    let mut next: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = next {
+        text += &format!("{error} {error:?}\n");
+        next = error.source();
+    }
+    assert!(text.contains("Connection refused"), "{text}");
+    assert!(!text.contains("a-secret-path") && !text.contains("http://"), "{text}");
+    assert_eq!(error.clone().to_string(), "Openapi.it Oauth get_credit: no connection");
+}

@@ -1,0 +1,180 @@
+//! Calls full of secrets, and whether one of them can be seen.
+
+use std::fmt::Debug;
+
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth, Period, Ttl};
+use gettone::{AccessToken, Error, RefreshToken, Retry, ScopeSet};
+use serde_json::json;
+
+use super::raw::Do;
+use super::{Still, http, now};
+
+pub const CLIENT_SECRET: &str = "client-secret-c1f0";
+pub const PASSWORD: &str = "pass word/è-77aa";
+pub const API_KEY: &str = "api-key-31e8";
+pub const ACCESS_TOKEN: &str = "access/token-9b2d";
+pub const REFRESH_TOKEN: &str = "refresh-token-e4c6";
+pub const ISSUED_ACCESS: &str = "issued-access-55d1";
+pub const ISSUED_REFRESH: &str = "issued-refresh-08bf";
+/// `test@example.com:api-key-31e8` in base64.
+pub const BASIC: &str = "dGVzdEBleGFtcGxlLmNvbTphcGkta2V5LTMxZTg=";
+
+/// All that must not be seen, also as it stands in a path or a form.
+pub const SECRETS: [&str; 13] = [
+    CLIENT_SECRET,
+    PASSWORD,
+    "pass+word%2F%C3%A8-77aa",
+    "pass%20word%2F%C3%A8-77aa",
+    "77aa",
+    API_KEY,
+    ACCESS_TOKEN,
+    "access%2Ftoken-9b2d",
+    "token-9b2d",
+    REFRESH_TOKEN,
+    ISSUED_ACCESS,
+    ISSUED_REFRESH,
+    BASIC,
+];
+
+pub fn assert_clean(what: &str, text: &str) {
+    for secret in SECRETS {
+        assert!(!text.contains(secret), "{what} shows `{secret}`:\n{text}");
+    }
+}
+
+pub fn debugs(what: &str, value: &dyn Debug) {
+    assert_clean(what, &format!("{value:?}\n{value:#?}"));
+}
+
+pub fn oauth(url: &str) -> Oauth {
+    let builder = Oauth::builder(openapi::Credentials::new("test@example.com", API_KEY)).base_url(url);
+    let builder = builder.retry(Retry::default().max_attempts(2)).http_client(http()).still().0;
+    debugs("the builder of Oauth", &builder);
+    builder.build().unwrap()
+}
+
+pub fn fatture(url: &str) -> Fatture {
+    let credentials = keliweb::Credentials::new("id", CLIENT_SECRET, "test@example.com", PASSWORD);
+    let builder = Fatture::builder(credentials)
+        .base_url(url)
+        .retry(Retry::default().max_attempts(2))
+        .http_client(http())
+        .still()
+        .0;
+    debugs("the builder of Fatture", &builder);
+    builder.build().unwrap()
+}
+
+/// Calls an operation with the secrets, and formats what comes of it.
+pub async fn call(operation: &str, url: &str) -> Result<(), Error> {
+    let (oauth, fatture) = (oauth(url), fatture(url));
+    let (token, scopes) = (AccessToken::new(ACCESS_TOKEN), ScopeSet::parse(["GET:imprese.openapi.it/base"])?);
+    fn seen<T: Debug>(result: Result<T, Error>) -> Result<(), Error> {
+        result.map(|value| debugs("an answer", &value))
+    }
+    match operation {
+        "password_grant" => seen(fatture.password_grant().await),
+        "refresh" => seen(fatture.refresh(&RefreshToken::new(REFRESH_TOKEN)).await),
+        "create_token" => seen(oauth.create_token(&scopes, Ttl::MIN).await),
+        "list_tokens" => seen(oauth.tokens().await),
+        "find_token" => seen(oauth.find_token(&token).await),
+        "replace_token" => seen(oauth.replace_token(&token, &scopes, now()).await),
+        "update_token" => seen(oauth.update_token(&token, openapi::TokenUpdate::new().ttl(Ttl::MAX)).await),
+        "delete_token" => seen(oauth.delete_token(&token).await),
+        "list_scopes" => seen(oauth.scopes().await),
+        "get_credit" => seen(oauth.credit().await),
+        "counters_total" => seen(oauth.counters(Period::total()).await),
+        "counters_day" => seen(oauth.counters(Period::day(2022, 1, 1)?).await),
+        "counters_month" => seen(oauth.counters(Period::month(2022, 1)?).await),
+        "counters_year" => seen(oauth.counters(Period::year(2022)?).await),
+        other => panic!("no such operation: {other}"),
+    }
+}
+
+/// Every secret that an operation sends, as it is and as it was sent, told back in every field that an error reads.
+pub fn echo(operation: &str) -> String {
+    let sent: &[&str] = match operation {
+        "password_grant" => &[CLIENT_SECRET, PASSWORD, "pass+word%2F%C3%A8-77aa"],
+        "refresh" => &[CLIENT_SECRET, REFRESH_TOKEN],
+        "find_token" | "replace_token" | "update_token" | "delete_token" => {
+            &[API_KEY, BASIC, ACCESS_TOKEN, "access%2Ftoken-9b2d"]
+        }
+        _ => &[API_KEY, BASIC],
+    };
+    let all = sent.join(" and ");
+    let long = "x".repeat(280) + &all;
+    json!({
+        "success": false, "data": null, "error": format!("E {all}"), "message": all, "error_description": all, "hint": long,
+        "errors": { all.clone(): [all] },
+    })
+    .to_string()
+}
+
+pub fn good(operation: &str) -> String {
+    let token =
+        json!({ "scopes": ["GET:imprese.openapi.it/base", "odd"], "expire": 1_660_640_780, "token": ISSUED_ACCESS });
+    match operation {
+        "password_grant" | "refresh" => json!({
+            "token_type": "Bearer", "expires_in": 3600, "access_token": ISSUED_ACCESS, "refresh_token": ISSUED_REFRESH,
+        })
+        .to_string(),
+        "create_token" => token.to_string(),
+        "list_tokens" | "find_token" | "replace_token" | "update_token" => json!({ "data": [token] }).to_string(),
+        "delete_token" => json!({ "success": true }).to_string(),
+        "list_scopes" => json!({ "data": ["GET:imprese.openapi.it/base"] }).to_string(),
+        "get_credit" => json!({ "data": { "credit": 1.5 } }).to_string(),
+        _ => json!({ "data": {} }).to_string(),
+    }
+}
+
+/// Everything that can happen to a call.
+pub fn acts(operation: &str) -> Vec<Do> {
+    let json = "content-type: application/json\r\n";
+    let echo = echo(operation);
+    let mut acts: Vec<Do> = [
+        "200 OK",
+        "400 Bad Request",
+        "401 Unauthorized",
+        "402 Payment Required",
+        "403 Forbidden",
+        "404 Not Found",
+        "406 Not Acceptable",
+        "422 Unprocessable Entity",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "503 Service Unavailable",
+    ]
+    .iter()
+    .map(|status| Do::answer(status, json, &echo))
+    .collect();
+    let good = good(operation);
+    acts.extend([
+        Do::answer("200 OK", json, &good),
+        // The issued tokens in the wrong place, and an answer that ends within one.
+        Do::answer("200 OK", json, &format!("{{\"data\":\"{ISSUED_ACCESS}\",\"expires_in\":\"{ISSUED_REFRESH}\"}}")),
+        Do::answer(
+            "200 OK",
+            json,
+            &good
+                .replace("1660640780", &format!("\"{ISSUED_REFRESH}\""))
+                .replace("3600", &format!("\"{ISSUED_REFRESH}\"")),
+        ),
+        Do::answer("200 OK", json, good.split_at(good.len() - 8).0),
+        Do::answer("200 OK", json, &format!("\"{ISSUED_ACCESS}\"")),
+        Do::answer("200 OK", json, ISSUED_ACCESS),
+        Do::answer("200 OK", "content-type: text/html\r\n", &format!("<html>{ISSUED_ACCESS} {PASSWORD}</html>")),
+        Do::answer("302 Found", &format!("location: https://example.com/{ISSUED_ACCESS}\r\n"), ISSUED_ACCESS),
+        Do::answer(
+            "401 Unauthorized",
+            &format!("www-authenticate: Basic realm=\"{ISSUED_ACCESS}\"\r\n"),
+            ISSUED_ACCESS,
+        ),
+        Do::answer("429 Too Many Requests", &format!("retry-after: {ISSUED_ACCESS}\r\n"), ""),
+        Do::Say(format!("HTTP/1.1 200 OK\r\n{json}content-length: 9999\r\n\r\n{good}")),
+        Do::Say(format!("{ISSUED_ACCESS} {ISSUED_REFRESH}\r\n\r\n")),
+        Do::Hang,
+        Do::Reset,
+    ]);
+    acts
+}

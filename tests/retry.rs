@@ -1,0 +1,219 @@
+//! What is sent again, how often and after which wait. Time stands still: no test waits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::raw::{Do, Raw};
+use common::{Answer, Mock, OPERATIONS, Still, call, fatture, http, oauth, success};
+use gettone::clock::ManualClock;
+use gettone::keliweb::Fatture;
+use gettone::openapi::Oauth;
+use gettone::{AccessToken, Error, Retry};
+
+fn clients(url: &str) -> (Oauth, Fatture, Arc<ManualClock>) {
+    let (builder, clock) = oauth(url).still();
+    let fatture = fatture(url).clock(Arc::clone(&clock) as _).http_client(http()).build().unwrap();
+    (builder.http_client(http()).build().unwrap(), fatture, clock)
+}
+
+/// The columns of the table in the documentation of `Retry`.
+#[derive(Clone, Copy, PartialEq)]
+enum Column {
+    Harmless,
+    UnlessLost,
+    OnlyIfNotProcessed,
+}
+
+fn column(operation: &str) -> Column {
+    match operation {
+        "create_token" | "refresh" => Column::OnlyIfNotProcessed,
+        "replace_token" | "update_token" | "password_grant" => Column::UnlessLost,
+        _ => Column::Harmless,
+    }
+}
+
+#[tokio::test]
+async fn each_status_is_repeated_where_that_can_do_no_harm() {
+    for operation in OPERATIONS {
+        let column = column(operation);
+        let once = column == Column::OnlyIfNotProcessed;
+        for (answer, repeated) in [
+            (Answer::json(429, r#"{"message":"Too Many Attempts."}"#), true),
+            (Answer::html(502, "<html>Bad Gateway</html>"), !once),
+            (Answer::html(503, "<html>Service Unavailable</html>"), !once),
+            (Answer::empty(503).header("retry-after", "1"), true),
+            (Answer::empty(504), !once),
+            (Answer::empty(500), false),
+            (Answer::empty(501), false),
+            (Answer::json(400, r#"{"error":"invalid_request"}"#), false),
+            (Answer::json(401, r#"{"error":"invalid_client"}"#), false),
+            (Answer::empty(403), false),
+            (Answer::empty(408), false),
+        ] {
+            let mock = Mock::answering_with(answer.clone()).await;
+            let (oauth, fatture, clock) = clients(&mock.url());
+            let error = call(operation, &oauth, &fatture).await.unwrap_err();
+            let calls = if repeated { 4 } else { 1 };
+            assert_eq!(mock.calls(), calls, "{operation} {answer:?}: {error}");
+            assert_eq!(clock.waits().len(), calls - 1, "{operation} {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_again_by_every_operation() {
+    for operation in OPERATIONS {
+        // Nobody listens where somebody just did.
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (oauth, fatture, clock) = clients(&format!("http://{address}"));
+        let error = call(operation, &oauth, &fatture).await.unwrap_err();
+        assert!(error.is_connect() && error.is_transient() && !error.is_timeout(), "{operation}: {error:?}");
+        assert_eq!(clock.waits().len(), 3, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_only_reading_and_deleting_are_repeated() {
+    let half = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{\"data\":".to_owned();
+    let chunk = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"dat".to_owned();
+    for operation in OPERATIONS {
+        for act in [Do::Hang, Do::Reset, Do::Say(half.clone()), Do::Say(chunk.clone())] {
+            let raw = Raw::new([act.clone()]).await;
+            let (oauth, fatture, _) = clients(&raw.url());
+            let error = call(operation, &oauth, &fatture).await.unwrap_err();
+            assert!(
+                error.is_transient() && !error.is_decode() && !error.is_connect(),
+                "{operation} {act:?}: {error:?}"
+            );
+            let calls = if column(operation) == Column::Harmless { 4 } else { 1 };
+            assert_eq!(raw.calls(), calls, "{operation} {act:?}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_that_succeeds_is_a_success() {
+    for operation in OPERATIONS {
+        let refusal = Answer::json(429, r#"{"message":"Too Many Attempts."}"#);
+        let mock = Mock::answering([refusal.clone(), refusal, success(operation)]).await;
+        let (oauth, fatture, clock) = clients(&mock.url());
+        call(operation, &oauth, &fatture).await.unwrap();
+        assert_eq!((mock.calls(), clock.waits().len()), (3, 2), "{operation}");
+        let requests = mock.requests();
+        assert_eq!(requests[0].body, requests[2].body, "{operation}");
+        assert_eq!(requests[0].headers, requests[2].headers, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn the_waits_double_and_differ_by_chance() {
+    let mut seen = Vec::new();
+    for _ in 0..20 {
+        let mock = Mock::answering_with(Answer::empty(503)).await;
+        let (builder, clock) = oauth(&mock.url()).retry(Retry::default().max_attempts(8)).still();
+        builder.build().unwrap().credit().await.unwrap_err();
+        let waits = clock.waits();
+        for (wait, base) in waits.iter().zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
+            let base = Duration::from_millis(base);
+            assert!((base..=base * 2).contains(wait), "{wait:?} for {base:?}");
+        }
+        assert_eq!(waits.len(), 7);
+        seen.push(waits[0]);
+    }
+    seen.sort();
+    seen.dedup();
+    assert!(seen.len() > 1, "no jitter");
+}
+
+async fn retry_after(value: &str, retry: Retry) -> (Error, Vec<Duration>, usize) {
+    let mock = Mock::answering_with(Answer::empty(429).header("retry-after", value)).await;
+    let (builder, clock) = oauth(&mock.url()).retry(retry).still();
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    (error, clock.waits(), mock.calls())
+}
+
+#[tokio::test]
+async fn retry_after_is_waited_for_up_to_the_cap() {
+    let twice = || Retry::default().max_attempts(2);
+    let seconds = Duration::from_secs;
+
+    let (error, waits, calls) = retry_after("7", twice()).await;
+    assert_eq!((waits, calls, error.retry_after()), (vec![seconds(7)], 2, Some(seconds(7))));
+
+    let (error, waits, calls) = retry_after("30", twice()).await;
+    assert_eq!((waits, calls, error.retry_after()), (vec![seconds(30)], 2, Some(seconds(30))));
+
+    // Beyond the cap the caller is told at once.
+    let (error, waits, calls) = retry_after("31", twice()).await;
+    assert!(error.is_rate_limited());
+    assert_eq!((waits, calls, error.retry_after()), (vec![], 1, Some(seconds(31))));
+
+    let (error, waits, calls) = retry_after("3", twice().max_retry_after(seconds(2))).await;
+    assert_eq!((waits, calls, error.retry_after()), (vec![], 1, Some(seconds(3))));
+
+    // Shorter than the wait that is due anyway.
+    let (_, waits, calls) = retry_after("0", twice()).await;
+    assert!(waits[0] >= Duration::from_millis(200));
+    assert_eq!(calls, 2);
+}
+
+#[tokio::test]
+async fn retry_after_may_be_a_date() {
+    // Time stands at 2021-10-14T00:00:00Z. The mock adds a `Date` of its own, which a raw answer does not.
+    let answer =
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: Thu, 14 Oct 2021 00:00:09 GMT\r\ncontent-length: 0\r\n\r\n";
+    let raw = Raw::new([Do::Say(answer.to_owned())]).await;
+    let (builder, clock) = oauth(&raw.url()).retry(Retry::default().max_attempts(2)).still();
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    assert_eq!(clock.waits(), [Duration::from_secs(9)]);
+    assert_eq!(error.retry_after(), Some(Duration::ZERO), "nine seconds later the moment has come");
+    assert_eq!(raw.calls(), 2);
+}
+
+#[tokio::test]
+async fn the_time_of_a_call_bounds_its_repeats() {
+    let mock = Mock::answering_with(Answer::empty(503).header("retry-after", "6")).await;
+    let (builder, clock) = oauth(&mock.url()).timeout(Duration::from_secs(10)).still();
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    // After six seconds there are four left, and another six do not fit.
+    assert_eq!((clock.waits(), mock.calls()), (vec![Duration::from_secs(6)], 2));
+    assert_eq!(error.status().unwrap(), 503);
+}
+
+#[tokio::test]
+async fn the_number_of_attempts_can_be_set() {
+    for (retry, calls) in
+        [(Retry::none(), 1), (Retry::default().max_attempts(0), 1), (Retry::default().max_attempts(6), 6)]
+    {
+        let mock = Mock::answering_with(Answer::empty(503)).await;
+        let (builder, _) = oauth(&mock.url()).retry(retry).still();
+        builder.build().unwrap().credit().await.unwrap_err();
+        assert_eq!(mock.calls(), calls);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_a_lost_answer_may_have_deleted_is_deleted() {
+    let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
+    let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
+    let gateway = Do::answer("504 Gateway Timeout", "", "");
+    let throttled = Do::answer("429 Too Many Requests", "", "");
+    let token = AccessToken::new("5f8041e42efdfc468b6e60ea");
+    for (script, deleted) in [
+        (vec![Do::Hang, not_found.clone()], true),
+        (vec![gateway, not_found.clone()], true),
+        (vec![Do::Hang, throttled.clone(), not_found.clone()], true),
+        // Here nothing can have been deleted before.
+        (vec![throttled, not_found.clone()], false),
+        (vec![not_found], false),
+    ] {
+        let raw = Raw::new(script.clone()).await;
+        let (oauth, ..) = clients(&raw.url());
+        let result = oauth.delete_token(&token).await;
+        assert_eq!(result.is_ok(), deleted, "{script:?}: {result:?}");
+        assert_eq!(raw.calls(), script.len());
+    }
+}

@@ -1,0 +1,108 @@
+//! The public types and the schemas of the specs say the same.
+#![cfg(feature = "schemars")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::spec::Spec;
+use gettone::openapi::{Counter, Counters, Credit, Limit, Token, Ttl};
+use gettone::{AccessToken, RefreshToken, Scope, ScopeList, ScopePattern, ScopeSet, Secret, keliweb};
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+/// The schema of a type, without references to others.
+fn of<T: JsonSchema>() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .with(|settings| settings.inline_subschemas = true);
+    comparable(&SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value(), &|_| panic!("a reference"))
+}
+
+/// A schema of a spec, likewise.
+fn in_spec(spec: &Spec, name: &str) -> Value {
+    comparable(spec.schema(name), &|reference| spec.resolve(reference).clone())
+}
+
+/// What two schemas are compared by: all that restricts a value. `format` is left out, as the two worlds have different ones
+/// for the same range; so are null where a property may be missing anyway, and the words.
+fn comparable(schema: &Value, resolve: &dyn Fn(&Value) -> Value) -> Value {
+    let schema = match schema {
+        Value::Object(schema) if schema.contains_key("$ref") => resolve(&Value::Object(schema.clone())),
+        other => other.clone(),
+    };
+    let Value::Object(schema) = schema else { return schema };
+    if let Some([only]) = schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice) {
+        return comparable(only, resolve);
+    }
+    let mut kept = Map::new();
+    let required = schema.get("required").cloned().unwrap_or(json!([]));
+    for (key, value) in &schema {
+        let value = match key.as_str() {
+            "$schema" | "title" | "description" | "example" | "format" | "nullable" | "default" => continue,
+            "properties" => {
+                let properties = value.as_object().unwrap().iter().map(|(name, property)| {
+                    let mut property = comparable(property, resolve);
+                    if !required.as_array().unwrap().contains(&json!(name)) {
+                        without_null(&mut property);
+                    }
+                    (name.clone(), property)
+                });
+                Value::Object(properties.collect())
+            }
+            "items" | "additionalProperties" => comparable(value, resolve),
+            "oneOf" | "anyOf" => value.as_array().unwrap().iter().map(|value| comparable(value, resolve)).collect(),
+            "required" => {
+                let mut names: Vec<_> = value.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+                names.sort_unstable();
+                json!(names)
+            }
+            _ => value.clone(),
+        };
+        kept.insert(key.clone(), value);
+    }
+    if schema.get("nullable") == Some(&json!(true)) {
+        kept.get_mut("oneOf")
+            .and_then(Value::as_array_mut)
+            .expect("nullable is only compared in a oneOf")
+            .push(json!({ "type": "null" }));
+    }
+    Value::Object(kept)
+}
+
+fn without_null(schema: &mut Value) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+}
+
+#[test]
+fn the_types_of_keliweb_are_those_of_the_spec() {
+    let spec = Spec::keliweb();
+    assert_eq!(of::<keliweb::TokenPair>(), in_spec(&spec, "TokenPair"));
+    assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
+    assert_eq!(of::<RefreshToken>(), in_spec(&spec, "RefreshToken"));
+    assert_eq!(of::<Secret>(), in_spec(&spec, "Password"));
+    assert_eq!(of::<Secret>(), in_spec(&spec, "ClientSecret"));
+}
+
+#[test]
+fn the_types_of_openapi_are_those_of_the_spec() {
+    let spec = Spec::openapi();
+    assert_eq!(of::<Token>(), in_spec(&spec, "Token"));
+    assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
+    assert_eq!(of::<Scope>(), in_spec(&spec, "Scope"));
+    assert_eq!(of::<ScopePattern>(), in_spec(&spec, "ScopePattern"));
+    assert_eq!(of::<ScopeList>(), in_spec(&spec, "ScopeList"));
+    assert_eq!(
+        of::<ScopeSet>(),
+        comparable(&spec.schema("CreateToken")["properties"]["scopes"], &|node| spec.resolve(node).clone())
+    );
+    assert_eq!(of::<Ttl>(), in_spec(&spec, "Ttl"));
+    assert_eq!(of::<Credit>(), in_spec(&spec, "Credit"));
+    assert_eq!(of::<Counter>(), in_spec(&spec, "Counter"));
+    assert_eq!(of::<Counters>(), in_spec(&spec, "Counters"));
+    assert_eq!(of::<Limit>(), in_spec(&spec, "Limit"));
+}

@@ -1,0 +1,117 @@
+//! No secret is ever printed: every public value and every error, in every way to print it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::error::Error as _;
+use std::fmt::{Debug, Display};
+
+use common::leaks::*;
+use common::raw::Raw;
+use common::{Answer, Mock, OPERATIONS};
+use gettone::keliweb;
+use gettone::openapi::{self, Environment, Oauth, Period, Ttl};
+use gettone::{AccessToken, Error, RefreshToken, Retry, Scope, ScopePattern, Secret};
+use serde_json::json;
+
+fn shows<T: Debug + Display>(what: &str, value: &T) {
+    debugs(what, value);
+    assert_clean(what, &format!("{value}\n{value:#}"));
+}
+
+fn error(what: &str, error: &Error) {
+    shows(what, error);
+    let mut source = error.source();
+    while let Some(error) = source {
+        assert_clean(what, &format!("{error} {error:?} {error:#?}"));
+        source = error.source();
+    }
+    let (code, operation) = (error.code().unwrap_or_default(), error.operation().unwrap_or_default());
+    assert_clean(what, &format!("{code}\n{operation}\n{:?}", error.status()));
+}
+
+#[tokio::test]
+async fn no_value_shows_a_secret() {
+    for operation in OPERATIONS {
+        let (mut failed, mut succeeded) = (0, 0);
+        for act in acts(operation) {
+            let raw = Raw::new([act.clone()]).await;
+            match call(operation, &raw.url()).await {
+                Ok(()) => succeeded += 1,
+                Err(found) => {
+                    failed += 1;
+                    error(&format!("{operation} after {act:?}"), &found);
+                }
+            }
+            assert!(raw.calls() > 0);
+        }
+        // A list may be odd where a body is not; but each operation has both outcomes here.
+        assert!(succeeded >= 1 && failed >= 15, "{operation}: {succeeded} and {failed}");
+    }
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for operation in OPERATIONS {
+        error("no connection", &call(operation, &format!("http://{address}")).await.unwrap_err());
+    }
+    for token in ["", "..", &format!("{ACCESS_TOKEN}\\")] {
+        error("a bad token", &oauth("http://127.0.0.1:1").delete_token(&AccessToken::new(token)).await.unwrap_err());
+    }
+    for url in [
+        format!("https://user:{API_KEY}@example.com"),
+        format!("https://example.com/?key={API_KEY}"),
+        format!("nonsense {API_KEY}"),
+        format!("http://example.com/{API_KEY}"),
+    ] {
+        let credentials = openapi::Credentials::new("test@example.com", API_KEY);
+        error("a bad URL", &Oauth::builder(credentials).base_url(url).build().unwrap_err());
+    }
+    let line_break = openapi::Credentials::new("test@example.com", format!("{API_KEY}\n"));
+    error("a bad key", &Oauth::builder(line_break).build().unwrap_err());
+}
+
+#[test]
+fn no_other_value_shows_a_secret() {
+    debugs("Secret", &Secret::new(API_KEY));
+    debugs("AccessToken", &AccessToken::new(ACCESS_TOKEN));
+    debugs("RefreshToken", &RefreshToken::new(REFRESH_TOKEN));
+    debugs("keliweb::Credentials", &keliweb::Credentials::new("id", CLIENT_SECRET, "test@example.com", PASSWORD));
+    debugs("openapi::Credentials", &openapi::Credentials::new("test@example.com", API_KEY));
+    debugs("Oauth", &oauth("http://127.0.0.1:1"));
+    debugs("Fatture", &fatture("http://127.0.0.1:1"));
+    debugs("Environment", &Environment::Sandbox);
+    shows("Period", &Period::total());
+    shows("Ttl", &Ttl::MAX);
+    debugs("Retry", &Retry::default());
+    shows("Scope", &"GET:imprese.openapi.it/base".parse::<Scope>().unwrap());
+    shows("ScopePattern", &"*:*/*".parse::<ScopePattern>().unwrap());
+    let pair: keliweb::TokenPair = serde_json::from_str(&good("refresh")).unwrap();
+    assert_eq!(pair.access_token().expose(), ISSUED_ACCESS);
+    debugs("TokenPair", &pair);
+    let token: openapi::Token = serde_json::from_str(&good("create_token")).unwrap();
+    assert_eq!(token.token().expose(), ISSUED_ACCESS);
+    debugs("Token", &token);
+}
+
+#[tokio::test]
+async fn an_error_still_says_what_the_service_said() {
+    let mock = Mock::answering_with(Answer::json(
+        403,
+        json!({ "message": format!("key {API_KEY} has no rights"), "error": 7 }),
+    ))
+    .await;
+    let error = oauth(&mock.url()).credit().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Openapi.it Oauth get_credit: HTTP 403 Forbidden, code 7: key [redacted] has no rights"
+    );
+    assert_eq!(mock.calls(), 1);
+}
+
+#[test]
+fn a_secret_is_equal_to_itself_and_nothing_else() {
+    let secret = Secret::new(API_KEY);
+    assert_eq!(secret, secret.clone());
+    assert_eq!(secret, Secret::from(API_KEY.to_owned()));
+    for other in ["", "api-key-31e", "api-key-31e9", "api-key-31e88"] {
+        assert_ne!(secret, Secret::new(other));
+    }
+}

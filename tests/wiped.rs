@@ -1,0 +1,63 @@
+//! A secret is gone from memory when it is dropped. An allocator looks at what it is given back.
+#![allow(unsafe_code, clippy::unwrap_used)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gettone::{AccessToken, Secret};
+
+/// Long and odd enough to stand nowhere else in memory; built at run time, so that it is not a constant of the program.
+const LENGTH: usize = 48;
+
+static FREED_WITH_MARK: AtomicUsize = AtomicUsize::new(0);
+static FREED: AtomicUsize = AtomicUsize::new(0);
+
+struct Looking;
+
+unsafe impl GlobalAlloc for Looking {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // Zeroed, so that there is nothing that must not be looked at.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if layout.size() >= LENGTH {
+            // Safety: the allocation is still ours, and all of it was initialised.
+            let bytes = unsafe { std::slice::from_raw_parts(pointer, layout.size().min(4096)) };
+            FREED.fetch_add(1, Ordering::Relaxed);
+            if bytes.windows(LENGTH).any(|window| window.iter().enumerate().all(|(index, byte)| *byte == mark(index))) {
+                FREED_WITH_MARK.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Looking = Looking;
+
+fn mark(index: usize) -> u8 {
+    b'a' + u8::try_from((index * index + 7 * index) % 23).unwrap_or(0)
+}
+
+fn text() -> String {
+    let mut text = String::with_capacity(LENGTH);
+    text.extend((0..LENGTH).map(|index| char::from(mark(index))));
+    text
+}
+
+#[test]
+fn a_secret_is_wiped_when_the_last_clone_is_dropped() {
+    // The test can fail: a text that nobody wipes is seen.
+    drop(text());
+    assert_eq!(FREED_WITH_MARK.swap(0, Ordering::Relaxed), 1);
+
+    let secret = Secret::new(text());
+    let clone = secret.clone();
+    drop(secret);
+    assert_eq!(clone.expose().len(), LENGTH);
+    drop(clone);
+    drop(AccessToken::new(text()));
+    assert_eq!(FREED_WITH_MARK.load(Ordering::Relaxed), 0);
+    assert!(FREED.load(Ordering::Relaxed) > 0);
+}

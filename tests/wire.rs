@@ -1,0 +1,332 @@
+//! What goes over the wire, and what never does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::raw::{Do, Raw};
+use common::{API_KEY, Answer, EMAIL, Mock, OPERATIONS, Still, call, fatture, now, oauth, success};
+use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
+use gettone::{AccessToken, Retry, ScopeSet};
+
+#[tokio::test]
+async fn a_token_is_one_segment_of_the_path_whatever_stands_in_it() {
+    for (token, segment) in [
+        ("a/b", "a%2Fb"),
+        ("a/../../scopes", "a%2F..%2F..%2Fscopes"),
+        ("../credit", "..%2Fcredit"),
+        ("a?scope=b", "a%3Fscope=b"),
+        ("a#b", "a%23b"),
+        ("a\r\nX-Evil: 1", "a%0D%0AX-Evil:%201"),
+        ("a b\tc\0", "a%20b%09c%00"),
+        ("%2e%2e", "%252e%252e"),
+        ("%2F", "%252F"),
+        ("...", "..."),
+        ("è€", "%C3%A8%E2%82%AC"),
+        ("a;b=c&d@e:f", "a;b=c&d@e:f"),
+    ] {
+        let raw = Raw::new([Do::answer("500 Internal Server Error", "", "")]).await;
+        let oauth = oauth(&raw.url()).build().unwrap();
+        let token = AccessToken::new(token);
+        let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
+        oauth.find_token(&token).await.unwrap_err();
+        oauth.delete_token(&token).await.unwrap_err();
+        oauth.replace_token(&token, &scopes, now()).await.unwrap_err();
+        oauth.update_token(&token, TokenUpdate::new().scopes(&scopes)).await.unwrap_err();
+        for (request, method) in raw.requests().iter().zip(["GET", "DELETE", "PUT", "PATCH"]) {
+            let lines: Vec<_> = request.lines().collect();
+            assert_eq!(lines[0], format!("{method} /token/{segment} HTTP/1.1"));
+            assert!(!lines.iter().any(|line| line.to_lowercase().starts_with("x-evil")), "{request}");
+        }
+        assert_eq!(raw.calls(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_no_encoding_makes_a_segment_is_refused() {
+    let mock = Mock::answering_with(Answer::empty(500)).await;
+    for token in ["", ".", "..", "a\\..\\..\\scopes", "\\"] {
+        let error = mock.oauth().delete_token(&AccessToken::new(token)).await.unwrap_err();
+        assert!(error.is_invalid_input() && error.operation() == Some("delete_token"), "{token}: {error:?}");
+        assert!(mock.oauth().find_token(&AccessToken::new(token)).await.unwrap_err().is_invalid_input());
+    }
+    assert_eq!(mock.calls(), 0);
+}
+
+#[tokio::test]
+async fn a_base_url_may_have_a_path() {
+    for base in ["/openapi", "/openapi/"] {
+        let mock = Mock::answering_with(success("get_credit")).await;
+        oauth(&(mock.url() + base)).build().unwrap().credit().await.unwrap();
+        assert_eq!(mock.request().target, "/openapi/credit");
+    }
+}
+
+#[test]
+fn credentials_go_over_https_or_to_loopback() {
+    let build = |url: &str| oauth(url).build().map(drop);
+    for url in [
+        "https://oauth.openapi.it",
+        "https://10.0.0.1:8443/x",
+        "http://localhost:1",
+        "http://127.0.0.1:1",
+        "http://127.9.9.9:1/",
+        "http://[::1]:1",
+        "HTTP://LocalHost:1",
+    ] {
+        build(url).unwrap();
+    }
+    for (url, reason) in [
+        ("http://oauth.openapi.it", "plain http"),
+        ("http://10.0.0.1", "plain http"),
+        ("http://127.0.0.1.example.com", "plain http"),
+        ("http://localhost.example.com", "plain http"),
+        ("http://[::2]", "plain http"),
+        ("http://0.0.0.0", "plain http"),
+        ("ftp://oauth.openapi.it", "scheme `ftp`"),
+        ("oauth.openapi.it", "not a URL"),
+        ("", "not a URL"),
+        ("https://user@oauth.openapi.it", "a user in the URL"),
+        ("https://user:hunter2@oauth.openapi.it", "a user in the URL"),
+        ("https://oauth.openapi.it/?x=1", "a query or a fragment"),
+        ("https://oauth.openapi.it/#x", "a query or a fragment"),
+    ] {
+        let error = build(url).unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
+        assert!(!error.to_string().contains("hunter2"));
+        assert!(fatture(url).build().unwrap_err().is_invalid_input(), "{url}");
+    }
+}
+
+#[test]
+fn credentials_that_cannot_be_right_are_refused() {
+    for (email, key, reason) in [
+        ("", API_KEY, "empty"),
+        (EMAIL, "", "empty"),
+        ("a:b@example.com", API_KEY, "a colon in the e-mail address"),
+        ("a@example.com\r\n", API_KEY, "a line break"),
+        (EMAIL, "key\n", "a line break"),
+    ] {
+        let error = Oauth::builder(Credentials::new(email, key)).build().unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains(reason), "{error}");
+    }
+    for missing in 0..4 {
+        let mut fields = ["id", "secret", "name", "password"];
+        fields[missing] = "";
+        let [id, secret, name, password] = fields;
+        let credentials = gettone::keliweb::Credentials::new(id, secret, name, password);
+        let error = gettone::keliweb::Fatture::builder(credentials).build().unwrap_err();
+        let expected = ["client id", "client secret", "user name", "password"][missing];
+        assert_eq!(error.to_string(), format!("Keliweb Fatture credentials: the {expected} is empty"));
+    }
+}
+
+#[tokio::test]
+async fn the_user_agent_can_be_extended() {
+    let own = concat!("gettone/", env!("CARGO_PKG_VERSION"));
+    let mock = Mock::answering_with(success("get_credit")).await;
+    oauth(&mock.url()).user_agent("invoices/2.1").build().unwrap().credit().await.unwrap();
+    assert_eq!(mock.request().header("user-agent"), Some(format!("invoices/2.1 {own}").as_str()));
+    assert!(oauth(&mock.url()).user_agent("a\r\nb: c").build().unwrap_err().is_invalid_input());
+}
+
+#[tokio::test]
+async fn a_client_of_the_callers_own_is_used() {
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("x-own", "yes".parse().unwrap());
+    let own = reqwest::Client::builder().default_headers(headers).user_agent("own/1").build().unwrap();
+    let mock = Mock::answering_with(success("get_credit")).await;
+    oauth(&mock.url()).http_client(own).build().unwrap().credit().await.unwrap();
+    let asked = mock.request();
+    assert_eq!(asked.header("x-own"), Some("yes"));
+    assert_eq!(asked.header("user-agent"), Some(concat!("gettone/", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(asked.header("accept"), Some("application/json"));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    for status in [301, 302, 303, 307, 308] {
+        for operation in OPERATIONS {
+            let elsewhere = Mock::answering_with(success(operation)).await;
+            let mock = Mock::answering_with(Answer::empty(status).header("location", &elsewhere.url())).await;
+            let error = call(operation, &oauth(&mock.url()).build().unwrap(), &fatture(&mock.url()).build().unwrap())
+                .await
+                .unwrap_err();
+            assert_eq!(error.status().unwrap(), status);
+            assert!(!error.is_decode() && !error.is_transient(), "{operation}: {error:?}");
+            assert_eq!((mock.calls(), elsewhere.calls()), (1, 0), "{operation} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_followed_a_redirect_is_found_out() {
+    let elsewhere = Mock::answering_with(success("get_credit")).await;
+    let mock = Mock::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
+    let follows = reqwest::Client::new();
+    let error = oauth(&mock.url()).http_client(follows).build().unwrap().credit().await.unwrap_err();
+    assert!(error.to_string().contains("redirect::Policy::none()"), "{error}");
+    assert_eq!((mock.calls(), elsewhere.calls()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_silent_server_is_a_timeout() {
+    // The limit is short, so that the test is; nothing is measured.
+    let limit = Duration::from_millis(60);
+    let slow = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n".to_owned();
+    let attempts = Retry::default().attempt_timeout(limit);
+    for act in [Do::Sleep, Do::Drip(slow)] {
+        for operation in OPERATIONS {
+            // What must not be repeated without an answer has the whole time of the call for its one attempt.
+            let once =
+                ["password_grant", "refresh", "create_token", "replace_token", "update_token"].contains(&operation);
+            let timeout = if once { limit } else { Duration::from_secs(3600) };
+            let raw = Raw::new([act.clone()]).await;
+            let oauth = oauth(&raw.url()).timeout(timeout).retry(attempts.clone()).build().unwrap();
+            let fatture = fatture(&raw.url()).timeout(timeout).build().unwrap();
+            let error = call(operation, &oauth, &fatture).await.unwrap_err();
+            assert!(
+                error.is_timeout() && error.is_transient() && !error.is_connect(),
+                "{operation} {act:?}: {error:?}"
+            );
+            assert!(std::error::Error::source(&error).is_some());
+            assert_eq!(raw.calls(), if once { 1 } else { 4 }, "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_time_of_an_attempt_bounds_only_what_can_be_repeated() {
+    let retry = Retry::default().max_attempts(2).attempt_timeout(Duration::from_millis(60));
+    let raw = Raw::new([Do::Sleep, Do::answer("200 OK", "", r#"{"data":{"credit":1}}"#)]).await;
+    let credit = oauth(&raw.url()).retry(retry.clone()).build().unwrap().credit().await.unwrap();
+    assert_eq!((credit.to_string().as_str(), raw.calls()), ("1.00", 2));
+
+    let raw = Raw::new([Do::Sleep]).await;
+    let oauth = oauth(&raw.url()).retry(retry).timeout(Duration::from_millis(200)).build().unwrap();
+    let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
+    assert!(oauth.create_token(&scopes, Ttl::MAX).await.unwrap_err().is_timeout());
+    assert_eq!(raw.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_read() {
+    let head = |status: &str| format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n\r\n");
+    for operation in OPERATIONS {
+        let raw = Raw::new([Do::Flood(head("200 OK"))]).await;
+        let oauth = oauth(&raw.url()).build().unwrap();
+        let error = call(operation, &oauth, &fatture(&raw.url()).build().unwrap()).await.unwrap_err();
+        assert!(error.is_decode() && !error.is_transient(), "{operation}: {error:?}");
+        assert!(error.to_string().ends_with("an answer of more than 4 MiB, which is not read"), "{error}");
+        assert_eq!(raw.calls(), 1, "{operation}");
+        let sent = loop {
+            match raw.flooded() {
+                Some(sent) => break sent,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        // What was sent beyond the limit sits in the buffers of the two sockets.
+        assert!(sent < 32 << 20, "{operation} read {sent} bytes");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_is_too_large_keeps_its_status() {
+    let raw = Raw::new([Do::Flood("HTTP/1.1 401 Unauthorized\r\n\r\n".to_owned())]).await;
+    let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_unauthorized() && error.status().unwrap() == 401, "{error:?}");
+    let raw = Raw::new([Do::Say("HTTP/1.1 404 Not Found\r\ncontent-length: 500\r\n\r\n{\"succ".to_owned())]).await;
+    let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_not_found() && !error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn garbage_in_place_of_http_is_a_lost_answer() {
+    let raw = Raw::new([Do::Say("SSH-2.0-OpenSSH_9.2\r\n".to_owned())]).await;
+    let (builder, _) = oauth(&raw.url()).still();
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_transient() && error.status().is_none(), "{error:?}");
+}
+
+const CHILD: &str = "GETTONE_TEST_CHILD";
+
+fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+#[tokio::test]
+async fn https_begins_with_a_handshake_and_nothing_in_the_clear() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut bytes = Vec::new();
+        tokio::io::AsyncReadExt::read_buf(&mut stream, &mut bytes).await.unwrap();
+        bytes
+    });
+    let error = oauth(&url).retry(Retry::none()).build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+    let bytes = server.await.unwrap();
+    // A record of the type "handshake" (RFC 8446, section 5.1).
+    assert_eq!(bytes[..2], [0x16, 0x03]);
+    assert!(!String::from_utf8_lossy(&bytes).to_lowercase().contains("authorization"));
+}
+
+/// Runs a test again in a process of its own, as the child, with these variables.
+fn in_a_process(test: &str, variables: &[(&str, &str)]) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn https_goes_through_the_proxy_of_the_environment() {
+    if is_child() {
+        // `.invalid` is nobody's (RFC 2606, section 2).
+        let oauth = oauth("https://oauth.invalid").retry(Retry::none()).build().unwrap();
+        assert!(oauth.credit().await.unwrap_err().is_connect());
+        return;
+    }
+    let proxy = Raw::new([Do::answer("502 Bad Gateway", "", "")]).await;
+    in_a_process("https_goes_through_the_proxy_of_the_environment", &[("HTTPS_PROXY", &proxy.url())]);
+    let requests = proxy.requests();
+    assert_eq!(requests.len(), 1);
+    assert!(requests[0].starts_with("CONNECT oauth.invalid:443 HTTP/1.1\r\n"), "{}", requests[0]);
+    assert!(!requests[0].to_lowercase().contains("\r\nauthorization"), "{}", requests[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loopback_address_is_not_asked_through_a_proxy() {
+    if is_child() {
+        oauth(&std::env::var("GETTONE_TEST_URL").unwrap()).build().unwrap().credit().await.unwrap();
+        return;
+    }
+    let proxy = Raw::new([Do::answer("502 Bad Gateway", "", "")]).await;
+    let mock = Mock::answering_with(success("get_credit")).await;
+    let (proxy_url, url) = (proxy.url(), mock.url());
+    let variables = [("HTTP_PROXY", proxy_url.as_str()), ("ALL_PROXY", &proxy_url), ("GETTONE_TEST_URL", &url)];
+    in_a_process("a_loopback_address_is_not_asked_through_a_proxy", &variables);
+    assert_eq!((mock.calls(), proxy.calls()), (1, 0));
+}
+
+#[test]
+fn credentials_of_the_environment_say_what_is_missing() {
+    if is_child() {
+        let error = Credentials::from_env().unwrap_err();
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), "OPENAPI_API_KEY is not set");
+        let error = gettone::keliweb::Credentials::from_env().unwrap_err();
+        let missing = ["KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
+        assert_eq!(error.to_string(), missing.map(|name| format!("{name} is not set")).join(", "));
+        return;
+    }
+    let variables = [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_PASSWORD", " ")];
+    in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
+}
