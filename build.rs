@@ -95,6 +95,7 @@ impl fmt::Display for Problem {
 }
 
 /// A spec as it was read: its content, and the line on which each node starts, by JSON pointer.
+#[derive(Clone)]
 pub struct Spec {
     pub file: String,
     pub text: String,
@@ -170,6 +171,9 @@ impl Spec {
         let (Some("paths"), Some(path), Some(method)) = (parts.next(), parts.next(), parts.next()) else {
             return pointer.to_owned();
         };
+        if !METHODS.contains(&method) {
+            return pointer.to_owned();
+        }
         let id = self.value.pointer(&format!("/paths/{path}/{method}/operationId")).and_then(Value::as_str);
         id.map_or_else(|| format!("{} {}", method.to_uppercase(), path.replace("~1", "/")), str::to_owned)
     }

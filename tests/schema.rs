@@ -50,7 +50,13 @@ fn comparable(schema: &Value, resolve: &dyn Fn(&Value) -> Value) -> Value {
                 Value::Object(properties.collect())
             }
             "items" | "additionalProperties" => comparable(value, resolve),
-            "oneOf" | "anyOf" => value.as_array().unwrap().iter().map(|value| comparable(value, resolve)).collect(),
+            "oneOf" | "anyOf" => {
+                let alternatives = value.as_array().unwrap();
+                // The spec says it beside a type, the type of ours has an alternative of its own for it.
+                let null = alternatives.iter().any(|value| value.get("nullable") == Some(&json!(true)));
+                let alternatives = alternatives.iter().map(|value| comparable(value, resolve));
+                alternatives.chain(null.then(|| json!({ "type": "null" }))).collect()
+            }
             "required" => {
                 let mut names: Vec<_> = value.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
                 names.sort_unstable();
@@ -59,12 +65,6 @@ fn comparable(schema: &Value, resolve: &dyn Fn(&Value) -> Value) -> Value {
             _ => value.clone(),
         };
         kept.insert(key.clone(), value);
-    }
-    if schema.get("nullable") == Some(&json!(true)) {
-        kept.get_mut("oneOf")
-            .and_then(Value::as_array_mut)
-            .expect("nullable is only compared in a oneOf")
-            .push(json!({ "type": "null" }));
     }
     Value::Object(kept)
 }
