@@ -216,16 +216,21 @@ pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
         return Err(spec.problem("/openapi", format!("OpenAPI `{version}`; the generator reads 3.0")));
     }
     let mut lowered = spec.value.clone();
+    let mut ids = BTreeSet::new();
     for (pointer, operation) in spec.operations() {
         let parameters = lower_parameters(spec, &pointer, operation)?;
-        check_body(spec, &pointer, operation)?;
+        let body = lower_body(spec, &pointer, operation)?;
         let responses = lower_responses(spec, &pointer, operation)?;
         if operation.get("operationId").and_then(Value::as_str).is_none_or(str::is_empty) {
             return Err(spec.problem(&pointer, "no operationId"));
         }
+        if !ids.insert(operation["operationId"].to_string()) {
+            return Err(spec.problem(&format!("{pointer}/operationId"), "another operation has the same operationId"));
+        }
         let Some(copy) = lowered.pointer_mut(&pointer).and_then(Value::as_object_mut) else { continue };
         copy.insert("parameters".to_owned(), parameters);
         copy.insert("responses".to_owned(), responses);
+        copy.extend(body.map(|body| ("requestBody".to_owned(), body)));
     }
     for item in lowered["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
         // They now stand in each operation.
@@ -311,12 +316,13 @@ fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) 
     Ok(Value::Array(lowered))
 }
 
-fn check_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<(), Problem> {
-    let Some(body) = operation.get("requestBody") else { return Ok(()) };
+/// The body itself in place of a reference to it.
+fn lower_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Option<Value>, Problem> {
+    let Some(body) = operation.get("requestBody") else { return Ok(None) };
     let (at, body) = spec.resolve(&format!("{pointer}/requestBody"), body)?;
     let media: Vec<_> = body["content"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     match media.as_slice() {
-        ["application/json" | "application/x-www-form-urlencoded"] => Ok(()),
+        ["application/json" | "application/x-www-form-urlencoded"] => Ok(Some(body.clone())),
         [other] => Err(spec.problem(&at, format!("the generator cannot send a body of `{other}`"))),
         _ => Err(spec.problem(&at, format!("{} media types in one body, the generator takes one", media.len()))),
     }
@@ -369,7 +375,7 @@ pub fn generate(spec: &Spec, service: &Service) -> Result<proc_macro2::TokenStre
             alone["paths"] = json!({ path: { method: kept } });
             run_generator(&alone, service).err().map(|reason| (pointer, reason))
         });
-        let (pointer, reason) = culprit.unwrap_or_else(|| ("/components/schemas".to_owned(), reason));
+        let (pointer, reason) = culprit.unwrap_or_else(|| (String::new(), reason));
         spec.problem(&pointer, format!("cannot be generated: {reason}"))
     })
 }
