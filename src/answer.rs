@@ -2,12 +2,15 @@
 //!
 //! Both services are read tolerantly. What their documents say and what was seen in the field stands in `spec/`.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind};
 
@@ -48,10 +51,10 @@ pub(crate) struct Answer<'a> {
 impl Answer<'_> {
     /// The failure that the answer tells of, if it does.
     ///
-    /// `secrets` are those that the request held, should the service repeat one.
-    pub(crate) fn failure(&self, dialect: Dialect, secrets: &[String]) -> Option<Error> {
+    /// `secrets` gives those that the request held, should the service repeat one.
+    pub(crate) fn failure(&self, dialect: Dialect, secrets: impl FnOnce() -> Secrets) -> Option<Error> {
         let says = Says::read(self.body);
-        let refused = says.success == Some(false);
+        let refused = says.refused();
         let login_page = matches!(dialect, Dialect::Grant(_)) && self.is_html();
         if self.status.is_success() && !refused && !login_page {
             return None;
@@ -63,13 +66,14 @@ impl Answer<'_> {
                 if refused && self.status.is_success() { documented_status(says.code.as_deref()) } else { self.status };
             classify(dialect, status, says.code.as_deref())
         };
+        let secrets = secrets();
         let message = match says.message {
-            Some(message) => Some(tidy(&message, secrets, MESSAGE_LENGTH)),
+            Some(message) => Some(tidy(&message, &secrets, MESSAGE_LENGTH)),
             None if self.status.is_redirection() => Some("a redirect, which is not followed".to_owned()),
             None if self.is_html() => Some("an HTML page in place of an answer".to_owned()),
             None => None,
         };
-        let code = says.code.map(|code| tidy(&code, secrets, CODE_LENGTH));
+        let code = says.code.map(|code| tidy(&code, &secrets, CODE_LENGTH));
         let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
         Some(match message {
             Some(message) if !message.is_empty() => error.with_message(message),
@@ -77,9 +81,15 @@ impl Answer<'_> {
         })
     }
 
+    /// The body decides: PHP says `text/html` of whatever it is not told otherwise.
     fn is_html(&self) -> bool {
-        let declared = self.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-        declared || self.body.trim_ascii_start().starts_with(b"<")
+        match self.body.trim_ascii_start().first() {
+            Some(b'<') => true,
+            Some(b'{' | b'[') => false,
+            _ => self.headers.get(CONTENT_TYPE).is_some_and(|value| {
+                value.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
+            }),
+        }
     }
 
     /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the server's own clock if the
@@ -97,7 +107,7 @@ impl Answer<'_> {
 
 /// Where a status alone would mislead, the operation and the code decide.
 fn classify(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Kind {
-    match (dialect, status.as_u16(), code) {
+    match (dialect, status.as_u16(), code.map(number)) {
         (_, 429, _) => Kind::RateLimited,
         (_, 502..=504, _) => Kind::Unavailable,
 
@@ -111,8 +121,8 @@ fn classify(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Kind {
         // Laravel sends to its login page.
         (Dialect::Grant(_), 300..=399, _) => Kind::Unauthorized,
 
-        (Dialect::Envelope(Asked::Token), 402, Some(code)) if code.split('.').next() == Some("125") => Kind::NotFound,
-        (Dialect::Envelope(Asked::Counters), 404, _) => Kind::Rejected,
+        (Dialect::Envelope(Asked::Token), 402, Some("125")) => Kind::NotFound,
+        (Dialect::Envelope(Asked::Counters), 404, Some("610")) => Kind::Rejected,
 
         (_, 401, _) => Kind::Unauthorized,
         (_, 404, _) => Kind::NotFound,
@@ -123,7 +133,7 @@ fn classify(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Kind {
 
 /// The status that Openapi.it documents for a code, for a failure that came under a status of success.
 fn documented_status(code: Option<&str>) -> StatusCode {
-    match code {
+    match code.map(number) {
         Some("110" | "270" | "310") => StatusCode::NOT_ACCEPTABLE,
         Some("125") => StatusCode::PAYMENT_REQUIRED,
         Some("140" | "160" | "280") => StatusCode::FORBIDDEN,
@@ -132,54 +142,130 @@ fn documented_status(code: Option<&str>) -> StatusCode {
     }
 }
 
+/// A code without the fraction that users have seen after it.
+fn number(code: &str) -> &str {
+    code.split_once('.').map_or(code, |(number, _)| number)
+}
+
 /// What a body says of success and failure, in any of the forms that are known.
 #[derive(Default)]
 struct Says {
     success: Option<bool>,
     code: Option<String>,
     message: Option<String>,
+    details: Vec<String>,
+    /// There is something beside what is said.
+    content: bool,
 }
 
 impl Says {
     /// A body that is not a JSON object says nothing.
     fn read(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            #[serde(default)]
-            success: Value,
-            #[serde(default)]
-            error: Value,
-            #[serde(default)]
-            message: Value,
-            #[serde(default)]
-            error_description: Value,
-            #[serde(default)]
-            hint: Value,
-            #[serde(default)]
-            errors: Value,
+        let mut says = serde_json::from_slice::<Nested>(body).ok().and_then(|nested| nested.0).unwrap_or_default();
+        let said = says.message.take().into_iter().chain(says.details.drain(..));
+        says.message = said.reduce(|all, detail| all + "; " + &detail);
+        says
+    }
+
+    /// The service says no under a status of success, as users have seen it do.
+    fn refused(&self) -> bool {
+        match self.success {
+            Some(success) => !success,
+            None => self.code.is_some() && !self.content,
+        }
+    }
+
+    fn field<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "success" => {
+                self.success = match map.next_value()? {
+                    Value::Bool(success) => Some(success),
+                    Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
+                    Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
+                    _ => None,
+                }
+            }
+            "error" => {
+                self.code = match map.next_value()? {
+                    Value::Number(code) => Some(code.to_string()),
+                    Value::String(code) if !code.is_empty() => Some(code),
+                    _ => None,
+                }
+            }
+            // Newer versions of the server software have the one, older ones the other; some have the same in both.
+            "error_description" | "message" => self.message = text(map.next_value()?).or(self.message.take()),
+            "hint" => self.details.extend(text(map.next_value()?)),
+            "errors" => self.details.extend(fields(&map.next_value()?)),
+            // `GET /scopes` may have all of it one level down.
+            "data" => {
+                let inner = map.next_value::<Nested>()?;
+                self.content |= inner.1;
+                if let Some(Self { success: Some(success), code, message, .. }) = inner.0 {
+                    *self = Self { success: Some(success), code, message, ..std::mem::take(self) };
+                }
+            }
+            _ => {
+                map.next_value::<IgnoredAny>()?;
+                self.content |= matches!(name, "token" | "access_token");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An object that may say something, or anything else; and whether it is more than null.
+struct Nested(Option<Says>, bool);
+
+impl<'de> Deserialize<'de> for Nested {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Nested;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Nested, A::Error> {
+                let mut says = Says::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    says.field(&name, &mut map)?;
+                }
+                Ok(Nested(Some(says), true))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Nested, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Nested(None, true))
+            }
+
+            fn visit_unit<E>(self) -> Result<Nested, E> {
+                Ok(Nested(None, false))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Nested, E> {
+                Ok(Nested(None, true))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Nested, E> {
+                Ok(Nested(None, true))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Nested, E> {
+                Ok(Nested(None, true))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Nested, E> {
+                Ok(Nested(None, true))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Nested, E> {
+                Ok(Nested(None, true))
+            }
         }
 
-        let Ok(body) = serde_json::from_slice::<Body>(body) else { return Self::default() };
-        let success = match body.success {
-            Value::Bool(success) => Some(success),
-            Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
-            Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
-            _ => None,
-        };
-        let code = match body.error {
-            Value::Number(code) => Some(code.to_string()),
-            Value::String(code) if !code.is_empty() => Some(code),
-            _ => None,
-        };
-        let mut message = text(body.error_description).or_else(|| text(body.message)).unwrap_or_default();
-        let details = text(body.hint).into_iter().chain(fields(&body.errors));
-        for detail in details {
-            if !message.is_empty() {
-                message.push_str("; ");
-            }
-            message.push_str(&detail);
-        }
-        Self { success, code, message: Some(message).filter(|message| !message.is_empty()) }
+        deserializer.deserialize_any(Any)
     }
 }
 
@@ -196,23 +282,30 @@ fn fields(errors: &Value) -> impl Iterator<Item = String> {
     errors.filter_map(|(field, reasons)| Some(format!("{field}: {}", reasons.get(0)?.as_str()?)))
 }
 
+/// The secrets of a request, longest first.
+pub(crate) type Secrets = Vec<Zeroizing<String>>;
+
 /// The most of a service's message that an error repeats, in characters.
 const MESSAGE_LENGTH: usize = 300;
 const CODE_LENGTH: usize = 64;
 
-/// Text of a service as one line that holds no secret. The secrets go first: cut in half, they would not be found.
-fn tidy(text: &str, secrets: &[String], length: usize) -> String {
-    let mut text = text.to_owned();
+/// Text of a service as one line without the secrets. They go first: cut in half, they would not be found.
+fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
+    let mut line = one_line(text);
     for secret in secrets {
-        text = text.replace(secret, "[redacted]");
+        line = line.replace(&*one_line(secret), "[redacted]");
     }
-    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut line = printable.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = line.char_indices().nth(length) {
         line.truncate(end);
         line.push('…');
     }
     line
+}
+
+/// The words of a text with a space between them.
+fn one_line(text: &str) -> String {
+    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    printable.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -251,9 +344,11 @@ mod tests {
 
     #[test]
     fn a_message_is_one_short_line_without_secrets() {
-        let secrets = ["s3cret".to_owned()];
+        let secrets = vec![Zeroizing::new("s3cret".to_owned()), Zeroizing::new("two  words".to_owned())];
         assert_eq!(tidy("wrong\r\n\tkey\u{1b}[31m s3cret!", &secrets, 300), "wrong key [31m [redacted]!");
         assert_eq!(tidy(&"è".repeat(400), &secrets, 300).chars().count(), 301);
+        // However many spaces come back.
+        assert_eq!(tidy("two words, two   words", &secrets, 300), "[redacted], [redacted]");
         // A secret that straddles the end is gone as well.
         assert!(!tidy(&("x".repeat(297) + "s3cret"), &secrets, 300).contains("s3c"));
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use crate::Retry;
 use crate::clock::{Clock, SystemClock};
@@ -44,14 +44,15 @@ pub(crate) mod sealed {
 /// | time to connect | 10 s |
 /// | time for a call, all attempts and waits together | 60 s |
 /// | repeats | as in [`Retry`] |
-/// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for a loopback address |
+/// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for plain http, which is for loopback |
 ///
-/// Redirects are never followed.
+/// Redirects are never followed, unless a [`http_client`](Self::http_client) of your own does it.
 pub struct Builder<C: Service> {
     credentials: C::Credentials,
     base_url: Option<String>,
     default_base_url: &'static str,
     http: Option<Client>,
+    configure: Option<Configure>,
     connect_timeout: Duration,
     timeout: Duration,
     retry: Retry,
@@ -59,6 +60,8 @@ pub struct Builder<C: Service> {
     clock: Option<Arc<dyn Clock>>,
     client: PhantomData<fn() -> C>,
 }
+
+type Configure = Box<dyn FnOnce(ClientBuilder) -> ClientBuilder + Send>;
 
 impl<C: Service> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +82,7 @@ impl<C: Service> Builder<C> {
             base_url: None,
             default_base_url: C::BASE_URL,
             http: None,
+            configure: None,
             connect_timeout: Duration::from_secs(10),
             timeout: Duration::from_secs(60),
             retry: Retry::default(),
@@ -103,7 +107,7 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// How long connecting may take, TLS included. Default: 10 s. A [`http_client`](Self::http_client) has its own.
+    /// How long connecting may take, TLS included. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -131,10 +135,32 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Sends with this client, for a proxy, certificates or a resolver of your own.
+    /// Sets up the HTTP client further, with a proxy, certificates or a resolver of your own.
     ///
-    /// It must be built with [`redirect::Policy::none()`]: an answer that came by a redirect is an error. Its own time to
-    /// connect and its own proxies count.
+    /// What keeps the credentials safe is set afterwards and stays: no redirects, no `Referer`, and no proxy for plain http.
+    ///
+    /// ```
+    /// use gettone::openapi::{Credentials, Oauth};
+    ///
+    /// let proxy = reqwest::Proxy::https("http://proxy.example.com:3128").unwrap();
+    /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).http(|http| http.proxy(proxy)).build()?;
+    /// # let _ = oauth;
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
+    #[must_use]
+    pub fn http(mut self, configure: impl FnOnce(ClientBuilder) -> ClientBuilder + Send + 'static) -> Self {
+        self.configure = Some(Box::new(configure));
+        self
+    }
+
+    /// Sends with a client that there is already. If it is only about its settings, [`http`](Self::http) is safer.
+    ///
+    /// # Security
+    ///
+    /// The settings of a client cannot be seen, so all of its own count, also the time to connect. Build it with
+    /// `redirect(redirect::Policy::none())` and `referer(false)`: otherwise a redirect takes the credentials along, to another
+    /// host or to plain http, before it is found out (an answer that came by a redirect is an error). With an `http://`
+    /// address build it with `no_proxy()`: otherwise a proxy of the environment sees the credentials.
     #[must_use]
     pub fn http_client(mut self, client: Client) -> Self {
         self.http = Some(client);
@@ -160,7 +186,7 @@ impl<C: Service> Builder<C> {
         let base_url = checked(self.base_url.as_deref().unwrap_or(self.default_base_url))?;
         let http = match self.http {
             Some(http) => http,
-            None => http_client(&base_url, self.connect_timeout)?,
+            None => http_client(&base_url, self.connect_timeout, self.configure)?,
         };
         let shared = Shared {
             http,
@@ -175,12 +201,16 @@ impl<C: Service> Builder<C> {
     }
 }
 
-fn http_client(base_url: &Url, connect_timeout: Duration) -> Result<Client, Error> {
-    let mut builder = Client::builder()
-        .redirect(redirect::Policy::none())
+fn http_client(base_url: &Url, connect_timeout: Duration, configure: Option<Configure>) -> Result<Client, Error> {
+    let builder = Client::builder()
         .connect_timeout(connect_timeout)
         // A connection that the service closed meanwhile would cost a POST that must not be repeated.
         .pool_idle_timeout(Duration::from_secs(30));
+    let builder = match configure {
+        Some(configure) => configure(builder),
+        None => builder,
+    };
+    let mut builder = builder.redirect(redirect::Policy::none()).referer(false);
     if base_url.scheme() == "http" {
         // Checked to be loopback. A proxy would see the credentials.
         builder = builder.no_proxy();
@@ -223,7 +253,7 @@ fn is_loopback(url: &Url) -> bool {
 
 fn user_agent(product: Option<&str>) -> Result<HeaderValue, Error> {
     let own = concat!("gettone/", env!("CARGO_PKG_VERSION"));
-    let value = match product {
+    let value = match product.map(str::trim).filter(|product| !product.is_empty()) {
         Some(product) => HeaderValue::from_str(&format!("{product} {own}")),
         None => HeaderValue::from_str(own),
     };

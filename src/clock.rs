@@ -6,9 +6,9 @@
 #![allow(clippy::disallowed_methods)]
 
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// The end of a wait.
@@ -20,7 +20,7 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     fn now(&self) -> SystemTime;
 
     /// Time that only moves forward, since some moment in the past. Spans are measured with it.
-    fn elapsed(&self) -> Duration;
+    fn monotonic(&self) -> Duration;
 
     /// Waits.
     fn sleep(&self, duration: Duration) -> Sleep;
@@ -43,7 +43,7 @@ impl Clock for SystemClock {
         SystemTime::now()
     }
 
-    fn elapsed(&self) -> Duration {
+    fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -71,7 +71,7 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     start: SystemTime,
-    state: Mutex<ManualState>,
+    state: Arc<Mutex<ManualState>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,34 +84,47 @@ impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
-        Self { start: now, state: Mutex::default() }
+        Self { start: now, state: Arc::default() }
     }
 
     /// Moves the time forward.
     pub fn advance(&self, duration: Duration) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.elapsed = state.elapsed.saturating_add(duration);
+        lock(&self.state).advance(duration);
     }
 
     /// The waits so far, in their order.
     #[must_use]
     pub fn waits(&self) -> Vec<Duration> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).waits.clone()
+        lock(&self.state).waits.clone()
     }
 }
 
+impl ManualState {
+    fn advance(&mut self, duration: Duration) {
+        self.elapsed = self.elapsed.saturating_add(duration);
+    }
+}
+
+fn lock(state: &Mutex<ManualState>) -> MutexGuard<'_, ManualState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Clock for ManualClock {
+    /// The start again, should the operating system not be able to express the moment.
     fn now(&self) -> SystemTime {
-        self.start + self.elapsed()
+        self.start.checked_add(self.monotonic()).unwrap_or(self.start)
     }
 
-    fn elapsed(&self) -> Duration {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).elapsed
+    fn monotonic(&self) -> Duration {
+        lock(&self.state).elapsed
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        self.advance(duration);
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).waits.push(duration);
-        Box::pin(ready(()))
+        let state = Arc::clone(&self.state);
+        Box::pin(async move {
+            let mut state = lock(&state);
+            state.advance(duration);
+            state.waits.push(duration);
+        })
     }
 }

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 /// Why a call failed.
 ///
 /// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
-/// and the service's own message, and never shows a URL, a body, a header or a secret: should a service repeat a secret in
+/// and the service's own message, and never shows a URL, a body, a header or a secret: should a service repeat a secret as it was sent in
 /// its message, it is taken out.
 ///
 /// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
@@ -67,6 +67,8 @@ pub(crate) enum Kind {
     Connect {
         timeout: bool,
     },
+    /// The other side could not be trusted, TLS not agreed on, or a proxy would not: nothing was sent.
+    Tls,
     Timeout,
     /// The connection broke before the whole answer was there.
     Interrupted,
@@ -138,7 +140,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Whether an earlier attempt of this call may have been carried out although its answer never came.
+    /// As [`may_have_been_carried_out`](Self::may_have_been_carried_out), of the attempts before the last.
     pub(crate) fn is_after_uncertain_attempt(&self) -> bool {
         self.0.after_uncertain_attempt
     }
@@ -176,15 +178,24 @@ impl Error {
         matches!(self.0.kind, Kind::Timeout | Kind::Connect { timeout: true })
     }
 
-    /// There was no connection; the request was not sent.
+    /// There was no connection, no TLS over it, or no tunnel through a proxy. The last attempt was not sent; an earlier one may have been, see
+    /// [`may_have_been_carried_out`](Self::may_have_been_carried_out).
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        matches!(self.0.kind, Kind::Connect { .. })
+        matches!(self.0.kind, Kind::Connect { .. } | Kind::Tls)
     }
 
-    /// The same call may succeed later: no connection, a timeout, a lost answer, or status 429, 502, 503 or 504.
+    /// The service may have done what was asked, although nobody said so: after a timeout, a lost answer, or a gateway's 502,
+    /// 503 or 504, in this attempt or an earlier one of the same call.
     ///
-    /// After a timeout or a lost answer the request may have been carried out.
+    /// After such an error of `create_token` a token may have been made, and after one of `refresh` both tokens may be spent.
+    #[must_use]
+    pub fn may_have_been_carried_out(&self) -> bool {
+        self.0.after_uncertain_attempt || matches!(self.0.kind, Kind::Timeout | Kind::Interrupted | Kind::Unavailable)
+    }
+
+    /// The same call may succeed later: no connection, a timeout, a lost answer, or status 429, 502, 503 or 504. Whether it can
+    /// do harm, [`may_have_been_carried_out`](Self::may_have_been_carried_out) says.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -194,7 +205,7 @@ impl Error {
     }
 
     /// The input is wrong. Either it was refused here, before anything was sent ([`status`](Self::status) is `None`), or by
-    /// the service: status 400, 406 or 422, and 404 for counters.
+    /// the service: status 400, 406 or 422, and for counters 404 with code 610.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
@@ -225,6 +236,12 @@ impl Error {
         self.0.retry_after
     }
 
+    /// The service that was asked, `Openapi.it Oauth` or `Keliweb Fatture`. `None` if the error is not of a call.
+    #[must_use]
+    pub fn service(&self) -> Option<&'static str> {
+        self.0.operation.map(|operation| operation.service)
+    }
+
     /// The operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`. `None`
     /// if the error is not of a call.
     #[must_use]
@@ -243,6 +260,7 @@ impl fmt::Display for Error {
             (Kind::InvalidInput, _) => {}
             (Kind::Connect { timeout: false }, _) => f.write_str("no connection")?,
             (Kind::Connect { timeout: true }, _) => f.write_str("no connection in time")?,
+            (Kind::Tls, _) => f.write_str("no connection: the TLS handshake, or the tunnel through a proxy, failed")?,
             (Kind::Timeout, _) => f.write_str("no answer in time")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the answer was complete")?,
             (_, Some(status)) => write!(f, "HTTP {status}")?,
@@ -252,17 +270,21 @@ impl fmt::Display for Error {
             write!(f, ", code {code}")?;
         }
         match (&inner.message, inner.kind) {
-            (Some(message), Kind::InvalidInput) => f.write_str(message),
-            (Some(message), _) => write!(f, ": {message}"),
-            (None, _) => Ok(()),
+            (Some(message), Kind::InvalidInput) => f.write_str(message)?,
+            (Some(message), _) => write!(f, ": {message}")?,
+            (None, Kind::InvalidInput) => f.write_str("the request cannot be built")?,
+            (None, _) => {}
         }
+        if inner.after_uncertain_attempt {
+            f.write_str(" (an earlier attempt may have been carried out)")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt: _, source } =
-            &*self.0;
+        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt, source } = &*self.0;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", kind);
         if let Some(operation) = operation {
@@ -279,6 +301,9 @@ impl fmt::Debug for Error {
         }
         if let Some(retry_after) = retry_after {
             debug.field("retry_after", retry_after);
+        }
+        if *after_uncertain_attempt {
+            debug.field("after_uncertain_attempt", after_uncertain_attempt);
         }
         if let Some(source) = source {
             debug.field("source", source);

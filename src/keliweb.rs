@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use progenitor_client::{ClientHooks, OperationInfo};
 use reqwest::header::HeaderValue;
-use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::answer::{Dialect, Grant};
@@ -18,6 +17,7 @@ use crate::error::{Error, Operation};
 use crate::generated::Sent;
 use crate::generated::keliweb_fatture::{Client, types};
 use crate::retry::Repeat;
+use crate::token::whole_number;
 use crate::transport::{Call, Shared, Wire, finish};
 use crate::{AccessToken, RefreshToken, Secret};
 
@@ -118,9 +118,15 @@ impl Fatture {
     /// - [`is_invalid_grant`](Error::is_invalid_grant): the refresh token is wrong, expired, or was used before.
     /// - [`is_unauthorized`](Error::is_unauthorized): the client id or secret is wrong, or the service sent to its login
     ///   page.
-    /// - [`is_invalid_input`](Error::is_invalid_input), [`is_transient`](Error::is_transient),
-    ///   [`is_decode`](Error::is_decode): as for [`password_grant`](Self::password_grant).
+    /// - [`is_invalid_input`](Error::is_invalid_input): the refresh token is empty, or as for
+    ///   [`password_grant`](Self::password_grant).
+    /// - [`is_transient`](Error::is_transient), [`is_decode`](Error::is_decode): as for
+    ///   [`password_grant`](Self::password_grant). Both tokens may be spent if the call
+    ///   [may have been carried out](Error::may_have_been_carried_out).
     pub async fn refresh(&self, token: &RefreshToken) -> Result<TokenPair, Error> {
+        if token.expose().is_empty() {
+            return Err(Error::invalid_input("the refresh token is empty").with_operation(REFRESH.operation));
+        }
         let Credentials { client_id, client_secret, .. } = &*self.credentials;
         let grant = types::RefreshTokenGrant {
             grant_type: types::RefreshTokenGrantGrantType::RefreshToken,
@@ -216,7 +222,7 @@ impl TokenPair {
     }
 
     /// How long the access token lives, counted from the service's answer; to be safe, count from before the request. The
-    /// vendor documents 3600 s.
+    /// vendor documents 3600 s. A hundred years at the most.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.expires_in
@@ -235,26 +241,9 @@ impl TokenPair {
     }
 }
 
-/// Whole seconds, as the number that is documented, or as the string that some servers send.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    struct Seconds;
-
-    impl Visitor<'_> for Seconds {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a number of seconds")
-        }
-
-        fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Duration, E> {
-            Ok(Duration::from_secs(seconds))
-        }
-
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
-            let seconds = text.trim().parse().map_err(|_| E::invalid_value(Unexpected::Str(text), &self))?;
-            Ok(Duration::from_secs(seconds))
-        }
-    }
-
-    deserializer.deserialize_any(Seconds)
+    whole_number(deserializer).map(|seconds| Duration::from_secs(seconds).min(LONGEST_LIFE))
 }
+
+/// A hundred years: longer than anything lives, and short enough to be added to any moment.
+const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -26,9 +26,11 @@
 //! | [`Builder`] | address, time limits, repeats, proxy, user agent of either |
 //! | [`Error`] | what went wrong, and whether trying again can help |
 //! | [`Retry`] | what is tried again, and when |
-//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`] | what a token is good for |
+//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for, and what covers what |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
 //! | [`clock`] | time, for tests that hold it still |
+//!
+//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one.
 //!
 //! The clients are generated from hand-written OpenAPI files, which are part of the package (`spec/`) and say where each fact
 //! comes from. Neither service could be reached when this was written: what is held true is what the vendors document, what
@@ -58,18 +60,34 @@
 //! # }
 //! ```
 //!
-//! **Look after a lost answer.** The service may have made the token although nobody said so:
+//! **Look after a lost answer.** The service may have made the token although nobody said so. What was not there before is it:
 //!
 //! ```no_run
-//! # use gettone::{Error, Scope, ScopeSet, openapi::{Oauth, Token, Ttl}};
-//! # async fn run(oauth: Oauth, scope: Scope) -> Result<Token, Error> {
-//! match oauth.create_token(&scope.clone().into(), Ttl::days(1)?).await {
-//!     Err(error) if error.is_transient() && !error.is_connect() => {
-//!         // Hand on the first error if there is nothing to be found.
-//!         oauth.tokens_with_scope(&scope).await?.pop().ok_or(error)
+//! # use gettone::{Error, ScopeSet, openapi::{Oauth, Token, Ttl}};
+//! # async fn run(oauth: Oauth, scopes: ScopeSet) -> Result<Token, Error> {
+//! let before = oauth.tokens().await?;
+//! match oauth.create_token(&scopes, Ttl::days(1)?).await {
+//!     Err(error) if error.may_have_been_carried_out() => {
+//!         let new = |token: &Token| before.iter().all(|known| known.token() != token.token());
+//!         oauth.tokens().await?.into_iter().find(new).ok_or(error)
 //!     }
 //!     other => other,
 //! }
+//! # }
+//! ```
+//!
+//! (Another program that makes tokens for the same account at the same moment would spoil this.)
+//!
+//! **Ask for no more than is needed**, and see what was not granted:
+//!
+//! ```no_run
+//! # use gettone::{Error, Scope, ScopeSet, openapi::{Oauth, Token, Ttl}};
+//! # async fn run(oauth: Oauth, allowed: ScopeSet, needed: &[Scope]) -> Result<Token, Error> {
+//! let requested = allowed.least_for(needed)?;
+//! let token = oauth.create_token(&requested, Ttl::hours(1)?).await?;
+//! let lacking = requested.not_covered_by(&token.scopes().iter().collect());
+//! assert!(lacking.is_empty(), "not granted: {lacking}");
+//! # Ok(token)
 //! # }
 //! ```
 //!
@@ -119,8 +137,10 @@ mod transport;
 
 pub use builder::{Builder, Service};
 pub use error::Error;
+/// The HTTP library, whose types are part of this crate's interface.
+pub use reqwest;
 pub use retry::Retry;
-pub use scope::{Scope, ScopeList, ScopePattern, ScopeSet};
+pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 pub use secret::Secret;
 pub use token::{AccessToken, RefreshToken};
 

@@ -10,6 +10,7 @@ mod token;
 mod ttl;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -64,6 +65,7 @@ impl Credentials {
 
 /// Which of the vendor's two installations. Each has its own API keys and its own tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Environment {
     /// `https://oauth.openapi.it`. Calls of the services are billed.
     #[default]
@@ -77,6 +79,33 @@ impl Environment {
         match self {
             Self::Production => "https://oauth.openapi.it",
             Self::Sandbox => "https://test.oauth.openapi.it",
+        }
+    }
+}
+
+/// `production` or `sandbox`.
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+        })
+    }
+}
+
+impl FromStr for Environment {
+    type Err = Error;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) for anything else.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "production" => Ok(Self::Production),
+            "sandbox" => Ok(Self::Sandbox),
+            other => Err(Error::invalid_input(format!("environment {other:?}: expected `production` or `sandbox`"))),
         }
     }
 }
@@ -137,8 +166,8 @@ impl Oauth {
     /// The [scopes](Token::scopes) of the answer are those that were granted, expanded; they may be fewer than were asked
     /// for. For some seconds a new token may be answered "Wrong Token" by the other services.
     ///
-    /// Not repeated once the service may have made the token, which would be left behind. After an error that
-    /// [is transient](Error::is_transient) but not [of connecting](Error::is_connect), look with [`tokens`](Self::tokens).
+    /// Not repeated once the service may have made the token, which would be left behind. After an error that says that the
+    /// call [may have been carried out](Error::may_have_been_carried_out), look with [`tokens`](Self::tokens).
     ///
     /// # Errors
     ///
@@ -256,7 +285,8 @@ impl Oauth {
         }
     }
 
-    /// `GET /scopes`: what the account may ask for, in the service's order, possibly with duplicates.
+    /// `GET /scopes`: the scopes for which tokens were requested and which so belong to the account, in the service's order,
+    /// possibly with duplicates.
     ///
     /// # Errors
     ///
@@ -340,7 +370,7 @@ const UPDATE_TOKEN: Call = call("update_token", Asked::Other, Repeat::UnlessLost
 const DELETE_TOKEN: Call = call("delete_token", Asked::Other, Repeat::Harmless);
 const LIST_SCOPES: Call = call("list_scopes", Asked::Other, Repeat::Harmless);
 const GET_CREDIT: Call = call("get_credit", Asked::Other, Repeat::Harmless);
-const COUNTERS_TOTAL: Call = call("counters_total", Asked::Counters, Repeat::Harmless);
+const COUNTERS_TOTAL: Call = call("counters_total", Asked::Other, Repeat::Harmless);
 const COUNTERS_YEAR: Call = call("counters_year", Asked::Counters, Repeat::Harmless);
 const COUNTERS_MONTH: Call = call("counters_month", Asked::Counters, Repeat::Harmless);
 const COUNTERS_DAY: Call = call("counters_day", Asked::Counters, Repeat::Harmless);

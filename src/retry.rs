@@ -12,17 +12,19 @@ use crate::error::{Error, Kind};
 /// |---|---|---|---|
 /// | no connection | again | again | again |
 /// | 429 | again | again | again |
-/// | 503 | again | again | with `Retry-After` only |
-/// | 502, 504 | again | again | never |
+/// | 502, 503, 504 | again | again | never |
 /// | a lost answer, or none in time | again | never | never |
 ///
 /// A refresh token works once, and a token that was created twice lives on unseen: so the last column is never repeated
-/// once the request may have been carried out. A 502 or 504 comes from a gateway that did send it on.
+/// once the request may have been carried out, which a gateway's 502, 503 or 504 leaves open. A password grant that was
+/// carried out twice leaves an access token behind that nobody knows and that ends after an hour.
+///
+/// A failed TLS handshake, such as with a certificate that is not trusted, is not "no connection": it is not repeated.
 ///
 /// The waits double from 0.2 s to 5 s, with as much again by chance at the most. A `Retry-After` that is longer is waited
 /// for; if it is beyond [`max_retry_after`](Self::max_retry_after), or beyond the time that the call has left, the error is
 /// returned at once, with [`Error::retry_after`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
     max_attempts: u32,
     max_retry_after: Duration,
@@ -57,8 +59,8 @@ impl Retry {
         self
     }
 
-    /// How long one attempt may take, of those that can be repeated without an answer (the first column above); the others
-    /// have all the time of the call. Default: 20 s.
+    /// How long an attempt may take after which there can be another even without an answer (the first column above). All
+    /// other attempts, and the last one, have all the time that the call has left. Default: 20 s.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
@@ -84,29 +86,19 @@ pub(crate) enum Repeat {
 }
 
 impl Repeat {
-    /// Whether the service may have done what was asked, although it did not say so.
-    pub(crate) fn may_have_been_processed(error: &Error) -> bool {
-        match error.kind() {
-            Kind::Timeout | Kind::Interrupted => true,
-            Kind::Unavailable => error.status().is_none_or(|status| status != 503) || error.retry_after().is_none(),
-            _ => false,
-        }
-    }
-
     fn allows(self, error: &Error) -> bool {
         match (self, error.kind()) {
             (_, Kind::Connect { .. } | Kind::RateLimited) => true,
-            (Self::Harmless, Kind::Timeout | Kind::Interrupted | Kind::Unavailable) => true,
-            (Self::UnlessLost, Kind::Unavailable) => true,
-            (Self::OnlyIfNotProcessed, Kind::Unavailable) => !Self::may_have_been_processed(error),
+            (Self::Harmless | Self::UnlessLost, Kind::Unavailable) => true,
+            (_, Kind::Timeout | Kind::Interrupted) => self == Self::Harmless,
             _ => false,
         }
     }
 
-    pub(crate) fn attempt_timeout(self, retry: &Retry, left: Duration) -> Duration {
+    pub(crate) fn attempt_timeout(self, retry: &Retry, attempt: u32, left: Duration) -> Duration {
         match self {
-            Self::Harmless => left.min(retry.attempt_timeout),
-            Self::UnlessLost | Self::OnlyIfNotProcessed => left,
+            Self::Harmless if attempt < retry.max_attempts => left.min(retry.attempt_timeout),
+            _ => left,
         }
     }
 
@@ -125,5 +117,32 @@ impl Repeat {
         let asked = error.retry_after().unwrap_or_default();
         let delay = delay.max(asked);
         (asked <= retry.max_retry_after && delay < left).then_some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_attempt_has_all_the_time_that_is_left() {
+        let (retry, left) =
+            (Retry::default().max_attempts(3).attempt_timeout(Duration::from_secs(7)), Duration::from_secs(50));
+        for (repeat, attempt, expected) in [
+            (Repeat::Harmless, 1, 7),
+            (Repeat::Harmless, 2, 7),
+            (Repeat::Harmless, 3, 50),
+            (Repeat::UnlessLost, 1, 50),
+            (Repeat::OnlyIfNotProcessed, 1, 50),
+        ] {
+            assert_eq!(
+                repeat.attempt_timeout(&retry, attempt, left),
+                Duration::from_secs(expected),
+                "{repeat:?} {attempt}"
+            );
+        }
+        assert_eq!(Repeat::Harmless.attempt_timeout(&Retry::none(), 1, left), left);
+        let short = Duration::from_secs(1);
+        assert_eq!(Repeat::Harmless.attempt_timeout(&retry, 1, short), short);
     }
 }

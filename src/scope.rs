@@ -1,11 +1,16 @@
 //! What a token is good for: `METHOD:host/path`.
 
 mod list;
+mod method;
 mod parse;
+mod reduce;
+mod request;
+mod set;
+mod text;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -13,17 +18,20 @@ use crate::Error;
 
 pub use list::ScopeList;
 pub(crate) use list::{ScopeEntries, read_scope_entries};
+pub use method::Method;
+pub use set::ScopeSet;
+use text::Text;
 
 /// One endpoint: a method, a host and a path, as in `GET:imprese.openapi.it/base`. `root` stands for the path `/`.
 ///
 /// The method is kept in upper case and the host in lower case, however they were written; the path is kept as it is.
 ///
 /// ```
-/// use gettone::Scope;
+/// use gettone::{Method, Scope};
 ///
 /// let scope: Scope = "get:Imprese.openapi.it/IT-full".parse()?;
 /// assert_eq!(scope.to_string(), "GET:imprese.openapi.it/IT-full");
-/// assert_eq!((scope.method(), scope.host(), scope.path()), ("GET", "imprese.openapi.it", "IT-full"));
+/// assert_eq!((scope.method(), scope.host(), scope.path()), (Method::Get, "imprese.openapi.it", "IT-full"));
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,50 +59,24 @@ pub struct Scope(Text);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ScopePattern(Text);
 
-/// A set of [`ScopePattern`]s: what to ask a token for. Sorted, without duplicates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<ScopePattern>"))]
-pub struct ScopeSet(Arc<[ScopePattern]>);
-
-/// A scope that was parsed, with the places of its parts.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Text {
-    text: Arc<str>,
-    host: u8,
-    path: u16,
-}
-
-impl Text {
-    fn method(&self) -> &str {
-        self.text.get(..usize::from(self.host) - 1).unwrap_or_default()
-    }
-
-    fn host(&self) -> &str {
-        self.text.get(usize::from(self.host)..usize::from(self.path) - 1).unwrap_or_default()
-    }
-
-    fn path(&self) -> &str {
-        self.text.get(usize::from(self.path)..).unwrap_or_default()
-    }
-}
-
 impl Scope {
-    /// The HTTP method, in upper case.
+    /// The HTTP method.
     #[must_use]
-    pub fn method(&self) -> &str {
-        self.0.method()
+    pub fn method(&self) -> Method {
+        // A scope that was parsed without wildcards has one.
+        self.0.method.unwrap_or(Method::Get)
     }
 
     /// The host, in lower case.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.0.host()
+        self.0.host_str()
     }
 
     /// The path, without its leading slash.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.0.path()
+        self.0.path_str()
     }
 
     /// The scope as text.
@@ -105,10 +87,125 @@ impl Scope {
 }
 
 impl ScopePattern {
+    /// `*:*/*`: everything.
+    ///
+    /// ```
+    /// use gettone::{Method, ScopePattern};
+    ///
+    /// assert_eq!(ScopePattern::everything().to_string(), "*:*/*");
+    /// let domain = ScopePattern::domain("imprese.openapi.it")?;
+    /// assert_eq!(domain.to_string(), "*:imprese.openapi.it/*");
+    /// assert_eq!(domain.clone().method(Method::Get).to_string(), "GET:imprese.openapi.it/*");
+    /// assert_eq!(domain.method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
+    #[must_use]
+    pub fn everything() -> Self {
+        Self(Text { text: "*:*/*".into(), method: None, host: 2, path: 4, wild: true })
+    }
+
+    /// All methods and all endpoints of a host, or of all below a domain: `imprese.openapi.it`, `*.openapi.it`.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a host.
+    pub fn domain(host: &str) -> Result<Self, Error> {
+        if let Some(offset) = host.find(['/', ':']) {
+            return Err(Error::invalid_input(format!(
+                "host {}, byte {offset}: expected nothing but a host",
+                quote(host)
+            )));
+        }
+        format!("*:{host}/*").parse()
+    }
+
+    /// The same for one method.
+    #[must_use]
+    pub fn method(self, method: Method) -> Self {
+        let rest = self.0.text.split_once(':').map_or("*/*", |(_, rest)| rest);
+        // A method before what was a pattern is a pattern.
+        format!("{method}:{rest}").parse().unwrap_or(self)
+    }
+
+    /// The same for one endpoint, and what lies below it.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a path.
+    pub fn endpoint(self, path: &str) -> Result<Self, Error> {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        format!("{}/{path}", self.0.text.split_once('/').map_or("*:*", |(before, _)| before)).parse()
+    }
+
+    /// The one method; `None` for the asterisk.
+    #[must_use]
+    pub fn only_method(&self) -> Option<Method> {
+        self.0.method
+    }
+
+    /// The host, or `*`, or `*.` and the rest of a host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host_str()
+    }
+
+    /// The path, or `*`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.path_str()
+    }
+
     /// The pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
+    }
+
+    /// Whether there is an asterisk in it. Without one it still covers what lies below its path.
+    #[must_use]
+    pub fn has_wildcard(&self) -> bool {
+        self.0.wild
+    }
+
+    /// Whether the pattern lets a scope through.
+    ///
+    /// | pattern | covers |
+    /// |---|---|
+    /// | `GET:h.it/a` | `GET:h.it/a` and all below it, `GET:h.it/a/b`, but not `GET:h.it/ab` |
+    /// | `*:h.it/a` | the same with every method |
+    /// | `GET:h.it/*` | every path |
+    /// | `GET:*.h.it/a` | every host with one or more labels before `.h.it`, but not `h.it` itself |
+    /// | `GET:*/a` | every host |
+    #[must_use]
+    pub fn covers(&self, scope: &Scope) -> bool {
+        self.0.includes(&scope.0)
+    }
+
+    /// Whether the pattern covers every scope that the other covers.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        self.0.includes(&other.0)
+    }
+
+    /// Whether there can be a scope that both cover.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.0.intersects(&other.0)
+    }
+
+    /// The scopes of a catalogue that the pattern covers, in the catalogue's order and without duplicates.
+    ///
+    /// ```
+    /// use gettone::{Scope, ScopePattern};
+    ///
+    /// let catalogue: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
+    /// let domain = ScopePattern::domain("imprese.openapi.it")?;
+    /// let concrete: Vec<Scope> = domain.expand(&catalogue).collect();
+    /// assert_eq!(concrete, catalogue[..1]);
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
+    pub fn expand<'a>(&'a self, catalogue: &'a [Scope]) -> impl Iterator<Item = Scope> + 'a {
+        once_each(catalogue.iter().filter(|scope| self.covers(scope))).cloned()
     }
 }
 
@@ -118,91 +215,29 @@ impl From<Scope> for ScopePattern {
     }
 }
 
-impl ScopeSet {
-    /// Parses each pattern.
-    ///
-    /// ```
-    /// use gettone::ScopeSet;
-    ///
-    /// let set = ScopeSet::parse(["GET:imprese.openapi.it/base", "*:comparabili.openapi.it/*"])?;
-    /// assert_eq!(set.len(), 2);
-    /// # Ok::<(), gettone::Error>(())
-    /// ```
-    ///
+impl TryFrom<ScopePattern> for Scope {
+    type Error = Error;
+
     /// # Errors
     ///
-    /// The first text that is not a pattern, with what is wrong with it and where.
-    pub fn parse<I>(patterns: I) -> Result<Self, Error>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        patterns.into_iter().map(|pattern| pattern.as_ref().parse::<ScopePattern>()).collect()
-    }
-
-    /// The patterns, in their order.
-    pub fn iter(&self) -> std::slice::Iter<'_, ScopePattern> {
-        self.0.iter()
-    }
-
-    /// How many patterns there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is no pattern.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// [`is_invalid_input`](Error::is_invalid_input) if there is an asterisk in the pattern.
+    fn try_from(pattern: ScopePattern) -> Result<Self, Error> {
+        if pattern.has_wildcard() { pattern.as_str().parse() } else { Ok(Self(pattern.0)) }
     }
 }
 
-impl FromIterator<ScopePattern> for ScopeSet {
-    fn from_iter<I: IntoIterator<Item = ScopePattern>>(patterns: I) -> Self {
-        let mut patterns: Vec<_> = patterns.into_iter().collect();
-        patterns.sort_unstable();
-        patterns.dedup();
-        Self(patterns.into())
-    }
+/// The scopes in their order, each the first time that it stands there.
+fn once_each<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = &'a Scope> {
+    let mut seen = HashSet::new();
+    scopes.into_iter().filter(move |scope| seen.insert(*scope))
 }
 
-impl FromIterator<Scope> for ScopeSet {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        scopes.into_iter().map(ScopePattern::from).collect()
-    }
-}
-
-impl From<ScopePattern> for ScopeSet {
-    fn from(pattern: ScopePattern) -> Self {
-        Self(Arc::new([pattern]))
-    }
-}
-
-impl From<Scope> for ScopeSet {
-    fn from(scope: Scope) -> Self {
-        ScopePattern::from(scope).into()
-    }
-}
-
-impl<'a> IntoIterator for &'a ScopeSet {
-    type Item = &'a ScopePattern;
-    type IntoIter = std::slice::Iter<'a, ScopePattern>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-impl Serialize for ScopeSet {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ScopeSet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Vec::<ScopePattern>::deserialize(deserializer).map(Self::from_iter)
+/// Text that was not understood, for an error: quoted, and not too much of it.
+fn quote(text: &str) -> String {
+    const SHOWN: usize = 120;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
     }
 }
 
@@ -217,6 +252,14 @@ macro_rules! text_type {
             /// What is wrong, the byte where it is wrong, and what was expected there.
             fn from_str(text: &str) -> Result<Self, Error> {
                 parse::parse(text, $wildcards).map(Self).map_err(|flaw| flaw.into_error(text))
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = Error;
+
+            fn try_from(text: &str) -> Result<Self, Error> {
+                text.parse()
             }
         }
 

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
@@ -8,8 +9,8 @@ use zeroize::Zeroizing;
 /// Text that must not be seen: a password, an API key, a token.
 ///
 /// - [`Debug`](fmt::Debug) prints `Secret(redacted)`; there is no `Display` and no `Serialize`.
-/// - The text is wiped from memory when the last clone is dropped. Copies that the HTTP library makes to send it are out
-///   of reach.
+/// - The text is wiped from memory when the last clone is dropped. The copies in a request that is sent and in an answer that
+///   is read are out of reach.
 /// - Two secrets are compared in a time that does not depend on where they differ.
 /// - [`expose`](Self::expose) is the only way to the text.
 ///
@@ -50,6 +51,12 @@ impl PartialEq for Secret {
 }
 
 impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
+    }
+}
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {

@@ -1,53 +1,58 @@
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
 use crate::Secret;
 
-/// An access token: what a service wants to see as `Authorization: Bearer` (RFC 6750, section 2.1). Opaque.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
-#[serde(transparent)]
-pub struct AccessToken(Secret);
+/// The two kinds of token have the same form and must not be taken for one another.
+macro_rules! token_type {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
+        #[serde(transparent)]
+        pub struct $type(Secret);
 
-impl AccessToken {
-    /// A token that was kept somewhere.
-    #[must_use]
-    pub fn new(token: impl Into<Secret>) -> Self {
-        Self(token.into())
-    }
+        impl $type {
+            /// A token that was kept somewhere.
+            #[must_use]
+            pub fn new(token: impl Into<Secret>) -> Self {
+                Self(token.into())
+            }
 
-    /// The token itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
+            /// The token itself.
+            #[must_use]
+            pub fn expose(&self) -> &str {
+                self.0.expose()
+            }
+        }
+
+        impl<T: Into<Secret>> From<T> for $type {
+            fn from(token: T) -> Self {
+                Self::new(token)
+            }
+        }
+    };
 }
 
-/// A refresh token: what a service takes for a new access token (RFC 6749, section 1.5). Opaque.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
-#[serde(transparent)]
-pub struct RefreshToken(Secret);
+token_type! {
+    /// An access token: what a service wants to see as `Authorization: Bearer` (RFC 6750, section 2.1). Opaque.
+    AccessToken
+}
 
-impl RefreshToken {
-    /// A token that was kept somewhere.
-    #[must_use]
-    pub fn new(token: impl Into<Secret>) -> Self {
-        Self(token.into())
-    }
-
-    /// The token itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        self.0.expose()
-    }
+token_type! {
+    /// A refresh token: what a service takes for a new access token (RFC 6749, section 1.5). Opaque.
+    RefreshToken
 }
 
 /// A moment as both services write it: whole seconds since 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct UnixSeconds(u64);
+
+/// The last second of the year 9999: what comes after it is not a date that anything can write.
+const LAST: u64 = 253_402_300_799;
 
 impl UnixSeconds {
     /// What is under a second is cut off. `None` for a moment before 1970.
@@ -55,8 +60,30 @@ impl UnixSeconds {
         moment.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| Self(since.as_secs()))
     }
 
-    /// `None` for a moment that the operating system cannot express.
-    pub(crate) fn moment(self) -> Option<SystemTime> {
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.0))
+    /// A moment after the year 9999 becomes its end: that a token lives so long is no reason to lose it.
+    pub(crate) fn moment(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LAST))
     }
+}
+
+impl<'de> Deserialize<'de> for UnixSeconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        whole_number(deserializer).map(Self)
+    }
+}
+
+/// A number that is not negative, as the number that is documented, or as the string that some servers send. One that is too
+/// large becomes the largest.
+pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text,
+        _ => return Err(de::Error::custom("a whole number")),
+    };
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        return Err(de::Error::custom("a whole number"));
+    }
+    Ok(whole.parse().unwrap_or(u64::MAX))
 }

@@ -9,8 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use progenitor_client::ResponseValue;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, StatusCode};
+use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect};
+use crate::answer::{Answer, Dialect, Secrets};
 use crate::clock::Clock;
 use crate::error::{Error, Kind, Operation};
 use crate::retry::{Repeat, Retry};
@@ -55,7 +56,9 @@ impl fmt::Debug for Wire {
 
 /// The value of `Authorization` for HTTP Basic (RFC 7617, section 2), marked as sensitive.
 pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+    let pair = Zeroizing::new(format!("{user}:{password}"));
+    let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&encoded).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -77,13 +80,13 @@ impl Wire {
     pub(crate) async fn exec(&self, request: Request, id: &'static str) -> Response {
         debug_assert_eq!(id, self.call.id, "the operation that was called is not the one that was meant");
         let span = Span::new(self.call.operation);
-        let started = self.shared.clock.elapsed();
+        let started = self.shared.clock.monotonic();
         let (attempt, result) = span.of(self.send(request, &span)).await;
         let status = match &result {
             Ok(response) => Some(response.status()),
             Err(error) => error.status(),
         };
-        span.finish(attempt, status, self.shared.clock.elapsed().saturating_sub(started));
+        span.finish(attempt, status, self.shared.clock.monotonic().saturating_sub(started));
         result.unwrap_or_else(|error| {
             let mut carrier = http_response(StatusCode::IM_A_TEAPOT, HeaderMap::new(), Vec::new());
             carrier.extensions_mut().insert(error);
@@ -95,19 +98,19 @@ impl Wire {
     async fn send(&self, mut request: Request, span: &Span) -> (u32, Result<Response, Error>) {
         self.prepare(request.headers_mut());
         let Shared { clock, retry, timeout, .. } = &*self.shared;
-        let started = clock.elapsed();
-        let left = || timeout.saturating_sub(clock.elapsed().saturating_sub(started));
+        let started = clock.monotonic();
+        let left = || timeout.saturating_sub(clock.monotonic().saturating_sub(started));
         let mut delays = retry.delays();
         let mut uncertain = false;
         let mut attempt = 1;
         loop {
-            let limit = self.call.repeat.attempt_timeout(retry, left());
+            let limit = self.call.repeat.attempt_timeout(retry, attempt, left());
             let error = match self.attempt(&request, limit).await {
                 Ok(response) => return (attempt, Ok(response)),
                 Err(error) if uncertain => error.after_uncertain_attempt(),
                 Err(error) => error,
             };
-            uncertain |= Repeat::may_have_been_processed(&error);
+            uncertain |= error.may_have_been_carried_out();
             let Some(delay) = self.call.repeat.delay(&error, &mut delays, retry, left()) else {
                 return (attempt, Err(error));
             };
@@ -127,13 +130,12 @@ impl Wire {
     }
 
     async fn attempt(&self, request: &Request, limit: Duration) -> Result<Response, Error> {
-        let (asked, secrets) = (request.url(), secrets_of(request));
         // Only a streamed body cannot be cloned, and the generated clients have none.
-        let mut request = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
-        *request.timeout_mut() = Some(limit);
-        let mut response = self.shared.http.execute(request).await.map_err(|error| self.lost(error))?;
+        let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
+        *copy.timeout_mut() = Some(limit);
+        let mut response = self.shared.http.execute(copy).await.map_err(|error| self.lost(error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        if response.url() != asked {
+        if response.url() != request.url() {
             let message = "a redirect was followed; build the `reqwest::Client` with `redirect::Policy::none()`";
             return Err(self.error(Kind::Refused).with_status(status).with_message(message));
         }
@@ -145,7 +147,7 @@ impl Wire {
             body: body.as_deref().unwrap_or_default(),
             now: self.shared.clock.now(),
         };
-        if let Some(error) = answer.failure(self.call.dialect, &secrets) {
+        if let Some(error) = answer.failure(self.call.dialect, || secrets_of(request)) {
             return Err(error.with_operation(self.call.operation));
         }
         let body = body.map_err(|unread| match unread {
@@ -163,9 +165,12 @@ impl Wire {
     /// A request without an answer, or without the whole of it.
     fn lost(&self, error: reqwest::Error) -> Error {
         let kind = match (error.is_connect(), error.is_timeout()) {
+            (true, false) if !is_network(&error) => Kind::Tls,
             (true, timeout) => Kind::Connect { timeout },
             (false, true) => Kind::Timeout,
             (false, false) if error.is_builder() => Kind::InvalidInput,
+            // A loop of them, in a client of the caller's own.
+            (false, false) if error.is_redirect() => Kind::Refused,
             (false, false) => Kind::Interrupted,
         };
         self.error(kind).with_source(error.without_url())
@@ -189,7 +194,28 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, Unread> {
         }
         body.extend_from_slice(&chunk);
     }
+    // A byte order mark is no JSON, and some PHP has one.
+    if body.starts_with(BYTE_ORDER_MARK) {
+        body.drain(..BYTE_ORDER_MARK.len());
+    }
     Ok(body)
+}
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Whether there was no connection because of the network, and not because of what was agreed on over it: the libraries for
+/// TLS say what went wrong as data that is not valid, or with errors of their own.
+fn is_network(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        source = match error.downcast_ref::<std::io::Error>() {
+            None => error.source(),
+            // An error around another one, which `source` would pass over.
+            Some(around) if around.kind() == std::io::ErrorKind::Other => around.get_ref().map(|error| error as _),
+            Some(error) => return error.kind() != std::io::ErrorKind::InvalidData,
+        };
+    }
+    false
 }
 
 fn http_response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
@@ -199,29 +225,31 @@ fn http_response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Respo
     response.into()
 }
 
-/// The secrets that a request holds, longest first: the ones that a service may repeat in what it says of a failure.
-fn secrets_of(request: &Request) -> Vec<String> {
-    let mut secrets = Vec::new();
+/// The secrets that a request holds, as they are and as they were sent: a service may repeat one when it fails.
+fn secrets_of(request: &Request) -> Secrets {
+    let mut secrets: Secrets = Vec::new();
+    let mut add = |secret: String| secrets.push(Zeroizing::new(secret));
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
-        let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let password =
-            decoded.as_deref().and_then(|pair| pair.split_once(':')).map(|(_, password)| password.to_owned());
-        secrets.extend(password);
-        secrets.push(basic.to_owned());
+        let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new);
+        if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+            add(password.to_owned());
+        }
+        add(basic.to_owned());
     }
     if let Some((_, token)) = request.url().path().rsplit_once("/token/") {
-        secrets.extend(percent_encoding::percent_decode_str(token).decode_utf8().ok().map(|token| token.into_owned()));
-        secrets.push(token.to_owned());
+        add(percent_encoding::percent_decode_str(token).decode_utf8_lossy().into_owned());
+        add(token.to_owned());
     }
     let form = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
     for (name, value) in form_urlencoded::parse(form) {
         if matches!(&*name, "client_secret" | "password" | "refresh_token") {
-            secrets.push(form_urlencoded::byte_serialize(value.as_bytes()).collect());
-            secrets.push(value.into_owned());
+            add(form_urlencoded::byte_serialize(value.as_bytes()).collect());
+            add(value.into_owned());
         }
     }
-    secrets.retain(|secret| !secret.is_empty());
+    secrets.retain(|secret| !secret.trim().is_empty());
+    // The longest first: a shorter one may be part of it.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
 }

@@ -44,7 +44,7 @@ async fn each_status_is_repeated_where_that_can_do_no_harm() {
             (Answer::json(429, r#"{"message":"Too Many Attempts."}"#), true),
             (Answer::html(502, "<html>Bad Gateway</html>"), !once),
             (Answer::html(503, "<html>Service Unavailable</html>"), !once),
-            (Answer::empty(503).header("retry-after", "1"), true),
+            (Answer::empty(503).header("retry-after", "1"), !once),
             (Answer::empty(504), !once),
             (Answer::empty(500), false),
             (Answer::empty(501), false),
@@ -59,6 +59,9 @@ async fn each_status_is_repeated_where_that_can_do_no_harm() {
             let calls = if repeated { 4 } else { 1 };
             assert_eq!(mock.calls(), calls, "{operation} {answer:?}: {error}");
             assert_eq!(clock.waits().len(), calls - 1, "{operation} {answer:?}");
+            // Only a gateway leaves open what became of the request.
+            let gateway = error.status().is_some_and(|status| (502..=504).contains(&status.as_u16()));
+            assert_eq!(error.may_have_been_carried_out(), gateway, "{operation} {answer:?}");
         }
     }
 }
@@ -71,8 +74,21 @@ async fn a_refused_connection_is_tried_again_by_every_operation() {
         let (oauth, fatture, clock) = clients(&format!("http://{address}"));
         let error = call(operation, &oauth, &fatture).await.unwrap_err();
         assert!(error.is_connect() && error.is_transient() && !error.is_timeout(), "{operation}: {error:?}");
+        assert!(!error.may_have_been_carried_out(), "{operation}: {error:?}");
         assert_eq!(clock.waits().len(), 3, "{operation}");
     }
+}
+
+#[tokio::test]
+async fn an_error_says_if_an_earlier_attempt_may_have_been_carried_out() {
+    let raw = Raw::new([Do::answer("504 Gateway Timeout", "", ""), Do::answer("401 Unauthorized", "", "")]).await;
+    let (_, fatture, _) = clients(&raw.url());
+    let error = fatture.password_grant().await.unwrap_err();
+    assert!(error.may_have_been_carried_out() && error.is_unauthorized(), "{error:?}");
+    let expected =
+        "Keliweb Fatture password_grant: HTTP 401 Unauthorized (an earlier attempt may have been carried out)";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!((raw.calls(), error.service()), (2, Some("Keliweb Fatture")));
 }
 
 #[tokio::test]
@@ -88,6 +104,7 @@ async fn after_a_lost_answer_only_reading_and_deleting_are_repeated() {
                 error.is_transient() && !error.is_decode() && !error.is_connect(),
                 "{operation} {act:?}: {error:?}"
             );
+            assert!(error.may_have_been_carried_out(), "{operation} {act:?}: {error:?}");
             let calls = if column(operation) == Column::Harmless { 4 } else { 1 };
             assert_eq!(raw.calls(), calls, "{operation} {act:?}: {error}");
         }

@@ -1,9 +1,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::Scope;
 use crate::scope::{ScopeEntries, read_scope_entries};
+use crate::token::whole_number;
 
 /// What was called in a period, scope by scope, in the service's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,7 +16,7 @@ use crate::scope::{ScopeEntries, read_scope_entries};
 )]
 pub struct Counters {
     known: Vec<(Scope, Counter)>,
-    unrecognized: Vec<(String, Counter)>,
+    unrecognized: Vec<(String, Value)>,
 }
 
 impl Counters {
@@ -35,15 +37,15 @@ impl Counters {
         self.known.len()
     }
 
-    /// Whether nothing was called.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.known.is_empty() && self.unrecognized.is_empty()
+        self.known.is_empty()
     }
 
-    /// The counters of what is not a scope, with what stands there instead.
+    /// The entries that are not a scope with its counter, as they came: one does not spoil the others.
     #[must_use]
-    pub fn unrecognized(&self) -> &[(String, Counter)] {
+    pub fn unrecognized(&self) -> &[(String, Value)] {
         &self.unrecognized
     }
 }
@@ -59,6 +61,15 @@ impl<'a> IntoIterator for &'a Counters {
     }
 }
 
+impl IntoIterator for Counters {
+    type Item = (Scope, Counter);
+    type IntoIter = std::vec::IntoIter<(Scope, Counter)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.known.into_iter()
+    }
+}
+
 impl<'de> Deserialize<'de> for Counters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ScopeEntries { known, unrecognized } = read_scope_entries(deserializer)?;
@@ -70,9 +81,12 @@ impl<'de> Deserialize<'de> for Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
 pub struct Counter {
-    #[serde(rename = "counter")]
+    #[serde(rename = "counter", deserialize_with = "whole_number")]
     requests: u64,
+    #[serde(deserialize_with = "whole_number")]
     paid: u64,
+    #[serde(default)]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
     limit: Limit,
 }
 
@@ -97,14 +111,15 @@ impl Counter {
 }
 
 /// How many requests of a period are free of charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
     /// So many; sent as a number.
     Limited(u64),
     /// All of them; sent as `false`.
     Unlimited,
-    /// Sent as null, whose meaning the vendor does not document, or as something else that is not documented.
+    /// Sent as null, whose meaning the vendor does not document, or not at all, or as something that is not documented.
+    #[default]
     Unknown,
 }
 
@@ -120,9 +135,9 @@ impl fmt::Display for Limit {
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
-            serde_json::Value::Bool(false) => Self::Unlimited,
+        Ok(match Value::deserialize(deserializer)? {
+            Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
+            Value::Bool(false) => Self::Unlimited,
             _ => Self::Unknown,
         })
     }

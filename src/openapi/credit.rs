@@ -2,8 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use serde::de::{self, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 /// What an account has left to spend, in euro, exact to the cent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -34,35 +34,16 @@ impl fmt::Display for Credit {
 }
 
 /// A binary number that stands for a decimal one: its shortest decimal form is what the service wrote, for all numbers of up
-/// to 15 digits.
+/// to 15 digits. With serde_json's `arbitrary_precision` it is what the service wrote.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    struct Amount;
-
-    impl Visitor<'_> for Amount {
-        type Value = Decimal;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an amount")
-        }
-
-        fn visit_f64<E: de::Error>(self, amount: f64) -> Result<Decimal, E> {
-            Decimal::from_str(&amount.to_string()).map_err(|_| E::invalid_value(Unexpected::Float(amount), &self))
-        }
-
-        fn visit_u64<E: de::Error>(self, amount: u64) -> Result<Decimal, E> {
-            Ok(amount.into())
-        }
-
-        fn visit_i64<E: de::Error>(self, amount: i64) -> Result<Decimal, E> {
-            Ok(amount.into())
-        }
-
-        fn visit_str<E: de::Error>(self, amount: &str) -> Result<Decimal, E> {
-            Decimal::from_str(amount.trim()).map_err(|_| E::invalid_value(Unexpected::Str(amount), &self))
-        }
-    }
-
-    deserializer.deserialize_any(Amount)
+    let text = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text,
+        _ => return Err(de::Error::custom("an amount")),
+    };
+    let text = text.trim();
+    let amount = Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text));
+    amount.map_err(|_| de::Error::custom("an amount"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use time::{Date, Month};
 
@@ -84,6 +85,41 @@ impl Period {
     }
 }
 
+impl FromStr for Period {
+    type Err = Error;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) for any other form, also one without leading zeros, and for what is not in
+    /// the calendar.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let unknown = || {
+            Error::invalid_input(format!(
+                "period {text:?}: expected YYYY-MM-DD, YYYY-MM, YYYY or `total`, with leading zeros"
+            ))
+        };
+        if text == "total" {
+            return Ok(Self::total());
+        }
+        let parts: Vec<&str> = text.split('-').collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        let numbers: Option<Vec<u16>> = parts
+            .iter()
+            .map(|part| if part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().ok() } else { None })
+            .collect();
+        // Of two digits, so that they fit.
+        let small = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
+        match (lengths.as_slice(), numbers.as_deref()) {
+            ([4], Some([year])) => Self::year(*year),
+            ([4, 2], Some([year, month])) => Self::month(*year, small(*month)),
+            ([4, 2, 2], Some([year, month, day])) => Self::day(*year, small(*month), small(*day)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { span, year, month, day } = self;
@@ -93,5 +129,51 @@ impl fmt::Display for Period {
             Span::Month => write!(f, "{year:04}-{month:02}"),
             Span::Day => write!(f, "{year:04}-{month:02}-{day:02}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_the_calendar_is_a_period() {
+        for text in
+            ["total", "2022", "0001", "2022-01", "2022-12", "2022-01-01", "2024-02-29", "2000-02-29", "9999-12-31"]
+        {
+            assert_eq!(text.parse::<Period>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "22",
+            "02022",
+            "2022-1",
+            "2022-1-1",
+            "2022-01-1",
+            "2022-01-01-01",
+            "2022/01",
+            "2022-01-01T00",
+            "+022",
+            "２０２２",
+            "Total",
+            "0000",
+            "2022-00",
+            "2022-13",
+            "2022-01-00",
+            "2022-01-32",
+            "2022-04-31",
+            "2023-02-29",
+            "1900-02-29",
+            "../../scopes",
+            "2022\n",
+        ] {
+            assert!(text.parse::<Period>().unwrap_err().is_invalid_input(), "{text:?}");
+        }
+        assert!(Period::year(0).is_err() && Period::year(10_000).is_err() && Period::month(2022, 255).is_err());
+        assert!(
+            Period::day(10_000, 1, 1).is_err()
+                && Period::day(2022, 13, 1).is_err()
+                && Period::day(2022, 1, 255).is_err()
+        );
     }
 }

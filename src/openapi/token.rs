@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 
 use super::Ttl;
 use crate::token::UnixSeconds;
@@ -24,7 +24,7 @@ impl Token {
         &self.scopes
     }
 
-    /// The end of the token, by the service's clock.
+    /// The end of the token, by the service's clock, in whole seconds. The end of the year 9999 at the latest.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
@@ -38,8 +38,7 @@ impl Token {
 }
 
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-    let seconds = UnixSeconds::deserialize(deserializer)?;
-    seconds.moment().ok_or_else(|| de::Error::custom("a moment beyond the calendar"))
+    UnixSeconds::deserialize(deserializer).map(UnixSeconds::moment)
 }
 
 /// What to change of a token: its scopes, its lifetime, or both.

@@ -20,7 +20,8 @@ use crate::Error;
 #[serde(transparent)]
 pub struct Ttl(u32);
 
-const DAY: u32 = 24 * 60 * 60;
+const HOUR: u32 = 60 * 60;
+const DAY: u32 = 24 * HOUR;
 
 impl Ttl {
     /// 1 second.
@@ -39,6 +40,18 @@ impl Ttl {
             Ok(ttl)
         } else {
             Err(Error::invalid_input(format!("ttl of {seconds} s: expected 1 s to 365 days")))
+        }
+    }
+
+    /// A lifetime in hours.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) outside 1 to 8,760.
+    pub fn hours(hours: u16) -> Result<Self, Error> {
+        match hours {
+            1..=8_760 => Ok(Self(u32::from(hours) * HOUR)),
+            _ => Err(Error::invalid_input(format!("ttl of {hours} hours: expected 1 s to 365 days"))),
         }
     }
 
@@ -100,5 +113,30 @@ impl schemars::JsonSchema for Ttl {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "integer", "minimum": Self::MIN.0, "maximum": Self::MAX.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ttl_is_a_second_to_a_year() {
+        assert_eq!(Ttl::seconds(1).unwrap(), Ttl::MIN);
+        assert_eq!(
+            (Ttl::seconds(31_536_000).unwrap(), Ttl::days(365).unwrap(), Ttl::hours(8_760).unwrap()),
+            (Ttl::MAX, Ttl::MAX, Ttl::MAX)
+        );
+        assert_eq!((Ttl::hours(1).unwrap().as_secs(), Ttl::days(1).unwrap().as_secs()), (3_600, 86_400));
+        for wrong in
+            [Ttl::seconds(0), Ttl::seconds(31_536_001), Ttl::days(0), Ttl::days(366), Ttl::hours(0), Ttl::hours(8_761)]
+        {
+            let error = wrong.unwrap_err();
+            assert!(error.is_invalid_input() && error.to_string().ends_with("expected 1 s to 365 days"), "{error}");
+        }
+        assert_eq!(Ttl::try_from(Duration::from_millis(1_999)).unwrap(), Ttl::MIN);
+        assert!(Ttl::try_from(Duration::from_millis(999)).is_err() && Ttl::try_from(Duration::MAX).is_err());
+        assert_eq!(Duration::from(Ttl::MIN), Duration::from_secs(1));
+        assert!(serde_json::from_str::<Ttl>("0").is_err() && serde_json::from_str::<Ttl>("60").is_ok());
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::Scope;
 
@@ -82,9 +83,14 @@ impl<'de> Deserialize<'de> for ScopeList {
                 }
                 Ok(list)
             }
+
+            /// A null where the list should be spoils no more than the list.
+            fn visit_unit<E>(self) -> Result<ScopeList, E> {
+                Ok(ScopeList::default())
+            }
         }
 
-        deserializer.deserialize_seq(Entries)
+        deserializer.deserialize_any(Entries)
     }
 }
 
@@ -93,27 +99,27 @@ struct Entry(Result<Scope, String>);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(text) => text.parse().map_err(|_| text),
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::String(text) => text.parse().map_err(|_| text),
             other => Err(other.to_string()),
         }))
     }
 }
 
-/// Reads a map keyed by scope, in its order; keys that are not scopes apart. PHP writes an empty map as an empty array.
+/// A map keyed by scope, in its order; what is not understood of it apart. PHP writes an empty map as an empty array.
 pub(crate) struct ScopeEntries<T> {
     pub(crate) known: Vec<(Scope, T)>,
-    pub(crate) unrecognized: Vec<(String, T)>,
+    pub(crate) unrecognized: Vec<(String, Value)>,
 }
 
 pub(crate) fn read_scope_entries<'de, D, T>(deserializer: D) -> Result<ScopeEntries<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: Deserialize<'de>,
+    T: DeserializeOwned,
 {
     struct Entries<T>(ScopeEntries<T>);
 
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Entries<T> {
         type Value = ScopeEntries<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,10 +128,10 @@ where
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
             while let Some(key) = map.next_key::<String>()? {
-                let value = map.next_value()?;
-                match key.parse() {
-                    Ok(scope) => self.0.known.push((scope, value)),
-                    Err(_) => self.0.unrecognized.push((key, value)),
+                let value = map.next_value::<Value>()?;
+                match (key.parse(), T::deserialize(&value)) {
+                    (Ok(scope), Ok(entry)) => self.0.known.push((scope, entry)),
+                    _ => self.0.unrecognized.push((key, value)),
                 }
             }
             Ok(self.0)

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Text;
+use super::text::Text;
+use super::{Method, quote};
 use crate::Error;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,18 +19,16 @@ pub(super) struct Flaw {
     reason: &'static str,
 }
 
-/// How much of a text that is not a scope is repeated in the error.
-const SHOWN: usize = 120;
-
 impl Flaw {
     pub(super) fn into_error(self, text: &str) -> Error {
-        let shown: String = text.chars().take(SHOWN).collect();
-        let more = if shown.len() < text.len() { "…" } else { "" };
-        Error::invalid_input(format!("scope {shown:?}{more}, byte {}: {}", self.offset, self.reason))
+        Error::invalid_input(format!("scope {}, byte {}: {}", quote(text), self.offset, self.reason))
     }
 }
 
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// The longest name of a host (RFC 1035, section 2.3.4), as text without the root's dot.
+const LONGEST_HOST: usize = 253;
+/// Behind `*.` there is room left for one label of any length, so that a wildcard never stands for a handful of hosts.
+const LONGEST_SUFFIX: usize = LONGEST_HOST - 64;
 
 pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
@@ -45,7 +44,8 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let Some((method, rest)) = text.split_once(':') else {
         return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
     };
-    if method != "*" && !METHODS.iter().any(|known| known.eq_ignore_ascii_case(method)) {
+    let known = Method::find(method);
+    if known.is_none() && method != "*" {
         return flaw(0, "expected a method: GET, POST, PUT, PATCH, DELETE, or in a pattern `*`");
     }
     let host_start = method.len() + 1;
@@ -64,8 +64,8 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
         rest.split_at_mut(host.len()).0.make_ascii_lowercase();
     }
     match (u8::try_from(host_start), u16::try_from(path_start)) {
-        (Ok(host), Ok(path)) => Ok(Text { text: normal, host, path }),
-        _ => flaw(host_start, "a host of more than 253 bytes"),
+        (Ok(host), Ok(path)) => Ok(Text { wild: normal.contains('*'), text: normal, method: known, host, path }),
+        _ => flaw(host_start, "a host of more than 253 bytes, or of more than 189 behind `*.`"),
     }
 }
 
@@ -97,8 +97,8 @@ fn check_host(host: &str) -> Result<(), Flaw> {
     if let Some(offset) = suffix.find(':') {
         return flaw(start + offset, "a port; a scope has none");
     }
-    if host.len() > 253 {
-        return flaw(253, "a host of more than 253 bytes");
+    if suffix.len() > if start == 0 { LONGEST_HOST } else { LONGEST_SUFFIX } {
+        return flaw(start, "a host of more than 253 bytes, or of more than 189 behind `*.`");
     }
     let mut offset = start;
     for label in suffix.split('.') {
@@ -163,7 +163,8 @@ mod tests {
     fn a_scope_keeps_its_path_and_normalises_the_rest() {
         let text = parse("post:WS.Ufficiopostale.com/IT-full/videoId", Wildcards::Refused).unwrap();
         assert_eq!(&*text.text, "POST:ws.ufficiopostale.com/IT-full/videoId");
-        assert_eq!((text.method(), text.host(), text.path()), ("POST", "ws.ufficiopostale.com", "IT-full/videoId"));
+        let parts = (text.method, text.host_str(), text.path_str());
+        assert_eq!(parts, (Some(Method::Post), "ws.ufficiopostale.com", "IT-full/videoId"));
     }
 
     #[test]
@@ -180,7 +181,8 @@ mod tests {
     #[test]
     fn each_flaw_says_where_and_why() {
         let long_label = format!("GET:{}.it/a", "a".repeat(64));
-        let long_host = format!("GET:{}/a", "a23456789.".repeat(26) + "it");
+        let long_host = format!("GET:{}/a", "a23456789.".repeat(25) + "it23");
+        let long_suffix = format!("GET:*.{}/a", "a23456789.".repeat(18) + "it23456789");
         let cases: &[(&str, usize, &str)] = &[
             ("", 0, "expected `:` after the method"),
             ("GET", 3, "expected `:` after the method"),
@@ -211,12 +213,23 @@ mod tests {
             ("GET:h.it/a#b", 10, "a query or a fragment"),
             ("GET:h.it/perché", 14, "a character that a path does not have"),
             (&long_label, 67, "a label of more than 63 bytes"),
-            (&long_host, 257, "a host of more than 253 bytes"),
+            (&long_host, 4, "a host of more than 253 bytes"),
+            (&long_suffix, 6, "or of more than 189 behind `*.`"),
         ];
         for (text, offset, reason) in cases {
             let flaw = parse(text, Wildcards::Allowed).err().unwrap();
             assert_eq!(flaw.offset, *offset, "{text}: {flaw:?}");
-            assert!(flaw.reason.starts_with(reason) || flaw.reason.contains(reason), "{text}: {flaw:?}");
+            assert!(flaw.reason.contains(reason), "{text}: {flaw:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_hosts_are_hosts() {
+        let longest = "a23456789.".repeat(25) + "it2";
+        assert_eq!(longest.len(), LONGEST_HOST);
+        assert!(parse(&format!("DELETE:{longest}/a"), Wildcards::Refused).is_ok());
+        let suffix = "a23456789.".repeat(18) + "it2345678";
+        assert_eq!(suffix.len(), LONGEST_SUFFIX);
+        assert!(parse(&format!("DELETE:*.{suffix}/a"), Wildcards::Allowed).is_ok());
     }
 }

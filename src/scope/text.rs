@@ -1,0 +1,175 @@
+//! A scope or pattern that was parsed, and what its parts stand for.
+
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::Method;
+
+/// The text, normalised, with the places of its parts.
+#[derive(Clone)]
+pub(super) struct Text {
+    pub(super) text: Arc<str>,
+    /// `None` is the asterisk.
+    pub(super) method: Option<Method>,
+    /// Where the host begins.
+    pub(super) host: u8,
+    /// Where the path begins, after its slash.
+    pub(super) path: u16,
+    /// Whether there is an asterisk anywhere.
+    pub(super) wild: bool,
+}
+
+/// The hosts that a pattern stands for. Any two either have none in common, or one of them has all of the other.
+///
+/// Ordered with what is written out first, as the index of a set wants it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Host<'a> {
+    Exact(&'a str),
+    /// All hosts with one or more labels before this and a dot.
+    Below(&'a str),
+    Any,
+}
+
+/// The paths that a pattern stands for. Any two either have none in common, or one of them has all of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Path<'a> {
+    /// This path and all below it, segment by segment.
+    From(&'a str),
+    Any,
+}
+
+impl Text {
+    pub(super) fn host_str(&self) -> &str {
+        self.text.get(usize::from(self.host)..usize::from(self.path) - 1).unwrap_or_default()
+    }
+
+    pub(super) fn path_str(&self) -> &str {
+        self.text.get(usize::from(self.path)..).unwrap_or_default()
+    }
+
+    pub(super) fn host(&self) -> Host<'_> {
+        let host = self.host_str();
+        match host.strip_prefix('*') {
+            None => Host::Exact(host),
+            Some("") => Host::Any,
+            Some(below) => Host::Below(below.get(1..).unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn path(&self) -> Path<'_> {
+        match self.path_str() {
+            "*" => Path::Any,
+            path => Path::From(path),
+        }
+    }
+
+    /// Whether the other stands for nothing that this does not stand for.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        if !self.wild {
+            // One comparison for all three parts: what lies below begins with the same text.
+            return starts_with_segments(&other.text, &self.text);
+        }
+        (self.method.is_none() || self.method == other.method)
+            && self.host().includes(other.host())
+            && self.path().includes(other.path())
+    }
+
+    /// Whether there is something that both stand for.
+    pub(super) fn intersects(&self, other: &Self) -> bool {
+        let methods = self.method.is_none() || other.method.is_none() || self.method == other.method;
+        methods && self.host().intersects(other.host()) && self.path().intersects(other.path())
+    }
+
+    fn key(&self) -> (Host<'_>, Path<'_>, Option<Method>) {
+        (self.host(), self.path(), self.method)
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Text {}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<'a> Host<'a> {
+    pub(super) fn includes(self, other: Host<'_>) -> bool {
+        match (self, other) {
+            (Host::Any, _) => true,
+            (Host::Exact(host), Host::Exact(other)) => host == other,
+            (Host::Below(suffix), Host::Exact(host)) => is_below(host, suffix),
+            (Host::Below(suffix), Host::Below(other)) => other == suffix || is_below(other, suffix),
+            (_, Host::Any) | (Host::Exact(_), Host::Below(_)) => false,
+        }
+    }
+
+    fn intersects(self, other: Host<'_>) -> bool {
+        self.includes(other) || other.includes(self)
+    }
+
+    /// All that includes this, itself first, the widest last.
+    pub(super) fn up(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |host| match *host {
+            Self::Exact(name) | Self::Below(name) => Some(match name.split_once('.') {
+                Some((_, rest)) => Self::Below(rest),
+                None => Self::Any,
+            }),
+            Self::Any => None,
+        })
+    }
+}
+
+/// Whether labels and a dot stand before the suffix.
+fn is_below(host: &str, suffix: &str) -> bool {
+    // Compared as bytes: both are ASCII.
+    host.len() > suffix.len() + 1
+        && host.as_bytes().ends_with(suffix.as_bytes())
+        && host.as_bytes().get(host.len() - suffix.len() - 1) == Some(&b'.')
+}
+
+/// Whether the text is the other, or goes on after it with a slash.
+fn starts_with_segments(text: &str, start: &str) -> bool {
+    text.as_bytes().starts_with(start.as_bytes()) && matches!(text.as_bytes().get(start.len()), None | Some(b'/'))
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn includes(self, other: Path<'_>) -> bool {
+        match (self, other) {
+            (Path::Any, _) => true,
+            (Path::From(_), Path::Any) => false,
+            (Path::From(path), Path::From(other)) => starts_with_segments(other, path),
+        }
+    }
+
+    fn intersects(self, other: Path<'_>) -> bool {
+        self.includes(other) || other.includes(self)
+    }
+
+    /// All that includes this, itself first, the widest last.
+    pub(super) fn up(self) -> impl Iterator<Item = Self> {
+        std::iter::successors(Some(self), |path| match *path {
+            Self::From(path) => Some(path.rsplit_once('/').map_or(Self::Any, |(above, _)| Self::From(above))),
+            Self::Any => None,
+        })
+    }
+}

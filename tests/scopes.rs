@@ -1,0 +1,537 @@
+//! The algebra of scopes: the documented table row by row, and its laws over scopes that nobody thought of.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use reqwest::Url;
+
+fn scope(text: &str) -> Scope {
+    text.parse().unwrap()
+}
+
+fn pattern(text: &str) -> ScopePattern {
+    text.parse().unwrap()
+}
+
+fn set(patterns: &[&str]) -> ScopeSet {
+    ScopeSet::parse(patterns).unwrap()
+}
+
+#[test]
+fn a_pattern_covers_what_the_table_says() {
+    for (text, covered, not_covered) in [
+        // A concrete scope covers its path and everything below it, on a segment boundary.
+        (
+            "GET:h.it/counters",
+            &["GET:h.it/counters", "GET:h.it/counters/day", "GET:h.it/counters/day/2022-01-01"][..],
+            &[
+                "GET:h.it/counters2",
+                "GET:h.it/counter",
+                "GET:h.it/Counters",
+                "GET:h.it/x/counters",
+                "POST:h.it/counters",
+                "GET:i.it/counters",
+            ][..],
+        ),
+        (
+            "POST:h.it/fields/country",
+            &["POST:h.it/fields/country", "POST:h.it/fields/country/it"],
+            &["POST:h.it/fields", "POST:h.it/fields/countr"],
+        ),
+        ("GET:h.it/root", &["GET:h.it/root"], &["GET:h.it/base"]),
+        // `*` as the method.
+        ("*:h.it/a", &["GET:h.it/a", "POST:h.it/a", "PUT:h.it/a", "PATCH:h.it/a", "DELETE:h.it/a/b"], &["GET:h.it/b"]),
+        // `/*` as all endpoints.
+        ("GET:h.it/*", &["GET:h.it/root", "GET:h.it/a", "GET:h.it/a/b"], &["POST:h.it/a", "GET:x.h.it/a"]),
+        // `*` as the whole host.
+        ("GET:*/a", &["GET:h.it/a", "GET:it/a", "GET:a.b.c.d/a/x"], &["GET:h.it/b", "POST:h.it/a"]),
+        // `*.suffix`: one or more leading labels, never the bare suffix, never another host that ends alike.
+        (
+            "GET:*.openapi.it/*",
+            &["GET:imprese.openapi.it/base", "GET:test.imprese.openapi.it/base", "GET:a.b.c.openapi.it/x"],
+            &[
+                "GET:openapi.it/base",
+                "GET:evilopenapi.it/base",
+                "GET:imprese.openapi.it.evil.it/base",
+                "GET:imprese.openapi.com/x",
+            ],
+        ),
+        ("*:*/*", &["GET:h.it/a", "DELETE:a.b.c/x/y/z"], &[]),
+        (
+            "*:comparabili.openapi.it/*",
+            &["POST:comparabili.openapi.it/root"],
+            &["POST:test.comparabili.openapi.it/root"],
+        ),
+        // Letter case counts in the path and nowhere else.
+        ("get:IMPRESE.openapi.it/IT-full", &["GET:imprese.openapi.it/IT-full"], &["GET:imprese.openapi.it/it-full"]),
+    ] {
+        let pattern = pattern(text);
+        let alone = ScopeSet::from(pattern.clone());
+        for covered in covered {
+            assert!(pattern.covers(&scope(covered)), "{text} covers {covered}");
+            assert!(alone.covers(&scope(covered)), "{text} covers {covered}");
+            assert_eq!(alone.explain(&scope(covered)), Some(&pattern));
+        }
+        for not in not_covered {
+            assert!(!pattern.covers(&scope(not)), "{text} does not cover {not}");
+            assert!(!alone.covers(&scope(not)), "{text} does not cover {not}");
+            assert_eq!(alone.explain(&scope(not)), None);
+        }
+    }
+}
+
+/// What the documents say of covering, as simply as it can be said: on labels and segments, without any index.
+mod model {
+    pub fn covers(pattern: &str, scope: &str) -> bool {
+        let ((method, host, path), (its_method, its_host, its_path)) = (parts(pattern), parts(scope));
+        let hosts = match host.split_first() {
+            Some((&"*", [])) => true,
+            Some((&"*", suffix)) => its_host.len() > suffix.len() && its_host.ends_with(suffix),
+            _ => host == its_host,
+        };
+        (method == "*" || method == its_method) && hosts && (path == ["*"] || its_path.starts_with(&path))
+    }
+
+    fn parts(text: &str) -> (&str, Vec<&str>, Vec<&str>) {
+        let (method, rest) = text.split_once(':').unwrap();
+        let (host, path) = rest.split_once('/').unwrap();
+        (method, host.split('.').collect(), path.split('/').collect())
+    }
+}
+
+/// Words of one to so many letters, with something between them.
+fn words(letters: &[&str], between: &str, longest: usize) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut last = vec![String::new()];
+    for length in 1..=longest {
+        let joint = if length == 1 { "" } else { between };
+        last =
+            last.iter().flat_map(|word| letters.iter().map(move |letter| format!("{word}{joint}{letter}"))).collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+/// Every pattern over a small alphabet.
+static PATTERNS: LazyLock<Vec<ScopePattern>> = LazyLock::new(|| {
+    let mut hosts = words(&["a", "b"], ".", 2);
+    hosts.extend(hosts.clone().iter().map(|host| format!("*.{host}")));
+    hosts.push("*".to_owned());
+    let mut paths = words(&["a", "b"], "/", 2);
+    paths.push("*".to_owned());
+    let mut patterns = Vec::new();
+    for method in ["*", "GET", "POST"] {
+        for host in &hosts {
+            patterns.extend(paths.iter().map(|path| pattern(&format!("{method}:{host}/{path}"))));
+        }
+    }
+    patterns
+});
+
+/// Every scope over the same alphabet and a letter more, so that there is always a host, a path and a method that no pattern
+/// names.
+static SCOPES: LazyLock<Vec<Scope>> = LazyLock::new(|| {
+    let mut scopes = Vec::new();
+    for method in Method::ALL {
+        for host in words(&["a", "b", "c"], ".", 3) {
+            scopes.extend(words(&["a", "b", "c"], "/", 3).iter().map(|path| scope(&format!("{method}:{host}/{path}"))));
+        }
+    }
+    scopes
+});
+
+/// What a pattern covers of all that there is, by the model: a bit for each scope.
+fn extent(pattern: &ScopePattern) -> Vec<u64> {
+    let bits: Vec<bool> = SCOPES.iter().map(|scope| model::covers(pattern.as_str(), scope.as_str())).collect();
+    bits.chunks(64)
+        .map(|chunk| chunk.iter().enumerate().fold(0, |word, (index, bit)| word | u64::from(*bit) << index))
+        .collect()
+}
+
+static EXTENTS: LazyLock<Vec<Vec<u64>>> = LazyLock::new(|| PATTERNS.iter().map(extent).collect());
+
+fn includes(a: &[u64], b: &[u64]) -> bool {
+    a.iter().zip(b).all(|(a, b)| b & !a == 0)
+}
+
+fn intersects(a: &[u64], b: &[u64]) -> bool {
+    a.iter().zip(b).any(|(a, b)| a & b != 0)
+}
+
+#[test]
+fn covering_is_what_the_model_says_everywhere() {
+    assert_eq!((PATTERNS.len(), SCOPES.len()), (273, 7605));
+    for pattern in PATTERNS.iter() {
+        for scope in SCOPES.iter() {
+            assert_eq!(pattern.covers(scope), model::covers(pattern.as_str(), scope.as_str()), "{pattern} {scope}");
+        }
+    }
+}
+
+#[test]
+fn a_pattern_includes_another_if_and_only_if_it_covers_all_that_the_other_covers() {
+    for (a, a_extent) in PATTERNS.iter().zip(EXTENTS.iter()) {
+        for (b, b_extent) in PATTERNS.iter().zip(EXTENTS.iter()) {
+            assert_eq!(a.includes(b), includes(a_extent, b_extent), "{a} includes {b}");
+            assert_eq!(a.intersects(b), intersects(a_extent, b_extent), "{a} intersects {b}");
+            // Antisymmetry: two that include each other are one.
+            assert_eq!(a.includes(b) && b.includes(a), a == b, "{a} and {b}");
+        }
+    }
+}
+
+#[test]
+fn inclusion_is_transitive_everywhere() {
+    for a in PATTERNS.iter() {
+        let below: Vec<_> = PATTERNS.iter().filter(|b| a.includes(b)).collect();
+        for b in &below {
+            for c in PATTERNS.iter().filter(|c| b.includes(c)) {
+                assert!(a.includes(c), "{a} includes {b} includes {c}");
+            }
+        }
+    }
+}
+
+/// Some of the small patterns, by their number.
+fn some_patterns(most: usize) -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(0..PATTERNS.len(), 0..=most)
+}
+
+fn chosen(numbers: &[usize]) -> ScopeSet {
+    numbers.iter().map(|number| &PATTERNS[*number]).collect()
+}
+
+fn union(numbers: &[usize]) -> Vec<u64> {
+    let none = vec![0; EXTENTS[0].len()];
+    numbers.iter().fold(none, |all, number| all.iter().zip(&EXTENTS[*number]).map(|(a, b)| a | b).collect())
+}
+
+/// A pattern as it may occur.
+fn any_pattern() -> impl Strategy<Value = ScopePattern> {
+    let method = select(vec!["*", "GET", "POST", "PUT", "PATCH", "DELETE"]);
+    let host = prop_oneof![
+        Just("*".to_owned()),
+        "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-z]{1,4}){0,3}",
+        "\\*\\.[a-z0-9]{1,9}(\\.[a-z]{1,4}){0,3}",
+    ];
+    let path = prop_oneof![Just("*".to_owned()), "[A-Za-z0-9_-]{1,12}(/[A-Za-z0-9_~-]{1,4}){0,2}"];
+    (method, host, path).prop_map(|(method, host, path)| pattern(&format!("{method}:{host}/{path}")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn a_set_includes_what_its_members_cover_together(members in some_patterns(8), others in some_patterns(3)) {
+        // All five methods of one of them, to be put together.
+        let (a, b) = (chosen(&members), chosen(&others));
+        prop_assert_eq!(a.includes(&b), includes(&union(&members), &union(&others)), "{} includes {}", a, b);
+        prop_assert_eq!(a.intersects(&b), intersects(&union(&members), &union(&others)), "{} intersects {}", a, b);
+    }
+
+    #[test]
+    fn five_methods_are_all_methods(number in 0..PATTERNS.len(), missing in 0..5_usize) {
+        let all = pattern(&format!("*:{}/{}", PATTERNS[number].host(), PATTERNS[number].path()));
+        let five: Vec<_> = Method::ALL.into_iter().map(|method| all.clone().method(method)).collect();
+        let four: ScopeSet = five.iter().enumerate().filter(|(index, _)| *index != missing).map(|(_, pattern)| pattern).collect();
+        let five: ScopeSet = five.iter().collect();
+        prop_assert!(five.includes([&all]));
+        prop_assert!(!four.includes([&all]));
+        prop_assert!(ScopeSet::from(all).includes(&five));
+    }
+
+    #[test]
+    fn a_set_covers_what_a_member_covers(members in some_patterns(12), number in 0..SCOPES.len()) {
+        let (set, scope) = (chosen(&members), &SCOPES[number]);
+        let covering: Vec<_> = set.iter().filter(|member| model::covers(member.as_str(), scope.as_str())).collect();
+        prop_assert_eq!(set.covers(scope), !covering.is_empty());
+        match set.explain(scope) {
+            None => prop_assert!(covering.is_empty()),
+            Some(member) => {
+                prop_assert!(covering.contains(&member));
+                // None of the others is narrower.
+                prop_assert!(!covering.iter().any(|other| *other != member && member.includes(other)), "{} for {}", member, scope);
+            }
+        }
+    }
+
+    #[test]
+    fn minimising_changes_nothing_that_is_covered(members in some_patterns(12)) {
+        let minimal = ScopeSet::minimised(members.iter().map(|number| PATTERNS[*number].clone()));
+        let numbers: Vec<_> = minimal.iter().map(|member| PATTERNS.iter().position(|known| known == member).unwrap()).collect();
+        prop_assert_eq!(union(&numbers), union(&members));
+        for a in &minimal {
+            prop_assert!(!minimal.iter().any(|b| a != b && b.includes(a)), "{} is not minimal", minimal);
+        }
+        prop_assert_eq!(ScopeSet::minimised(minimal.iter().cloned()), minimal);
+    }
+
+    #[test]
+    fn expanding_gives_the_covered_part_of_the_catalogue(members in some_patterns(4), numbers in prop::collection::vec(0..SCOPES.len(), 0..60)) {
+        let set = chosen(&members);
+        let mut catalogue: Vec<Scope> = numbers.iter().map(|number| SCOPES[*number].clone()).collect();
+        catalogue.extend(catalogue.clone().into_iter().take(10));
+        let mut expected: Vec<Scope> = Vec::new();
+        for scope in &catalogue {
+            if members.iter().any(|number| model::covers(PATTERNS[*number].as_str(), scope.as_str())) && !expected.contains(scope) {
+                expected.push(scope.clone());
+            }
+        }
+        prop_assert_eq!(set.expand(&catalogue).collect::<Vec<_>>(), expected.clone());
+        if let [number] = members.as_slice() {
+            prop_assert_eq!(PATTERNS[*number].expand(&catalogue).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn the_least_subset_is_the_smallest_that_covers(members in some_patterns(9), numbers in prop::collection::vec(0..SCOPES.len(), 0..8)) {
+        let set = chosen(&members);
+        let scopes: Vec<Scope> = numbers.iter().map(|number| SCOPES[*number].clone()).filter(|scope| set.covers(scope)).collect();
+        let least = set.least_for(&scopes).unwrap();
+        prop_assert!(least.iter().all(|member| set.contains(member)));
+        prop_assert!(scopes.iter().all(|scope| least.covers(scope)));
+        // By trying all subsets.
+        let all: Vec<_> = set.iter().collect();
+        let covers = |choice: u32| {
+            scopes.iter().all(|scope| all.iter().enumerate().any(|(index, member)| choice >> index & 1 == 1 && member.covers(scope)))
+        };
+        let smallest = (0..1_u32 << all.len()).filter(|choice| covers(*choice)).map(u32::count_ones).min().unwrap();
+        prop_assert_eq!(least.len(), usize::try_from(smallest).unwrap(), "{} of {}", least, set);
+    }
+
+    #[test]
+    fn what_lacks_is_neither_included_nor_expanded(requested in some_patterns(5), granted in some_patterns(5)) {
+        let (requested, granted) = (chosen(&requested), chosen(&granted));
+        let lacks = requested.not_covered_by(&granted);
+        for member in &requested {
+            let there = granted.includes([member]) || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
+            prop_assert_eq!(lacks.contains(member), !there);
+        }
+    }
+
+    #[test]
+    fn inclusion_holds_its_laws_for_patterns_as_they_occur(a in any_pattern(), b in any_pattern(), c in any_pattern()) {
+        prop_assert!(a.includes(&a) && a.intersects(&a) && ScopePattern::everything().includes(&a));
+        prop_assert_eq!(a.includes(&b) && b.includes(&a), a == b);
+        prop_assert!(!(a.includes(&b) && b.includes(&c)) || a.includes(&c));
+        prop_assert_eq!(a.intersects(&b), b.intersects(&a));
+        prop_assert!(!a.includes(&b) || a.intersects(&b));
+        if let Ok(scope) = Scope::try_from(b.clone()) {
+            prop_assert_eq!(a.covers(&scope), a.includes(&b));
+            prop_assert_eq!(a.covers(&scope), model::covers(a.as_str(), b.as_str()));
+        }
+    }
+
+    #[test]
+    fn text_and_value_are_inverse(pattern in any_pattern(), more in prop::collection::vec(any_pattern(), 0..6)) {
+        prop_assert_eq!(&pattern.to_string().parse::<ScopePattern>().unwrap(), &pattern);
+        let json = serde_json::to_string(&pattern).unwrap();
+        prop_assert_eq!(&json, &format!("\"{pattern}\""));
+        prop_assert_eq!(&serde_json::from_str::<ScopePattern>(&json).unwrap(), &pattern);
+        if let Ok(scope) = Scope::try_from(pattern.clone()) {
+            prop_assert_eq!(&scope.to_string().parse::<Scope>().unwrap(), &scope);
+            prop_assert_eq!(serde_json::to_string(&scope).unwrap(), json);
+        }
+        let set: ScopeSet = more.iter().collect();
+        prop_assert_eq!(&set.to_string().parse::<ScopeSet>().unwrap(), &set);
+        prop_assert_eq!(&serde_json::from_str::<ScopeSet>(&serde_json::to_string(&set).unwrap()).unwrap(), &set);
+        prop_assert_eq!(&serde_json::from_value::<ScopeSet>(set.to_string().into()).unwrap(), &set);
+    }
+
+    #[test]
+    fn order_and_repetition_do_not_matter(patterns in prop::collection::vec(any_pattern(), 0..8), again in subsequence((0..8_usize).collect::<Vec<_>>(), 0..8)) {
+        use std::hash::{BuildHasher, RandomState};
+        let set: ScopeSet = patterns.iter().collect();
+        let other: ScopeSet = patterns.iter().rev().chain(again.iter().filter_map(|index| patterns.get(*index))).collect();
+        prop_assert_eq!(&set, &other);
+        let hashes = RandomState::new();
+        prop_assert_eq!(hashes.hash_one(&set), hashes.hash_one(&other));
+        prop_assert_eq!(set.len(), patterns.iter().collect::<BTreeSet<_>>().len());
+        prop_assert!(set.iter().is_sorted());
+    }
+
+    #[test]
+    fn any_text_is_a_pattern_or_an_error(text in prop_oneof!["\\PC{0,40}", "[A-Z*]{0,7}:?[a-zA-Z0-9.*-]{0,20}/?[a-zA-Z0-9/*?#%._-]{0,20}", any::<String>()]) {
+        match text.parse::<ScopePattern>() {
+            Ok(pattern) => prop_assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase()),
+            Err(error) => prop_assert!(error.is_invalid_input() && error.to_string().contains("expected") || !error.to_string().is_empty()),
+        }
+        if let Ok(scope) = text.parse::<Scope>() {
+            prop_assert!(!scope.as_str().contains('*'));
+            prop_assert_eq!(pattern(&text), scope.into());
+        }
+    }
+
+    #[test]
+    fn any_url_has_a_scope_or_an_error(text in prop_oneof!["https://[a-zA-Z0-9.-]{1,20}/\\PC{0,30}", "https?://\\PC{0,30}", any::<String>()]) {
+        if let Ok(url) = Url::parse(&text) && let Ok(scope) = Scope::for_request(&reqwest::Method::GET, &url) {
+            // One segment, whatever the URL tries.
+            prop_assert!(!scope.path().contains('/') && !scope.path().is_empty(), "{} of {}", scope, url);
+            prop_assert_eq!(scope.method(), Method::Get);
+        }
+    }
+}
+
+#[test]
+fn a_request_needs_the_scope_of_its_first_segment() {
+    let for_request = |url: &str| Scope::for_request(&reqwest::Method::GET, &Url::parse(url).unwrap());
+    for (url, expected) in [
+        ("https://imprese.openapi.it/base/12345670124", "GET:imprese.openapi.it/base"),
+        ("https://imprese.openapi.it/IT-full?x=/y#/z", "GET:imprese.openapi.it/IT-full"),
+        ("https://IMPRESE.openapi.it:8443/base/", "GET:imprese.openapi.it/base"),
+        ("https://comparabili.openapi.it/", "GET:comparabili.openapi.it/root"),
+        ("https://comparabili.openapi.it", "GET:comparabili.openapi.it/root"),
+        ("https://comparabili.openapi.it/?q=1", "GET:comparabili.openapi.it/root"),
+        ("https://h.it/%62ase/x", "GET:h.it/base"),
+        ("https://h.it/a%2Db%7e", "GET:h.it/a-b~"),
+        ("https://h.it/%c3%a8", "GET:h.it/%C3%A8"),
+        ("https://h.it/è", "GET:h.it/%C3%A8"),
+        ("https://h.it/x/../base", "GET:h.it/base"),
+        ("https://h.it/%2e%2e/base", "GET:h.it/base"),
+        ("https://h.it/base%3Fx", "GET:h.it/base%3Fx"),
+        ("https://h.it/base\\x", "GET:h.it/base"),
+        ("https://127.0.0.1:8080/base", "GET:127.0.0.1/base"),
+        ("https://münchen.it/a", "GET:xn--mnchen-3ya.it/a"),
+    ] {
+        assert_eq!(for_request(url).unwrap().as_str(), expected, "{url}");
+    }
+    for (url, reason) in [
+        ("https://h.it/base%2Fadmin", "an encoded slash"),
+        ("https://h.it/base%2fadmin", "an encoded slash"),
+        ("https://h.it/base%5Cadmin", "an encoded slash, backslash"),
+        ("https://h.it/base%252Fadmin", "percent sign"),
+        ("https://h.it/base%zz", "percent sign"),
+        ("https://h.it/base%", "percent sign"),
+        ("https://h.it//base", "an empty segment"),
+        ("https://[::1]/base", "without a host name"),
+        ("data:text/plain,x", "without a host name"),
+        ("https://h.it/*", "an asterisk"),
+    ] {
+        let error = for_request(url).unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
+    }
+    let url = Url::parse("https://h.it/a").unwrap();
+    for method in ["HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND"] {
+        let error = Scope::for_request(&method.parse().unwrap(), &url).unwrap_err();
+        assert_eq!(error.to_string(), format!("method {method:?}: expected GET, POST, PUT, PATCH or DELETE"));
+    }
+    for method in Method::ALL {
+        assert_eq!(Scope::for_request(&method.into(), &url).unwrap().method(), method);
+    }
+}
+
+#[test]
+fn the_sandbox_is_the_host_with_test_before_it() {
+    let production = scope("GET:imprese.openapi.it/IT-full");
+    let sandbox = production.sandbox().unwrap();
+    assert_eq!(sandbox.as_str(), "GET:test.imprese.openapi.it/IT-full");
+    assert_eq!(sandbox.sandbox().unwrap(), sandbox);
+    assert_eq!((sandbox.production(), production.production()), (production.clone(), production));
+    let long = scope(&format!("GET:{}it/a", "a23456789.".repeat(25)));
+    assert!(long.sandbox().unwrap_err().is_invalid_input());
+}
+
+#[test]
+fn builders_read_in_order_and_refuse_what_is_wrong() {
+    assert_eq!(ScopePattern::everything(), pattern("*:*/*"));
+    assert_eq!(ScopePattern::domain("Comparabili.openapi.it").unwrap(), pattern("*:comparabili.openapi.it/*"));
+    assert_eq!(ScopePattern::domain("*.openapi.it").unwrap(), pattern("*:*.openapi.it/*"));
+    assert_eq!(ScopePattern::domain("*").unwrap(), ScopePattern::everything());
+    let base = ScopePattern::domain("imprese.openapi.it").unwrap().method(Method::Get).endpoint("base").unwrap();
+    assert_eq!(base, pattern("GET:imprese.openapi.it/base"));
+    assert_eq!(
+        base.clone().endpoint("/IT-full").unwrap().method(Method::Delete),
+        pattern("DELETE:imprese.openapi.it/IT-full")
+    );
+    assert_eq!(base.endpoint("*").unwrap(), pattern("GET:imprese.openapi.it/*"));
+    assert_eq!(ScopePattern::everything().method(Method::Put).only_method(), Some(Method::Put));
+    for host in ["", "a/b", "h.it:443", "a b", "a.*.it", "-a.it", "GET:h.it/a", "h.it/"] {
+        assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
+    }
+    for path in ["", "a//b", "a?b", "a/*", "it-*", "a b", "."] {
+        assert!(ScopePattern::everything().endpoint(path).unwrap_err().is_invalid_input(), "{path}");
+    }
+}
+
+#[test]
+fn a_pattern_without_wildcards_is_a_scope() {
+    assert_eq!(Scope::try_from(pattern("GET:h.it/a")).unwrap(), scope("GET:h.it/a"));
+    let error = Scope::try_from(pattern("GET:h.it/*")).unwrap_err();
+    assert!(
+        error.to_string().contains("byte 9: an asterisk; a pattern may have one, a concrete scope may not"),
+        "{error}"
+    );
+    assert_eq!(ScopePattern::from(scope("GET:h.it/a")), pattern("GET:h.it/a"));
+}
+
+#[test]
+fn the_least_subset_prefers_the_narrower_and_names_what_is_not_covered() {
+    let all = set(&["*:h.it/*", "GET:h.it/*", "GET:h.it/a", "GET:i.it/*"]);
+    assert_eq!(all.least_for(&[scope("GET:h.it/a")]).unwrap(), set(&["GET:h.it/a"]));
+    assert_eq!(all.least_for(&[scope("GET:h.it/a"), scope("GET:h.it/b")]).unwrap(), set(&["GET:h.it/*"]));
+    assert_eq!(all.least_for(&[]).unwrap(), ScopeSet::default());
+    let error = all.least_for(&[scope("GET:h.it/a"), scope("POST:i.it/x")]).unwrap_err();
+    assert_eq!(error.to_string(), "scope POST:i.it/x: no pattern of the set covers it");
+}
+
+#[test]
+fn the_least_subset_is_smaller_than_the_greedy_choice() {
+    // Greedy takes the member of four first, and then needs two more; two would have done. Rows are methods, columns paths.
+    let scopes: Vec<Scope> =
+        ["GET", "POST"].iter().flat_map(|m| ["a", "b", "c"].map(|p| scope(&format!("{m}:h.it/{p}/{m}")))).collect();
+    let all = set(&["GET:h.it/*", "POST:h.it/*", "*:h.it/a", "*:h.it/b", "*:h.it/c"]);
+    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/*", "POST:h.it/*"]));
+}
+
+#[test]
+fn the_greedy_choice_is_improved() {
+    // Hosts and paths cross: p.it has paths 1 to 4 and q.it too; the wide patterns cover 4 of 8 each in the wrong way.
+    let paths = ["1", "2", "3", "4"];
+    let mut scopes = Vec::new();
+    for host in ["p.it", "q.it"] {
+        scopes.extend(paths.map(|path| scope(&format!("GET:{host}/{path}"))));
+    }
+    // `GET:*.it/1` and so on cover two each; `GET:p.it/*` four.
+    let all = set(&["GET:p.it/*", "GET:q.it/*", "GET:*.it/1", "GET:*.it/2", "GET:*.it/3", "GET:*.it/4"]);
+    assert_eq!(all.least_for(&scopes).unwrap().len(), 2);
+}
+
+#[test]
+fn a_hard_choice_ends() {
+    // Many ways, none better than another: the search gives up, and what it has is still right.
+    let scopes: Vec<Scope> = (0..24)
+        .flat_map(|host| (0..24).map(move |path| scope(&format!("GET:h{host}.it/p{path}"))))
+        .filter(|scope| scope.as_str().len() % 3 != 0)
+        .collect();
+    let mut patterns = Vec::new();
+    for number in 0..24 {
+        patterns.push(pattern(&format!("GET:h{number}.it/*")));
+        patterns.push(pattern(&format!("GET:*.it/p{number}")));
+    }
+    let all: ScopeSet = patterns.iter().collect();
+    let least = all.least_for(&scopes).unwrap();
+    assert!(scopes.iter().all(|scope| least.covers(scope)) && least.len() <= 24, "{}", least.len());
+}
+
+#[test]
+fn a_list_can_be_asked_like_a_set() {
+    let list: ScopeList = serde_json::from_str(r#"["GET:h.it/a","*:i.it/*","odd","GET:h.it/a"]"#).unwrap();
+    assert_eq!(list.unrecognized(), ["*:i.it/*", "odd"]);
+    assert_eq!(list.iter().collect::<ScopeSet>(), set(&["GET:h.it/a"]));
+    assert_eq!(pattern("*:h.it/*").expand(&list).count(), 1);
+}
+
+#[test]
+fn values_are_small_cheap_and_sendable() {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<Scope>();
+    shared::<ScopePattern>();
+    shared::<ScopeSet>();
+    assert!(size_of::<Scope>() <= 24 && size_of::<ScopeSet>() <= 16);
+    assert_eq!(format!("{:?}", scope("GET:h.it/a")), "Scope(GET:h.it/a)");
+    assert_eq!(format!("[{:>12}]", scope("GET:h.it/a")), "[  GET:h.it/a]");
+}
