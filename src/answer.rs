@@ -193,7 +193,8 @@ impl Says {
                 }
             }
             // Newer versions of the server software have the one, older ones the other; some have the same in both.
-            "error_description" | "message" => self.message = text(map.next_value()?).or(self.message.take()),
+            "error_description" => self.message = text(map.next_value()?).or(self.message.take()),
+            "message" => self.message = self.message.take().or(text(map.next_value()?)),
             "hint" => self.details.extend(text(map.next_value()?)),
             "errors" => self.details.extend(fields(&map.next_value()?)),
             // `GET /scopes` may have all of it one level down.

@@ -20,7 +20,7 @@ pub use list::ScopeList;
 pub(crate) use list::{ScopeEntries, read_scope_entries};
 pub use method::Method;
 pub use set::ScopeSet;
-use text::Text;
+use text::{Text, Wild};
 
 /// One endpoint: a method, a host and a path, as in `GET:imprese.openapi.it/base`. `root` stands for the path `/`.
 ///
@@ -101,7 +101,7 @@ impl ScopePattern {
     /// ```
     #[must_use]
     pub fn everything() -> Self {
-        Self(Text { text: "*:*/*".into(), method: None, host: 2, path: 4, wild: true })
+        Self(Text { text: "*:*/*".into(), method: None, host: 2, path: 4, wild: Wild::of("*", "*", "*") })
     }
 
     /// All methods and all endpoints of a host, or of all below a domain: `imprese.openapi.it`, `*.openapi.it`.
@@ -164,7 +164,7 @@ impl ScopePattern {
     /// Whether there is an asterisk in it. Without one it still covers what lies below its path.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
-        self.0.wild
+        self.0.wild.any()
     }
 
     /// Whether the pattern lets a scope through.

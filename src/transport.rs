@@ -292,3 +292,15 @@ fn without_values(error: &serde_json::Error) -> String {
         None => format!("another type at {place}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_basic_header_is_marked_as_sensitive() {
+        let header = basic("test@example.com", "0123456789abcdef").unwrap();
+        assert!(header.is_sensitive());
+        assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+}

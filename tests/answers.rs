@@ -415,3 +415,174 @@ async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
     assert!(!text.contains("a-secret-path") && !text.contains("http://"), "{text}");
     assert_eq!(error.clone().to_string(), "Openapi.it Oauth get_credit: no connection");
 }
+
+fn refused(status: u16, body: Value) -> Answer {
+    Answer::json(status, body)
+}
+
+#[tokio::test]
+async fn every_documented_code_means_the_same_under_status_200() {
+    for (code, invalid, missing) in [
+        (110, true, false),
+        (125, false, false),
+        (140, false, false),
+        (150, false, true),
+        (160, false, false),
+        (170, false, true),
+        (270, true, false),
+        (280, false, false),
+        (290, false, true),
+        (310, true, false),
+        (320, false, true),
+        (610, false, true),
+        // Not documented.
+        (999, false, false),
+    ] {
+        let body = json!({ "success": false, "message": "", "error": code, "data": null });
+        let error = error("update_token", refused(200, body)).await;
+        assert_eq!((error.is_invalid_input(), error.is_not_found()), (invalid, missing), "{code}");
+        assert!(!error.is_unauthorized() && !error.is_transient() && !error.is_decode(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_of_failure_counts_more_than_a_code() {
+    for (status, code) in [(403, 110), (403, 150), (500, 310)] {
+        let body = json!({ "success": false, "message": "", "error": code, "data": null });
+        let error = error("update_token", refused(status, body)).await;
+        assert!(!error.is_invalid_input() && !error.is_not_found(), "{status} {code}: {error:?}");
+    }
+    let body = json!({ "success": false, "message": "", "error": 125, "data": null });
+    assert!(!error("find_token", refused(403, body)).await.is_not_found());
+}
+
+#[tokio::test]
+async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
+    for operation in OPENAPI {
+        let found = error(operation, Answer::empty(404)).await;
+        assert!(found.is_not_found() && !found.is_invalid_input(), "{operation}");
+        // Only the search for a token says it with 402.
+        if *operation != "find_token" {
+            let body = json!({ "success": false, "message": "", "error": 125, "data": null });
+            let found = error(operation, refused(402, body)).await;
+            assert!(!found.is_not_found() && !found.is_invalid_input(), "{operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_a_failed_login_for_keliweb_alone() {
+    for operation in OPERATIONS {
+        let grant = matches!(operation, "password_grant" | "refresh");
+        let error = error(operation, Answer::empty(302).header("location", "https://example.com/")).await;
+        assert_eq!(error.is_unauthorized(), grant, "{operation}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_oauth_error_means_the_same_under_400_and_401() {
+    for status in [400, 401] {
+        for grant in ["password_grant", "refresh"] {
+            let error = error(grant, refused(status, json!({ "error": "invalid_client" }))).await;
+            assert!(error.is_unauthorized() && !error.is_invalid_grant() && !error.is_invalid_input(), "{error:?}");
+        }
+        for code in ["invalid_grant", "invalid_credentials"] {
+            let error = error("password_grant", refused(status, json!({ "error": code }))).await;
+            assert!(error.is_invalid_grant() && error.is_unauthorized(), "{status} {code}: {error:?}");
+        }
+        let error = error("refresh", refused(status, json!({ "error": "invalid_grant" }))).await;
+        assert!(error.is_invalid_grant() && !error.is_unauthorized(), "{status}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_known_by_its_header_too() {
+    let found = error("password_grant", Answer::html(200, "Log in first")).await;
+    assert!(found.is_unauthorized() && !found.is_decode(), "{found:?}");
+    let found = error("get_credit", Answer::html(500, "Oops")).await;
+    assert!(found.to_string().ends_with("an HTML page in place of an answer"), "{found}");
+}
+
+#[tokio::test]
+async fn a_message_is_put_together_from_what_there_is() {
+    for (body, said) in [
+        (json!({ "hint": "look here" }), "HTTP 403 Forbidden: look here"),
+        (json!({ "message": "no", "hint": "look here" }), "HTTP 403 Forbidden: no; look here"),
+        (json!({ "error_description": " ", "message": "no" }), "HTTP 403 Forbidden: no"),
+        (json!({ "errors": { "a": ["is wrong", "is odd"], "b": [] } }), "HTTP 403 Forbidden: a: is wrong"),
+        (json!({ "message": "\u{0}" }), "HTTP 403 Forbidden"),
+    ] {
+        let error = error("password_grant", refused(403, body.clone())).await;
+        assert!(error.to_string().ends_with(said), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_code_is_cut() {
+    let body = json!({ "success": false, "message": "no", "error": "e".repeat(500), "data": null });
+    let error = error("get_credit", refused(403, body)).await;
+    assert_eq!(error.code().unwrap(), "e".repeat(64) + "…");
+}
+
+#[tokio::test]
+async fn the_debug_of_an_error_tells_all_that_is_known() {
+    let answer = refused(429, json!({ "message": "slow down", "error": 7 })).header("retry-after", "99");
+    let shown = format!("{:?}", error_of_credit(answer).await);
+    for field in ["RateLimited", "get_credit", "429", "\"7\"", "slow down", "99s"] {
+        assert!(shown.contains(field), "{field} is not in {shown}");
+    }
+}
+
+async fn error_of_credit(answer: Answer) -> Error {
+    Mock::answering_with(answer).await.oauth().credit().await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_token_type_is_kept_as_it_came() {
+    let mock = Mock::answering_with(with(success("refresh"), "token_type", json!("bearer"))).await;
+    assert_eq!(mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap().token_type(), "bearer");
+}
+
+#[tokio::test]
+async fn credit_keeps_the_decimal_places_that_were_sent() {
+    let mock = Mock::answering_with(Answer::json(200, json!({ "data": { "credit": " 19.900 " } }))).await;
+    let credit = mock.oauth().credit().await.unwrap();
+    assert_eq!((credit.amount().to_string().as_str(), credit.to_string().as_str()), ("19.900", "19.900"));
+}
+
+#[tokio::test]
+async fn counters_of_no_known_scope_are_not_nothing() {
+    let data = json!({ "odd": { "counter": 3, "paid": 1, "limit": null } });
+    let mock = Mock::answering_with(Answer::json(200, json!({ "data": data }))).await;
+    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    assert_eq!(counters.len(), 0);
+    let (name, counter) = &counters.unrecognized()[0];
+    assert_eq!((name.as_str(), counter), ("odd", &json!({ "counter": 3, "paid": 1, "limit": null })));
+}
+
+#[tokio::test]
+async fn a_counter_is_found_by_its_scope() {
+    let mock = Mock::answering_with(success("counters_total")).await;
+    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    let get = |scope: &str| counters.get(&scope.parse().unwrap()).map(|counter| counter.requests());
+    assert_eq!(get("GET:imprese.openapi.it/base"), Some(120));
+    assert_eq!(get("GET:imprese.openapi.it/other"), None);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
+    for (operation, body, said) in [
+        ("get_credit", r#"{"data":{}}"#, "missing field `credit` at line 1 column"),
+        ("get_credit", r#"{"data":"#, "EOF while parsing a value at line 1 column 8"),
+        ("list_scopes", r#"{"data":7}"#, "another type at line 1 column"),
+    ] {
+        let error = error(operation, Answer::json(200, body)).await;
+        assert!(error.to_string().contains(&format!("not the answer that is documented: {said}")), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn credit_may_be_overdrawn() {
+    let mock = Mock::answering_with(Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
+    assert_eq!(mock.oauth().credit().await.unwrap().to_string(), "-3.00");
+}

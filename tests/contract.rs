@@ -412,3 +412,26 @@ fn the_servers_of_the_specs_are_those_that_are_called() {
         assert!(client.contains(url.as_str()), "{client} is not at {url}");
     }
 }
+
+#[tokio::test]
+async fn what_is_under_a_second_of_an_end_is_cut_off() {
+    let mock = Mock::answering_with(Spec::openapi().answer("replace_token", 200, "replaced")).await;
+    let end = end() + Duration::from_millis(999);
+    mock.oauth().replace_token(&token(), &scopes(), end).await.unwrap();
+    let sent: Value = serde_json::from_str(&mock.request().body).unwrap();
+    assert_eq!(sent["expire"], json!(1_660_640_780));
+}
+
+#[tokio::test]
+async fn a_204_where_there_should_be_an_answer_is_said_to_be_empty() {
+    for operation in ["create_token", "replace_token", "update_token", "list_scopes", "get_credit", "counters_total"] {
+        let mock = Mock::answering_with(Answer::empty(204)).await;
+        let expected = format!("Openapi.it Oauth {operation}: HTTP 204 No Content: an empty answer [decode]");
+        assert_eq!(outcome(operation, &mock).await, expected);
+    }
+    for grant in ["password_grant", "refresh"] {
+        let mock = Mock::answering_with(Answer::empty(204)).await;
+        let expected = format!("Keliweb Fatture {grant}: HTTP 204 No Content: an empty answer [decode]");
+        assert_eq!(outcome(grant, &mock).await, expected);
+    }
+}

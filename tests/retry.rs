@@ -234,3 +234,133 @@ async fn a_token_that_a_lost_answer_may_have_deleted_is_deleted() {
         assert_eq!(raw.calls(), script.len());
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_asks_to_wait_may_still_have_sent_it_on() {
+    for operation in OPERATIONS {
+        for status in [502, 504] {
+            let mock = Mock::answering_with(Answer::empty(status).header("retry-after", "1")).await;
+            let (oauth, fatture, _) = clients(&mock.url());
+            call(operation, &oauth, &fatture).await.unwrap_err();
+            let calls = if column(operation) == Column::OnlyIfNotProcessed { 1 } else { 4 };
+            assert_eq!(mock.calls(), calls, "{operation} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_no_repeat_can_change_is_not_repeated() {
+    for status in [505, 507, 511] {
+        let mock = Mock::answering_with(Answer::empty(status)).await;
+        let (oauth, ..) = clients(&mock.url());
+        assert!(!oauth.credit().await.unwrap_err().is_transient());
+        assert_eq!(mock.calls(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn the_cap_is_for_what_the_service_asks_and_not_for_the_waits_of_our_own() {
+    let mock = Mock::answering_with(Answer::empty(503)).await;
+    let (builder, clock) = oauth(&mock.url()).retry(Retry::default().max_retry_after(Duration::ZERO)).still();
+    builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
+    assert_eq!((mock.calls(), clock.waits().len()), (4, 3));
+}
+
+#[tokio::test]
+async fn a_wait_that_leaves_no_time_for_an_attempt_is_not_made() {
+    let mock = Mock::answering_with(Answer::empty(503).header("retry-after", "10")).await;
+    let (builder, clock) = oauth(&mock.url()).timeout(Duration::from_secs(10)).still();
+    builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
+    assert_eq!((mock.calls(), clock.waits()), (1, vec![]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_repeated_without_an_answer_has_all_the_time_of_the_call() {
+    let retry = Retry::default().attempt_timeout(Duration::ZERO);
+    for operation in OPERATIONS.into_iter().filter(|operation| column(operation) != Column::Harmless) {
+        let mock = Mock::answering_with(success(operation)).await;
+        let oauth = oauth(&mock.url()).retry(retry.clone()).http_client(http()).build().unwrap();
+        let fatture = fatture(&mock.url()).retry(retry.clone()).http_client(http()).build().unwrap();
+        call(operation, &oauth, &fatture).await.unwrap_or_else(|error| panic!("{operation}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_has_no_more_time_than_the_call() {
+    let raw = Raw::new([Do::Sleep]).await;
+    let attempts = Retry::none().attempt_timeout(Duration::from_secs(3600));
+    let oauth = oauth(&raw.url()).timeout(Duration::from_millis(60)).retry(attempts).build().unwrap();
+    // Only a failure of this test waits.
+    let error = tokio::time::timeout(Duration::from_secs(20), oauth.credit()).await.expect("an end").unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+}
+
+#[test]
+fn the_defaults_are_those_that_are_documented() {
+    let shown = format!("{:?}", oauth("https://oauth.openapi.it"));
+    for default in [
+        "connect_timeout: 10s",
+        " timeout: 60s",
+        "max_attempts: 4",
+        "max_retry_after: 30s",
+        "attempt_timeout: 20s",
+        "user_agent: None",
+    ] {
+        assert!(shown.contains(default), "{default} is not in {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_does_not_pass_for_a_deleted_token() {
+    let raw =
+        Raw::new([Do::Hang, Do::answer("404 Not Found", "content-type: text/html\r\n", "<html>nginx</html>")]).await;
+    let (oauth, ..) = clients(&raw.url());
+    assert!(oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap_err().is_not_found());
+    assert_eq!(raw.calls(), 2);
+}
+
+#[tokio::test]
+async fn after_a_lost_deletion_only_missing_means_deleted() {
+    let refused =
+        r#"{"success":false,"message":"Only single tokens are enabled for this method","error":140,"data":null}"#;
+    let raw = Raw::new([Do::Hang, Do::answer("403 Forbidden", "content-type: application/json\r\n", refused)]).await;
+    let (oauth, ..) = clients(&raw.url());
+    let error = oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap_err();
+    assert_eq!((error.code(), raw.calls()), (Some("140"), 2));
+}
+
+#[tokio::test]
+async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
+    let own = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let own = own.pool_max_idle_per_host(0).read_timeout(Duration::from_millis(60)).build().unwrap();
+    for operation in OPERATIONS {
+        let raw = Raw::new([Do::Sleep]).await;
+        let oauth = oauth(&raw.url()).http_client(own.clone()).build().unwrap();
+        let fatture = fatture(&raw.url()).http_client(own.clone()).build().unwrap();
+        let error = call(operation, &oauth, &fatture).await.unwrap_err();
+        assert!(error.is_timeout(), "{operation}: {error:?}");
+        let calls = if column(operation) == Column::Harmless { 4 } else { 1 };
+        assert_eq!(raw.calls(), calls, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_without_an_answer_in_time_may_have_been_done() {
+    let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
+    let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
+    let raw = Raw::new([Do::Sleep, not_found]).await;
+    let attempts = Retry::default().attempt_timeout(Duration::from_millis(200));
+    let oauth = oauth(&raw.url()).retry(attempts).http_client(http()).build().unwrap();
+    oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap();
+    assert_eq!(raw.calls(), 2);
+}
+
+#[test]
+fn what_is_set_is_kept() {
+    let seconds = Duration::from_secs;
+    let retry = Retry::default().max_attempts(7).max_retry_after(seconds(8)).attempt_timeout(seconds(9));
+    let shown = format!("{retry:?}");
+    for setting in ["max_attempts: 7", "max_retry_after: 8s", "attempt_timeout: 9s"] {
+        assert!(shown.contains(setting), "{setting} is not in {shown}");
+    }
+}

@@ -115,3 +115,36 @@ fn a_secret_is_equal_to_itself_and_nothing_else() {
         assert_ne!(secret, Secret::new(other));
     }
 }
+
+/// What the service says, when it repeats this message in a refusal of the password grant.
+async fn refusal(secret: &str, password: &str, message: &str) -> String {
+    let mock = Mock::answering_with(Answer::json(403, json!({ "message": message }))).await;
+    let credentials = keliweb::Credentials::new("id", secret, "name", password);
+    let fatture = keliweb::Fatture::builder(credentials).base_url(mock.url()).build().unwrap();
+    fatture.password_grant().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_secret_that_begins_with_another_is_taken_out_whole() {
+    for (secret, password) in [("hunter2-and-more", "hunter2"), ("hunter2", "hunter2-and-more")] {
+        let error = refusal(secret, password, "no: hunter2-and-more, hunter2").await;
+        assert!(error.ends_with("no: [redacted], [redacted]"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_key_with_colons_is_taken_out_whole() {
+    let mock = Mock::answering_with(Answer::json(403, json!({ "message": "key first:second:third is wrong" }))).await;
+    let credentials = openapi::Credentials::new("test@example.com", "first:second:third");
+    let error = Oauth::builder(credentials).base_url(mock.url()).build().unwrap().credit().await.unwrap_err();
+    assert!(error.to_string().ends_with(": key [redacted] is wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_is_taken_out_below_any_base_url() {
+    let message = format!("no {ACCESS_TOKEN} here");
+    let mock = Mock::answering_with(Answer::json(403, json!({ "message": message }))).await;
+    let oauth = oauth(&format!("{}/token/v1", mock.url()));
+    let error = oauth.delete_token(&AccessToken::new(ACCESS_TOKEN)).await.unwrap_err();
+    assert!(error.to_string().ends_with(": no [redacted] here"), "{error}");
+}

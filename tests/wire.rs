@@ -397,3 +397,141 @@ fn credentials_of_the_environment_say_what_is_missing() {
     let variables = [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_PASSWORD", " ")];
     in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
 }
+
+#[tokio::test]
+async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
+    let raw = Raw::new([Do::Sleep]).await;
+    let url = raw.url().replace("http:", "https:");
+    let builder = oauth(&url).connect_timeout(Duration::from_millis(60)).timeout(Duration::from_secs(5));
+    let error = builder.retry(Retry::none()).build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_connect() && error.is_timeout() && error.is_transient(), "{error:?}");
+    assert_eq!(error.to_string(), "Openapi.it Oauth get_credit: no connection in time");
+}
+
+#[tokio::test]
+async fn a_client_that_refuses_the_address_is_wrong_input_and_not_asked_again() {
+    let mock = Mock::answering_with(success("get_credit")).await;
+    let only_https = reqwest::Client::builder().https_only(true).build().unwrap();
+    let (builder, clock) = oauth(&mock.url()).http_client(only_https).still();
+    let error = builder.build().unwrap().credit().await.unwrap_err();
+    assert!(error.is_invalid_input() && !error.is_transient() && error.status().is_none(), "{error:?}");
+    assert_eq!((mock.calls(), clock.waits().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_redirect_that_was_followed_is_a_refusal_with_its_status() {
+    let elsewhere = Mock::answering_with(success("get_credit")).await;
+    let mock = Mock::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
+    let follows = oauth(&mock.url()).http_client(reqwest::Client::new()).build().unwrap();
+    let error = follows.credit().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 200);
+    assert!(!error.is_decode() && !error.is_transient() && !error.is_unauthorized(), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_of_just_the_limit_is_read() {
+    let body = |length: usize| {
+        let body = r#"{"data":{"credit":1},"more":""}"#;
+        body.replace("\"\"", &format!("\"{}\"", "x".repeat(length - body.len())))
+    };
+    for (length, read) in [(4 << 20, true), ((4 << 20) + 1, false)] {
+        let raw = Raw::new([Do::answer("200 OK", "content-type: application/json\r\n", &body(length))]).await;
+        let result = oauth(&raw.url()).build().unwrap().credit().await;
+        assert_eq!(result.is_ok(), read, "{length}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_keeps_its_status() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_owned();
+    let raw = Raw::new([Do::Flood(head)]).await;
+    let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 200);
+}
+
+#[test]
+fn a_password_alone_is_a_user_in_the_url_too() {
+    let error = oauth("https://:hunter2@oauth.openapi.it").build().unwrap_err();
+    assert!(error.to_string().contains("a user in the URL") && !error.to_string().contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_base_url_wins_over_an_environment() {
+    use gettone::openapi::Environment::Sandbox;
+    let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
+    for builder in [
+        builder().base_url("https://mock.example.com").environment(Sandbox),
+        builder().environment(Sandbox).base_url("https://mock.example.com"),
+    ] {
+        let client = format!("{:?}", builder.build().unwrap());
+        assert!(client.contains("base_url: \"https://mock.example.com\""), "{client}");
+    }
+    let production = builder().environment(gettone::openapi::Environment::Production).build().unwrap();
+    assert!(format!("{production:?}").contains("base_url: \"https://oauth.openapi.it\""), "{production:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_of_the_environment_are_sent_as_they_are() {
+    use gettone::keliweb;
+    if is_child() {
+        let url = std::env::var("GETTONE_TEST_URL").unwrap();
+        let fatture = keliweb::Fatture::builder(keliweb::Credentials::from_env().unwrap()).base_url(&url);
+        fatture.build().unwrap().password_grant().await.unwrap_err();
+        let oauth = Oauth::builder(Credentials::from_env().unwrap()).base_url(&url);
+        oauth.build().unwrap().credit().await.unwrap_err();
+        return;
+    }
+    let mock = Mock::answering_with(Answer::empty(403)).await;
+    let url = mock.url();
+    let variables = [
+        ("GETTONE_TEST_URL", url.as_str()),
+        ("KELIWEB_CLIENT_ID", "id"),
+        ("KELIWEB_CLIENT_SECRET", "secret"),
+        ("KELIWEB_USERNAME", "name"),
+        // A blank at the end may well be meant.
+        ("KELIWEB_PASSWORD", "password "),
+        ("OPENAPI_EMAIL", EMAIL),
+        ("OPENAPI_API_KEY", API_KEY),
+    ];
+    in_a_process("credentials_of_the_environment_are_sent_as_they_are", &variables);
+    let requests = mock.requests();
+    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let expected = [
+        field("client_id", "id"),
+        field("client_secret", "secret"),
+        field("grant_type", "password"),
+        field("password", "password "),
+        field("username", "name"),
+    ];
+    assert_eq!(requests[0].form(), expected);
+    assert_eq!(requests[1].header("authorization"), Some(common::BASIC));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
+    use std::os::unix::ffi::OsStrExt;
+    if is_child() {
+        let error = Credentials::from_env().unwrap_err();
+        assert_eq!(error.to_string(), "OPENAPI_EMAIL is not UTF-8, OPENAPI_API_KEY is not set");
+        return;
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_variable_that_is_not_utf_8_is_said_to_be_so", "--nocapture"]).env(CHILD, "1");
+    command.env_remove("OPENAPI_API_KEY").env("OPENAPI_EMAIL", std::ffi::OsStr::from_bytes(b"\xff"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+async fn a_failure_without_an_answer_says_what_happened() {
+    for (act, said) in
+        [(Do::Hang, "the connection broke before the answer was complete"), (Do::Sleep, "no answer in time")]
+    {
+        let raw = Raw::new([act]).await;
+        let oauth = oauth(&raw.url()).timeout(Duration::from_millis(60)).retry(Retry::none()).build().unwrap();
+        let error = oauth.credit().await.unwrap_err();
+        assert_eq!(error.to_string(), format!("Openapi.it Oauth get_credit: {said}"));
+        assert!(std::error::Error::source(&error).is_some() && format!("{error:?}").contains("source"), "{error:?}");
+    }
+}

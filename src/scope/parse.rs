@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::text::Text;
+use super::text::{Text, Wild};
 use super::{Method, quote};
 use crate::Error;
 
@@ -49,13 +49,14 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
         return flaw(0, "expected a method: GET, POST, PUT, PATCH, DELETE, or in a pattern `*`");
     }
     let host_start = method.len() + 1;
-    let Some((host, path)) = rest.split_once('/') else {
+    let Some((host, path_text)) = rest.split_once('/') else {
         return flaw(text.len(), "expected '/' and an endpoint after the host");
     };
     check_host(host).map_err(|flaw| Flaw { offset: host_start + flaw.offset, ..flaw })?;
     let path_start = host_start + host.len() + 1;
-    check_path(path).map_err(|flaw| Flaw { offset: path_start + flaw.offset, ..flaw })?;
+    check_path(path_text).map_err(|flaw| Flaw { offset: path_start + flaw.offset, ..flaw })?;
 
+    let wild = Wild::of(method, host, path_text);
     // One allocation: the letters are changed in place.
     let mut normal: Arc<str> = text.into();
     if let Some(normal) = Arc::get_mut(&mut normal) {
@@ -64,7 +65,7 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
         rest.split_at_mut(host.len()).0.make_ascii_lowercase();
     }
     match (u8::try_from(host_start), u16::try_from(path_start)) {
-        (Ok(host), Ok(path)) => Ok(Text { wild: normal.contains('*'), text: normal, method: known, host, path }),
+        (Ok(host), Ok(path)) => Ok(Text { text: normal, method: known, host, path, wild }),
         _ => flaw(host_start, "a host of more than 253 bytes, or of more than 189 behind `*.`"),
     }
 }

@@ -69,7 +69,7 @@ impl ScopeSet {
     /// Whether a member covers the scope.
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
-        self.explain(scope).is_some()
+        if self.len() <= FEW { self.iter().any(|member| member.covers(scope)) } else { self.explain(scope).is_some() }
     }
 
     /// The member that lets a scope through: the narrowest, if there are several.
@@ -159,6 +159,9 @@ impl ScopeSet {
         self.iter().filter(lacks).cloned().collect()
     }
 }
+
+/// As many members are asked one by one sooner than they are looked up.
+const FEW: usize = 32;
 
 /// The part of a sorted slice for which the comparison says "equal".
 fn run<T>(sorted: &[T], compare: impl Fn(&T) -> std::cmp::Ordering) -> &[T] {

@@ -16,8 +16,37 @@ pub(super) struct Text {
     pub(super) host: u8,
     /// Where the path begins, after its slash.
     pub(super) path: u16,
-    /// Whether there is an asterisk anywhere.
-    pub(super) wild: bool,
+    pub(super) wild: Wild,
+}
+
+/// Where there is an asterisk, so that nobody has to look for it again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wild {
+    pub(super) method: bool,
+    pub(super) host: WildHost,
+    pub(super) path: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WildHost {
+    Not,
+    Below,
+    Any,
+}
+
+impl Wild {
+    pub(super) fn of(method: &str, host: &str, path: &str) -> Self {
+        let wild_host = match host {
+            "*" => WildHost::Any,
+            _ if host.starts_with('*') => WildHost::Below,
+            _ => WildHost::Not,
+        };
+        Self { method: method == "*", host: wild_host, path: path == "*" }
+    }
+
+    pub(super) fn any(self) -> bool {
+        self.method || self.path || self.host != WildHost::Not
+    }
 }
 
 /// The hosts that a pattern stands for. Any two either have none in common, or one of them has all of the other.
@@ -49,30 +78,49 @@ impl Text {
     }
 
     pub(super) fn host(&self) -> Host<'_> {
-        let host = self.host_str();
-        match host.strip_prefix('*') {
-            None => Host::Exact(host),
-            Some("") => Host::Any,
-            Some(below) => Host::Below(below.get(1..).unwrap_or_default()),
+        match self.wild.host {
+            WildHost::Not => Host::Exact(self.host_str()),
+            WildHost::Below => Host::Below(self.host_str().get(2..).unwrap_or_default()),
+            WildHost::Any => Host::Any,
         }
     }
 
     pub(super) fn path(&self) -> Path<'_> {
-        match self.path_str() {
-            "*" => Path::Any,
-            path => Path::From(path),
+        if self.wild.path { Path::Any } else { Path::From(self.path_str()) }
+    }
+
+    /// Whether the other stands for nothing that this does not stand for. As few comparisons as can be: this is asked for
+    /// every request.
+    pub(super) fn includes(&self, other: &Self) -> bool {
+        if !self.wild.any() {
+            // What lies below begins with the same text.
+            return starts_with_segments(other.text.as_bytes(), self.text.as_bytes());
+        }
+        if !self.wild.method && self.method != other.method {
+            return false;
+        }
+        match (self.wild.host, self.wild.path) {
+            (WildHost::Any, true) => true,
+            // The host with its slash, and what comes after it.
+            (WildHost::Not, true) => other.tail().starts_with(self.host_bytes(1)),
+            (WildHost::Not, false) => starts_with_segments(other.tail(), self.tail()),
+            (WildHost::Below, path) => {
+                // The suffix with its dot; before it there is at least the other's own asterisk.
+                let (host, suffix) = (other.host_bytes(0), self.host_bytes(0).get(1..).unwrap_or_default());
+                host.len() > suffix.len() && host.ends_with(suffix) && (path || self.path().includes(other.path()))
+            }
+            (WildHost::Any, false) => self.path().includes(other.path()),
         }
     }
 
-    /// Whether the other stands for nothing that this does not stand for.
-    pub(super) fn includes(&self, other: &Self) -> bool {
-        if !self.wild {
-            // One comparison for all three parts: what lies below begins with the same text.
-            return starts_with_segments(&other.text, &self.text);
-        }
-        (self.method.is_none() || self.method == other.method)
-            && self.host().includes(other.host())
-            && self.path().includes(other.path())
+    /// The host and the path.
+    fn tail(&self) -> &[u8] {
+        self.text.as_bytes().get(usize::from(self.host)..).unwrap_or_default()
+    }
+
+    /// The host, and so many bytes of the slash after it.
+    fn host_bytes(&self, slash: usize) -> &[u8] {
+        self.text.as_bytes().get(usize::from(self.host)..usize::from(self.path) - 1 + slash).unwrap_or_default()
     }
 
     /// Whether there is something that both stand for.
@@ -81,8 +129,9 @@ impl Text {
         methods && self.host().intersects(other.host()) && self.path().intersects(other.path())
     }
 
-    fn key(&self) -> (Host<'_>, Path<'_>, Option<Method>) {
-        (self.host(), self.path(), self.method)
+    /// By host, then by path, so that a set can look them up; the asterisk after what is written out.
+    fn key(&self) -> (Host<'_>, Path<'_>, bool, Option<Method>) {
+        (self.host(), self.path(), self.wild.method, self.method)
     }
 }
 
@@ -148,8 +197,8 @@ fn is_below(host: &str, suffix: &str) -> bool {
 }
 
 /// Whether the text is the other, or goes on after it with a slash.
-fn starts_with_segments(text: &str, start: &str) -> bool {
-    text.as_bytes().starts_with(start.as_bytes()) && matches!(text.as_bytes().get(start.len()), None | Some(b'/'))
+fn starts_with_segments(text: &[u8], start: &[u8]) -> bool {
+    text.starts_with(start) && matches!(text.get(start.len()), None | Some(b'/'))
 }
 
 impl<'a> Path<'a> {
@@ -157,7 +206,7 @@ impl<'a> Path<'a> {
         match (self, other) {
             (Path::Any, _) => true,
             (Path::From(_), Path::Any) => false,
-            (Path::From(path), Path::From(other)) => starts_with_segments(other, path),
+            (Path::From(path), Path::From(other)) => starts_with_segments(other.as_bytes(), path.as_bytes()),
         }
     }
 

@@ -1,0 +1,139 @@
+//! The values that are built here: what they accept, refuse and say.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, SystemTime};
+
+use gettone::clock::{Clock, ManualClock, SystemClock};
+use gettone::openapi::{Limit, Period, Ttl};
+use gettone::{Scope, ScopeList, ScopePattern, ScopeSet};
+
+#[test]
+fn a_period_is_a_real_one() {
+    for (period, shown) in [
+        (Period::year(1), "0001"),
+        (Period::year(9999), "9999"),
+        (Period::month(2022, 1), "2022-01"),
+        (Period::month(2022, 12), "2022-12"),
+        (Period::day(2024, 2, 29), "2024-02-29"),
+        (Period::day(2022, 12, 31), "2022-12-31"),
+    ] {
+        assert_eq!(period.unwrap().to_string(), shown);
+    }
+    for period in [
+        Period::year(0),
+        Period::year(10_000),
+        Period::month(2022, 0),
+        Period::month(2022, 13),
+        Period::month(0, 1),
+        Period::day(2022, 2, 29),
+        Period::day(2022, 4, 31),
+        Period::day(2022, 1, 0),
+        Period::day(2022, 13, 1),
+        Period::day(10_000, 1, 1),
+    ] {
+        assert!(period.unwrap_err().is_invalid_input());
+    }
+}
+
+#[test]
+fn a_lifetime_is_a_second_to_a_year() {
+    assert_eq!(Ttl::seconds(1).unwrap(), Ttl::MIN);
+    assert_eq!(Ttl::seconds(31_536_000).unwrap(), Ttl::MAX);
+    assert_eq!(Ttl::days(1).unwrap().as_secs(), 86_400);
+    assert_eq!(Ttl::days(365).unwrap(), Ttl::MAX);
+    assert_eq!(Ttl::try_from(Duration::from_millis(1_999)).unwrap(), Ttl::MIN);
+    assert_eq!(Duration::from(Ttl::MIN), Duration::from_secs(1));
+    assert_eq!(Ttl::MIN.to_string(), "1 s");
+    for refused in [
+        Ttl::seconds(0),
+        Ttl::seconds(31_536_001),
+        Ttl::days(0),
+        Ttl::days(366),
+        Ttl::try_from(Duration::from_millis(999)),
+        Ttl::try_from(Duration::MAX),
+    ] {
+        assert!(refused.unwrap_err().is_invalid_input());
+    }
+    assert_eq!(serde_json::from_str::<Ttl>("60").unwrap().as_secs(), 60);
+    for json in ["0", "31536001", "-1", "\"60\""] {
+        assert!(serde_json::from_str::<Ttl>(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn a_set_is_the_same_wherever_it_comes_from() {
+    let set = ScopeSet::parse(["*:*/*", "GET:a.it/b", "POST:a.it/b"]).unwrap();
+    let mixed = ["POST:a.it/b", "get:A.it/b", "*:*/*", "GET:a.it/b"];
+    for other in [
+        ScopeSet::parse(mixed).unwrap(),
+        mixed.iter().map(|text| text.parse::<ScopePattern>().unwrap()).collect(),
+        serde_json::from_value(mixed.as_slice().into()).unwrap(),
+    ] {
+        assert_eq!((&other, other.len()), (&set, 3));
+        let texts: Vec<_> = other.iter().map(ScopePattern::as_str).collect();
+        assert_eq!(serde_json::to_value(&other).unwrap(), serde_json::json!(texts));
+    }
+}
+
+#[test]
+fn a_list_keeps_its_order_and_its_duplicates() {
+    let scope = |text: &str| text.parse::<Scope>().unwrap();
+    let scopes = [scope("POST:a.it/b"), scope("POST:a.it/b"), scope("GET:a.it/b")];
+    let list: ScopeList = scopes.iter().cloned().collect();
+    assert_eq!(*list, scopes);
+    assert_eq!((&list).into_iter().cloned().collect::<Vec<_>>(), scopes);
+    assert_eq!(list.into_iter().collect::<Vec<_>>(), scopes);
+}
+
+#[test]
+fn a_scope_may_have_all_that_dns_and_a_path_allow() {
+    let label = "a".repeat(63);
+    let host = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+    assert_eq!(host.len(), 253);
+    for scope in [
+        format!("GET:{host}/a"),
+        "GET:a-b.xn--c-1.it/a".to_owned(),
+        "GET:1.it/%20a".to_owned(),
+        "DELETE:a.it/-._~!$&'()+,;=:@/b/.../..c".to_owned(),
+    ] {
+        assert_eq!(scope.parse::<Scope>().unwrap().as_str(), scope);
+    }
+    let one_more = format!("GET:{host}a/a");
+    for scope in [&one_more, "GET:a-.it/a", "GET:a.-b.it/a", "GET:a.it/./a", "GET:a.it/.", "GET:a.it/a\u{7f}"] {
+        assert!(scope.parse::<Scope>().unwrap_err().is_invalid_input(), "{scope}");
+    }
+}
+
+#[test]
+fn a_scope_that_is_refused_is_shown_in_part() {
+    let text = format!("FETCH:{}", "x".repeat(500));
+    let error = text.parse::<Scope>().unwrap_err().to_string();
+    assert!(error.starts_with(&format!("scope \"FETCH:{}\"…, byte 0: expected a method", "x".repeat(114))), "{error}");
+}
+
+#[test]
+fn what_is_shown_can_be_padded() {
+    assert_eq!(format!("{:>14}|", "GET:a.it/b".parse::<Scope>().unwrap()), "    GET:a.it/b|");
+    assert_eq!(format!("{:<11}|{:<4}|", Limit::Unlimited, Limit::Limited(7)), "unlimited  |7   |");
+    assert_eq!(format!("{:?}", "*:*/*".parse::<ScopePattern>().unwrap()), "ScopePattern(*:*/*)");
+}
+
+#[test]
+fn a_manual_clock_moves_only_when_it_is_moved() {
+    let (start, second) = (SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+    let clock = ManualClock::new(start);
+    assert_eq!((clock.now(), clock.monotonic()), (start, Duration::ZERO));
+    clock.advance(second);
+    assert_eq!((clock.now(), clock.monotonic(), clock.waits()), (start + second, second, vec![]));
+}
+
+#[tokio::test]
+async fn the_clock_of_the_system_waits_and_moves() {
+    let clock = SystemClock::default();
+    // Long enough for a wait that is none; nothing is measured.
+    let soon = Duration::from_millis(20);
+    assert!(tokio::time::timeout(soon, clock.sleep(Duration::from_secs(3600))).await.is_err());
+    let before = clock.monotonic();
+    let after = (0..10_000_000).map(|_| clock.monotonic()).find(|now| *now > before);
+    assert!(after.is_some(), "time stands still");
+}
