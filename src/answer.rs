@@ -34,7 +34,7 @@ pub(crate) enum Grant {
 pub(crate) enum Asked {
     /// One token, looked for: 402 with code 125 is its "not found".
     Token,
-    /// Counters of a period: 404 means that the period is wrong.
+    /// Counters of a period: 404 with code 610 means that the period is wrong.
     Counters,
     Other,
 }
@@ -175,22 +175,32 @@ impl Says {
         }
     }
 
+    /// What is said in two places is a success if neither says no.
+    fn succeeded(&mut self, success: Option<bool>) {
+        self.success = match (self.success, success) {
+            (Some(a), Some(b)) => Some(a && b),
+            (a, b) => a.or(b),
+        };
+    }
+
     fn field<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "success" => {
-                self.success = match map.next_value()? {
+                let success = match map.next_value()? {
                     Value::Bool(success) => Some(success),
                     Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
                     Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
                     _ => None,
-                }
+                };
+                self.succeeded(success);
             }
             "error" => {
-                self.code = match map.next_value()? {
+                let code = match map.next_value()? {
                     Value::Number(code) => Some(code.to_string()),
                     Value::String(code) if !code.is_empty() => Some(code),
                     _ => None,
-                }
+                };
+                self.code = code.or(self.code.take());
             }
             // Newer versions of the server software have the one, older ones the other; some have the same in both.
             "error_description" => self.message = text(map.next_value()?).or(self.message.take()),
@@ -202,7 +212,9 @@ impl Says {
                 let inner = map.next_value::<Nested>()?;
                 self.content |= inner.1;
                 if let Some(Self { success: Some(success), code, message, .. }) = inner.0 {
-                    *self = Self { success: Some(success), code, message, ..std::mem::take(self) };
+                    self.succeeded(Some(success));
+                    self.code = self.code.take().or(code);
+                    self.message = self.message.take().or(message);
                 }
             }
             _ => {

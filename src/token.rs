@@ -1,6 +1,7 @@
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::de::{self, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::Secret;
@@ -78,12 +79,17 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     let text = match Value::deserialize(deserializer)? {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text,
-        _ => return Err(de::Error::custom("a whole number")),
+        _ => return Err(not_a("a whole number")),
     };
     let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) {
-        return Err(de::Error::custom("a whole number"));
+        return Err(not_a("a whole number"));
     }
     Ok(whole.parse().unwrap_or(u64::MAX))
+}
+
+/// Another value than was expected; the value itself is not said.
+pub(crate) fn not_a<E: de::Error>(expected: &'static str) -> E {
+    E::invalid_type(Unexpected::Other("something else"), &expected)
 }

@@ -93,8 +93,16 @@ async fn an_error_status_is_a_failure_whatever_the_body_says() {
 #[tokio::test]
 async fn a_failure_one_level_down_is_a_failure() {
     let inner = json!({ "data": [], "success": false, "message": "not today", "error": 999 });
-    let error = error("list_scopes", Answer::json(200, json!({ "data": inner }))).await;
-    assert!(error.to_string().ends_with("HTTP 200 OK, code 999: not today"), "{error}");
+    let found = error("list_scopes", Answer::json(200, json!({ "data": inner }))).await;
+    assert!(found.to_string().ends_with("HTTP 200 OK, code 999: not today"), "{found}");
+    // Wherever it is said, and whatever is said elsewhere.
+    for (outer, inner) in [(true, false), (false, true)] {
+        let body = format!(
+            r#"{{"success":{outer},"error":null,"data":{{"data":[],"success":{inner},"error":7}},"message":""}}"#
+        );
+        let found = error("list_scopes", Answer::json(200, body)).await;
+        assert_eq!((found.code(), found.is_decode()), (Some("7"), false));
+    }
     let inner = json!({ "data": ["GET:a.it/b"], "success": true, "message": "", "error": null });
     let mock = Mock::answering_with(Answer::json(200, json!({ "data": inner }))).await;
     assert_eq!((mock.oauth().scopes().await.unwrap().len(), mock.calls()), (1, 1));
@@ -304,7 +312,8 @@ async fn a_lifetime_may_be_a_string() {
         assert_eq!(mock.calls(), 1);
     }
     for sent in [json!("soon"), json!(-1), json!(null), json!("")] {
-        assert!(error("refresh", with(success("refresh"), "expires_in", sent)).await.is_decode());
+        let error = error("refresh", with(success("refresh"), "expires_in", sent)).await;
+        assert!(error.is_decode() && error.to_string().contains("expected a whole number at line 1"), "{error}");
     }
 }
 

@@ -4,45 +4,22 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
+use common::capture::capture;
 use common::{Answer, Mock, Still, http, oauth};
 use gettone::Retry;
-
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 #[tokio::test]
 async fn a_span_tells_the_waits_and_the_time_of_all_attempts() {
-    use tracing_subscriber::fmt::format::FmtSpan;
-
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let (written, subscriber) = capture(LevelFilter::DEBUG, FmtSpan::CLOSE);
     let mock = Mock::answering_with(Answer::empty(429).header("retry-after", "7")).await;
     let (builder, _) = oauth(&mock.url()).retry(Retry::default().max_attempts(2)).http_client(http()).still();
     let oauth = builder.build().unwrap();
     let guard = tracing::subscriber::set_default(subscriber);
     oauth.credit().await.unwrap_err();
     drop(guard);
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = written.text();
     let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
     let again = line("trying again");
     for field in ["gettone.call", "attempt=1", "kind=RateLimited", "status=429", "delay_ms=7000"] {

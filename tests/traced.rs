@@ -4,41 +4,17 @@
 
 mod common;
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
-
 use common::OPERATIONS;
+use common::capture::capture;
 use common::leaks::{acts, assert_clean, call};
 use common::raw::Raw;
-
-/// What was written by the subscriber.
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Written {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Runs all operations against all that can happen, with everything traced that anybody traces, ours and the libraries'.
 #[tokio::test]
 async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
-    use tracing_subscriber::fmt::format::FmtSpan;
-
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_span_events(FmtSpan::FULL)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let (written, subscriber) = capture(LevelFilter::TRACE, FmtSpan::FULL);
     // For the whole process, which is why this test has a file of its own.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing_log::LogTracer::init().unwrap();
@@ -48,7 +24,7 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
             let _ = call(operation, &raw.url()).await;
         }
     }
-    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    let text = written.text();
     for operation in OPERATIONS {
         let span =
             text.lines().find(|line| line.contains(&format!("operation=\"{operation}\"")) && line.contains("close"));

@@ -2,8 +2,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::token::not_a;
 
 /// What an account has left to spend, in euro, exact to the cent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -39,11 +41,11 @@ fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error
     let text = match Value::deserialize(deserializer)? {
         Value::Number(number) => number.to_string(),
         Value::String(text) => text,
-        _ => return Err(de::Error::custom("an amount")),
+        _ => return Err(not_a("an amount")),
     };
     let text = text.trim();
     let amount = Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text));
-    amount.map_err(|_| de::Error::custom("an amount"))
+    amount.map_err(|_| not_a("an amount"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "tracing")]
+pub mod capture;
 pub mod leaks;
 pub mod raw;
 pub mod spec;

@@ -226,7 +226,7 @@ const BROKEN: &[Row] = &[
     (KELIWEB, "                value:\n                  grant_type: password\n", "                value:\n                  §grant_type: refresh_token\n", &["request_token: the example does not fit its schema: \"refresh_token\" is not one of \"password\""]),
     (KELIWEB, "          enum: [password]\n", "          enum: [password, §3]\n", &["/components/schemas/PasswordGrant/properties/grant_type/enum/1: the example does not fit its schema: 3 is not of type \"string\""]),
     (OPENAPI, "          type: number\n", "          type: number\n          §default: x\n", &["/components/schemas/Credit/properties/credit/default: the example does not fit its schema: \"x\" is not of type \"number\""]),
-    (OPENAPI, "      example: 2592000\n", "      §example: 0\n", &["/components/schemas/Ttl/example: the example does not fit its schema: 0 is less than the minimum of 1"]),
+    (OPENAPI, "      example: 2592000\n", "      §example: 31536001\n", &["/components/schemas/Ttl/example: the example does not fit its schema: 31536001 is greater than the maximum of 31536000"]),
     (OPENAPI, "  schemas:\n", "  schemas:\n    New:\n      type: string\n      format: date\n      §example: 2022-02-30\n", &["/components/schemas/New/example: the example does not fit its schema: \"2022-02-30\" is not a \"date\""]),
 
     // What the generator cannot do.
