@@ -10,6 +10,7 @@ mod text;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -110,12 +111,7 @@ impl ScopePattern {
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) if it is not a host.
     pub fn domain(host: &str) -> Result<Self, Error> {
-        if let Some(offset) = host.find(['/', ':']) {
-            return Err(Error::invalid_input(format!(
-                "host {}, byte {offset}: expected nothing but a host",
-                quote(host)
-            )));
-        }
+        parse::check_host(host).map_err(|flaw| flaw.into_error("host", host))?;
         format!("*:{host}/*").parse()
     }
 
@@ -134,6 +130,7 @@ impl ScopePattern {
     /// [`is_invalid_input`](Error::is_invalid_input) if it is not a path.
     pub fn endpoint(self, path: &str) -> Result<Self, Error> {
         let path = path.strip_prefix('/').unwrap_or(path);
+        parse::check_path(path).map_err(|flaw| flaw.into_error("path", path))?;
         format!("{}/{path}", self.0.text.split_once('/').map_or("*:*", |(before, _)| before)).parse()
     }
 
@@ -232,6 +229,25 @@ fn once_each<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<I
     scopes.into_iter().filter(move |scope| seen.insert(*scope))
 }
 
+/// Reads a text and parses it, without a copy between.
+fn read_text<'de, D: Deserializer<'de>, T: FromStr<Err = Error>>(deserializer: D) -> Result<T, D::Error> {
+    struct Text<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err = Error>> de::Visitor<'_> for Text<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a scope")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Text(PhantomData))
+}
+
 /// Text that was not understood, for an error: quoted, and not too much of it.
 fn quote(text: &str) -> String {
     const SHOWN: usize = 120;
@@ -251,7 +267,7 @@ macro_rules! text_type {
             ///
             /// What is wrong, the byte where it is wrong, and what was expected there.
             fn from_str(text: &str) -> Result<Self, Error> {
-                parse::parse(text, $wildcards).map(Self).map_err(|flaw| flaw.into_error(text))
+                parse::parse(text, $wildcards).map(Self).map_err(|flaw| flaw.into_error("scope", text))
             }
         }
 
@@ -289,7 +305,7 @@ macro_rules! text_type {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+                read_text(deserializer)
             }
         }
 

@@ -39,6 +39,8 @@ fn parsing_allocates_once_and_asking_never() {
     assert_eq!(allocations(|| "get:Imprese.openapi.it/base".parse::<Scope>().unwrap()), 1);
     assert_eq!(allocations(|| "*:*.openapi.it/*".parse::<ScopePattern>().unwrap()), 1);
 
+    assert_eq!(allocations(|| serde_json::from_str::<Scope>("\"GET:imprese.openapi.it/base\"").unwrap()), 1);
+
     let scope: Scope = "GET:imprese.openapi.it/base".parse().unwrap();
     let pattern: ScopePattern = "*:*.openapi.it/*".parse().unwrap();
     let set = ScopeSet::parse((0..1000).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap();

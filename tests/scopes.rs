@@ -227,7 +227,6 @@ proptest! {
 
     #[test]
     fn a_set_includes_what_its_members_cover_together(members in some_patterns(8), others in some_patterns(3)) {
-        // All five methods of one of them, to be put together.
         let (a, b) = (chosen(&members), chosen(&others));
         prop_assert_eq!(a.includes(&b), includes(&union(&members), &union(&others)), "{} includes {}", a, b);
         prop_assert_eq!(a.intersects(&b), intersects(&union(&members), &union(&others)), "{} intersects {}", a, b);
@@ -242,6 +241,20 @@ proptest! {
         prop_assert!(five.includes([&all]));
         prop_assert!(!four.includes([&all]));
         prop_assert!(ScopeSet::from(all).includes(&five));
+    }
+
+    #[test]
+    fn a_large_set_covers_what_a_member_covers(members in prop::collection::vec(0..PATTERNS.len(), 33..80), number in 0..SCOPES.len()) {
+        let (set, scope) = (chosen(&members), &SCOPES[number]);
+        let covered = set.iter().any(|member| model::covers(member.as_str(), scope.as_str()));
+        prop_assert_eq!(set.covers(scope), covered);
+    }
+
+    #[test]
+    fn a_list_keeps_all_that_it_is_given(entries in prop::collection::vec(prop_oneof![any_pattern().prop_map(|p| p.to_string()), any::<String>()], 0..20)) {
+        let list: ScopeList = serde_json::from_value(serde_json::json!(entries)).unwrap();
+        prop_assert_eq!(list.len() + list.unrecognized().len(), entries.len());
+        prop_assert!(list.iter().all(|scope| entries.iter().any(|entry| entry.eq_ignore_ascii_case(scope.as_str()))));
     }
 
     #[test]
@@ -301,6 +314,12 @@ proptest! {
         };
         let smallest = (0..1_u32 << all.len()).filter(|choice| covers(*choice)).map(u32::count_ones).min().unwrap();
         prop_assert_eq!(least.len(), usize::try_from(smallest).unwrap(), "{} of {}", least, set);
+        for member in &least {
+            for narrower in set.iter().filter(|other| *other != member && member.includes(other)) {
+                let swapped: ScopeSet = least.iter().filter(|other| *other != member).chain([narrower]).collect();
+                prop_assert!(!scopes.iter().all(|scope| swapped.covers(scope)), "{} would do for {}", narrower, member);
+            }
+        }
     }
 
     #[test]
@@ -357,8 +376,17 @@ proptest! {
     #[test]
     fn any_text_is_a_pattern_or_an_error(text in prop_oneof!["\\PC{0,40}", "[A-Z*]{0,7}:?[a-zA-Z0-9.*-]{0,20}/?[a-zA-Z0-9/*?#%._-]{0,20}", any::<String>()]) {
         match text.parse::<ScopePattern>() {
-            Ok(pattern) => prop_assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase()),
-            Err(error) => prop_assert!(error.is_invalid_input() && error.to_string().contains("expected") || !error.to_string().is_empty()),
+            Ok(pattern) => {
+                prop_assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase());
+                prop_assert!(text.ends_with(pattern.path()), "the path is kept as it is");
+            }
+            Err(error) => {
+                prop_assert!(error.is_invalid_input());
+                let message = error.to_string();
+                // Found from behind: the text itself may have anything in it.
+                let offset = message.rsplit_once(", byte ").and_then(|(_, rest)| rest.split_once(": ")?.0.parse::<usize>().ok());
+                prop_assert!(offset.is_some_and(|offset| text.is_char_boundary(offset)), "{}", message);
+            }
         }
         if let Ok(scope) = text.parse::<Scope>() {
             prop_assert!(!scope.as_str().contains('*'));
@@ -395,6 +423,12 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("https://h.it/base%3Fx", "GET:h.it/base%3Fx"),
         ("https://h.it/base\\x", "GET:h.it/base"),
         ("https://127.0.0.1:8080/base", "GET:127.0.0.1/base"),
+        ("https://h.it./base", "GET:h.it/base"),
+        ("https://h.it/a|b", "GET:h.it/a%7Cb"),
+        ("https://h.it/a:b@c", "GET:h.it/a:b@c"),
+        ("https://h.it/base/a%2Fb", "GET:h.it/base"),
+        ("https://h.it/base/100%25", "GET:h.it/base"),
+        ("https://h.it/root", "GET:h.it/root"),
         ("https://münchen.it/a", "GET:xn--mnchen-3ya.it/a"),
     ] {
         assert_eq!(for_request(url).unwrap().as_str(), expected, "{url}");
@@ -404,8 +438,16 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("https://h.it/base%2fadmin", "an encoded slash"),
         ("https://h.it/base%5Cadmin", "an encoded slash, backslash"),
         ("https://h.it/base%252Fadmin", "percent sign"),
-        ("https://h.it/base%zz", "percent sign"),
-        ("https://h.it/base%", "percent sign"),
+        ("https://h.it/base%zz", "without two hexadecimal digits"),
+        ("https://h.it/base%+A", "without two hexadecimal digits"),
+        ("https://h.it/base%", "without two hexadecimal digits"),
+        ("https://h.it/base%00", "an encoded control character"),
+        // A server that decodes these sees `/admin`.
+        ("https://h.it/base/..%2fadmin", "hidden in it"),
+        ("https://h.it/base/..%5cadmin", "hidden in it"),
+        ("https://h.it/base/%2e%2e%2fadmin/x", "hidden in it"),
+        ("https://h.it/base/%252e%252e/admin", "hidden in it"),
+        ("https://h.it/base/%25252525252e%25252525252e/admin", "hidden in it"),
         ("https://h.it//base", "an empty segment"),
         ("https://[::1]/base", "without a host name"),
         ("data:text/plain,x", "without a host name"),
@@ -415,7 +457,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
     }
     let url = Url::parse("https://h.it/a").unwrap();
-    for method in ["HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND"] {
+    for method in ["HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "get"] {
         let error = Scope::for_request(&method.parse().unwrap(), &url).unwrap_err();
         assert_eq!(error.to_string(), format!("method {method:?}: expected GET, POST, PUT, PATCH or DELETE"));
     }
@@ -431,6 +473,9 @@ fn the_sandbox_is_the_host_with_test_before_it() {
     assert_eq!(sandbox.as_str(), "GET:test.imprese.openapi.it/IT-full");
     assert_eq!(sandbox.sandbox().unwrap(), sandbox);
     assert_eq!((sandbox.production(), production.production()), (production.clone(), production));
+    // A domain of its own is no sandbox.
+    let own = scope("GET:test.it/a");
+    assert_eq!((own.production().as_str(), own.sandbox().unwrap().as_str()), ("GET:test.it/a", "GET:test.test.it/a"));
     let long = scope(&format!("GET:{}it/a", "a23456789.".repeat(25)));
     assert!(long.sandbox().unwrap_err().is_invalid_input());
 }
@@ -452,6 +497,11 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
     for host in ["", "a/b", "h.it:443", "a b", "a.*.it", "-a.it", "GET:h.it/a", "h.it/"] {
         assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
     }
+    // The place is in what was given.
+    let error = ScopePattern::domain("u@h.it").unwrap_err();
+    assert_eq!(error.to_string(), "host \"u@h.it\", byte 1: a user before the host; a scope has none");
+    let error = ScopePattern::everything().endpoint("IT-*").unwrap_err().to_string();
+    assert!(error.starts_with("path \"IT-*\", byte 3: an asterisk stands for all endpoints"), "{error}");
     for path in ["", "a//b", "a?b", "a/*", "it-*", "a b", "."] {
         assert!(ScopePattern::everything().endpoint(path).unwrap_err().is_invalid_input(), "{path}");
     }
@@ -479,25 +529,22 @@ fn the_least_subset_prefers_the_narrower_and_names_what_is_not_covered() {
 }
 
 #[test]
-fn the_least_subset_is_smaller_than_the_greedy_choice() {
-    // Greedy takes the member of four first, and then needs two more; two would have done. Rows are methods, columns paths.
-    let scopes: Vec<Scope> =
-        ["GET", "POST"].iter().flat_map(|m| ["a", "b", "c"].map(|p| scope(&format!("{m}:h.it/{p}/{m}")))).collect();
-    let all = set(&["GET:h.it/*", "POST:h.it/*", "*:h.it/a", "*:h.it/b", "*:h.it/c"]);
-    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/*", "POST:h.it/*"]));
+fn the_greedy_choice_is_improved() {
+    // Greedy takes `GET:*.it/c`, which covers most (eight), then `b`, then `a`: three. The two hosts would have done.
+    let mut scopes = Vec::new();
+    for host in ["h.it", "i.it"] {
+        let paths = ["a/1", "b/1", "b/2", "c/1", "c/2", "c/3", "c/4"];
+        scopes.extend(paths.map(|path| scope(&format!("GET:{host}/{path}"))));
+    }
+    let all = set(&["GET:h.it/*", "GET:i.it/*", "GET:*.it/a", "GET:*.it/b", "GET:*.it/c"]);
+    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/*", "GET:i.it/*"]));
 }
 
 #[test]
-fn the_greedy_choice_is_improved() {
-    // Hosts and paths cross: p.it has paths 1 to 4 and q.it too; the wide patterns cover 4 of 8 each in the wrong way.
-    let paths = ["1", "2", "3", "4"];
-    let mut scopes = Vec::new();
-    for host in ["p.it", "q.it"] {
-        scopes.extend(paths.map(|path| scope(&format!("GET:{host}/{path}"))));
-    }
-    // `GET:*.it/1` and so on cover two each; `GET:p.it/*` four.
-    let all = set(&["GET:p.it/*", "GET:q.it/*", "GET:*.it/1", "GET:*.it/2", "GET:*.it/3", "GET:*.it/4"]);
-    assert_eq!(all.least_for(&scopes).unwrap().len(), 2);
+fn the_least_subset_is_no_wider_than_it_must_be() {
+    let all = set(&["GET:*/*", "GET:h.it/p", "*:h.it/c"]);
+    let scopes = ["GET:h.it/p/a", "GET:h.it/p/b", "GET:h.it/c/1", "GET:h.it/c/2", "POST:h.it/c"].map(scope);
+    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/p", "*:h.it/c"]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 
@@ -37,6 +37,10 @@ impl Method {
         }
     }
 
+    fn unknown(text: &str) -> Error {
+        Error::invalid_input(format!("method {text:?}: expected GET, POST, PUT, PATCH or DELETE"))
+    }
+
     pub(super) fn find(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text))
     }
@@ -51,16 +55,17 @@ impl FromStr for Method {
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) for any other method.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let unknown = || Error::invalid_input(format!("method {text:?}: expected GET, POST, PUT, PATCH or DELETE"));
-        Self::find(text).ok_or_else(unknown)
+        Self::find(text).ok_or_else(|| Self::unknown(text))
     }
 }
 
 impl TryFrom<&reqwest::Method> for Method {
     type Error = Error;
 
+    /// In HTTP the letter case of a method counts (RFC 9110, section 9.1).
     fn try_from(method: &reqwest::Method) -> Result<Self, Error> {
-        method.as_str().parse()
+        let text = method.as_str();
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| Self::unknown(text))
     }
 }
 
@@ -90,6 +95,6 @@ impl Serialize for Method {
 
 impl<'de> Deserialize<'de> for Method {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        super::read_text(deserializer)
     }
 }

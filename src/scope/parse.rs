@@ -20,8 +20,8 @@ pub(super) struct Flaw {
 }
 
 impl Flaw {
-    pub(super) fn into_error(self, text: &str) -> Error {
-        Error::invalid_input(format!("scope {}, byte {}: {}", quote(text), self.offset, self.reason))
+    pub(super) fn into_error(self, what: &str, text: &str) -> Error {
+        Error::invalid_input(format!("{what} {}, byte {}: {}", quote(text), self.offset, self.reason))
     }
 }
 
@@ -33,13 +33,10 @@ const LONGEST_SUFFIX: usize = LONGEST_HOST - 64;
 pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
-        return flaw(offset, "white space; a scope has none");
+        return flaw(offset, "white space or a control character; a scope has none");
     }
     if let Some(offset) = text.find('\\') {
         return flaw(offset, "a backslash, as in Markdown; write the asterisk alone");
-    }
-    if let (Wildcards::Refused, Some(offset)) = (wildcards, text.find('*')) {
-        return flaw(offset, "an asterisk; a pattern may have one, a concrete scope may not");
     }
     let Some((method, rest)) = text.split_once(':') else {
         return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
@@ -57,6 +54,10 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     check_path(path_text).map_err(|flaw| Flaw { offset: path_start + flaw.offset, ..flaw })?;
 
     let wild = Wild::of(method, host, path_text);
+    if let (Wildcards::Refused, Some(offset)) = (wildcards, text.find('*')) {
+        return flaw(offset, "an asterisk; a pattern may have one, a concrete scope may not");
+    }
+
     // One allocation: the letters are changed in place.
     let mut normal: Arc<str> = text.into();
     if let Some(normal) = Arc::get_mut(&mut normal) {
@@ -71,7 +72,7 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
 }
 
 /// The rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1), with `*` and `*.` in front.
-fn check_host(host: &str) -> Result<(), Flaw> {
+pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     if host.is_empty() {
         return flaw(0, "expected a host, or in a pattern `*`");
@@ -121,7 +122,7 @@ fn check_host(host: &str) -> Result<(), Flaw> {
 }
 
 /// One or more segments of what may stand in the path of a URL (RFC 3986, section 3.3), or `*`.
-fn check_path(path: &str) -> Result<(), Flaw> {
+pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     if path.is_empty() {
         return flaw(0, "expected an endpoint after the '/'; `root` stands for the path `/`");
@@ -132,7 +133,9 @@ fn check_path(path: &str) -> Result<(), Flaw> {
     let mut offset = 0;
     for segment in path.split('/') {
         if let Some(at) = segment.find('*') {
-            let reason = if segment == "*" {
+            let reason = if segment == "*" && offset == 0 {
+                "`/*` already stands for all endpoints; nothing may follow"
+            } else if segment == "*" {
                 "an asterisk below a segment is not documented; a scope covers what lies below it anyway"
             } else {
                 "an asterisk stands for all endpoints, not for a part of a path; expected `/*`"
@@ -187,6 +190,8 @@ mod tests {
         let cases: &[(&str, usize, &str)] = &[
             ("", 0, "expected `:` after the method"),
             ("GET", 3, "expected `:` after the method"),
+            ("GET\u{e8}:h.it/a", 0, "expected a method"),
+            ("GET:h.it/è*", 11, "not for a part of a path"),
             ("GET imprese.openapi.it/base", 3, "white space"),
             ("GET:imprese.openapi.it/base\n", 27, "white space"),
             ("\\*:host.it/\\*", 0, "a backslash, as in Markdown"),
@@ -207,6 +212,7 @@ mod tests {
             ("GET:-h.it/base", 4, "neither starts nor ends with a hyphen"),
             ("GET:h.it/", 9, "expected an endpoint after the '/'"),
             ("GET:h.it/seg/*", 13, "an asterisk below a segment"),
+            ("GET:h.it/*/seg", 9, "nothing may follow"),
             ("GET:h.it/IT-*", 12, "not for a part of a path"),
             ("GET:h.it/a//b", 11, "an empty segment"),
             ("GET:h.it/a/../b", 11, "`.` and `..`"),
@@ -221,6 +227,15 @@ mod tests {
             let flaw = parse(text, Wildcards::Allowed).err().unwrap();
             assert_eq!(flaw.offset, *offset, "{text}: {flaw:?}");
             assert!(flaw.reason.contains(reason), "{text}: {flaw:?}");
+        }
+    }
+
+    #[test]
+    fn an_undocumented_wildcard_is_told_as_such_where_none_is_allowed() {
+        for (text, reason) in
+            [("GET:h.it/IT-*", "not for a part of a path"), ("GET:a.*.it/x", "an asterisk inside a host")]
+        {
+            assert!(parse(text, Wildcards::Refused).err().unwrap().reason.contains(reason), "{text}");
         }
     }
 

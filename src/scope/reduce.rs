@@ -7,8 +7,9 @@ use super::text::{Host, Path};
 use super::{Scope, ScopePattern, ScopeSet, once_each};
 use crate::Error;
 
-/// How many times [`ScopeSet::least_for`] looks for a smaller subset before it takes the best that it has.
-const STEPS: u32 = 100_000;
+/// How much the search of [`ScopeSet::least_for`] may do before it takes the best that it has: comparisons of words of marks,
+/// some tens of milliseconds.
+const WORK: u64 = 10_000_000;
 
 impl ScopeSet {
     /// The set of these patterns without those that another of them includes. It covers the same.
@@ -27,13 +28,14 @@ impl ScopeSet {
     }
 
     /// The smallest subset of this set that covers all of these scopes: what to ask a token for if it is to be good for them
-    /// and little else. Of two members that cover the same of them, the narrower is taken.
+    /// and little else. No member of it could be replaced by a narrower one of the set.
     ///
     /// Smallest means the fewest members: if one wide pattern of the set does the work of three narrow ones, it is taken. To
     /// rule that out, leave it out of the set.
     ///
     /// The choice is greedy (each time the member that covers most of what is left), and is then improved by a search. The
-    /// search finds the smallest subset unless it would take more than 100,000 steps; tens of scopes and patterns take a few.
+    /// search finds the smallest subset unless that would take longer than some tens of milliseconds; then the best that it
+    /// has found is given.
     ///
     /// # Errors
     ///
@@ -44,9 +46,10 @@ impl ScopeSet {
             return Err(Error::invalid_input(format!("scope {scope}: no pattern of the set covers it")));
         }
         let candidates = candidates(self, &scopes);
-        let mut search = Search { best: greedy(&candidates, scopes.len()), candidates: &candidates, steps: STEPS };
+        let mut search = Search::new(&candidates, scopes.len());
         search.improve(&mut Vec::new(), &Marks::all(scopes.len()));
-        Ok(search.best.into_iter().map(|candidate| candidate.pattern).collect())
+        let least = narrowed(search.best, &candidates, scopes.len());
+        Ok(least.into_iter().map(|candidate| candidate.pattern).collect())
     }
 }
 
@@ -99,13 +102,50 @@ fn greedy<'c, 'a>(candidates: &'c [Candidate<'a>], scopes: usize) -> Vec<&'c Can
     chosen
 }
 
+/// Each of the chosen replaced by the narrowest that does what only it does, until there is nothing to replace.
+fn narrowed<'c, 'a>(
+    mut chosen: Vec<&'c Candidate<'a>>,
+    candidates: &'c [Candidate<'a>],
+    scopes: usize,
+) -> Vec<&'c Candidate<'a>> {
+    loop {
+        let mut changed = false;
+        for index in 0..chosen.len() {
+            let others = chosen.iter().enumerate().filter(|(other, _)| *other != index);
+            let needed = others.fold(Marks::all(scopes), |left, (_, other)| left.without(&other.covered));
+            // They are in order of their breadth, so the first that will do is the narrowest; the chosen one will do.
+            let narrowest = candidates.iter().find(|candidate| needed.without(&candidate.covered).is_empty());
+            if let (Some(narrowest), Some(place)) = (narrowest, chosen.get_mut(index)) {
+                changed |= narrowest.pattern != place.pattern;
+                *place = narrowest;
+            }
+        }
+        if !changed {
+            return chosen;
+        }
+    }
+}
+
 struct Search<'c, 'a> {
     candidates: &'c [Candidate<'a>],
+    /// For each scope who covers it; the scopes with the fewest ways first.
+    ways: Vec<(usize, Vec<&'c Candidate<'a>>)>,
     best: Vec<&'c Candidate<'a>>,
-    steps: u32,
+    work: u64,
+    /// What one step costs.
+    step: u64,
 }
 
 impl<'c, 'a> Search<'c, 'a> {
+    fn new(candidates: &'c [Candidate<'a>], scopes: usize) -> Self {
+        let ways = |scope| candidates.iter().filter(|candidate| candidate.covered.has(scope)).collect();
+        let mut ways: Vec<(usize, Vec<_>)> = (0..scopes).map(|scope| (scope, ways(scope))).collect();
+        ways.sort_by_key(|(_, ways)| ways.len());
+        let step = candidates.len() * scopes.div_ceil(64) + scopes;
+        let step = u64::try_from(step).unwrap_or(u64::MAX);
+        Self { candidates, ways, best: greedy(candidates, scopes), work: WORK, step }
+    }
+
     /// Tries each way to cover the scope that has the fewest ways, and goes on with what is then left.
     fn improve(&mut self, chosen: &mut Vec<&'c Candidate<'a>>, left: &Marks) {
         if left.is_empty() {
@@ -113,16 +153,18 @@ impl<'c, 'a> Search<'c, 'a> {
             self.best.clone_from(chosen);
             return;
         }
+        let Some(work) = self.work.checked_sub(self.step) else { return };
+        self.work = work;
         let most = self.candidates.iter().map(|candidate| left.in_common(&candidate.covered)).max().unwrap_or(1).max(1);
         let at_least = usize::try_from(left.count().div_ceil(most)).unwrap_or(usize::MAX);
-        if chosen.len() + at_least >= self.best.len() || self.steps == 0 {
+        if chosen.len() + at_least >= self.best.len() {
             return;
         }
-        self.steps -= 1;
-        let candidates = self.candidates;
-        let ways = |index| candidates.iter().filter(move |candidate| candidate.covered.has(index));
-        let Some(hardest) = left.indices().min_by_key(|index| ways(*index).count()) else { return };
-        for candidate in ways(hardest) {
+        let Some(hardest) = self.ways.iter().position(|(scope, _)| left.has(*scope)) else { return };
+        for number in 0.. {
+            let Some(candidate) = self.ways.get(hardest).and_then(|(_, ways)| ways.get(number)).copied() else {
+                return;
+            };
             chosen.push(candidate);
             self.improve(chosen, &left.without(&candidate.covered));
             chosen.pop();
@@ -170,9 +212,5 @@ impl Marks {
 
     fn has(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
-    }
-
-    fn indices(&self) -> impl Iterator<Item = usize> {
-        (0..self.0.len() * 64).filter(|index| self.has(*index))
     }
 }

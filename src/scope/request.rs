@@ -18,19 +18,26 @@ impl Scope {
     /// # Ok::<(), gettone::Error>(())
     /// ```
     ///
-    /// What is percent-encoded without need is decoded (RFC 3986, section 6.2.2.2). An encoded slash, backslash or percent
-    /// sign is refused: a server that decodes it would see another path than the one that the scope was made for.
+    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2). A path that a
+    /// server may take for another one is refused: an encoded slash, backslash or percent sign in the first segment, and a
+    /// `.` or `..` that only shows when something is decoded, wherever it stands.
+    ///
+    /// The path `/root` gives the same scope as `/`.
     ///
     /// # Errors
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) for a method that no scope has, a URL without a host name, a path that
-    /// begins with an empty segment, or an encoded slash, backslash or percent sign in the first segment.
+    /// begins with an empty segment, that could be taken for another one, or that has a broken percent-encoding in its first
+    /// segment.
     pub fn for_request(method: &reqwest::Method, url: &Url) -> Result<Self, Error> {
         let method = Method::try_from(method)?;
         let host = url.domain().or_else(|| url.host_str().filter(|host| !host.starts_with('[')));
         let Some(host) = host else {
             return Err(Error::invalid_input("URL without a host name; a scope has one"));
         };
+        // The root's own dot (RFC 1034, section 3.1).
+        let host = host.strip_suffix('.').unwrap_or(host);
+        refuse_hidden_dots(url.path())?;
         let path = url.path().strip_prefix('/').unwrap_or(url.path());
         let segment = match path.split_once('/') {
             None if path.is_empty() => "root".to_owned(),
@@ -47,43 +54,79 @@ impl Scope {
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) if the host becomes too long.
     pub fn sandbox(&self) -> Result<Self, Error> {
-        if self.host().starts_with(TEST) {
-            return Ok(self.clone());
+        match self.production_host() {
+            Some(_) => Ok(self.clone()),
+            None => format!("{}:{TEST}{}/{}", self.method(), self.host(), self.path()).parse(),
         }
-        format!("{}:{TEST}{}/{}", self.method(), self.host(), self.path()).parse()
     }
 
     /// The same scope in production. A scope of production stays as it is.
     #[must_use]
     pub fn production(&self) -> Self {
-        let production = self.host().strip_prefix(TEST);
-        let scope = production.and_then(|host| format!("{}:{host}/{}", self.method(), self.path()).parse().ok());
+        let scope =
+            self.production_host().and_then(|host| format!("{}:{host}/{}", self.method(), self.path()).parse().ok());
         scope.unwrap_or_else(|| self.clone())
+    }
+
+    /// What stands behind `test.`; a domain of its own, such as `test.it`, is no sandbox.
+    fn production_host(&self) -> Option<&str> {
+        self.host().strip_prefix(TEST).filter(|host| host.contains('.'))
     }
 }
 
 /// What stands before the host in the sandbox.
 const TEST: &str = "test.";
 
-/// A segment in which only what must be encoded is.
-fn normal(segment: &str) -> Result<String, Error> {
-    let mut normal = String::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((before, after)) = rest.split_once('%') {
-        normal.push_str(before);
-        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte {
-            Some(b'/' | b'\\' | b'%') | None => {
-                let segment = quote(segment);
-                return Err(Error::invalid_input(format!(
-                    "path segment {segment}: an encoded slash, backslash or percent sign"
-                )));
-            }
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(char::from(byte)),
-            Some(byte) => normal.push_str(&format!("%{byte:02X}")),
+/// Servers and what stands before them may decode a path, also more than once, and then resolve its dots.
+fn refuse_hidden_dots(path: &str) -> Result<(), Error> {
+    const DEEP: usize = 4;
+    let mut seen = path.to_owned();
+    for _ in 0..DEEP {
+        if seen.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) {
+            break;
         }
-        rest = after.get(2..).unwrap_or_default();
+        let decoded = percent_encoding::percent_decode_str(&seen).decode_utf8_lossy().into_owned();
+        if decoded == seen {
+            return Ok(());
+        }
+        seen = decoded;
     }
-    normal.push_str(rest);
+    let path = quote(path);
+    Err(Error::invalid_input(format!(
+        "path {path}: decoded, it may name another endpoint; a `.` or `..` is hidden in it"
+    )))
+}
+
+/// A segment in which all that must be encoded is, and nothing else.
+fn normal(segment: &str) -> Result<String, Error> {
+    let refuse = |reason: &str| Err(Error::invalid_input(format!("path segment {}: {reason}", quote(segment))));
+    let mut normal = String::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let decoded = match (byte, after) {
+            (b'%', [high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest = after.get(2..).unwrap_or_default();
+                hex(*high) << 4 | hex(*low)
+            }
+            (b'%', _) => return refuse("a percent sign without two hexadecimal digits"),
+            (byte, _) => {
+                rest = after;
+                *byte
+            }
+        };
+        let encoded = *byte == b'%';
+        match decoded {
+            b'/' | b'\\' | b'%' => return refuse("an encoded slash, backslash or percent sign"),
+            0..=0x1f | 0x7f => return refuse("an encoded control character"),
+            byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(char::from(byte)),
+            // These may stand as they are, and mean something else when they are encoded.
+            byte if !encoded && b"!$&'()*+,;=:@".contains(&byte) => normal.push(char::from(byte)),
+            byte => normal.push_str(&format!("%{byte:02X}")),
+        }
+    }
     Ok(normal)
+}
+
+fn hex(digit: u8) -> u8 {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).unwrap_or_default()
 }

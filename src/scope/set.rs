@@ -72,7 +72,7 @@ impl ScopeSet {
         if self.len() <= FEW { self.iter().any(|member| member.covers(scope)) } else { self.explain(scope).is_some() }
     }
 
-    /// The member that lets a scope through: the narrowest, if there are several.
+    /// The member that lets a scope through. If there are several, none of the others is narrower.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
