@@ -18,6 +18,7 @@ fn main() {
     sets();
     minimising();
     expanding();
+    least();
 }
 
 fn scope(text: &str) -> Scope {
@@ -125,6 +126,26 @@ fn expanding() {
             &format!("{count} patterns"),
             || catalogue.iter().filter(|scope| set.iter().any(|pattern| pattern.covers(scope))).count(),
             || set.expand(&catalogue).count(),
+        );
+    }
+}
+
+fn least() {
+    title("the least subset for so many scopes, crossing patterns; the reference covers each scope once");
+    for hosts in [3, 6, 12] {
+        let named = |host, path| format!("GET:service{host}.openapi.it/endpoint{path}");
+        let scopes: Vec<Scope> = (0..hosts)
+            .flat_map(|host| (0..9).map(move |path| (host, path)))
+            .filter(|(host, path)| (host * 7 + path * 5) % 3 != 0)
+            .map(|(host, path)| scope(&named(host, path)))
+            .collect();
+        let by_host = (0..hosts).map(|host| format!("GET:service{host}.openapi.it/*"));
+        let by_path = (0..9).map(|path| format!("GET:*.openapi.it/endpoint{path}"));
+        let set = ScopeSet::parse(by_host.chain(by_path).chain(scopes.iter().map(ToString::to_string))).unwrap();
+        row(
+            &format!("{} scopes, {} patterns", scopes.len(), set.len()),
+            || scopes.iter().filter(|scope| set.covers(scope)).count(),
+            || set.least_for(&scopes).unwrap(),
         );
     }
 }
