@@ -102,25 +102,28 @@ fn greedy<'c, 'a>(candidates: &'c [Candidate<'a>], scopes: usize) -> Vec<&'c Can
     chosen
 }
 
-/// Each of the chosen replaced by the narrowest that does what only it does, until there is nothing to replace.
+/// Each of the chosen replaced by the narrowest that does what only it does, or left out if that is nothing, until there is
+/// nothing to replace.
 fn narrowed<'c, 'a>(
     mut chosen: Vec<&'c Candidate<'a>>,
     candidates: &'c [Candidate<'a>],
     scopes: usize,
 ) -> Vec<&'c Candidate<'a>> {
     loop {
-        let mut changed = false;
-        for index in 0..chosen.len() {
-            let others = chosen.iter().enumerate().filter(|(other, _)| *other != index);
-            let needed = others.fold(Marks::all(scopes), |left, (_, other)| left.without(&other.covered));
+        let before: Vec<_> = chosen.iter().map(|candidate| candidate.pattern).collect();
+        for pattern in &before {
+            let (own, others): (Vec<_>, Vec<_>) =
+                chosen.into_iter().partition(|candidate| candidate.pattern == *pattern);
+            let needed = others.iter().fold(Marks::all(scopes), |left, other| left.without(&other.covered));
             // They are in order of their breadth, so the first that will do is the narrowest; the chosen one will do.
             let narrowest = candidates.iter().find(|candidate| needed.without(&candidate.covered).is_empty());
-            if let (Some(narrowest), Some(place)) = (narrowest, chosen.get_mut(index)) {
-                changed |= narrowest.pattern != place.pattern;
-                *place = narrowest;
+            chosen = others;
+            if !needed.is_empty() {
+                chosen.extend(narrowest.or(own.first().copied()));
             }
         }
-        if !changed {
+        // Each went to the end in its turn, so that those that stayed are in their old order again.
+        if chosen.iter().map(|candidate| candidate.pattern).eq(before) {
             return chosen;
         }
     }
@@ -212,5 +215,23 @@ impl Marks {
 
     fn has(&self, index: usize) -> bool {
         self.0.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_nothing_alone_is_left_out() {
+        let set = ScopeSet::parse(["GET:a.it/x", "GET:a.it/*", "GET:b.it/*", "GET:*/y"]).unwrap();
+        let scopes: Vec<Scope> =
+            ["GET:a.it/x", "GET:a.it/y", "GET:b.it/y"].iter().map(|scope| scope.parse().unwrap()).collect();
+        let candidates = candidates(&set, &scopes.iter().collect::<Vec<_>>());
+        // As a greedy choice that nobody improved may be: one too many.
+        let all: Vec<_> = candidates.iter().collect();
+        let least: ScopeSet =
+            narrowed(all, &candidates, scopes.len()).iter().map(|candidate| candidate.pattern).collect();
+        assert!(least.len() == 2 && scopes.iter().all(|scope| least.covers(scope)), "{least}");
     }
 }
