@@ -138,6 +138,7 @@ impl<C: Service> Builder<C> {
     /// Sets up the HTTP client further, with a proxy, certificates or a resolver of your own.
     ///
     /// What keeps the credentials safe is set afterwards and stays: no redirects, no `Referer`, and no proxy for plain http.
+    /// With a [`http_client`](Self::http_client) there is nothing to set up, and this does nothing.
     ///
     /// ```
     /// use gettone::openapi::{Credentials, Oauth};

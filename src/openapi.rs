@@ -250,8 +250,8 @@ impl Oauth {
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, or the token cannot
-    ///   stand in a path.
+    /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, the token cannot stand
+    ///   in a path, or the service takes the request for invalid.
     /// - [`is_not_found`](Error::is_not_found): the account has no such token.
     /// - [those of all operations](Self#errors)
     pub async fn update_token(&self, token: &AccessToken, update: TokenUpdate) -> Result<Token, Error> {
