@@ -100,9 +100,13 @@ impl Answer<'_> {
             return Some(Duration::from_secs(seconds));
         }
         let until = httpdate::parse_http_date(value).ok()?;
-        let server = self.headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        Some(until.duration_since(server.unwrap_or(self.now)).unwrap_or_default())
+        Some(until.duration_since(date(self.headers).unwrap_or(self.now)).unwrap_or_default())
     }
+}
+
+/// What the server's clock said (RFC 9110, section 6.6.1).
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// Where a status alone would mislead, the operation and the code decide.

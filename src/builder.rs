@@ -9,6 +9,7 @@ use reqwest::{Client, ClientBuilder, Url, redirect};
 use crate::Retry;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::store::{AnyStore, TokenStore};
 use crate::transport::Shared;
 
 /// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::Oauth).
@@ -17,10 +18,21 @@ pub trait Service: sealed::Sealed + Sized {
     type Credentials: fmt::Debug;
 }
 
+/// What a client is made of.
+pub struct Parts<C: Service> {
+    pub(crate) credentials: C::Credentials,
+    pub(crate) options: C::Options,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) store: Option<Arc<dyn AnyStore>>,
+}
+
 pub(crate) mod sealed {
-    use super::{Error, HeaderValue, Service, Shared};
+    use super::{Error, HeaderValue, Parts, Service};
 
     pub trait Sealed {
+        /// What can be said of this service alone.
+        type Options: Default;
+
         /// Where the service is, unless something else is said.
         const BASE_URL: &'static str;
 
@@ -30,7 +42,7 @@ pub(crate) mod sealed {
             Self: Service;
 
         #[doc(hidden)]
-        fn assemble(credentials: Self::Credentials, shared: Shared) -> Self
+        fn assemble(parts: Parts<Self>) -> Self
         where
             Self: Service;
     }
@@ -44,6 +56,7 @@ pub(crate) mod sealed {
 /// | time to connect | 10 s |
 /// | time for a call, all attempts and waits together | 60 s |
 /// | repeats | as in [`Retry`] |
+/// | store of tokens | none |
 /// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for plain http, which is for loopback |
 ///
 /// Redirects are never followed, unless a [`http_client`](Self::http_client) of your own does it.
@@ -58,6 +71,8 @@ pub struct Builder<C: Service> {
     retry: Retry,
     user_agent: Option<String>,
     clock: Option<Arc<dyn Clock>>,
+    store: Option<Arc<dyn AnyStore>>,
+    pub(crate) options: C::Options,
     client: PhantomData<fn() -> C>,
 }
 
@@ -71,6 +86,7 @@ impl<C: Service> fmt::Debug for Builder<C> {
             .field("timeout", &self.timeout)
             .field("retry", &self.retry)
             .field("user_agent", &self.user_agent)
+            .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
@@ -88,6 +104,8 @@ impl<C: Service> Builder<C> {
             retry: Retry::default(),
             user_agent: None,
             clock: None,
+            store: None,
+            options: C::Options::default(),
             client: PhantomData,
         }
     }
@@ -168,6 +186,13 @@ impl<C: Service> Builder<C> {
         self
     }
 
+    /// Where the tokens that the client looks after outlive it. Without one they end with it.
+    #[must_use]
+    pub fn store(mut self, store: impl TokenStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
     /// Takes the time from this clock. For tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -198,7 +223,12 @@ impl<C: Service> Builder<C> {
             retry: self.retry,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
         };
-        Ok(C::assemble(self.credentials, shared))
+        Ok(C::assemble(Parts {
+            credentials: self.credentials,
+            options: self.options,
+            shared: Arc::new(shared),
+            store: self.store,
+        }))
     }
 }
 
@@ -245,7 +275,7 @@ fn checked(base_url: &str) -> Result<Url, Error> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     // `localhost` is loopback by name (RFC 6761, section 6.3).

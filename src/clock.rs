@@ -22,20 +22,69 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Time that only moves forward, since some moment in the past. Spans are measured with it.
     fn monotonic(&self) -> Duration;
 
+    /// Both times at one moment, as cheaply as they can be had: asked whenever a cached token is handed out. They may be some
+    /// milliseconds late.
+    fn coarse(&self) -> Moment {
+        Moment { now: self.now(), monotonic: self.monotonic() }
+    }
+
     /// Waits.
     fn sleep(&self, duration: Duration) -> Sleep;
+}
+
+/// Both times of a [`Clock`] at one moment.
+///
+/// Neither alone tells whether a token has ended: the time of day jumps when somebody corrects it, and the other one may
+/// stand still while a machine sleeps. So an end is over as soon as one of them says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// As of [`Clock::now`].
+    pub now: SystemTime,
+    /// As of [`Clock::monotonic`].
+    pub monotonic: Duration,
+}
+
+impl Moment {
+    /// Whether neither time has come to this other moment.
+    #[inline]
+    pub(crate) fn is_before(&self, end: &Self) -> bool {
+        self.monotonic < end.monotonic && self.now < end.now
+    }
+
+    /// A time of day that the operating system cannot express stays where it is.
+    pub(crate) fn after(&self, duration: Duration) -> Self {
+        Self {
+            now: self.now.checked_add(duration).unwrap_or(self.now),
+            monotonic: self.monotonic.saturating_add(duration),
+        }
+    }
 }
 
 /// The time of the operating system; waits with tokio's timer.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     started: Instant,
+    /// The same moment by the kernel's own count.
+    #[cfg(target_os = "linux")]
+    kernel_started: Duration,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+            #[cfg(target_os = "linux")]
+            kernel_started: kernel(rustix::time::ClockId::Monotonic),
+        }
     }
+}
+
+/// None of the clocks that are read here is ever negative.
+#[cfg(target_os = "linux")]
+#[inline]
+fn kernel(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
 
 impl Clock for SystemClock {
@@ -45,6 +94,17 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// The kernel's coarse clocks, both of which are read in half the time that an exact one takes.
+    #[cfg(target_os = "linux")]
+    fn coarse(&self) -> Moment {
+        use rustix::time::ClockId;
+
+        Moment {
+            now: SystemTime::UNIX_EPOCH + kernel(ClockId::RealtimeCoarse),
+            monotonic: kernel(ClockId::MonotonicCoarse).saturating_sub(self.kernel_started),
+        }
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -69,13 +129,11 @@ impl Clock for SystemClock {
 /// # });
 /// ```
 #[derive(Debug)]
-pub struct ManualClock {
-    start: SystemTime,
-    state: Arc<Mutex<ManualState>>,
-}
+pub struct ManualClock(Arc<Mutex<ManualState>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ManualState {
+    now: SystemTime,
     elapsed: Duration,
     waits: Vec<Duration>,
 }
@@ -84,24 +142,32 @@ impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
-        Self { start: now, state: Arc::default() }
+        Self(Arc::new(Mutex::new(ManualState { now, elapsed: Duration::ZERO, waits: Vec::new() })))
     }
 
-    /// Moves the time forward.
+    /// Moves both times forward.
     pub fn advance(&self, duration: Duration) {
-        lock(&self.state).advance(duration);
+        lock(&self.0).advance(duration);
+    }
+
+    /// Moves the time of day alone, there or back: as when somebody corrects it, or when a machine wakes up whose other time
+    /// stood still while it slept.
+    pub fn set(&self, now: SystemTime) {
+        lock(&self.0).now = now;
     }
 
     /// The waits so far, in their order.
     #[must_use]
     pub fn waits(&self) -> Vec<Duration> {
-        lock(&self.state).waits.clone()
+        lock(&self.0).waits.clone()
     }
 }
 
 impl ManualState {
+    /// The time of day stands still where the operating system cannot express a later one.
     fn advance(&mut self, duration: Duration) {
         self.elapsed = self.elapsed.saturating_add(duration);
+        self.now = self.now.checked_add(duration).unwrap_or(self.now);
     }
 }
 
@@ -110,17 +176,16 @@ fn lock(state: &Mutex<ManualState>) -> MutexGuard<'_, ManualState> {
 }
 
 impl Clock for ManualClock {
-    /// The start again, should the operating system not be able to express the moment.
     fn now(&self) -> SystemTime {
-        self.start.checked_add(self.monotonic()).unwrap_or(self.start)
+        lock(&self.0).now
     }
 
     fn monotonic(&self) -> Duration {
-        lock(&self.state).elapsed
+        lock(&self.0).elapsed
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        let state = Arc::clone(&self.state);
+        let state = Arc::clone(&self.0);
         Box::pin(async move {
             let mut state = lock(&state);
             state.advance(duration);

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use crate::ScopeSet;
+use crate::store::StoreError;
+
 /// Why a call failed.
 ///
 /// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
@@ -36,6 +39,7 @@ struct Inner {
     message: Option<String>,
     retry_after: Option<Duration>,
     after_uncertain_attempt: bool,
+    not_granted: Option<ScopeSet>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -74,6 +78,12 @@ pub(crate) enum Kind {
     Interrupted,
     /// A success whose body is not what the contract says.
     Decode,
+    /// Less than was asked for.
+    NotGranted,
+    /// A store of tokens.
+    Store,
+    /// The task that did it was stopped.
+    Aborted,
 }
 
 impl Error {
@@ -86,6 +96,7 @@ impl Error {
             message: None,
             retry_after: None,
             after_uncertain_attempt: false,
+            not_granted: None,
             source: None,
         }))
     }
@@ -95,12 +106,28 @@ impl Error {
         Self::new(Kind::InvalidInput).with_message(message)
     }
 
+    /// Something that was read is not what it should be.
+    pub(crate) fn decode(message: impl Into<String>) -> Self {
+        Self::new(Kind::Decode).with_message(message)
+    }
+
     /// A success without content, where the contract has content.
     pub(crate) fn no_content(operation: Operation) -> Self {
         Self::new(Kind::Decode)
             .with_operation(operation)
             .with_status(StatusCode::NO_CONTENT)
             .with_message("an empty answer")
+    }
+
+    /// A token that is good for less than was asked for.
+    pub(crate) fn lacking(scopes: ScopeSet) -> Self {
+        Self::new(Kind::NotGranted)
+            .with_message(format!("not granted: {scopes}"))
+            .with(|inner| inner.not_granted = Some(scopes))
+    }
+
+    pub(crate) fn store(error: StoreError) -> Self {
+        Self::new(Kind::Store).with_message(error.to_string()).with(|inner| inner.source = Some(error.into()))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -191,7 +218,8 @@ impl Error {
     /// After such an error of `create_token` a token may have been made, and after one of `refresh` both tokens may be spent.
     #[must_use]
     pub fn may_have_been_carried_out(&self) -> bool {
-        self.0.after_uncertain_attempt || matches!(self.0.kind, Kind::Timeout | Kind::Interrupted | Kind::Unavailable)
+        self.0.after_uncertain_attempt
+            || matches!(self.0.kind, Kind::Timeout | Kind::Interrupted | Kind::Unavailable | Kind::Aborted)
     }
 
     /// The same call may succeed later: no connection, a timeout, a lost answer, or status 429, 502, 503 or 504. Whether it can
@@ -200,7 +228,12 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self.0.kind,
-            Kind::Connect { .. } | Kind::Timeout | Kind::Interrupted | Kind::RateLimited | Kind::Unavailable
+            Kind::Connect { .. }
+                | Kind::Timeout
+                | Kind::Interrupted
+                | Kind::RateLimited
+                | Kind::Unavailable
+                | Kind::Aborted
         )
     }
 
@@ -209,6 +242,19 @@ impl Error {
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
+    }
+
+    /// What was asked for and not granted, if a token was refused for that: it would be good for less than it was asked for.
+    #[must_use]
+    pub fn not_granted(&self) -> Option<&ScopeSet> {
+        self.0.not_granted.as_ref()
+    }
+
+    /// A [`TokenStore`](crate::store::TokenStore) could not do what it was asked; [`source`](StdError::source) says why. Only
+    /// calls that are about the store fail so: to fetch a token, none is needed.
+    #[must_use]
+    pub fn is_store(&self) -> bool {
+        self.0.kind == Kind::Store
     }
 
     /// The service says that all is well, but its answer is not what the contract says, or is too large to be read.
@@ -262,6 +308,9 @@ impl fmt::Display for Error {
             (Kind::Connect { timeout: true }, _) => f.write_str("no connection in time")?,
             (Kind::Tls, _) => f.write_str("no connection: the TLS handshake, or the tunnel through a proxy, failed")?,
             (Kind::Timeout, _) => f.write_str("no answer in time")?,
+            (Kind::NotGranted, _) => {}
+            (Kind::Store, _) => f.write_str("the store of tokens failed")?,
+            (Kind::Aborted, _) => f.write_str("the task that fetches the token was stopped")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the answer was complete")?,
             (_, Some(status)) => write!(f, "HTTP {status}")?,
             (_, None) => f.write_str("failed")?,
@@ -270,7 +319,7 @@ impl fmt::Display for Error {
             write!(f, ", code {code}")?;
         }
         match (&inner.message, inner.kind) {
-            (Some(message), Kind::InvalidInput) => f.write_str(message)?,
+            (Some(message), Kind::InvalidInput | Kind::NotGranted) => f.write_str(message)?,
             (Some(message), _) => write!(f, ": {message}")?,
             (None, Kind::InvalidInput) => f.write_str("the request cannot be built")?,
             (None, _) => {}
@@ -284,7 +333,8 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt, source } = &*self.0;
+        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt, source, .. } =
+            &*self.0;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", kind);
         if let Some(operation) = operation {

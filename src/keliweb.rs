@@ -1,7 +1,9 @@
-//! Keliweb Fatture, an electronic invoicing service: the two grants of its token endpoint.
+//! Keliweb Fatture, an electronic invoicing service: the two grants of its token endpoint, and a token that looks after itself.
 //!
 //! Facts and their sources: `spec/keliweb-fatture.yaml`. The vendor announces that a token can be revoked but documents
 //! neither address nor parameters, so there is no operation for it here.
+
+mod tokens;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +14,17 @@ use reqwest::header::HeaderValue;
 use serde::{Deserialize, Deserializer};
 
 use crate::answer::{Dialect, Grant};
-use crate::builder::{Builder, Service, from_env, sealed};
+use crate::builder::{Builder, Parts, Service, from_env, sealed};
+use crate::cache::{Cache, Handle};
 use crate::error::{Error, Operation};
 use crate::generated::Sent;
 use crate::generated::keliweb_fatture::{Client, types};
 use crate::retry::Repeat;
 use crate::token::whole_number;
-use crate::transport::{Call, Shared, Wire, finish};
+use crate::transport::{Call, Shared, Stamp, Wire, finish};
 use crate::{AccessToken, RefreshToken, Secret};
+
+use tokens::{Account, Tokens};
 
 /// What Keliweb gave you when you signed up: a client id and secret for the API, and the name and password of the customer.
 #[derive(Debug, Clone)]
@@ -60,22 +65,30 @@ impl Credentials {
     }
 }
 
-/// A client of Keliweb Fatture. Cheap to clone.
+/// A client of Keliweb Fatture. Cheap to clone; clones share their token.
+///
+/// [`token`](Self::token) is what a program needs: it asks, keeps and renews. The two grants are there for those who look
+/// after their tokens themselves; what they give is not kept.
 ///
 /// ```no_run
 /// use gettone::keliweb::{Credentials, Fatture};
 ///
-/// # async fn run() -> Result<(), gettone::Error> {
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let fatture = Fatture::builder(Credentials::from_env()?).build()?;
-/// let pair = fatture.password_grant().await?;
-/// println!("good for {} s", pair.expires_in().as_secs());
+///
+/// let token = fatture.token().await?;
+/// let http = reqwest::Client::new();
+/// let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
+/// if response.status() == 401 {
+///     fatture.invalidate(&token);
+/// }
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Fatture {
-    credentials: Arc<Credentials>,
-    shared: Arc<Shared>,
+    grants: Grants,
+    tokens: Handle<Tokens>,
 }
 
 impl Fatture {
@@ -96,15 +109,7 @@ impl Fatture {
     ///   repeats of [`Retry`](crate::Retry).
     /// - [`is_decode`](Error::is_decode): the answer is not the documented one.
     pub async fn password_grant(&self) -> Result<TokenPair, Error> {
-        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
-        let grant = types::PasswordGrant {
-            grant_type: types::PasswordGrantGrantType::Password,
-            client_id: client_id.clone(),
-            client_secret: Sent(client_secret.clone()),
-            username: username.clone(),
-            password: Sent(password.clone()),
-        };
-        self.request(PASSWORD_GRANT, grant.into()).await
+        self.grants.password().await.map(|(pair, _)| pair)
     }
 
     /// Exchanges a refresh token for a new pair (RFC 6749, section 6).
@@ -124,6 +129,40 @@ impl Fatture {
     ///   [`password_grant`](Self::password_grant). Both tokens may be spent if the call
     ///   [may have been carried out](Error::may_have_been_carried_out).
     pub async fn refresh(&self, token: &RefreshToken) -> Result<TokenPair, Error> {
+        self.grants.refresh(token).await.map(|(pair, _)| pair)
+    }
+}
+
+impl fmt::Debug for Fatture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fatture")
+            .field("base_url", &self.grants.shared.base_url)
+            .field("credentials", &self.grants.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The two grants.
+#[derive(Clone)]
+struct Grants {
+    credentials: Arc<Credentials>,
+    shared: Arc<Shared>,
+}
+
+impl Grants {
+    async fn password(&self) -> Result<(TokenPair, Stamp), Error> {
+        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
+        let grant = types::PasswordGrant {
+            grant_type: types::PasswordGrantGrantType::Password,
+            client_id: client_id.clone(),
+            client_secret: Sent(client_secret.clone()),
+            username: username.clone(),
+            password: Sent(password.clone()),
+        };
+        self.request(PASSWORD_GRANT, grant.into()).await
+    }
+
+    async fn refresh(&self, token: &RefreshToken) -> Result<(TokenPair, Stamp), Error> {
         if token.expose().is_empty() {
             return Err(Error::invalid_input("the refresh token is empty").with_operation(REFRESH.operation));
         }
@@ -137,20 +176,12 @@ impl Fatture {
         self.request(REFRESH, grant.into()).await
     }
 
-    async fn request(&self, call: Call, grant: types::TokenRequest) -> Result<TokenPair, Error> {
-        let wire = Wire { shared: Arc::clone(&self.shared), call };
+    async fn request(&self, call: Call, grant: types::TokenRequest) -> Result<(TokenPair, Stamp), Error> {
+        let wire = Wire::new(&self.shared, call);
         let client = Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire);
         let pair = finish(call.operation, client.request_token(&grant).await)?;
-        pair.map(|received| received.0).ok_or_else(|| Error::no_content(call.operation))
-    }
-}
-
-impl fmt::Debug for Fatture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fatture")
-            .field("base_url", &self.shared.base_url)
-            .field("credentials", &self.credentials)
-            .finish_non_exhaustive()
+        let pair = pair.ok_or_else(|| Error::no_content(call.operation))?;
+        Ok((pair.0, client.inner.stamp()))
     }
 }
 
@@ -175,6 +206,8 @@ impl Service for Fatture {
 }
 
 impl sealed::Sealed for Fatture {
+    type Options = ();
+
     const BASE_URL: &'static str = "https://fatture.keliweb.it";
 
     fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
@@ -191,8 +224,12 @@ impl sealed::Sealed for Fatture {
         }
     }
 
-    fn assemble(credentials: Credentials, shared: Shared) -> Self {
-        Self { credentials: Arc::new(credentials), shared: Arc::new(shared) }
+    fn assemble(parts: Parts<Self>) -> Self {
+        let Parts { credentials, options: (), shared, store } = parts;
+        let clock = Arc::clone(&shared.clock);
+        let grants = Grants { credentials: Arc::new(credentials), shared };
+        let tokens = Cache::new(Tokens::new(grants.clone()), store, clock).handle(&Account);
+        Self { grants, tokens }
     }
 }
 

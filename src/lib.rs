@@ -5,14 +5,15 @@
 //! makes one for a list of scopes.
 //!
 //! ```no_run
-//! use gettone::ScopeSet;
-//! use gettone::openapi::{Credentials, Oauth, Ttl};
+//! use gettone::openapi::{Credentials, Oauth};
 //!
-//! # async fn run() -> Result<(), gettone::Error> {
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let oauth = Oauth::builder(Credentials::from_env()?).build()?;
-//! let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"])?;
-//! let created = oauth.create_token(&scopes, Ttl::days(1)?).await?;
-//! println!("Authorization: Bearer, until {:?}", created.expires_at());
+//! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+//!
+//! let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
+//! oauth.authorize(&mut request).await?; // makes a token for `GET:imprese.openapi.it/base`, or has one already
+//! let response = http.execute(request).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -21,8 +22,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`openapi::Oauth`] | the twelve operations of Openapi.it Oauth 1.0.0 |
-//! | [`keliweb::Fatture`] | the two grants of Keliweb Fatture |
+//! | [`openapi::Oauth`] | tokens for Openapi.it that look after themselves, and the twelve operations of its Oauth 1.0.0 |
+//! | [`keliweb::Fatture`] | a token for Keliweb Fatture that looks after itself, and the two grants |
+//! | [`store`] | where tokens outlive a client |
 //! | [`Builder`] | address, time limits, repeats, proxy, user agent of either |
 //! | [`Error`] | what went wrong, and whether trying again can help |
 //! | [`Retry`] | what is tried again, and when |
@@ -30,7 +32,8 @@
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
 //! | [`clock`] | time, for tests that hold it still |
 //!
-//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one.
+//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one. (A cached token is handed out anywhere, and
+//! is fetched inside a runtime or not at all, with an error.)
 //!
 //! The clients are generated from hand-written OpenAPI files, which are part of the package (`spec/`) and say where each fact
 //! comes from. Neither service could be reached when this was written: what is held true is what the vendors document, what
@@ -38,17 +41,56 @@
 //!
 //! # Cookbook
 //!
-//! **Send a token along.** [`expose`](AccessToken::expose) is the one way to its text:
+//! **Send a token along.** [`expose`](AccessToken::expose) is the one way to its text. A token that is refused is dropped, and
+//! the next call gets another:
 //!
 //! ```no_run
-//! # async fn run(token: gettone::AccessToken) -> Result<(), reqwest::Error> {
-//! let http = reqwest::Client::new();
-//! http.get("https://imprese.openapi.it/base/12345670124").bearer_auth(token.expose()).send().await?;
+//! # async fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
+//! let token = fatture.token().await?;
+//! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+//! let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
+//! if response.status() == 401 {
+//!     fatture.invalidate(&token);
+//! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! **Refresh, and fall back to the password.** A refresh token works once:
+//! **Keep tokens across restarts**, and share them between processes:
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), gettone::Error> {
+//! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::store::FileStore;
+//!
+//! let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
+//! let oauth = Oauth::builder(Credentials::from_env()?).store(store).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Leave nothing behind**, as a program that ends for good should:
+//!
+//! ```no_run
+//! # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), gettone::Error> {
+//! oauth.revoke_created().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Call from synchronous code.** The runtime has a thread of its own, so that a refresh goes on between two calls. (On a runtime
+//! of the calling thread alone it stands still until the next call, which then waits for it, or for another one.) A runtime
+//! may be dropped at any time: whoever waits on another one begins anew.
+//!
+//! ```no_run
+//! # fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+//! let token = runtime.block_on(fatture.token())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Look after tokens yourself.** The grants and operations give tokens that nobody keeps. A refresh token works once:
 //!
 //! ```no_run
 //! # use gettone::{Error, RefreshToken, keliweb::{Fatture, TokenPair}};
@@ -59,24 +101,6 @@
 //! }
 //! # }
 //! ```
-//!
-//! **Look after a lost answer.** The service may have made the token although nobody said so. What was not there before is it:
-//!
-//! ```no_run
-//! # use gettone::{Error, ScopeSet, openapi::{Oauth, Token, Ttl}};
-//! # async fn run(oauth: Oauth, scopes: ScopeSet) -> Result<Token, Error> {
-//! let before = oauth.tokens().await?;
-//! match oauth.create_token(&scopes, Ttl::days(1)?).await {
-//!     Err(error) if error.may_have_been_carried_out() => {
-//!         let new = |token: &Token| before.iter().all(|known| known.token() != token.token());
-//!         oauth.tokens().await?.into_iter().find(new).ok_or(error)
-//!     }
-//!     other => other,
-//! }
-//! # }
-//! ```
-//!
-//! (Another program that makes tokens for the same account at the same moment would spoil this.)
 //!
 //! **Ask for no more than is needed**, and see what was not granted:
 //!
@@ -114,7 +138,7 @@
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
 //! | `schemars` | | JSON schemas of the public types |
-//! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms` |
+//! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, adopted, invalidated, failed, not tried again yet |
 //! | `full` | | `schemars` and `tracing` |
 
 #![forbid(unsafe_code)]
@@ -122,7 +146,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer;
+mod authorize;
 mod builder;
+mod cache;
 pub mod clock;
 mod error;
 mod generated;
@@ -131,10 +157,12 @@ pub mod openapi;
 mod retry;
 mod scope;
 mod secret;
+pub mod store;
 mod token;
 mod trace;
 mod transport;
 
+pub use authorize::same_origin;
 pub use builder::{Builder, Service};
 pub use error::Error;
 /// The HTTP library, whose types are part of this crate's interface.

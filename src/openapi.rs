@@ -6,7 +6,9 @@
 mod counters;
 mod credit;
 mod period;
+mod requests;
 mod token;
+mod tokens;
 mod ttl;
 
 use std::fmt;
@@ -19,13 +21,14 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 
 use crate::answer::{Asked, Dialect};
-use crate::builder::{Builder, Service, from_env, sealed};
+use crate::builder::{Builder, Parts, Service, from_env, sealed};
+use crate::cache::Cache;
 use crate::error::{Error, Operation};
 use crate::generated::Received;
 use crate::generated::openapi_oauth::{Client, types};
 use crate::retry::Repeat;
 use crate::token::UnixSeconds;
-use crate::transport::{Call, Shared, Wire, basic, finish, path_segment};
+use crate::transport::{Call, Shared, Stamp, Wire, basic, finish, path_segment};
 use crate::{AccessToken, Scope, ScopeList, ScopeSet, Secret};
 
 pub use counters::{Counter, Counters, Limit};
@@ -35,6 +38,8 @@ use period::Span;
 pub use rust_decimal::Decimal;
 pub(crate) use token::ScopesData;
 pub use token::{Token, TokenUpdate};
+pub use tokens::TokenHandle;
+use tokens::{Options, Tokens};
 pub use ttl::Ttl;
 
 /// The account's e-mail address and its API key. Production and sandbox have a key each.
@@ -110,7 +115,11 @@ impl FromStr for Environment {
     }
 }
 
-/// A client of Openapi.it Oauth. Cheap to clone.
+/// A client of Openapi.it Oauth. Cheap to clone; clones share their tokens.
+///
+/// [`token`](Self::token), [`token_for`](Self::token_for) and [`authorize`](Self::authorize) are what a program needs: they make,
+/// keep and renew tokens. The twelve operations are there for all else; what [`create_token`](Self::create_token) gives is not
+/// kept.
 ///
 /// ```no_run
 /// use gettone::ScopeSet;
@@ -144,7 +153,8 @@ impl FromStr for Environment {
 #[derive(Clone)]
 pub struct Oauth {
     credentials: Arc<Credentials>,
-    shared: Arc<Shared>,
+    api: Api,
+    tokens: Cache<Tokens>,
 }
 
 impl Builder<Oauth> {
@@ -174,10 +184,7 @@ impl Oauth {
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid.
     /// - [those of all operations](Self#errors)
     pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
-        let scopes = not_empty(&CREATE_TOKEN, scopes)?;
-        let body = types::CreateToken { scopes, ttl: Some(ttl), expire: None };
-        let created = finish(CREATE_TOKEN.operation, self.client(CREATE_TOKEN).create_token(&body).await)?;
-        created.map(|Received(token)| token).ok_or_else(|| Error::no_content(CREATE_TOKEN.operation))
+        self.api.create_token(scopes, ttl).await.map(|(token, _)| token)
     }
 
     /// `GET /token`: the tokens of the account that have not expired.
@@ -186,7 +193,7 @@ impl Oauth {
     ///
     /// [Those of all operations](Self#errors).
     pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
-        self.list_tokens(None).await
+        self.api.list_tokens(None).await.map(|(tokens, _)| tokens)
     }
 
     /// `GET /token?scope=`: the tokens of the account that have not expired and that have this scope.
@@ -195,12 +202,7 @@ impl Oauth {
     ///
     /// [Those of all operations](Self#errors).
     pub async fn tokens_with_scope(&self, scope: &Scope) -> Result<Vec<Token>, Error> {
-        self.list_tokens(Some(scope.as_str())).await
-    }
-
-    async fn list_tokens(&self, scope: Option<&str>) -> Result<Vec<Token>, Error> {
-        let answer = finish(LIST_TOKENS.operation, self.client(LIST_TOKENS).list_tokens(scope).await)?;
-        Ok(tokens_of(answer).collect())
+        self.api.list_tokens(Some(scope)).await.map(|(tokens, _)| tokens)
     }
 
     /// `GET /token/{token}`: one token, or `None` if the account has no such token: the service says so with 204, or with 402
@@ -211,7 +213,7 @@ impl Oauth {
     /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
     /// - [those of all operations](Self#errors)
     pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
-        let client = self.client(FIND_TOKEN);
+        let client = self.api.client(FIND_TOKEN);
         match finish(FIND_TOKEN.operation, client.find_token(segment(&FIND_TOKEN, token)?).await) {
             Ok(answer) => Ok(tokens_of(answer).next()),
             // A plain 404 is not documented here: it is what a wrong address answers.
@@ -240,7 +242,7 @@ impl Oauth {
         let call = REPLACE_TOKEN;
         let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
         let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
-        let answer = finish(call.operation, self.client(call).replace_token(segment(&call, token)?, &body).await)?;
+        let answer = finish(call.operation, self.api.client(call).replace_token(segment(&call, token)?, &body).await)?;
         tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
     }
 
@@ -261,7 +263,7 @@ impl Oauth {
         }
         let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
-        let answer = finish(call.operation, self.client(call).update_token(segment(&call, token)?, &body).await)?;
+        let answer = finish(call.operation, self.api.client(call).update_token(segment(&call, token)?, &body).await)?;
         tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
     }
 
@@ -274,15 +276,7 @@ impl Oauth {
     ///   whose answer was lost, may have deleted it.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
-        let client = self.client(DELETE_TOKEN);
-        match finish(DELETE_TOKEN.operation, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
-            Ok(_) => Ok(()),
-            // The service's own "Missing Token", not the 404 of a wrong address.
-            Err(error) if error.is_not_found() && error.code().is_some() && error.is_after_uncertain_attempt() => {
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        self.api.delete_token(token).await
     }
 
     /// `GET /scopes`: the scopes for which tokens were requested and which so belong to the account, in the service's order,
@@ -292,8 +286,7 @@ impl Oauth {
     ///
     /// [Those of all operations](Self#errors).
     pub async fn scopes(&self) -> Result<ScopeList, Error> {
-        let answer = finish(LIST_SCOPES.operation, self.client(LIST_SCOPES).list_scopes().await)?;
-        answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
+        self.api.list_scopes().await
     }
 
     /// `GET /credit`: what is left to spend.
@@ -303,7 +296,7 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account has no credit record.
     /// - [those of all operations](Self#errors)
     pub async fn credit(&self) -> Result<Credit, Error> {
-        let answer = finish(GET_CREDIT.operation, self.client(GET_CREDIT).get_credit().await)?;
+        let answer = finish(GET_CREDIT.operation, self.api.client(GET_CREDIT).get_credit().await)?;
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
     }
 
@@ -315,18 +308,55 @@ impl Oauth {
     pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
         let value = period.to_string();
         let (call, result) = match period.span() {
-            Span::Total => (COUNTERS_TOTAL, self.client(COUNTERS_TOTAL).counters_total().await),
-            Span::Year => (COUNTERS_YEAR, self.client(COUNTERS_YEAR).counters_year(&value).await),
-            Span::Month => (COUNTERS_MONTH, self.client(COUNTERS_MONTH).counters_month(&value).await),
-            Span::Day => (COUNTERS_DAY, self.client(COUNTERS_DAY).counters_day(&value).await),
+            Span::Total => (COUNTERS_TOTAL, self.api.client(COUNTERS_TOTAL).counters_total().await),
+            Span::Year => (COUNTERS_YEAR, self.api.client(COUNTERS_YEAR).counters_year(&value).await),
+            Span::Month => (COUNTERS_MONTH, self.api.client(COUNTERS_MONTH).counters_month(&value).await),
+            Span::Day => (COUNTERS_DAY, self.api.client(COUNTERS_DAY).counters_day(&value).await),
         };
         let answer = finish(call.operation, result)?;
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(call.operation))
     }
+}
 
+/// What is called in more than one place, and how.
+#[derive(Clone)]
+struct Api(Arc<Shared>);
+
+impl Api {
     fn client(&self, call: Call) -> Client {
-        let wire = Wire { shared: Arc::clone(&self.shared), call };
-        Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire)
+        Client::new_with_client(&self.0.base_url, self.0.http.clone(), Wire::new(&self.0, call))
+    }
+
+    async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<(Token, Stamp), Error> {
+        let scopes = not_empty(&CREATE_TOKEN, scopes)?;
+        let body = types::CreateToken { scopes, ttl: Some(ttl), expire: None };
+        let client = self.client(CREATE_TOKEN);
+        let created = finish(CREATE_TOKEN.operation, client.create_token(&body).await)?;
+        let Received(token) = created.ok_or_else(|| Error::no_content(CREATE_TOKEN.operation))?;
+        Ok((token, client.inner.stamp()))
+    }
+
+    async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(Vec<Token>, Stamp), Error> {
+        let client = self.client(LIST_TOKENS);
+        let answer = finish(LIST_TOKENS.operation, client.list_tokens(scope.map(Scope::as_str)).await)?;
+        Ok((tokens_of(answer).collect(), client.inner.stamp()))
+    }
+
+    async fn list_scopes(&self) -> Result<ScopeList, Error> {
+        let answer = finish(LIST_SCOPES.operation, self.client(LIST_SCOPES).list_scopes().await)?;
+        answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
+    }
+
+    async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
+        let client = self.client(DELETE_TOKEN);
+        match finish(DELETE_TOKEN.operation, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
+            Ok(_) => Ok(()),
+            // The service's own "Missing Token", not the 404 of a wrong address.
+            Err(error) if error.is_not_found() && error.code().is_some() && error.is_after_uncertain_attempt() => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -350,7 +380,7 @@ fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {
 impl fmt::Debug for Oauth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Oauth")
-            .field("base_url", &self.shared.base_url)
+            .field("base_url", &self.api.0.base_url)
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
@@ -380,6 +410,8 @@ impl Service for Oauth {
 }
 
 impl sealed::Sealed for Oauth {
+    type Options = Options;
+
     const BASE_URL: &'static str = "https://oauth.openapi.it";
 
     fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
@@ -398,8 +430,11 @@ impl sealed::Sealed for Oauth {
         Ok(basic(email, api_key.expose()))
     }
 
-    fn assemble(credentials: Credentials, shared: Shared) -> Self {
-        Self { credentials: Arc::new(credentials), shared: Arc::new(shared) }
+    fn assemble(parts: Parts<Self>) -> Self {
+        let Parts { credentials, options, shared, store } = parts;
+        let (clock, api) = (Arc::clone(&shared.clock), Api(shared));
+        let tokens = Cache::new(Tokens::new(api.clone(), &credentials, options), store, clock);
+        Self { credentials: Arc::new(credentials), api, tokens }
     }
 }
 

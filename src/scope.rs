@@ -21,7 +21,7 @@ pub use list::ScopeList;
 pub(crate) use list::{ScopeEntries, read_scope_entries};
 pub use method::Method;
 pub use set::ScopeSet;
-use text::{Text, Wild};
+use text::{Host, Text, Wild, WildHost};
 
 /// One endpoint: a method, a host and a path, as in `GET:imprese.openapi.it/base`. `root` stands for the path `/`.
 ///
@@ -182,6 +182,11 @@ impl ScopePattern {
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
         self.0.includes(&other.0)
+    }
+
+    /// Whether this host is written out in the pattern, or is one of those below a domain that is.
+    pub(crate) fn names_host(&self, host: &str) -> bool {
+        self.0.wild.host != WildHost::Any && self.0.host().includes(Host::Exact(host))
     }
 
     /// Whether there can be a scope that both cover.

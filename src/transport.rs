@@ -1,8 +1,8 @@
 //! The one way to the wire: headers, time limits, repeats, and the reading of answers up to a limit.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +11,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, Secrets};
-use crate::clock::Clock;
+use crate::answer::{Answer, Dialect, Secrets, date};
+use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation};
 use crate::retry::{Repeat, Retry};
 use crate::trace::Span;
@@ -23,8 +23,31 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// What the hooks of the generated clients carry: how to send, and what is being called.
 #[derive(Clone)]
 pub(crate) struct Wire {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) call: Call,
+    shared: Arc<Shared>,
+    call: Call,
+    stamp: Arc<OnceLock<Stamp>>,
+}
+
+/// The times of a request that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    /// Just before it was sent.
+    pub(crate) sent: Moment,
+    /// By the service's clock, when it answered.
+    date: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// A moment that the service names, by the clock of this machine. The two may differ; the answer tells by how much.
+    pub(crate) fn here(&self, moment: SystemTime) -> SystemTime {
+        let sent = self.sent.now;
+        let here = match self.date.map(|date| moment.duration_since(date)) {
+            Some(Ok(after)) => sent.checked_add(after),
+            Some(Err(before)) => sent.checked_sub(before.duration()),
+            None => Some(moment),
+        };
+        here.unwrap_or(moment)
+    }
 }
 
 /// What is the same for all calls of a client.
@@ -75,6 +98,16 @@ pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Er
 }
 
 impl Wire {
+    pub(crate) fn new(shared: &Arc<Shared>, call: Call) -> Self {
+        Self { shared: Arc::clone(shared), call, stamp: Arc::default() }
+    }
+
+    /// The times of the call, once it has succeeded.
+    pub(crate) fn stamp(&self) -> Stamp {
+        let now = || Stamp { sent: self.shared.clock.coarse(), date: None };
+        self.stamp.get().copied().unwrap_or_else(now)
+    }
+
     /// Sends a request, again where that can do no harm. What the generated client gets back is a success with its whole
     /// body, or a carrier of the error, which [`finish`] takes out again: its own errors print bodies and URLs.
     pub(crate) async fn exec(&self, request: Request, id: &'static str) -> Response {
@@ -105,8 +138,13 @@ impl Wire {
         let mut attempt = 1;
         loop {
             let limit = self.call.repeat.attempt_timeout(retry, attempt, left());
+            let sent = clock.coarse();
             let error = match self.attempt(&request, limit).await {
-                Ok(response) => return (attempt, Ok(response)),
+                Ok(response) => {
+                    // There is nothing in it yet: one wire is for one call.
+                    let _ = self.stamp.set(Stamp { sent, date: date(response.headers()) });
+                    return (attempt, Ok(response));
+                }
                 Err(error) if uncertain => error.after_uncertain_attempt(),
                 Err(error) => error,
             };

@@ -1,10 +1,16 @@
 //! What allocates, and how often.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
+
+mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::future::Future;
 use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
+use common::service::Service;
 use gettone::{Scope, ScopePattern, ScopeSet};
 
 thread_local! {
@@ -50,4 +56,27 @@ fn parsing_allocates_once_and_asking_never() {
         allocations(|| (set.includes([&pattern]), pattern.includes(&pattern), set.explain(&scope).is_some())),
         0
     );
+}
+
+/// A future that has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_there_is_handed_out_without_an_allocation() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let scopes = ScopeSet::parse((0..10).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap();
+    let handle = oauth.token_for(&scopes);
+    handle.get().await.unwrap();
+    assert_eq!(allocations(|| at_once(handle.get()).unwrap()), 0);
+    assert_eq!(allocations(|| at_once(oauth.token(&scopes)).unwrap()), 0);
+    // Also by a set that says the same in another place of memory.
+    let again = ScopeSet::parse(scopes.iter().map(ToString::to_string)).unwrap();
+    assert_eq!(allocations(|| at_once(oauth.token(&again)).unwrap()), 0);
+    assert_eq!(service.count("POST /token"), 1);
 }

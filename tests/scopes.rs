@@ -578,7 +578,7 @@ fn values_are_small_cheap_and_sendable() {
     shared::<Scope>();
     shared::<ScopePattern>();
     shared::<ScopeSet>();
-    assert!(size_of::<Scope>() <= 24 && size_of::<ScopeSet>() <= 16);
+    assert!(size_of::<Scope>() <= 24 && size_of::<ScopeSet>() <= 24);
     assert_eq!(format!("{:?}", scope("GET:h.it/a")), "Scope(GET:h.it/a)");
     assert_eq!(format!("[{:>12}]", scope("GET:h.it/a")), "[  GET:h.it/a]");
 }

@@ -92,6 +92,11 @@ fn no_other_value_shows_a_secret() {
 }
 
 #[tokio::test]
+async fn no_cached_token_is_shown() {
+    tokens().await;
+}
+
+#[tokio::test]
 async fn an_error_still_says_what_the_service_said() {
     let mock = Mock::answering_with(Answer::json(
         403,

@@ -6,7 +6,7 @@ mod common;
 
 use common::OPERATIONS;
 use common::capture::capture;
-use common::leaks::{acts, assert_clean, call};
+use common::leaks::{acts, assert_clean, call, tokens};
 use common::raw::Raw;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
@@ -24,7 +24,26 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
             let _ = call(operation, &raw.url()).await;
         }
     }
+    tokens().await;
     let text = written.text();
+    for event in [
+        "handed out",
+        "fetching",
+        "obtained",
+        "taken from the store",
+        "served by a broader token",
+        "adopted a living token",
+        "could not be fetched",
+        "not tried again yet",
+        "invalidated",
+        "forgotten",
+        "the store of tokens failed",
+        "a damaged token file was set aside",
+        "a damaged token was passed over",
+    ] {
+        let line = text.lines().find(|line| line.contains("gettone::cache") && line.contains(event));
+        assert!(line.is_some(), "no event says `{event}`");
+    }
     for operation in OPERATIONS {
         let span =
             text.lines().find(|line| line.contains(&format!("operation=\"{operation}\"")) && line.contains("close"));

@@ -26,6 +26,8 @@ const DAY: u32 = 24 * HOUR;
 impl Ttl {
     /// 1 second.
     pub const MIN: Self = Self(1);
+    /// 24 hours.
+    pub(crate) const DAY: Self = Self(DAY);
     /// 365 days.
     pub const MAX: Self = Self(365 * DAY);
 

@@ -30,6 +30,11 @@ impl Scope {
     /// begins with an empty segment, that could be taken for another one, or that has a broken percent-encoding in its first
     /// segment.
     pub fn for_request(method: &reqwest::Method, url: &Url) -> Result<Self, Error> {
+        Self::for_path(method, url, 1)
+    }
+
+    /// The same with more of the path: so many segments, as far as they are such as a scope can have.
+    pub(crate) fn for_path(method: &reqwest::Method, url: &Url, segments: usize) -> Result<Self, Error> {
         let method = Method::try_from(method)?;
         let host = url.domain().or_else(|| url.host_str().filter(|host| !host.starts_with('[')));
         let Some(host) = host else {
@@ -39,13 +44,19 @@ impl Scope {
         let host = host.strip_suffix('.').unwrap_or(host);
         refuse_hidden_dots(url.path())?;
         let path = url.path().strip_prefix('/').unwrap_or(url.path());
-        let segment = match path.split_once('/') {
-            None if path.is_empty() => "root".to_owned(),
-            Some(("", _)) => return Err(Error::invalid_input("URL whose path begins with an empty segment")),
-            Some((segment, _)) => normal(segment)?,
-            None => normal(path)?,
+        let (first, rest) = path.split_once('/').unwrap_or((path, ""));
+        let mut known = match first {
+            "" if path.is_empty() => "root".to_owned(),
+            "" => return Err(Error::invalid_input("URL whose path begins with an empty segment")),
+            first => normal(first)?,
         };
-        format!("{method}:{host}/{segment}").parse()
+        for segment in rest.split('/').take(segments.saturating_sub(1)).map_while(|segment| normal(segment).ok()) {
+            if segment.is_empty() {
+                break;
+            }
+            known = format!("{known}/{segment}");
+        }
+        format!("{method}:{host}/{known}").parse()
     }
 
     /// The same scope in the vendor's sandbox, on `test.` and the host. A scope of the sandbox stays as it is.

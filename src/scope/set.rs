@@ -1,6 +1,7 @@
 //! Sets of patterns, and what can be asked of them.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,11 +18,22 @@ use crate::Error;
 ///
 /// As text the patterns stand one after the other with a space between them (RFC 6749, section 3.3); with serde the set is an
 /// array, and is also read from such a text.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<ScopePattern>"))]
-pub struct ScopeSet(Arc<[ScopePattern]>);
+pub struct ScopeSet(Arc<[ScopePattern]>, Hashed);
+
+/// The hash of the patterns, worked out once: sets are looked up for each request.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Hashed(u64);
 
 impl ScopeSet {
+    /// Of patterns that are in order, each once.
+    fn sorted(patterns: Arc<[ScopePattern]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        patterns.hash(&mut hasher);
+        Self(patterns, Hashed(hasher.finish()))
+    }
+
     /// Parses each pattern.
     ///
     /// ```
@@ -175,12 +187,30 @@ fn methods(method: Option<Method>) -> u8 {
     method.map_or(0b1_1111, |method| 1 << method as u8)
 }
 
+impl Hash for ScopeSet {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.1.0.hash(state);
+    }
+}
+
+impl Default for ScopeSet {
+    fn default() -> Self {
+        Self::sorted(Arc::default())
+    }
+}
+
+impl fmt::Debug for ScopeSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ScopeSet").field(&self.0).finish()
+    }
+}
+
 impl FromIterator<ScopePattern> for ScopeSet {
     fn from_iter<I: IntoIterator<Item = ScopePattern>>(patterns: I) -> Self {
         let mut patterns: Vec<_> = patterns.into_iter().collect();
         patterns.sort_unstable();
         patterns.dedup();
-        Self(patterns.into())
+        Self::sorted(patterns.into())
     }
 }
 
@@ -204,7 +234,7 @@ impl<'a> FromIterator<&'a Scope> for ScopeSet {
 
 impl From<ScopePattern> for ScopeSet {
     fn from(pattern: ScopePattern) -> Self {
-        Self(Arc::new([pattern]))
+        Self::sorted(Arc::new([pattern]))
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt::Debug;
 
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Oauth, Period, Ttl};
+use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
 use gettone::{AccessToken, Error, RefreshToken, Retry, ScopeSet};
 use serde_json::json;
 
-use super::raw::Do;
+use super::raw::{Do, Raw};
 use super::{Still, http, now};
 
 pub const CLIENT_SECRET: &str = "client-secret-c1f0";
@@ -89,6 +90,91 @@ pub async fn call(operation: &str, url: &str) -> Result<(), Error> {
         "counters_month" => seen(oauth.counters(Period::month(2022, 1)?).await),
         "counters_year" => seen(oauth.counters(Period::year(2022)?).await),
         other => panic!("no such operation: {other}"),
+    }
+}
+
+/// All that can become of cached tokens: they come and do not come, are stored and lost, lent and adopted, refused and
+/// forgotten. All that can be printed is looked at.
+pub async fn tokens() {
+    let folder = std::env::temp_dir().join(format!("gettone-leaks-{}", std::process::id()));
+    let path = folder.join("tokens.json");
+    let json = "content-type: application/json\r\n";
+    let (made, listed, pair) = (good("create_token"), good("list_tokens"), good("refresh"));
+    let answer = |body: &str| Do::answer("200 OK", json, body);
+    let (scopes, below) = (&["GET:imprese.openapi.it/base"], &["GET:imprese.openapi.it/base/below"]);
+    let (scopes, below) = (ScopeSet::parse(scopes).unwrap(), ScopeSet::parse(below).unwrap());
+    let builder = |url: String| {
+        let builder = Oauth::builder(openapi::Credentials::new("test@example.com", API_KEY)).base_url(url);
+        builder.http_client(http()).still().0
+    };
+
+    let raw = Raw::new([answer(&made), answer(&echo("create_token"))]).await;
+    let store = FileStore::open(&path).await.unwrap();
+    let url = raw.url();
+    let oauth = builder(raw.url()).store(store.clone()).build().unwrap();
+    let handle = oauth.token_for(&scopes);
+    let token = handle.get().await.unwrap();
+    assert_eq!(token.expose(), ISSUED_ACCESS);
+    oauth.token(&below).await.unwrap();
+    debugs("a handle", &(&handle, &token, &oauth, &store));
+    let stored = std::fs::read_to_string(&path).unwrap();
+    assert!(stored.contains(ISSUED_ACCESS), "this file is where it belongs");
+    builder(raw.url()).store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
+    oauth.invalidate(&token);
+    for _ in 0..2 {
+        debugs("a refusal", &oauth.token(&scopes).await.unwrap_err());
+    }
+    oauth.forget().await.unwrap();
+
+    let raw = Raw::new([answer(&listed)]).await;
+    let adopting = builder(raw.url()).reuse_existing(true).store(Broken).build().unwrap();
+    adopting.token(&scopes).await.unwrap();
+    debugs("a broken store", &adopting.forget().await.unwrap_err());
+
+    // What is told back is another matter: the password grant that follows a refresh has not sent its token.
+    for act in acts("refresh").into_iter().filter(|act| !format!("{act:?}").contains(REFRESH_TOKEN)) {
+        let raw = Raw::new([answer(&pair), act]).await;
+        let memory = MemoryStore::new();
+        let credentials = keliweb::Credentials::new("id", CLIENT_SECRET, "test@example.com", PASSWORD);
+        let builder = Fatture::builder(credentials).base_url(raw.url()).http_client(http()).store(memory.clone());
+        let (builder, clock) = builder.still();
+        let fatture = builder.build().unwrap();
+        let token = fatture.token().await.unwrap();
+        let mut request = http().get(raw.url()).build().unwrap();
+        fatture.authorize(&mut request).await.unwrap();
+        debugs("a request with a token", &request);
+        fatture.invalidate(&token);
+        clock.advance(std::time::Duration::from_secs(7200));
+        debugs("what came of it", &fatture.token().await);
+        debugs("a client with a token", &(&fatture, &memory));
+    }
+
+    std::fs::write(&path, format!("{stored} {ISSUED_ACCESS}")).unwrap();
+    debugs("a damaged file", &FileStore::open(&path).await);
+    let record = stored.replace(r#""expires_at":"#, r#""expires_at":"x"#);
+    debugs("a damaged record", &StoredToken::from_json(&record).unwrap_err());
+    std::fs::rename(folder.join("tokens.json.damaged-0"), &path).unwrap();
+    std::fs::write(&path, stored.replacen(r#""expires_at":"#, r#""expires":"#, 1)).unwrap();
+    builder(url).store(store).build().unwrap().token(&scopes).await.unwrap_err();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A store that can do nothing.
+#[derive(Debug)]
+struct Broken;
+
+impl TokenStore for Broken {
+    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        Err("broken".into())
+    }
+
+    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
+        debugs("a stored token", token);
+        Err("broken".into())
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), StoreError> {
+        Err("broken".into())
     }
 }
 

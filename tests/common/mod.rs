@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod leaks;
 pub mod raw;
+pub mod service;
 pub mod spec;
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -271,4 +272,36 @@ pub fn now() -> SystemTime {
 
 pub fn unix(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// What `POST /token` answers: a token for an hour. Its `Date` says that time stands still there too.
+pub fn minted(token: &str, scopes: &[&str]) -> Answer {
+    let body = serde_json::json!({ "scopes": scopes, "expire": unix(now()) + 3600, "token": token });
+    Answer::json(200, body).header("date", "Thu, 14 Oct 2021 00:00:00 GMT")
+}
+
+/// A token service that makes another token each time: `token-1`, `token-2` and so on.
+pub async fn mint(scopes: &[&str]) -> Mock {
+    Mock::answering((1..=99).map(|number| minted(&format!("token-{number}"), scopes))).await
+}
+
+impl Mock {
+    /// A mock whose answer depends on what it is asked.
+    pub async fn deciding(decide: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let server = MockServer::start_async().await;
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        server
+            .mock_async(|when, then| {
+                when.any_request();
+                then.respond_with(move |request: &HttpMockRequest| {
+                    seen.lock().unwrap().push(request.clone());
+                    let answer = decide(&Asked::new(request));
+                    let response = HttpMockResponse::builder().status(answer.status).body(answer.body);
+                    answer.headers.into_iter().fold(response, |to, (name, value)| to.header(name, value)).build()
+                });
+            })
+            .await;
+        Self { server, requests }
+    }
 }

@@ -114,7 +114,7 @@ async fn serve(mut stream: TcpStream, act: Do, seen: Arc<Mutex<Vec<String>>>, se
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> String {
+pub async fn read_request(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -1,0 +1,48 @@
+//! A token on a request.
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Request, Url, redirect};
+use zeroize::Zeroizing;
+
+use crate::builder::is_loopback;
+use crate::{AccessToken, Error};
+
+/// How a client whose requests have a token should follow redirects: only to the scheme, host and port that the request was
+/// made for, and ten at the most. An answer that leads elsewhere is given back as it is.
+///
+/// Of the policies of reqwest, those that go to other hosts are not safe: the header `Authorization` is taken off on the way to
+/// one, but (as of reqwest 0.13.5) is there again where that host redirects to itself.
+///
+/// ```
+/// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+/// # Ok::<(), reqwest::Error>(())
+/// ```
+#[must_use]
+pub fn same_origin() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let same = |url: &Url| url.origin() == attempt.url().origin();
+        match attempt.previous() {
+            all if all.len() > 10 => attempt.error("more than ten redirects"),
+            all if all.iter().all(same) => attempt.follow(),
+            _ => attempt.stop(),
+        }
+    })
+}
+
+/// Whether a token may be sent to an address, whosever it is.
+pub(crate) fn check(url: &Url) -> Result<(), Error> {
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
+        Ok(())
+    } else {
+        Err(Error::invalid_input("a token is only sent over https, or over http to a loopback address"))
+    }
+}
+
+/// Sets `Authorization: Bearer` (RFC 6750, section 2.1), marked as sensitive.
+pub(crate) fn set(request: &mut Request, token: &AccessToken) -> Result<(), Error> {
+    let text = Zeroizing::new(format!("Bearer {}", token.expose()));
+    let mut value = HeaderValue::from_str(&text).map_err(|_| Error::decode("the token cannot stand in a header"))?;
+    value.set_sensitive(true);
+    request.headers_mut().insert(AUTHORIZATION, value);
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Cached tokens that look after themselves. Nothing here knows either of the services.
+//!
+//! Each key has a slot with a token. A valid token is handed out without waiting; the first caller that finds it near its end
+//! starts the exchange for the next one, on a task of its own. Where there is no valid token, all callers wait for the same
+//! exchange.
+
+mod flight;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, Kind};
+use crate::store::{AnyStore, StoredToken};
+use crate::{AccessToken, trace};
+
+use flight::Flight;
+pub(crate) use state::window;
+use state::{Phase, State, classify};
+
+/// Where tokens come from.
+pub(crate) trait TokenSource: Send + Sync + 'static {
+    /// What a token is asked for. Printed in events.
+    type Key: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static;
+
+    /// The same for all keys that ask for the same.
+    fn normal(&self, key: &Self::Key) -> Self::Key {
+        key.clone()
+    }
+
+    /// The name under which a store keeps the token: the same in each process, different for each account, without a secret.
+    fn name(&self, key: &Self::Key) -> String;
+
+    /// Asks the service for a token. The one before, if there was one, is over, about to be, or was refused; it may be good
+    /// for a renewal.
+    fn fetch(
+        &self,
+        key: &Self::Key,
+        previous: Option<&StoredToken>,
+    ) -> impl Future<Output = Result<Fetched, Error>> + Send;
+
+    /// Whether a token that was fetched for another key will do for this one. Asked of tokens for keys that are broad or that
+    /// are above this one.
+    fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
+        let _ = (token, key);
+        false
+    }
+
+    /// Whether tokens for this key may do for keys of which it cannot be told.
+    fn is_broad(&self, key: &Self::Key) -> bool {
+        let _ = key;
+        false
+    }
+
+    /// Keys that are not broad and whose tokens may do for this one.
+    fn above(&self, key: &Self::Key) -> Vec<Self::Key> {
+        let _ = key;
+        Vec::new()
+    }
+}
+
+/// A token from its source.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) token: StoredToken,
+    /// Just before the request was sent: its life counts from there.
+    pub(crate) sent: Moment,
+}
+
+/// The tokens of a source. Cheap to clone.
+pub(crate) struct Cache<S: TokenSource>(Arc<Inner<S>>);
+
+struct Inner<S: TokenSource> {
+    source: S,
+    store: Option<Arc<dyn AnyStore>>,
+    clock: Arc<dyn Clock>,
+    slots: RwLock<Slots<S::Key>>,
+}
+
+struct Slots<K> {
+    /// By the key as it was given, so that what is asked again need not be normalised again.
+    given: HashMap<K, Arc<Slot<K>>>,
+    normal: HashMap<K, Arc<Slot<K>>>,
+    /// Those whose tokens may do for others. All of them are looked at when a token is to be fetched.
+    broad: Vec<K>,
+    /// With so many slots it is time to look for dead ones.
+    full: usize,
+}
+
+struct Slot<K> {
+    key: K,
+    name: String,
+    state: ArcSwap<State>,
+    /// Whether an exchange is under way.
+    busy: AtomicBool,
+    /// Changes whenever an exchange has ended. The error is for those that waited for it.
+    ended: watch::Sender<Option<Error>>,
+}
+
+/// One key of a cache.
+pub(crate) struct Handle<S: TokenSource> {
+    cache: Cache<S>,
+    slot: Arc<Slot<S::Key>>,
+}
+
+impl<S: TokenSource> Clone for Cache<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: TokenSource> Clone for Handle<S> {
+    fn clone(&self) -> Self {
+        Self { cache: self.cache.clone(), slot: Arc::clone(&self.slot) }
+    }
+}
+
+impl<S: TokenSource> Cache<S> {
+    pub(crate) fn new(source: S, store: Option<Arc<dyn AnyStore>>, clock: Arc<dyn Clock>) -> Self {
+        let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Vec::new(), full: 0 };
+        Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots) }))
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        &self.0.source
+    }
+
+    pub(crate) fn handle(&self, key: &S::Key) -> Handle<S> {
+        Handle { cache: self.clone(), slot: self.slot(key) }
+    }
+
+    /// A token for a key.
+    pub(crate) async fn get(&self, key: &S::Key) -> Result<AccessToken, Error> {
+        let known = {
+            let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
+            let slot = slots.given.get(key);
+            if let Some(token) = slot.and_then(|slot| self.at_hand(slot)) {
+                return Ok(token);
+            }
+            slot.cloned()
+        };
+        let slot = known.unwrap_or_else(|| self.slot(key));
+        Box::pin(self.awaited(&slot)).await
+    }
+
+    /// Drops this token wherever it is held, and never a newer one. Where one after the other is refused, it may be kept.
+    pub(crate) fn invalidate(&self, token: &AccessToken) {
+        let now = self.0.clock.coarse();
+        for slot in self.all() {
+            let is_held = |state: &State| state.age_of(token, &now).is_some();
+            if !is_held(&slot.state.load()) {
+                continue;
+            }
+            slot.state.rcu(|state| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) });
+            trace::cache::invalidated(&slot.key, is_held(&slot.state.load()));
+        }
+    }
+
+    /// Drops the tokens that are so, from memory and from the store, with what they could be renewed with and with what is
+    /// known of failures. `None` is asked for a key that holds no token.
+    pub(crate) async fn forget(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> Result<(), Error> {
+        let mut result = Ok(());
+        for slot in self.all() {
+            let state = slot.state.load_full();
+            if which(state.held.as_ref().map(|held| &held.token.access_token)) {
+                result = result.and(self.forget_slot(&slot).await);
+            }
+        }
+        result
+    }
+
+    fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
+        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.normal.values().cloned().collect()
+    }
+
+    /// The slots of other keys whose tokens may do for this one.
+    fn lenders(&self, key: &S::Key) -> Vec<Arc<Slot<S::Key>>> {
+        let above = self.0.source.above(key);
+        let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let others = slots.broad.iter().chain(&above).filter(|other| *other != key);
+        others.filter_map(|other| slots.normal.get(other).cloned()).collect()
+    }
+
+    /// The slot of a key, which is made if there is none.
+    fn slot(&self, key: &S::Key) -> Arc<Slot<S::Key>> {
+        let normal = self.0.source.normal(key);
+        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.sweep(|| self.0.clock.coarse());
+        let known = slots.normal.get(&normal).cloned();
+        let slot = known.unwrap_or_else(|| slots.add(normal, &self.0.source));
+        slots.given.insert(key.clone(), Arc::clone(&slot));
+        slot
+    }
+
+    /// The token, if it can be handed out: the way that all but a few calls take, without a lock. The first one that finds it
+    /// near its end begins the exchange for the next.
+    #[inline]
+    fn at_hand(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
+        let state = slot.state.load();
+        let held = state.held.as_ref()?;
+        let life = held.life.as_ref()?;
+        let now = self.0.clock.coarse();
+        if !life.is_fresh(&now) {
+            if !life.is_usable(&now) {
+                return None;
+            }
+            if classify(&state, &now) == Phase::RefreshSoon && !slot.busy.load(Ordering::Relaxed) {
+                // Without a runtime nothing can be fetched, and the token is good.
+                let _ = self.start(slot, false);
+            }
+        }
+        trace::cache::hit(&slot.key);
+        Some(held.token.access_token.clone())
+    }
+
+    async fn awaited(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
+        // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
+        for _ in 0..MAX_EXCHANGES {
+            // Before looking: an exchange that ends from here on is noticed.
+            let mut ended = slot.ended.subscribe();
+            if let Some(token) = self.at_hand(slot) {
+                return Ok(token);
+            }
+            let (state, now) = (slot.state.load_full(), self.0.clock.coarse());
+            if let (Phase::BackingOff, Some(failure)) = (classify(&state, &now), &state.failure) {
+                trace::cache::backing_off(&slot.key, failure.left(&now));
+                return Err(failure.error.clone());
+            }
+            self.start(slot, true)?;
+            // The sender is in the slot: it cannot go away.
+            let _ = ended.changed().await;
+            let error = ended.borrow_and_update().clone();
+            if let Some(error) = error {
+                return Err(error);
+            }
+        }
+        Err(Error::new(Kind::Aborted))
+    }
+
+    /// Begins an exchange, if none is under way. `awaited`: there is somebody who has no token.
+    fn start(&self, slot: &Arc<Slot<S::Key>>, awaited: bool) -> Result<(), Error> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            Error::invalid_input("no tokio runtime: a token can only be fetched inside one, as by `Runtime::block_on`")
+        })?;
+        if let Some(flight) = Flight::board(self, slot, awaited) {
+            runtime.spawn(flight.exchange());
+        }
+        Ok(())
+    }
+
+    async fn forget_slot(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
+        let flight = loop {
+            let mut ended = slot.ended.subscribe();
+            match Flight::board(self, slot, false) {
+                Some(flight) => break flight,
+                None => drop(ended.changed().await),
+            }
+        };
+        // On a task of its own: it is not to be left half done.
+        let task = tokio::runtime::Handle::try_current().map(|runtime| runtime.spawn(flight.forget()));
+        match task {
+            Ok(task) => task.await.unwrap_or_else(|_| Err(Error::new(Kind::Aborted))),
+            Err(_) => Err(Error::invalid_input("no tokio runtime")),
+        }
+    }
+}
+
+/// As many exchanges that end without a result are waited for.
+const MAX_EXCHANGES: usize = 16;
+
+impl<S: TokenSource> Handle<S> {
+    #[inline]
+    pub(crate) async fn get(&self) -> Result<AccessToken, Error> {
+        match self.cache.at_hand(&self.slot) {
+            Some(token) => Ok(token),
+            None => Box::pin(self.cache.awaited(&self.slot)).await,
+        }
+    }
+
+    pub(crate) fn cache(&self) -> &Cache<S> {
+        &self.cache
+    }
+
+    pub(crate) fn key(&self) -> &S::Key {
+        &self.slot.key
+    }
+}
+
+impl<K: Clone + Eq + Hash> Slots<K> {
+    fn add<S: TokenSource<Key = K>>(&mut self, key: K, source: &S) -> Arc<Slot<K>> {
+        let slot = Arc::new(Slot::new(&key, source));
+        if source.is_broad(&key) {
+            self.broad.push(key.clone());
+        }
+        self.normal.insert(key, Arc::clone(&slot));
+        slot
+    }
+
+    /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
+    fn sweep(&mut self, now: impl FnOnce() -> Moment) {
+        if self.given.len() < self.full {
+            return;
+        }
+        let now = now();
+        self.given.clear();
+        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(&now));
+        self.broad.retain(|key| self.normal.contains_key(key));
+        self.full = 2 * self.normal.len().max(32);
+    }
+}
+
+impl<K: Clone> Slot<K> {
+    fn new<S: TokenSource<Key = K>>(key: &K, source: &S) -> Self {
+        Self {
+            key: key.clone(),
+            name: source.name(key),
+            state: ArcSwap::default(),
+            busy: AtomicBool::new(false),
+            ended: watch::Sender::new(None),
+        }
+    }
+}

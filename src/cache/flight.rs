@@ -1,0 +1,187 @@
+//! One exchange with the source, on a task of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::state::{Held, Life, Phase, State, classify};
+use super::{Cache, Slot, TokenSource};
+use crate::error::{Error, Kind};
+use crate::store::{AnyStore, StoreLock, StoredToken};
+use crate::trace;
+
+/// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
+/// own end, by a panic, or because its runtime is dropped.
+pub(super) struct Flight<S: TokenSource> {
+    cache: Cache<S>,
+    slot: Arc<Slot<S::Key>>,
+    awaited: bool,
+    /// For those that wait.
+    error: Option<Error>,
+}
+
+/// What a store had.
+enum Found {
+    Good(Held),
+    /// Of use for a renewal at the most.
+    Old(Option<StoredToken>),
+}
+
+impl<S: TokenSource> Flight<S> {
+    pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>, awaited: bool) -> Option<Self> {
+        let free = !slot.busy.swap(true, Ordering::AcqRel);
+        free.then(|| Self { cache: cache.clone(), slot: Arc::clone(slot), awaited, error: None })
+    }
+
+    pub(super) async fn exchange(mut self) {
+        let state = self.slot.state.load_full();
+        match classify(&state, &self.now()) {
+            // Another exchange ended between the caller's look and its start.
+            Phase::Fresh => {}
+            Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.error.clone()),
+            Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
+                Ok(held) => drop(self.slot.state.rcu(|state| state.obtained(held.clone()))),
+                Err(error) => self.fail(error),
+            },
+        }
+    }
+
+    /// Drops what the slot holds, and what the store has of it.
+    pub(super) async fn forget(self) -> Result<(), Error> {
+        self.slot.state.store(Arc::default());
+        trace::cache::forgotten(&self.slot.key);
+        let Some(store) = &self.cache.0.store else { return Ok(()) };
+        let _lock = self.lock(&**store).await;
+        store.remove(&self.slot.name).await.map_err(Error::store)
+    }
+
+    /// A token: of another slot, from the store, or from the source.
+    async fn obtain(&self, state: &State) -> Result<Held, Error> {
+        if let Some(lent) = self.borrow(state).await? {
+            trace::cache::borrowed(&self.slot.key);
+            return Ok(lent);
+        }
+        let held = state.held.as_ref().map(|held| &held.token);
+        let Some(store) = self.cache.0.store.as_deref() else {
+            return self.fetch(held).await;
+        };
+        // Without the lock first: who only reads need not wait for somebody else's exchange.
+        if let Found::Good(held) = self.find(store, state).await {
+            return Ok(held);
+        }
+        let _lock = self.lock(store).await;
+        match self.find(store, state).await {
+            Found::Good(held) => Ok(held),
+            Found::Old(stored) => {
+                let newer = |stored: &StoredToken| held.is_none_or(|held| stored.obtained_at >= held.obtained_at);
+                self.fetch(stored.filter(newer).as_ref().or(held)).await
+            }
+        }
+    }
+
+    async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Error> {
+        trace::cache::fetching(&self.slot.key, previous.is_some());
+        let fetched = self.cache.0.source.fetch(&self.slot.key, previous).await?;
+        let now = self.now();
+        let life = Life::fetched(&fetched, &now);
+        if let Some(store) = &self.cache.0.store {
+            // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
+            if let Err(error) = store.save(&self.slot.name, &fetched.token).await {
+                trace::cache::store_failed("save", &*error);
+            }
+        }
+        let held = Held { token: fetched.token, life: Some(life), own: true };
+        if life.is_usable(&now) {
+            trace::cache::obtained(&self.slot.key, life.left(&now));
+            return Ok(held);
+        }
+        // It is of no use but for what it can be renewed with.
+        self.slot.state.rcu(|state| state.obtained(held.clone()));
+        Err(Error::decode("the token that came is already over; is the clock of this machine right?"))
+    }
+
+    fn fail(&mut self, error: Error) {
+        let now = self.now();
+        let before = self.slot.state.rcu(|state| state.failed(&error, self.awaited, &now));
+        trace::cache::failed(&self.slot.key, &error, before.usable(&now).is_some());
+        if self.awaited {
+            self.error = Some(error);
+        }
+    }
+
+    /// The token of another slot that will do.
+    ///
+    /// Who has no token takes one that is good. Who lives on a loan that is near its end waits until the lender has renewed
+    /// it. Who has a token of its own waits for nobody, so that no two ever wait for each other.
+    async fn borrow(&self, state: &State) -> Result<Option<Held>, Error> {
+        let now = self.now();
+        let needed = state.usable(&now).is_none();
+        let mut renewable = None;
+        for other in self.cache.lenders(&self.slot.key) {
+            match self.loan(&other) {
+                Some((held, life)) if needed || life.is_fresh(&now) => return Ok(Some(held)),
+                Some(_) => renewable = Some(other),
+                None => {}
+            }
+        }
+        let on_loan = state.held.as_ref().is_some_and(|held| !held.own);
+        let Some(lender) = renewable.filter(|_| on_loan) else { return Ok(None) };
+        let mut ended = lender.ended.subscribe();
+        self.cache.start(&lender, true)?;
+        let _ = ended.changed().await;
+        let (state, now) = (lender.state.load_full(), self.now());
+        match (self.loan(&lender), classify(&state, &now), &state.failure) {
+            (Some((held, life)), ..) if life.is_fresh(&now) => Ok(Some(held)),
+            (_, Phase::BackingOff, Some(failure)) => Err(failure.error.clone()),
+            _ => Ok(None),
+        }
+    }
+
+    /// What another slot could lend. Nobody lends what is lent.
+    fn loan(&self, other: &Slot<S::Key>) -> Option<(Held, Life)> {
+        let state = other.state.load();
+        let held = state.usable(&self.now()).filter(|held| held.own)?;
+        let serves = self.cache.0.source.serves(&held.token, &self.slot.key);
+        serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
+    }
+
+    async fn find(&self, store: &dyn AnyStore, state: &State) -> Found {
+        let token = match store.load(&self.slot.name).await {
+            Ok(Some(token)) => token,
+            Ok(None) => return Found::Old(None),
+            Err(error) => {
+                trace::cache::store_failed("load", &*error);
+                return Found::Old(None);
+            }
+        };
+        let now = self.now();
+        let needed = state.usable(&now).is_none();
+        // The one that is held is over, about to be, or was refused.
+        let life = Life::stored(&token, &now).filter(|_| !state.holds(&token.access_token));
+        match life.filter(|life| life.is_fresh(&now) || (needed && life.is_usable(&now))) {
+            Some(life) => {
+                trace::cache::loaded(&self.slot.key, life.left(&now));
+                Found::Good(Held { token, life: Some(life), own: true })
+            }
+            None => Found::Old(Some(token)),
+        }
+    }
+
+    async fn lock(&self, store: &dyn AnyStore) -> Option<StoreLock> {
+        let lock = store.lock(&self.slot.name).await;
+        lock.inspect_err(|error| trace::cache::store_failed("lock", &**error)).ok()
+    }
+
+    fn now(&self) -> crate::clock::Moment {
+        self.cache.0.clock.coarse()
+    }
+}
+
+impl<S: TokenSource> Drop for Flight<S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(Error::new(Kind::Aborted));
+        }
+        self.slot.busy.store(false, Ordering::Release);
+        self.slot.ended.send_replace(self.error.take());
+    }
+}

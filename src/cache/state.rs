@@ -1,0 +1,233 @@
+//! What is known of a cached token, and what that means at a moment. Nothing here waits, asks what time it is, or sends.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use super::Fetched;
+use crate::clock::Moment;
+use crate::store::StoredToken;
+use crate::{AccessToken, Error};
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// There never was a token: fetch one, and wait for it.
+    Empty,
+    /// Hand the token out.
+    Fresh,
+    /// Hand the token out, and fetch the next one meanwhile.
+    RefreshSoon,
+    /// The token is over, or was refused: fetch another, and wait for it.
+    Expired,
+    /// It is too early for another try: hand out the token if it is good, and the error if not.
+    BackingOff,
+}
+
+/// Replaced as a whole, never changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// The last token, whatever became of it: the next one may be had from it.
+    pub(crate) held: Option<Held>,
+    pub(crate) failure: Option<Failure>,
+    refusals: Option<Refusals>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) token: StoredToken,
+    /// `None` for a token that was refused.
+    pub(crate) life: Option<Life>,
+    /// Whether it was fetched for this key, and not for another one that includes it.
+    pub(crate) own: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// When the two ends were worked out, and how old the token was then.
+    known: Duration,
+    age: Duration,
+    refresh_from: Moment,
+    usable_until: Moment,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// By the time that only moves forward: a correction of the clock is no reason to ask sooner.
+    retry_at: Duration,
+    /// How many in a row.
+    count: usize,
+}
+
+/// Tokens that were refused, not long one after the other. By the time that only moves forward.
+#[derive(Debug, Clone, Copy)]
+struct Refusals {
+    /// How many of them were dropped.
+    count: usize,
+    last: Duration,
+    /// Until then the next one is kept.
+    keep_until: Duration,
+}
+
+/// After so long without a refusal, the next one is not taken for more of the same.
+const FORGIVEN: Duration = Duration::from_secs(10 * 60);
+
+/// How far in the future a stored token may have been obtained, by clocks that do not quite agree.
+const SKEW: Duration = MINUTE;
+
+pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
+    let life = state.held.as_ref().and_then(|held| held.life.as_ref());
+    match (life, &state.failure) {
+        (Some(life), _) if now.is_before(&life.refresh_from) => Phase::Fresh,
+        (_, Some(failure)) if now.monotonic < failure.retry_at => Phase::BackingOff,
+        (Some(life), _) if now.is_before(&life.usable_until) => Phase::RefreshSoon,
+        _ if state.held.is_some() => Phase::Expired,
+        _ => Phase::Empty,
+    }
+}
+
+impl State {
+    /// The token, if it can be handed out.
+    pub(crate) fn usable(&self, now: &Moment) -> Option<&Held> {
+        self.held.as_ref().filter(|held| held.life.is_some_and(|life| life.is_usable(now)))
+    }
+
+    pub(crate) fn holds(&self, token: &AccessToken) -> bool {
+        self.held.as_ref().is_some_and(|held| held.token.access_token == *token)
+    }
+
+    /// How old the token is, if it is this one and was not refused.
+    pub(crate) fn age_of(&self, token: &AccessToken, now: &Moment) -> Option<Duration> {
+        let held = self.held.as_ref().filter(|held| held.token.access_token == *token)?;
+        Some(held.life?.age(now))
+    }
+
+    pub(crate) fn obtained(&self, held: Held) -> Self {
+        Self { held: Some(held), failure: None, refusals: self.refusals }
+    }
+
+    /// A failure displaces no token. The next try waits; but if nobody waited for this one, because there was a good token, and
+    /// if it may pass, then no longer than that token lives.
+    pub(crate) fn failed(&self, error: &Error, awaited: bool, now: &Moment) -> Self {
+        let lasting = is_lasting(error);
+        let alike = self.failure.as_ref().filter(|failure| is_lasting(&failure.error) == lasting);
+        let count = alike.map_or(0, |failure| failure.count) + 1;
+        let mut delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
+        if let (false, false, Some(life)) = (lasting, awaited, self.held.as_ref().and_then(|held| held.life)) {
+            delay = delay.min(life.left(now));
+        }
+        let retry_at = now.monotonic.saturating_add(delay.max(error.retry_after().unwrap_or_default()));
+        Self { failure: Some(Failure { error: error.clone(), retry_at, count }), ..self.clone() }
+    }
+
+    /// The token was refused where it was sent, and is dropped.
+    ///
+    /// If that happens again and again, it is not the token that is wrong. Then it is dropped less and less often: each new one
+    /// may cost money, be left behind, and be good for those who share it.
+    pub(crate) fn refused(&self, now: &Moment) -> Self {
+        let now = now.monotonic;
+        let mut state = self.clone();
+        let recent = self.refusals.filter(|refusals| now.saturating_sub(refusals.last) < FORGIVEN);
+        state.refusals = Some(match recent {
+            Some(refusals) if now < refusals.keep_until => Refusals { last: now, ..refusals },
+            recent => {
+                let count = recent.map_or(0, |refusals| refusals.count) + 1;
+                state.held = state.held.map(|held| Held { life: None, ..held });
+                Refusals { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
+            }
+        });
+        state
+    }
+
+    /// Whether there is nothing in it that anybody could miss.
+    pub(crate) fn is_dead(&self, now: &Moment) -> bool {
+        let useful = self.held.as_ref().is_some_and(|held| held.token.useless_at() > now.now);
+        !useful && !matches!(classify(self, now), Phase::Fresh | Phase::RefreshSoon | Phase::BackingOff)
+    }
+}
+
+impl Failure {
+    pub(crate) fn left(&self, now: &Moment) -> Duration {
+        self.retry_at.saturating_sub(now.monotonic)
+    }
+}
+
+impl Life {
+    /// Of a token that has just come. The window for its refresh is a part of what is left of its life, so that no token is
+    /// in it from the beginning.
+    pub(crate) fn fetched(fetched: &Fetched, now: &Moment) -> Self {
+        let Fetched { token, sent } = fetched;
+        let lifetime = token.expires_at.duration_since(sent.now).unwrap_or_default();
+        // A machine that fell asleep meanwhile shows it in one time or in both.
+        let age =
+            now.monotonic.saturating_sub(sent.monotonic).max(now.now.duration_since(sent.now).unwrap_or_default());
+        Self::new(lifetime, age, now)
+    }
+
+    /// Of a token from a store, by the time of day alone. `None` if it was obtained in the future: then nothing can be said.
+    pub(crate) fn stored(token: &StoredToken, now: &Moment) -> Option<Self> {
+        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default();
+        let age = match now.now.duration_since(token.obtained_at) {
+            Ok(age) => age,
+            Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,
+            Err(_) => return None,
+        };
+        Some(Self::new(lifetime, age, now))
+    }
+
+    fn new(lifetime: Duration, age: Duration, now: &Moment) -> Self {
+        // Spread, so that what was obtained together is not refreshed together.
+        let window = window(lifetime).mul_f64(0.75 + 0.25 * fastrand::f64());
+        let at = |end: Duration| now.after(end.saturating_sub(age));
+        Self {
+            known: now.monotonic,
+            age,
+            refresh_from: at(lifetime.saturating_sub(window)),
+            usable_until: at(lifetime.saturating_sub(leeway(lifetime))),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: &Moment) -> bool {
+        now.is_before(&self.refresh_from)
+    }
+
+    pub(crate) fn is_usable(&self, now: &Moment) -> bool {
+        now.is_before(&self.usable_until)
+    }
+
+    pub(crate) fn age(&self, now: &Moment) -> Duration {
+        self.age.saturating_add(now.monotonic.saturating_sub(self.known))
+    }
+
+    pub(crate) fn left(&self, now: &Moment) -> Duration {
+        self.usable_until.monotonic.saturating_sub(now.monotonic)
+    }
+}
+
+/// How long before its end a token is refreshed, at the most.
+pub(crate) fn window(lifetime: Duration) -> Duration {
+    (lifetime / 10).min(Duration::from_secs(10 * 60))
+}
+
+/// How long before its end a token is not handed out any more: a request takes its time too.
+fn leeway(lifetime: Duration) -> Duration {
+    (lifetime / 20).min(Duration::from_secs(10))
+}
+
+/// Trying again soon would not help, and a customer's account may be locked for it.
+fn is_lasting(error: &Error) -> bool {
+    error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input() || error.not_granted().is_some()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The wait after so many failures: doubling, with as much again by chance at the most.
+fn delay(count: usize, first: Duration, longest: Duration) -> Duration {
+    let delays =
+        ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times().with_jitter();
+    // From some count on they are all the longest.
+    delays.build().nth((count - 1).min(16)).unwrap_or(longest)
+}

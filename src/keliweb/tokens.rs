@@ -1,0 +1,162 @@
+//! The token that looks after itself.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Credentials, Fatture, Grants, TokenPair};
+use crate::cache::{Fetched, TokenSource};
+use crate::store::{Renewal, StoredToken};
+use crate::transport::Stamp;
+use crate::{AccessToken, Error, RefreshToken, authorize};
+
+/// How long a refresh token lives. The vendor says so; the answer does not.
+const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+
+impl Fatture {
+    /// An access token that is good now.
+    ///
+    /// The first call asks for one with the user name and password. Later calls get the same one, at the cost of looking at
+    /// it. Some minutes before its end a refresh begins in the background, while all calls go on with the token that is still
+    /// good; nobody waits for it. A refresh token that is refused or over is made up for with the password.
+    ///
+    /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
+    /// the next request, with the same error at once for those who ask meanwhile: a second and more, doubling to a minute; or
+    /// five minutes, doubling to an hour, if the service refused the credentials, so that no account is locked by it. A
+    /// caller that goes away takes nothing with it.
+    ///
+    /// # Errors
+    ///
+    /// - those of [`password_grant`](Self::password_grant)
+    /// - [`is_invalid_input`](Error::is_invalid_input): there is no tokio runtime, and no token that is good.
+    pub async fn token(&self) -> Result<AccessToken, Error> {
+        self.tokens.get().await
+    }
+
+    /// Drops this token, because the service refused it; never a newer one. The next call gets another.
+    ///
+    /// A token that is refused within a second after another one was dropped is kept, and the time doubles to five minutes, until
+    /// ten minutes pass without a refusal: where one token after the other is refused, it is not the token that is wrong.
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.tokens.cache().invalidate(token);
+    }
+
+    /// Drops the tokens, from memory and from the store. The service is not told: that tokens can be revoked is announced but
+    /// not documented.
+    ///
+    /// # Errors
+    ///
+    /// [`is_store`](Error::is_store): the store failed; in memory there is nothing left.
+    pub async fn forget(&self) -> Result<(), Error> {
+        self.tokens.cache().forget(|_| true).await
+    }
+
+    /// Sets the header `Authorization` of a request to the service, with a token as of [`token`](Self::token). Marked as
+    /// sensitive: it is not printed.
+    ///
+    /// # Security
+    ///
+    /// Send the request with a client that follows no redirect to another host, as with [`same_origin`](crate::same_origin),
+    /// which says why.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to another scheme, host or port than the client's
+    ///   own. No token was asked for.
+    /// - those of [`token`](Self::token)
+    pub async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
+        let token = self.bearer(request).await?;
+        authorize::set(request, &token)
+    }
+
+    pub(crate) async fn bearer(&self, request: &reqwest::Request) -> Result<AccessToken, Error> {
+        // Of an address that was checked when the client was built.
+        if !self.is_known(request.url()) {
+            return Err(Error::invalid_input(
+                "a request to another scheme, host or port than those of the client, which its token is for alone; \
+                 they are set with `Builder::base_url`",
+            ));
+        }
+        self.token().await
+    }
+
+    /// Whether a URL has the scheme, host and port of the client's own.
+    pub(crate) fn is_known(&self, url: &reqwest::Url) -> bool {
+        reqwest::Url::parse(&self.grants.shared.base_url).is_ok_and(|own| own.origin() == url.origin())
+    }
+}
+
+/// What the tokens are for: there is one account for each client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Account;
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(super::SERVICE)
+    }
+}
+
+pub(crate) struct Tokens {
+    grants: Grants,
+    /// The refresh token that was sent last and that may have been taken. It works once.
+    spent: Mutex<Option<RefreshToken>>,
+}
+
+impl Tokens {
+    pub(super) fn new(grants: Grants) -> Self {
+        Self { grants, spent: Mutex::default() }
+    }
+
+    fn spent(&self) -> std::sync::MutexGuard<'_, Option<RefreshToken>> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TokenSource for Tokens {
+    type Key = Account;
+
+    fn name(&self, _: &Account) -> String {
+        let Credentials { client_id, username, .. } = &*self.grants.credentials;
+        format!("keliweb-fatture {} {client_id} {username}", self.grants.shared.base_url)
+    }
+
+    async fn fetch(&self, _: &Account, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
+        let now = self.grants.shared.clock.now();
+        let renewal = previous.and_then(|token| token.renewal.as_ref());
+        let renewal = renewal.filter(|renewal| now < renewal.expires_at);
+        if let Some(Renewal { refresh_token, .. }) =
+            renewal.filter(|it| self.spent().as_ref() != Some(&it.refresh_token))
+        {
+            match self.grants.refresh(refresh_token).await {
+                Ok((pair, stamp)) => return Ok(fetched(&pair, &stamp)),
+                Err(error) if is_untouched(&error) => return Err(error),
+                // Refused, or perhaps taken by a request whose answer was lost. The password is the way back.
+                Err(_) => *self.spent() = Some(refresh_token.clone()),
+            }
+        }
+        let (pair, stamp) = self.grants.password().await?;
+        Ok(fetched(&pair, &stamp))
+    }
+}
+
+/// Whether the refresh token of a failed request is as good as before.
+fn is_untouched(error: &Error) -> bool {
+    let unread = error.is_connect() || error.is_rate_limited() || error.is_unauthorized() || error.is_invalid_input();
+    unread && !error.may_have_been_carried_out()
+}
+
+fn fetched(pair: &TokenPair, stamp: &Stamp) -> Fetched {
+    let sent = stamp.sent;
+    let renewal = pair.refresh_token().map(|refresh_token| Renewal {
+        refresh_token: refresh_token.clone(),
+        expires_at: sent.after(REFRESH_TOKEN_LIFETIME).now,
+    });
+    let token = StoredToken {
+        access_token: pair.access_token().clone(),
+        obtained_at: sent.now,
+        expires_at: sent.after(pair.expires_in()).now,
+        renewal,
+        scopes: None,
+    };
+    Fetched { token, sent }
+}

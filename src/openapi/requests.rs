@@ -1,0 +1,82 @@
+//! Tokens on requests.
+
+use reqwest::{Request, Url};
+
+use super::Oauth;
+use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, authorize};
+
+/// Below these the vendor's services are, unless something else is said.
+const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];
+
+impl Oauth {
+    /// Sets the header `Authorization` of a request to one of the vendor's services. The scope is worked out from the method
+    /// and the URL, and the token is as of [`token`](Self::token). Marked as sensitive: it is not printed.
+    ///
+    /// ```no_run
+    /// # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+    /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+    /// let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
+    /// oauth.authorize(&mut request).await?;
+    /// let response = http.execute(request).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Send the request with a client that follows no redirect to another host, as with [`same_origin`](crate::same_origin),
+    /// which says why.
+    ///
+    /// # Errors
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to a host that is not named by the
+    ///   [scopes](crate::Builder::scopes) of the client, needs a scope that they do not cover, or goes neither over https nor
+    ///   to a loopback address; or its URL is none that a scope [can be worked out from](Scope::for_request). No token was
+    ///   asked for.
+    /// - those of [`token`](Self::token)
+    pub async fn authorize(&self, request: &mut Request) -> Result<(), Error> {
+        let token = self.bearer(request).await?;
+        authorize::set(request, &token)
+    }
+
+    pub(crate) async fn bearer(&self, request: &Request) -> Result<AccessToken, Error> {
+        self.token(&self.scopes_for(request)?).await
+    }
+
+    /// What to ask a token for.
+    fn scopes_for(&self, request: &Request) -> Result<ScopeSet, Error> {
+        let host = request.url().host_str().unwrap_or_default();
+        if !self.is_known(request.url()) {
+            return Err(Error::invalid_input(format!(
+                "host {host:?}: not one that tokens are sent to; if it is the vendor's, name it with `Builder::scopes`"
+            )));
+        }
+        authorize::check(request.url())?;
+        let Some(scopes) = &self.tokens.source().options.scopes else {
+            return Scope::for_request(request.method(), request.url()).map(ScopeSet::from);
+        };
+        // A pattern may say more of a path than its first segment.
+        let deepest = scopes.iter().map(|pattern| pattern.path().split('/').count()).max().unwrap_or(1);
+        let scope = Scope::for_path(request.method(), request.url(), deepest)?;
+        scopes.explain(&scope).cloned().map(ScopeSet::from).ok_or_else(|| {
+            Error::invalid_input(format!(
+                "scope {scope}: not covered by the scopes of the client, {scopes}; add it with `Builder::scopes`"
+            ))
+        })
+    }
+
+    /// Whether tokens are sent to the host of a URL at all.
+    pub(crate) fn is_known(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let scopes = self.tokens.source().options.scopes.as_ref();
+        let named = |pattern: &ScopePattern| pattern.names_host(host);
+        let by_default = scopes.is_none_or(|scopes| scopes.iter().any(|pattern| pattern.host() == "*"));
+        scopes.is_some_and(|scopes| scopes.iter().any(named))
+            || (by_default && DOMAINS.iter().any(|domain| is_in(host, domain)))
+    }
+}
+
+/// The domain itself, or a host below it.
+fn is_in(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}

@@ -1,0 +1,136 @@
+//! Where tokens outlive a client: nowhere unless something is said, in memory that clients share ([`MemoryStore`]), in a file
+//! that processes share ([`FileStore`]), or wherever you like ([`TokenStore`]).
+//!
+//! ```no_run
+//! use gettone::keliweb::{Credentials, Fatture};
+//! use gettone::store::FileStore;
+//!
+//! # async fn run() -> Result<(), gettone::Error> {
+//! let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
+//! let fatture = Fatture::builder(Credentials::from_env()?).store(store).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a store fails at is reported as an event (feature `tracing`) and costs nobody a token: the client goes on with what it
+//! has in memory.
+
+mod file;
+mod memory;
+mod token;
+
+use std::any::Any;
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+pub use file::FileStore;
+pub use memory::MemoryStore;
+pub use token::StoredToken;
+pub(crate) use token::{Renewal, Scopes};
+
+/// Why a store could not do what it was asked. Anything will do; no secret may be in it.
+pub type StoreError = Box<dyn StdError + Send + Sync>;
+
+/// Keeps tokens.
+///
+/// A name says whose token it is and what it is good for; it is the same in every process and holds no secret.
+///
+/// One of your own, here over a database that can keep a text under a name:
+///
+/// ```
+/// use gettone::store::{StoreError, StoredToken, TokenStore};
+/// # #[derive(Debug)]
+/// # struct Database;
+/// # impl Database {
+/// #     async fn get(&self, name: &str) -> std::io::Result<Option<String>> { Ok(None) }
+/// #     async fn set(&self, name: &str, text: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn delete(&self, name: &str) -> std::io::Result<()> { Ok(()) }
+/// # }
+///
+/// #[derive(Debug)]
+/// struct DatabaseStore(Database);
+///
+/// impl TokenStore for DatabaseStore {
+///     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+///         let text = self.0.get(name).await?;
+///         Ok(text.map(|text| StoredToken::from_json(&text)).transpose()?)
+///     }
+///
+///     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+///         Ok(self.0.set(name, token.to_json().expose()).await?)
+///     }
+///
+///     async fn remove(&self, name: &str) -> Result<(), StoreError> {
+///         Ok(self.0.delete(name).await?)
+///     }
+/// }
+/// ```
+///
+/// Processes that share such a store may refresh at the same time, and the later one is refused and asks for a token with the
+/// password. A [`lock`](Self::lock) keeps them from it.
+pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
+    /// The token that is kept under a name.
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
+
+    /// Keeps a token under a name, in place of what was there. It is handed out only afterwards.
+    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Keeps nothing under a name any longer. Not an error if nothing was there.
+    fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Waits until nobody else has the lock of this name, and takes it. It is held while a token is fetched and saved. Without
+    /// one of its own, a store locks nothing.
+    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
+        let _ = name;
+        async { Ok(StoreLock::new(())) }
+    }
+}
+
+/// The lock of a name, for as long as this value lives.
+pub struct StoreLock {
+    _held: Box<dyn Any + Send>,
+}
+
+impl StoreLock {
+    /// Holds what unlocks when it is dropped.
+    #[must_use]
+    pub fn new(held: impl Send + 'static) -> Self {
+        Self { _held: Box::new(held) }
+    }
+}
+
+impl fmt::Debug for StoreLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreLock")
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A store of any type: what [`TokenStore`] would be if it were not for the convenience of those who write one.
+pub(crate) trait AnyStore: fmt::Debug + Send + Sync {
+    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>>;
+    fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()>;
+    fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()>;
+    fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock>;
+}
+
+impl<S: TokenStore> AnyStore for S {
+    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>> {
+        Box::pin(TokenStore::load(self, name))
+    }
+
+    fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()> {
+        Box::pin(TokenStore::save(self, name, token))
+    }
+
+    fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()> {
+        Box::pin(TokenStore::remove(self, name))
+    }
+
+    fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock> {
+        Box::pin(TokenStore::lock(self, name))
+    }
+}

@@ -1,0 +1,328 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::{StoreError, StoreLock, StoredToken, TokenStore};
+use crate::clock::{Clock, SystemClock};
+use crate::{Error, trace};
+
+/// Keeps tokens in a file, for several processes of one user.
+///
+/// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not. Elsewhere
+///   permissions are not looked at.
+/// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
+///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token.
+/// - A token that is of no use any more is dropped when another is saved.
+/// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
+///   remove them. Not every file system over a network has locks.
+///
+/// A clone is the same store. The [module](super) shows how to use one.
+#[derive(Clone)]
+pub struct FileStore(Arc<Place>);
+
+impl FileStore {
+    /// Looks at the file and its folder, which is made if it is missing. The file itself is made when there is a token.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) if the path cannot be used, with what is wrong and what to do: others can
+    /// read the file or write to its folder, it is not a regular file, a later version of this crate wrote it, or this user
+    /// cannot read and write there.
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let given = path.into();
+        // The working folder may be another one later.
+        let path = std::path::absolute(&given).unwrap_or_default();
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::invalid_input(format!("token file {given:?}: give the path of a file")));
+        };
+        let store = Self(Arc::new(Place { path: folder.join(name), folder: folder.to_owned() }));
+        store.blocking(Place::open).await?;
+        Ok(store)
+    }
+
+    /// Work on files blocks, so it is done on threads that may be blocked; and to its end, even if nobody waits for it.
+    async fn blocking<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Place) -> io::Result<T> + Send + 'static,
+    {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Err(Error::invalid_input("token file: no tokio runtime, whose threads work on files"));
+        };
+        let place = Arc::clone(&self.0);
+        let done = runtime.spawn_blocking(move || work(&place)).await;
+        done.map_err(io::Error::from).flatten().map_err(|error| self.0.explain(error))
+    }
+}
+
+impl TokenStore for FileStore {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        let name = name.to_owned();
+        Ok(self.blocking(move |place| place.load(&name)).await?)
+    }
+
+    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        let (name, json) = (name.to_owned(), token.to_json());
+        Ok(self.blocking(move |place| place.replace(name, Some(json.expose()))).await?)
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        Ok(self.blocking(move |place| place.replace(name, None)).await?)
+    }
+
+    /// Tries again and again: a thread that waits for the lock of a file cannot be told to stop, and would keep the runtime
+    /// from ending.
+    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        let suffix = format!(".{:016x}.lock", fnv_1a(name));
+        let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);
+        let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
+        while let Err(error) = lock.0.try_lock() {
+            // A process that was stopped may have the lock for ever.
+            if waited >= Duration::from_secs(60) || matches!(error, TryLockError::Error(_)) {
+                return Err(self.0.explain(error.into()).into());
+            }
+            clock.sleep(pause).await;
+            waited += pause;
+            pause = Duration::from_millis(100).min(2 * pause);
+        }
+        Ok(StoreLock::new(lock))
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore").field("path", &self.0.path).finish()
+    }
+}
+
+/// The same in every build, unlike the hash of the standard library: all processes must agree on the lock of a name. Two names
+/// with the same hash merely wait for each other.
+fn fnv_1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+const VERSION: u64 = 1;
+const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;
+
+/// JSON as it stands in the file, so that what is not understood is kept, and no secret is copied.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+#[derive(Serialize)]
+struct Contents<'a> {
+    version: u64,
+    tokens: Fields<'a>,
+    #[serde(flatten)]
+    rest: Fields<'a>,
+}
+
+fn take<'a, T: Deserialize<'a>>(fields: &mut Fields<'a>, name: &str) -> Option<T> {
+    serde_json::from_str(fields.remove(name)?.get()).ok()
+}
+
+/// `None` if the file is damaged.
+fn parse(text: &[u8]) -> io::Result<Option<Contents<'_>>> {
+    let mut rest = serde_json::from_slice::<Fields<'_>>(text).unwrap_or_default();
+    match take(&mut rest, "version") {
+        Some(VERSION) => Ok(take(&mut rest, "tokens").map(|tokens| Contents { version: VERSION, tokens, rest })),
+        Some(version) if version > VERSION => Err(io::Error::other(format!(
+            "a later version of this crate wrote it, in format {version}: update this program, or give it another path"
+        ))),
+        _ => Ok(None),
+    }
+}
+
+struct Place {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Place {
+    fn open(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        builder.mode(0o700);
+        builder.recursive(true).create(&self.folder)?;
+        self.alone(|_| Ok(()))
+    }
+
+    fn load(&self, name: &str) -> io::Result<Option<StoredToken>> {
+        self.check()?;
+        // Without the lock: the file is only ever replaced as a whole.
+        match parse(&self.text()?)? {
+            Some(contents) => Ok(self.token(&contents, name)),
+            None => self.alone(|contents| Ok(self.token(&contents, name))),
+        }
+    }
+
+    /// A damaged record is as good as none, and stays until a token is saved in its place.
+    fn token(&self, contents: &Contents<'_>, name: &str) -> Option<StoredToken> {
+        let token = StoredToken::from_json(contents.tokens.get(name)?.get());
+        token.inspect_err(|error| trace::cache::no_token(&self.path, name, error)).ok()
+    }
+
+    fn replace(&self, name: String, json: Option<&str>) -> io::Result<()> {
+        self.alone(|Contents { version, mut tokens, rest }| {
+            if tokens.remove(&name).is_none() && json.is_none() {
+                return Ok(());
+            }
+            let now = SystemClock::default().now();
+            let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.useless_at() < now);
+            tokens.retain(|_, record| !useless(record.get()));
+            if let Some(json) = json {
+                tokens.insert(name, serde_json::from_str(json)?);
+            }
+            self.write(&Contents { version, tokens, rest })
+        })
+    }
+
+    /// Does something with what is in the file while nobody else writes to it, in this process or another. A damaged file is
+    /// set aside first.
+    fn alone<T>(&self, work: impl FnOnce(Contents<'_>) -> io::Result<T>) -> io::Result<T> {
+        self.check()?;
+        // Nobody has it for longer than it takes to write the file.
+        let lock = Lock(private(&self.beside(".lock"), false)?);
+        while let Err(error) = lock.0.lock() {
+            if error.kind() != ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+        self.tidy()?;
+        // Read only now: whoever had the lock may have saved, or set aside what was damaged.
+        if let Some(contents) = parse(&self.text()?)? {
+            return work(contents);
+        }
+        let (to, _) = self.create(|number| format!(".damaged-{number}"))?;
+        fs::rename(&self.path, &to)?;
+        trace::cache::set_aside(&self.path, &to);
+        drop(lock);
+        self.alone(work)
+    }
+
+    /// Refuses a file that others can read, or replace with their own.
+    fn check(&self) -> io::Result<()> {
+        let refused = |reason: &str, advice: &str| Err(io::Error::other(format!("{reason}: {advice}")));
+        let (path, folder) = (self.path.display(), self.folder.display());
+        match mode(&fs::metadata(&self.folder)?) {
+            bits if bits & 0o022 == 0 => {}
+            bits if bits & 0o1000 == 0 => {
+                return refused("others can write to its folder", &format!("chmod go-w {folder}"));
+            }
+            _ => return refused("others can write to its folder", "give it a folder of its own"),
+        }
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_symlink() => refused("it is a symbolic link", "give the path that it leads to"),
+            Ok(found) if !found.is_file() => refused("it is not a regular file", "give the path of one"),
+            Ok(found) if mode(&found) & 0o077 != 0 => refused("others can open it", &format!("chmod 600 {path}")),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self) -> io::Result<Zeroizing<Vec<u8>>> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(EMPTY.to_vec().into()),
+            read => read.map(Zeroizing::new),
+        }
+    }
+
+    fn write(&self, contents: &Contents<'_>) -> io::Result<()> {
+        let fields = contents.tokens.iter().chain(&contents.rest);
+        let length: usize = fields.map(|(name, json)| 6 * name.len() + json.get().len() + 4).sum();
+        // Large enough, even if each character of a name is escaped: a buffer that grows leaves copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(length + 64));
+        serde_json::to_writer(&mut *text, contents)?;
+        // Not named like that of another process, should locks do nothing here.
+        let (temporary, mut file) = self.create(|number| format!(".{}.tmp", number + u64::from(std::process::id())))?;
+        let written = file.write_all(&text).and_then(|()| file.sync_all());
+        let replaced = written.and_then(|()| fs::rename(&temporary, &self.path));
+        replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+        // The new name outlives a power cut only if the folder is written too.
+        #[cfg(unix)]
+        File::open(&self.folder)?.sync_all()?;
+        Ok(())
+    }
+
+    /// Removes what writers left that were killed: whoever has the lock is the only one.
+    fn tidy(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let suffix = path.as_os_str().as_encoded_bytes().strip_prefix(self.path.as_os_str().as_encoded_bytes());
+            let number = suffix.and_then(|suffix| suffix.strip_prefix(b".")?.strip_suffix(b".tmp"));
+            if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
+                // One that stays is in nobody's way.
+                let _ = fs::remove_file(path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a file beside this one, under a name that is free.
+    fn create(&self, suffix: impl Fn(u64) -> String) -> io::Result<(PathBuf, File)> {
+        let mut number = 0;
+        loop {
+            let path = self.beside(&suffix(number));
+            match private(&path, true) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                made => return made.map(|file| (path, file)),
+            }
+        }
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+
+    fn explain(&self, error: io::Error) -> Error {
+        let message = format!("token file {}: {error}", self.path.display());
+        let advice = match error.kind() {
+            // One of ours, which gives its own advice.
+            ErrorKind::Other => return Error::invalid_input(message),
+            ErrorKind::WouldBlock => "a process has had the lock of this name for a minute: end it if it hangs",
+            _ => "this user must be able to read, write and lock files in its folder",
+        };
+        Error::invalid_input(format!("{message}; {advice}")).with_source(error)
+    }
+}
+
+/// A lock that is given back when this value is dropped: to close the file is not enough, since a process that is being started
+/// may have it as well.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Opens a file that nobody else can open, from the moment at which it is made.
+fn private(path: &Path, new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).create_new(new);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options.open(path)
+}
+
+#[cfg(unix)]
+fn mode(found: &Metadata) -> u32 {
+    found.permissions().mode()
+}
+
+/// Nothing is known of permissions.
+#[cfg(not(unix))]
+fn mode(_: &Metadata) -> u32 {
+    0
+}

@@ -1,0 +1,82 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{StoreError, StoreLock, StoredToken, TokenStore};
+
+/// Keeps tokens in memory, for several clients of one process: a clone has the same tokens.
+///
+/// One client needs no store for this: it keeps its tokens anyway.
+///
+/// ```no_run
+/// use gettone::openapi::{Credentials, Oauth};
+/// use gettone::store::MemoryStore;
+///
+/// # fn run() -> Result<(), gettone::Error> {
+/// let store = MemoryStore::new();
+/// let one = Oauth::builder(Credentials::from_env()?).store(store.clone()).build()?;
+/// let other = Oauth::builder(Credentials::from_env()?).store(store).build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    tokens: HashMap<String, StoredToken>,
+    /// With so many tokens it is time to drop those that are of no use any more.
+    full: usize,
+    locks: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TokenStore for MemoryStore {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        Ok(self.kept().tokens.get(name).cloned())
+    }
+
+    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        if kept.tokens.len() >= kept.full {
+            // What was useless before this one came stays so.
+            kept.tokens.retain(|_, other| other.useless_at() > token.obtained_at);
+            kept.full = 2 * kept.tokens.len().max(8);
+        }
+        kept.tokens.insert(name.to_owned(), token.clone());
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.kept().tokens.remove(name);
+        Ok(())
+    }
+
+    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        let lock = {
+            let mut kept = self.kept();
+            // Nobody waits for those that only the map has.
+            kept.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(kept.locks.entry(name.to_owned()).or_default())
+        };
+        Ok(StoreLock::new(lock.lock_owned().await))
+    }
+}
+
+/// How many tokens there are, and none of them.
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("tokens", &self.kept().tokens.len()).finish()
+    }
+}

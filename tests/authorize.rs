@@ -1,0 +1,583 @@
+//! The token on a request, and on which requests it is never.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use common::raw::{Do, Raw};
+use common::{API_KEY, Answer, Mock, fatture, http, mint, minted, oauth, success};
+use gettone::openapi::Oauth;
+use gettone::{Error, Scope, ScopeSet};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Method, Request, Url};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+fn request(method: &str, url: &str) -> Request {
+    Request::new(Method::from_bytes(method.as_bytes()).unwrap(), url.parse().unwrap())
+}
+
+fn get(url: &str) -> Request {
+    request("GET", url)
+}
+
+fn sent(request: &Request) -> Vec<&str> {
+    request.headers().get_all(AUTHORIZATION).iter().map(|value| value.to_str().unwrap()).collect()
+}
+
+/// A client that makes its tokens at a mock, for requests that these patterns cover.
+fn client(mock: &Mock, scopes: Option<&[&str]>) -> Oauth {
+    let builder = oauth(&mock.url()).http_client(http());
+    match scopes {
+        Some(scopes) => builder.scopes(ScopeSet::parse(scopes).unwrap()),
+        None => builder,
+    }
+    .build()
+    .unwrap()
+}
+
+/// What a token was asked for.
+fn asked_for(mock: &Mock) -> Value {
+    let asked = mock.request();
+    assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/token"));
+    serde_json::from_str::<Value>(&asked.body).unwrap()["scopes"].clone()
+}
+
+/// The error of a request that nothing was asked for and that stays as it was, also an `Authorization` of its own.
+async fn refused(scopes: Option<&[&str]>, method: &str, url: &str) -> Error {
+    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
+    let oauth = client(&mock, scopes);
+    let error = oauth.authorize(&mut request(method, url)).await.expect_err(url);
+    let mut request = request(method, url);
+    request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
+    request.headers_mut().insert("x-own", HeaderValue::from_static("yes"));
+    let before = format!("{request:?}");
+    oauth.authorize(&mut request).await.expect_err(url);
+    assert_eq!(format!("{request:?}"), before, "{url}");
+    assert_eq!(mock.calls(), 0, "{url}");
+    assert!(error.is_invalid_input() && error.status().is_none() && error.service().is_none(), "{url}: {error:?}");
+    error
+}
+
+#[tokio::test]
+async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
+    let mock = mint(&["POST:imprese.openapi.it/advance"]).await;
+    let mut request = request("POST", "https://imprese.openapi.it/advance/a/b?x=1#y");
+    request.headers_mut().insert("x-own", HeaderValue::from_static("yes"));
+    *request.body_mut() = Some("body".into());
+    client(&mock, None).authorize(&mut request).await.unwrap();
+    assert_eq!(asked_for(&mock), json!(["POST:imprese.openapi.it/advance"]));
+    assert_eq!(sent(&request), ["Bearer token-1"]);
+    assert_eq!((request.headers().len(), &request.headers()["x-own"]), (2, &HeaderValue::from_static("yes")));
+    assert_eq!(request.url().as_str(), "https://imprese.openapi.it/advance/a/b?x=1#y");
+    assert_eq!(request.body().unwrap().as_bytes().unwrap(), b"body");
+}
+
+#[tokio::test]
+async fn the_header_is_sensitive_and_not_printed() {
+    let keliweb = Mock::answering_with(success("password_grant")).await;
+    let openapi = mint(&["GET:imprese.openapi.it/base"]).await;
+    let (mut one, mut other) = (get("https://imprese.openapi.it/base"), get(&keliweb.url()));
+    client(&openapi, None).authorize(&mut one).await.unwrap();
+    keliweb.fatture().authorize(&mut other).await.unwrap();
+    for request in [&one, &one.try_clone().unwrap(), &other] {
+        let value = &request.headers()[AUTHORIZATION];
+        assert!(value.is_sensitive());
+        let token = value.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+        assert!(!format!("{request:?} {request:#?} {:?}", request.headers()).contains(token));
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_is_there_already_is_replaced() {
+    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
+    let mut request = get("https://imprese.openapi.it/base");
+    request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Bearer old"));
+    request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Basic older"));
+    client(&mock, None).authorize(&mut request).await.unwrap();
+    assert_eq!(sent(&request), ["Bearer token-1"]);
+}
+
+#[tokio::test]
+async fn the_vendors_domains_are_known_in_every_way_to_write_them() {
+    for scopes in [None, Some(&["*:*/*"][..]), Some(&["*:*/*", "GET:example.com/x"][..])] {
+        for (url, host) in [
+            ("https://imprese.openapi.it/base", "imprese.openapi.it"),
+            ("https://test.imprese.openapi.it/base", "test.imprese.openapi.it"),
+            ("https://openapi.it/base", "openapi.it"),
+            ("https://sms.openapi.com/base", "sms.openapi.com"),
+            ("https://sms.altravia.com/base", "sms.altravia.com"),
+            ("HTTPS://Imprese.OPENAPI.it/base", "imprese.openapi.it"),
+            ("https://imprese.openapi.it./base", "imprese.openapi.it"),
+            // Neither a port nor a user makes another host.
+            ("https://imprese.openapi.it:8443/base", "imprese.openapi.it"),
+            ("https://evil.com@imprese.openapi.it/base", "imprese.openapi.it"),
+            ("https://imprese\u{3002}openapi\u{ff0e}it/base", "imprese.openapi.it"),
+            ("https://\u{ff49}mprese.openapi.it/base", "imprese.openapi.it"),
+        ] {
+            let scope = format!("GET:{host}/base");
+            let mock = mint(&[&scope]).await;
+            let mut request = get(url);
+            client(&mock, scopes).authorize(&mut request).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!(asked_for(&mock), scopes.map_or(json!([scope]), |_| json!(["*:*/*"])), "{url}");
+            assert_eq!(sent(&request), ["Bearer token-1"]);
+        }
+    }
+}
+
+/// Hosts that look like the vendor's.
+const STRANGERS: [&str; 20] = [
+    "https://evilopenapi.it/base",
+    "https://evil-openapi.it/base",
+    "https://openapi.it.evil.com/base",
+    "https://imprese.openapi.it.evil.com/base",
+    "https://openapi.it@evil.com/base",
+    "https://openapi.it:443@evil.com/base",
+    "https://evil.com/openapi.it/base",
+    "https://evil.com\\@openapi.it/base",
+    "https://evil.com#@openapi.it/base",
+    "https://evil.com?@openapi.it/base",
+    "https://openapi.it.evil.com./base",
+    "https://openapi.org/base",
+    "https://openapi/base",
+    "https://it/base",
+    "https://xn--openapi-3fg.it/base",
+    "https://\u{43e}penapi.it/base",
+    "https://127.0.0.1/base",
+    "https://[::1]/base",
+    "https://[::ffff:127.0.0.1]:8443/base",
+    "https://2130706433/base",
+];
+
+#[tokio::test]
+async fn a_host_that_only_looks_like_the_vendors_gets_nothing() {
+    let anything: [Option<&[&str]>; 4] = [None, Some(&["*:*/*"]), Some(&["GET:*/base"]), Some(&["*:*.openapi.it/*"])];
+    for scopes in anything {
+        for url in STRANGERS {
+            let error = refused(scopes, "GET", url).await.to_string();
+            let host = url.parse::<Url>().unwrap().host_str().unwrap().to_owned();
+            assert!(error.contains(&host) && error.contains("name it with `Builder::scopes`"), "{url}: {error}");
+        }
+    }
+    for url in ["mailto:a@openapi.it", "data:text/plain,openapi.it", "unix:/openapi.it", "file:///openapi.it"] {
+        let error = refused(None, "GET", url).await.to_string();
+        assert!(error.contains("host \"\": "), "{url}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_hosts_that_are_named_are_the_only_ones() {
+    let scopes: &[&str] = &["GET:imprese.openapi.it/*", "*:*.ufficiopostale.com/*", "POST:xn--80ak6aa92e.com/a"];
+    for url in [
+        "https://comparabili.openapi.it/base",
+        "https://openapi.it/base",
+        "https://sms.openapi.com/base",
+        "https://a.imprese.openapi.it/base",
+        "https://ufficiopostale.com/base",
+        "https://evilufficiopostale.com/base",
+        "https://.ufficiopostale.com/base",
+        "https://ws.ufficiopostale.com.evil.com/base",
+        "https://ws.ufficiopostale.com@evil.com/base",
+        "https://apple.com/a",
+    ] {
+        let error = refused(Some(scopes), "GET", url).await.to_string();
+        assert!(error.contains("name it with `Builder::scopes`"), "{url}: {error}");
+    }
+    for (method, url, pattern) in [
+        ("GET", "https://imprese.openapi.it/base", "GET:imprese.openapi.it/*"),
+        ("GET", "https://imprese.openapi.it./base", "GET:imprese.openapi.it/*"),
+        ("PUT", "https://WS.ufficiopostale.com/a", "*:*.ufficiopostale.com/*"),
+        ("PUT", "https://a.b.ufficiopostale.com:9/", "*:*.ufficiopostale.com/*"),
+        ("POST", "https://\u{430}\u{440}\u{440}\u{4cf}\u{435}.com/a", "POST:xn--80ak6aa92e.com/a"),
+    ] {
+        let request = &mut request(method, url);
+        let scope = Scope::for_request(request.method(), request.url()).unwrap();
+        let mock = mint(&[scope.as_str()]).await;
+        client(&mock, Some(scopes)).authorize(request).await.unwrap();
+        assert_eq!((asked_for(&mock), sent(request)), (json!([pattern]), vec!["Bearer token-1"]), "{url}");
+    }
+    let error = refused(Some(&[]), "GET", "https://imprese.openapi.it/base").await.to_string();
+    assert!(error.contains("name it with `Builder::scopes`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_goes_over_https_or_to_loopback() {
+    let scopes: &[&str] = &["*:*/*", "*:10.0.0.1/*", "*:*.localhost/*", "*:localhost/*", "*:127.0.0.1/*"];
+    for url in [
+        "http://imprese.openapi.it/base",
+        "http://imprese.openapi.it:443/base",
+        "http://127.0.0.1.openapi.it/base",
+        "http://localhost.openapi.com/base",
+        "http://10.0.0.1/base",
+        "http://a.localhost/base",
+        "http://localhost./base",
+        "ftp://imprese.openapi.it/base",
+        "ws://imprese.openapi.it/base",
+        "wss://imprese.openapi.it/base",
+        "foo://imprese.openapi.it/base",
+        "foo://localhost/base",
+    ] {
+        let error = refused(Some(scopes), "GET", url).await.to_string();
+        assert!(error.contains("only sent over https, or over http to a loopback address"), "{url}: {error}");
+    }
+    for url in ["http://localhost:1/base", "http://127.0.0.1/base", "http://2130706433/base", "https://localhost/base"]
+    {
+        let mut request = get(url);
+        let mock = mint(&["GET:localhost/base", "GET:127.0.0.1/base"]).await;
+        client(&mock, Some(scopes)).authorize(&mut request).await.unwrap();
+        assert_eq!(sent(&request), ["Bearer token-1"], "{url}");
+    }
+}
+
+#[tokio::test]
+async fn loopback_is_no_exception_where_it_is_not_named() {
+    for url in ["http://localhost/base", "http://127.0.0.1/base", "https://localhost/base", "http://[::1]/base"] {
+        for scopes in [None, Some(&["*:*/*"][..]), Some(&["*:imprese.openapi.it/*"][..])] {
+            assert!(refused(scopes, "GET", url).await.to_string().contains("name it with `Builder::scopes`"), "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_has_no_scope_gets_no_token() {
+    for method in ["HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "PURGE"] {
+        let error = refused(None, method, "https://imprese.openapi.it/base").await.to_string();
+        assert!(error.contains(method) && error.contains("expected GET, POST, PUT, PATCH or DELETE"), "{error}");
+    }
+    for (url, reason) in [
+        ("https://imprese.openapi.it//base", "an empty segment"),
+        ("https://imprese.openapi.it/base%2Fother", "an encoded slash"),
+        ("https://imprese.openapi.it/base/%252e%252e/other", "`..` is hidden"),
+        ("https://imprese.openapi.it/ba%zz", "two hexadecimal digits"),
+        ("https://imprese..openapi.it/base", "an empty label"),
+        ("https://imprese.openapi.it../base", "an empty label"),
+    ] {
+        for scopes in [None, Some(&["*:*/*"][..])] {
+            let error = refused(scopes, "GET", url).await.to_string();
+            assert!(error.contains(reason), "{url}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_scope_that_is_not_covered_gets_no_token() {
+    let scopes: &[&str] = &["GET:imprese.openapi.it/base", "PUT:imprese.openapi.it/*", "POST:*/sms"];
+    for (method, url, scope) in [
+        ("POST", "https://imprese.openapi.it/base", "POST:imprese.openapi.it/base"),
+        ("GET", "https://imprese.openapi.it/other", "GET:imprese.openapi.it/other"),
+        ("GET", "https://imprese.openapi.it/basement", "GET:imprese.openapi.it/basement"),
+        ("GET", "https://imprese.openapi.it/Base", "GET:imprese.openapi.it/Base"),
+        ("GET", "https://imprese.openapi.it/", "GET:imprese.openapi.it/root"),
+        // One of the domains that the asterisk stands for.
+        ("GET", "https://sms.openapi.com/sms", "GET:sms.openapi.com/sms"),
+    ] {
+        let error = refused(Some(scopes), method, url).await.to_string();
+        assert!(error.contains(scope) && error.contains("not covered by the scopes of the client"), "{error}");
+        assert!(error.contains("add it with `Builder::scopes`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_narrowest_pattern_is_what_a_token_is_asked_for() {
+    let scopes: &[&str] =
+        &["*:*/*", "*:*.openapi.it/*", "GET:*.openapi.it/*", "*:imprese.openapi.it/*", "GET:imprese.openapi.it/base"];
+    for (method, url, pattern) in [
+        ("GET", "https://imprese.openapi.it/base/1", "GET:imprese.openapi.it/base"),
+        ("POST", "https://imprese.openapi.it/base/1", "*:imprese.openapi.it/*"),
+        ("GET", "https://imprese.openapi.it/other", "*:imprese.openapi.it/*"),
+        ("GET", "https://comparabili.openapi.it/", "GET:*.openapi.it/*"),
+        ("PUT", "https://comparabili.openapi.it/", "*:*.openapi.it/*"),
+        ("PUT", "https://sms.openapi.com/", "*:*/*"),
+    ] {
+        let request = &mut request(method, url);
+        let scope = Scope::for_request(request.method(), request.url()).unwrap();
+        let mock = mint(&[scope.as_str()]).await;
+        client(&mock, Some(scopes)).authorize(request).await.unwrap();
+        assert_eq!(asked_for(&mock), json!([pattern]), "{method} {url}");
+    }
+}
+
+#[tokio::test]
+async fn one_token_is_for_all_requests_of_a_pattern() {
+    let mock = mint(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"]).await;
+    let oauth = client(&mock, Some(&["*:imprese.openapi.it/*"]));
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let oauth = oauth.clone();
+        tasks.spawn(async move {
+            let path = if number % 2 == 0 { "base" } else { "other" };
+            let mut request = get(&format!("https://imprese.openapi.it/{path}/{number}"));
+            oauth.authorize(&mut request).await.unwrap();
+            assert_eq!(sent(&request), ["Bearer token-1"]);
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(asked_for(&mock), json!(["*:imprese.openapi.it/*"]));
+}
+
+#[tokio::test]
+async fn a_broader_token_that_is_there_serves() {
+    let granted = ["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"];
+    let broad = ScopeSet::parse(["*:imprese.openapi.it/*"]).unwrap();
+    for scopes in [None, Some(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"][..])] {
+        let mock = mint(&granted).await;
+        let oauth = client(&mock, scopes);
+        oauth.token(&broad).await.unwrap();
+        for path in ["base/1", "other/2", "base/3"] {
+            let mut request = get(&format!("https://imprese.openapi.it/{path}"));
+            oauth.authorize(&mut request).await.unwrap();
+            assert_eq!(sent(&request), ["Bearer token-1"]);
+        }
+        assert_eq!(asked_for(&mock), json!(["*:imprese.openapi.it/*"]));
+    }
+}
+
+#[tokio::test]
+async fn a_narrower_token_that_is_there_does_not_serve() {
+    let mock = mint(&["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]).await;
+    let oauth = client(&mock, None);
+    let (mut first, mut other) = (get("https://imprese.openapi.it/base"), get("https://imprese.openapi.it/other"));
+    oauth.authorize(&mut first).await.unwrap();
+    assert!(oauth.authorize(&mut other).await.unwrap_err().not_granted().is_some());
+    assert!(sent(&other).is_empty());
+}
+
+#[tokio::test]
+async fn after_an_error_of_the_token_service_the_request_is_unchanged() {
+    let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
+    let mock = Mock::answering_with(refusal).await;
+    for keliweb in [false, true] {
+        let mut request = get(if keliweb { mock.url() } else { "https://imprese.openapi.it/base".to_owned() }.as_str());
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
+        let error = match keliweb {
+            true => mock.fatture().authorize(&mut request).await.unwrap_err(),
+            false => client(&mock, None).authorize(&mut request).await.unwrap_err(),
+        };
+        assert!(error.is_unauthorized() && error.service().is_some(), "{error:?}");
+        assert!(keliweb || !format!("{error} {error:?}").contains(API_KEY));
+        assert_eq!(sent(&request), ["own"]);
+    }
+    assert_eq!(mock.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_stand_in_a_header_is_an_error_that_does_not_show_it() {
+    for token in ["evil\r\nx-evil: 1", "evil\0", "evil\u{7f}"] {
+        let mock = Mock::answering_with(minted(token, &["GET:imprese.openapi.it/base"])).await;
+        let mut request = get("https://imprese.openapi.it/base");
+        let error = client(&mock, None).authorize(&mut request).await.unwrap_err();
+        assert!(error.is_decode() && !format!("{error} {error:?}").contains("evil"), "{error:?}");
+        assert!(sent(&request).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_keliweb_is_for_its_own_address_alone() {
+    let mock = Mock::answering_with(success("password_grant")).await;
+    let port = mock.url().parse::<Url>().unwrap().port().unwrap();
+    for url in [
+        format!("http://127.0.0.1:{}/api", port ^ 1),
+        "http://127.0.0.1/api".to_owned(),
+        format!("https://127.0.0.1:{port}/api"),
+        format!("http://localhost:{port}/api"),
+        format!("http://127.0.0.1.evil.com:{port}/api"),
+        format!("http://127.0.0.1:{port}@evil.com/api"),
+        format!("http://[::1]:{port}/api"),
+        format!("ftp://127.0.0.1:{port}/api"),
+        format!("foo://127.0.0.1:{port}/api"),
+        format!("data:127.0.0.1:{port}"),
+        "https://fatture.keliweb.it/api".to_owned(),
+        "https://imprese.openapi.it/base".to_owned(),
+    ] {
+        let mut request = get(&url);
+        request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
+        let error = mock.fatture().authorize(&mut request).await.unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains("`Builder::base_url`"), "{url}: {error}");
+        assert_eq!(sent(&request), ["own"], "{url}");
+    }
+    assert_eq!(mock.calls(), 0);
+    let fatture = fatture(&format!("{}/below", mock.url())).http_client(http()).build().unwrap();
+    for url in [
+        format!("http://127.0.0.1:{port}/api?x=1#y"),
+        format!("HTTP://2130706433:{port}/"),
+        format!("http://evil.com@127.0.0.1:{port}/below"),
+    ] {
+        // There is no scope, so any method will do.
+        let mut request = request("OPTIONS", &url);
+        fatture.authorize(&mut request).await.unwrap();
+        assert!(sent(&request)[0].starts_with("Bearer "), "{url}");
+    }
+    assert_eq!(mock.calls(), 1);
+}
+
+#[tokio::test]
+async fn the_token_of_keliweb_does_not_go_to_hosts_that_look_like_it() {
+    for url in [
+        "http://fatture.keliweb.it/",
+        "https://fatture.keliweb.it:8443/",
+        "https://fatture.keliweb.it.evil.com/",
+        "https://fatture.keliweb.it@evil.com/",
+        "https://evil.fatture.keliweb.it/",
+        "https://keliweb.it/",
+        "https://fatture.keliweb.it./",
+    ] {
+        let fatture = fatture("https://fatture.keliweb.it").http_client(http()).build().unwrap();
+        let mut request = get(url);
+        let error = fatture.authorize(&mut request).await.unwrap_err();
+        assert!(error.is_invalid_input() && sent(&request).is_empty(), "{url}: {error}");
+    }
+}
+
+/// A client of the caller's own, as it comes but for the proxies of this machine.
+fn follows() -> Client {
+    Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap()
+}
+
+const ANYWHERE: Option<&[&str]> = Some(&["*:127.0.0.1/*", "*:localhost/*"]);
+
+fn see(status: u16, location: &str) -> Do {
+    Do::answer(&format!("{status} Redirect"), &format!("location: {location}\r\n"), "")
+}
+
+fn has_token(request: &str) -> bool {
+    request.to_ascii_lowercase().contains("authorization: bearer token-1\r\n")
+}
+
+/// Sends a request with a token, and says which of the requests that arrived had it.
+async fn with_token(client_of_own: &Client, from: &str, servers: [&Raw; 2]) -> [Vec<bool>; 2] {
+    let mock = mint(&["GET:127.0.0.1/root", "GET:localhost/root"]).await;
+    let mut request = get(from);
+    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    client_of_own.execute(request).await.unwrap();
+    servers.map(|server| server.requests().iter().map(|request| has_token(request)).collect())
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_or_port_does_not_take_the_token_along() {
+    for status in [301, 302, 303, 307, 308] {
+        // Another host and another port; the other way round; another port alone. All of them are named.
+        for (from, to) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")] {
+            let there = Raw::new([Do::answer("200 OK", "", "")]).await;
+            let here = Raw::new([see(status, &format!("http://{to}:{}/root", there.address.port()))]).await;
+            let url = format!("http://{from}:{}/", here.address.port());
+            let seen = with_token(&follows(), &url, [&here, &there]).await;
+            assert_eq!(seen, [vec![true], vec![false]], "{status} from {from} to {to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_name_of_the_same_server_does_not_take_the_token_along() {
+    let port = Arc::new(OnceLock::<u16>::new());
+    let known = Arc::clone(&port);
+    let server = Mock::deciding(move |asked| match asked.target.as_str() {
+        "/" => Answer::empty(307).header("location", &format!("http://localhost:{}/there", known.get().unwrap())),
+        _ => Answer::empty(200),
+    });
+    let server = server.await;
+    port.set(server.url().parse::<Url>().unwrap().port().unwrap()).unwrap();
+    let mock = mint(&["GET:127.0.0.1/root"]).await;
+    let mut request = get(&server.url());
+    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    follows().execute(request).await.unwrap();
+    let seen = server.requests();
+    let seen: Vec<_> = seen.iter().map(|asked| (asked.target.as_str(), asked.header("authorization"))).collect();
+    assert_eq!(seen, [("/", Some("Bearer token-1")), ("/there", None)]);
+}
+
+#[tokio::test]
+async fn a_redirect_to_plain_http_does_not_take_the_token_along() {
+    let plain = Raw::new([Do::answer("200 OK", "", "")]).await;
+    let (url, seen) = tls_server(format!("location: http://localhost:{}/root\r\n", plain.address.port())).await;
+    let mock = mint(&["GET:localhost/root"]).await;
+    let mut request = get(&url);
+    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    follows().execute(request).await.unwrap();
+    assert!(has_token(&seen.lock().unwrap()) && plain.calls() == 1);
+    assert!(!has_token(&plain.requests()[0]));
+}
+
+/// Redirects, over TLS with a certificate that it made itself, and keeps the request.
+async fn tls_server(location: String) -> (String, Arc<Mutex<String>>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let seen = Arc::new(Mutex::new(String::new()));
+    let keep = Arc::clone(&seen);
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = acceptor.accept(stream).await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+        *keep.lock().unwrap() = String::from_utf8(request).unwrap();
+        let answer = format!("HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0\r\n{location}\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.shutdown().await;
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn a_redirect_on_the_same_host_keeps_the_token() {
+    let here = Raw::new([see(302, "/second"), see(307, "/third"), Do::answer("200 OK", "", "")]).await;
+    let nobody = Raw::new([Do::Hang]).await;
+    assert_eq!(with_token(&follows(), &here.url(), [&here, &nobody]).await, [vec![true; 3], vec![]]);
+}
+
+/// Leads to a stranger, which redirects to itself.
+async fn chain() -> [Raw; 2] {
+    let there = Raw::new([see(302, "/second"), see(302, "/third"), Do::answer("200 OK", "", "")]).await;
+    let here = Raw::new([see(302, &format!("http://localhost:{}/", there.address.port()))]).await;
+    [here, there]
+}
+
+#[tokio::test]
+async fn a_client_that_stays_at_its_origin_keeps_the_token_there() {
+    let client = || Client::builder().no_proxy().redirect(gettone::same_origin()).build().unwrap();
+    // A client that follows to other hosts would send it to the second address of the stranger.
+    let [here, there] = chain().await;
+    assert_eq!(with_token(&client(), &here.url(), [&here, &there]).await, [vec![true], vec![]]);
+    // At home it follows, ten times at the most, and not back home from elsewhere.
+    let hops = |number| (0..number).map(|hop| see(302, &format!("/{hop}"))).chain([Do::answer("200 OK", "", "")]);
+    for (number, requests) in [(10, 11), (11, 11)] {
+        let here = Raw::new(hops(number)).await;
+        let result = client().get(here.url()).send().await;
+        assert_eq!((result.is_ok(), here.calls()), (number == 10, requests));
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_may_say_more_of_a_path_than_its_first_segment() {
+    let scopes = Some(&["POST:postontarget.com/fields/country", "POST:postontarget.com/areas"][..]);
+    for (path, asked) in [
+        ("fields/country", Some("POST:postontarget.com/fields/country")),
+        ("fields/country/", Some("POST:postontarget.com/fields/country")),
+        ("fields/country/it?x=/y", Some("POST:postontarget.com/fields/country")),
+        ("fields/c%6Funtry", Some("POST:postontarget.com/fields/country")),
+        ("areas/a/b/c", Some("POST:postontarget.com/areas")),
+        ("areas//fields", Some("POST:postontarget.com/areas")),
+        ("fields", None),
+        ("fields/", None),
+        ("fields//country", None),
+        ("fields/countryside", None),
+        ("fields/region", None),
+    ] {
+        let url = format!("https://postontarget.com/{path}");
+        match asked {
+            Some(asked) => {
+                let mock = mint(&[asked]).await;
+                client(&mock, scopes).authorize(&mut request("POST", &url)).await.expect(&url);
+                assert_eq!(asked_for(&mock), json!([asked]), "{url}");
+            }
+            None => assert!(refused(scopes, "POST", &url).await.to_string().contains("not covered"), "{url}"),
+        }
+    }
+}

@@ -1,0 +1,839 @@
+//! What a token file promises: to its owner, to other processes, and after a crash.
+//!
+//! Much of it is about permissions and signals, so it is tested where there are such.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gettone::store::{FileStore, StoredToken, TokenStore};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+const SECRET: &str = "secret-5c1d";
+/// The year 2100, in milliseconds.
+const FAR: u64 = 4_102_444_800_000;
+/// Nobody waits for so long: time stands still where this is used, and moves when all else does.
+const LONG: Duration = Duration::from_secs(30);
+/// Before a test that would go on for ever gives up.
+const AT_LAST: Duration = Duration::from_secs(20);
+
+/// A folder that only this user can open, until it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("file_store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        DirBuilder::new().mode(0o700).create(&path).unwrap();
+        Self(path)
+    }
+
+    /// With a token file of this content.
+    fn with(content: impl AsRef<[u8]>) -> Self {
+        let folder = Self::new();
+        fs::write(folder.file(), content).unwrap();
+        set_mode(&folder.file(), 0o600);
+        folder
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("tokens.json")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.file()).unwrap()
+    }
+
+    async fn open(&self) -> FileStore {
+        FileStore::open(self.file()).await.unwrap()
+    }
+
+    /// The names of all that is in it, sorted.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn has(&self, part: &str) -> bool {
+        self.names().iter().any(|name| name.contains(part))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn token(text: &str) -> StoredToken {
+    let json = json!({ "version": 1, "access_token": text, "obtained_at": 1_634_169_600_000_u64, "expires_at": FAR });
+    StoredToken::from_json(&json.to_string()).unwrap()
+}
+
+async fn loaded(store: &FileStore, name: &str) -> Option<String> {
+    store.load(name).await.unwrap().map(|token| token.access_token().expose().to_owned())
+}
+
+/// What each operation fails with.
+async fn errors(store: &FileStore) -> [String; 3] {
+    let errors = [
+        store.load("a").await.unwrap_err(),
+        store.save("a", &token(SECRET)).await.unwrap_err(),
+        store.remove("a").await.unwrap_err(),
+    ];
+    errors.map(|error| {
+        assert!(error.downcast_ref::<gettone::Error>().unwrap().is_invalid_input());
+        assert!(!format!("{error} {error:?}").contains(SECRET));
+        error.to_string()
+    })
+}
+
+// Values.
+
+#[tokio::test]
+async fn what_is_saved_is_loaded_by_every_store_of_the_file() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    assert_eq!(store.load("a").await.unwrap(), None);
+    let full = json!({
+        "version": 1, "access_token": "å\"\n", "obtained_at": 1, "expires_at": 2, "refresh_token": SECRET,
+        "refresh_expires_at": FAR, "scopes": { "requested": ["*:a.it/*"], "granted": ["GET:a.it/b"] },
+    });
+    let full = StoredToken::from_json(&full.to_string()).unwrap();
+    store.save("a", &full).await.unwrap();
+    store.save("b", &token("1")).await.unwrap();
+    other.save("b", &token("2")).await.unwrap();
+    for store in [&store, &store.clone(), &other, &folder.open().await] {
+        assert_eq!(store.load("a").await.unwrap(), Some(full.clone()));
+        assert_eq!(loaded(store, "b").await.unwrap(), "2");
+    }
+    other.remove("a").await.unwrap();
+    assert_eq!((loaded(&store, "a").await, loaded(&store, "b").await), (None, Some("2".to_owned())));
+}
+
+#[tokio::test]
+async fn nothing_is_made_before_there_is_a_token() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.remove("a").await.unwrap();
+    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(folder.names(), ["tokens.json.lock"]);
+}
+
+#[tokio::test]
+async fn a_name_may_be_any_text() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let long = "x".repeat(100_000);
+    let controls: String = (0..32_u8).map(char::from).collect();
+    let names = ["", ".", "../up", "/etc/x", "a b\t", "\"quoted\\\"", &controls, "åß€🦀", "tokens", "version", &long];
+    for name in names {
+        let _lock = store.lock(name).await.unwrap();
+        store.save(name, &token(name)).await.unwrap();
+    }
+    for name in names {
+        assert_eq!(loaded(&folder.open().await, name).await.as_deref(), Some(name));
+    }
+    for name in names {
+        store.remove(name).await.unwrap();
+    }
+    assert_eq!(folder.text(), r#"{"version":1,"tokens":{}}"#);
+    assert!(folder.names().iter().all(|name| name.starts_with("tokens.json")), "{:?}", folder.names());
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_kept_as_it_stands() {
+    let later = r#"{"version":2, "token" : "x"}"#;
+    let other = format!(r#"{{"access_token":"x","obtained_at":1,"expires_at":{FAR},"version":1,"note": 1.50e2 }}"#);
+    let number = "123456789012345678901234567890.10";
+    let folder = Folder::with(format!(
+        r#" {{"tokens" : {{ "other":{other}, "odd\u0021":{number},"later":{later}}} ,"more":[1, null ], "version": 1 }} "#
+    ));
+    let store = folder.open().await;
+    store.save("mine", &token("1")).await.unwrap();
+    let mine = token("1").to_json();
+    let mine = mine.expose();
+    let tokens = format!(r#""later":{later},"mine":{mine},"odd!":{number},"other":{other}"#);
+    assert_eq!(folder.text(), format!(r#"{{"version":1,"tokens":{{{tokens}}},"more":[1, null ]}}"#));
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_no_token_until_one_is_saved_in_its_place() {
+    let folder = Folder::with(r#"{"version":1,"tokens":{"a":{"version":1},"b":"x","c":{"version":2},"d":null}}"#);
+    let store = folder.open().await;
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(loaded(&store, name).await, None);
+        store.save(name, &token(name)).await.unwrap();
+        assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
+    }
+    assert!(!folder.has("damaged"));
+}
+
+#[tokio::test]
+async fn a_token_of_no_use_is_dropped_when_another_is_saved_or_removed() {
+    let record = |expires: u64, renewal: u64| {
+        let base = json!({ "version": 1, "access_token": "x", "obtained_at": 0, "expires_at": expires });
+        let renewal = json!({ "refresh_token": "x", "refresh_expires_at": renewal });
+        let fields = [&base, &renewal].into_iter().flat_map(|value| value.as_object().unwrap().clone());
+        serde_json::Value::Object(fields.collect())
+    };
+    let tokens = json!({ "over": record(1, 2), "renewable": record(1, FAR), "alive": record(FAR, 1) });
+    for remove in [false, true] {
+        let folder = Folder::with(json!({ "version": 1, "tokens": tokens }).to_string());
+        let store = folder.open().await;
+        if remove {
+            store.remove("alive").await.unwrap();
+        } else {
+            store.save("alive", &token("2")).await.unwrap();
+        }
+        assert!(!folder.text().contains("over"));
+        assert!(loaded(&store, "renewable").await.is_some());
+        assert_eq!(loaded(&store, "alive").await.is_some(), !remove);
+    }
+}
+
+#[tokio::test]
+async fn nothing_shows_a_token() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.save("a", &token(SECRET)).await.unwrap();
+    assert_eq!(format!("{store:?}"), format!("FileStore {{ path: {:?} }}", folder.file()));
+}
+
+// Permissions.
+
+#[test]
+fn nobody_else_can_open_what_is_made() {
+    let folder = Folder::new();
+    // A path that is relative to a working folder which the process then leaves.
+    let mut command = command("umask 0;", "once", Path::new("one/two/tokens.json"));
+    let output = command.current_dir(&folder.0).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((mode(&folder.0.join("one")), mode(&folder.0.join("one/two"))), (0o700, 0o700));
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder.0.join("one/two")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names.sort();
+    let expected = ["tokens.json", "tokens.json.af63dc4c8601ec8c.lock", "tokens.json.damaged-0", "tokens.json.lock"];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_there_stays_as_it_is() {
+    let folder = Folder::new();
+    set_mode(&folder.0, 0o755);
+    folder.open().await.save("a", &token("1")).await.unwrap();
+    assert_eq!(mode(&folder.0), 0o755);
+}
+
+#[tokio::test]
+async fn a_file_that_others_can_open_is_refused() {
+    for bits in [0o040, 0o020, 0o010, 0o004, 0o002, 0o001, 0o077] {
+        let folder = Folder::with(json!({ "version": 1, "tokens": {}, "x": SECRET }).to_string());
+        let store = folder.open().await;
+        let before = (folder.text(), folder.names());
+        set_mode(&folder.file(), 0o600 | bits);
+        let path = folder.file().display().to_string();
+        let expected = format!("token file {path}: others can open it: chmod 600 {path}");
+        let error = FileStore::open(folder.file()).await.unwrap_err();
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(errors(&store).await, [expected.as_str(); 3]);
+        assert_eq!((folder.text(), folder.names(), mode(&folder.file())), (before.0, before.1, 0o600 | bits));
+        set_mode(&folder.file(), 0o600);
+        store.save("a", &token("1")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_write_to_is_refused() {
+    for bits in [0o020, 0o002, 0o077, 0o1002, 0o1077] {
+        let folder = Folder::new();
+        let before = FileStore::open(folder.0.join("before.json")).await.unwrap();
+        set_mode(&folder.0, 0o700 | bits);
+        let advice = match bits & 0o1000 {
+            0 => format!("chmod go-w {}", folder.0.display()),
+            _ => "give it a folder of its own".to_owned(),
+        };
+        let expected = |file: &str| {
+            let path = folder.0.join(file);
+            format!("token file {}: others can write to its folder: {advice}", path.display())
+        };
+        assert_eq!(FileStore::open(folder.file()).await.unwrap_err().to_string(), expected("tokens.json"));
+        assert_eq!(errors(&before).await, [expected("before.json").as_str(); 3]);
+        assert_eq!(folder.names(), ["before.json.lock"]);
+        set_mode(&folder.0, 0o700);
+        folder.open().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_a_regular_file_is_refused() {
+    for kind in ["link", "dangling", "folder"] {
+        let folder = Folder::new();
+        let target = folder.0.join("target.json");
+        let store = folder.open().await;
+        match kind {
+            "folder" => fs::create_dir(folder.file()).unwrap(),
+            _ => symlink(&target, folder.file()).unwrap(),
+        }
+        if kind == "link" {
+            FileStore::open(&target).await.unwrap().save("a", &token("1")).await.unwrap();
+        }
+        let reason = match kind {
+            "folder" => "it is not a regular file: give the path of one",
+            _ => "it is a symbolic link: give the path that it leads to",
+        };
+        let expected = format!("token file {}: {reason}", folder.file().display());
+        assert_eq!(FileStore::open(folder.file()).await.unwrap_err().to_string(), expected);
+        assert_eq!(errors(&store).await, [expected.as_str(); 3]);
+        assert_eq!(target.exists(), kind == "link");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_used_is_refused() {
+    for path in ["", "/", "..", "a/.."] {
+        let error = FileStore::open(path).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("token file {path:?}: give the path of a file"));
+    }
+    let folder = Folder::with("{}");
+    let path = folder.file().join("sub/tokens.json");
+    let error = FileStore::open(&path).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("token file {}: ", path.display())), "{text}");
+    assert!(text.ends_with("; this user must be able to read, write and lock files in its folder"), "{text}");
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<std::io::Error>() && text.contains(&source.to_string()), "{text}");
+
+    let store = folder.open().await;
+    fs::remove_dir_all(&folder.0).unwrap();
+    for error in errors(&store).await {
+        assert!(error.contains("; this user must be able to"), "{error}");
+    }
+}
+
+// Damage.
+
+/// What no version of the crate has written.
+fn damaged() -> Vec<Vec<u8>> {
+    let whole = json!({ "version": 1, "tokens": { "a": { "access_token": SECRET } } }).to_string();
+    let mut all: Vec<Vec<u8>> = [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "7",
+        SECRET,
+        r#"{"version":1}"#,
+        r#"{"tokens":{}}"#,
+        r#"{"version":1,"tokens":[]}"#,
+        r#"{"version":1,"tokens":null}"#,
+        r#"{"version":0,"tokens":{}}"#,
+        r#"{"version":-1,"tokens":{}}"#,
+        r#"{"version":"1","tokens":{}}"#,
+        r#"{"version":1,"tokens":{"a":}}"#,
+        r#"{"version":1,"tokens":{}}}"#,
+    ]
+    .map(Into::into)
+    .into();
+    all.extend((1..whole.len()).step_by(7).map(|end| whole.as_bytes()[..end].to_vec()));
+    all.extend([b"\xff\xfe".to_vec(), b"{\"version\":1,\"tokens\":{\"\xff\":1}}".to_vec(), vec![0; 4096]]);
+    all
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
+    for (content, operation) in damaged().iter().zip(["open", "load", "save", "remove"].iter().cycle()) {
+        let folder = Folder::new();
+        let store = folder.open().await;
+        // One more of them is there already.
+        fs::write(folder.0.join("tokens.json.damaged-0"), "old").unwrap();
+        fs::write(folder.file(), content).unwrap();
+        set_mode(&folder.file(), 0o600);
+        match *operation {
+            "open" => drop(folder.open().await),
+            "load" => assert_eq!(store.load("a").await.unwrap(), None),
+            "save" => store.save("a", &token("1")).await.unwrap(),
+            _ => store.remove("a").await.unwrap(),
+        }
+        assert_eq!(fs::read(folder.0.join("tokens.json.damaged-1")).unwrap(), *content);
+        assert_eq!(fs::read(folder.0.join("tokens.json.damaged-0")).unwrap(), b"old");
+        assert_eq!(folder.file().exists(), *operation == "save");
+        store.save("b", &token("2")).await.unwrap();
+        assert_eq!(loaded(&store, "b").await.unwrap(), "2");
+        assert_eq!(loaded(&store, "a").await.is_some(), *operation == "save");
+        assert!(!folder.has("damaged-2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn only_one_sets_a_damaged_file_aside() {
+    for _ in 0..10 {
+        let folder = Folder::new();
+        let mut stores = Vec::new();
+        for _ in 0..8 {
+            stores.push(folder.open().await);
+        }
+        fs::write(folder.file(), "damaged").unwrap();
+        set_mode(&folder.file(), 0o600);
+        let mut tasks = JoinSet::new();
+        for (number, store) in stores.into_iter().enumerate() {
+            tasks.spawn(async move {
+                let name = number.to_string();
+                if number % 2 == 0 {
+                    store.save(&name, &token(&name)).await.unwrap();
+                } else {
+                    store.load(&name).await.unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+        let store = folder.open().await;
+        for name in ["0", "2", "4", "6"] {
+            assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
+        }
+        assert_eq!(fs::read(folder.0.join("tokens.json.damaged-0")).unwrap(), b"damaged");
+        assert!(!folder.has("damaged-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_a_later_version_is_left_alone() {
+    for text in [
+        json!({ "version": 2, "tokens": { "a": SECRET } }).to_string(),
+        json!({ "version": 4_000_000_000_u64, "encrypted": SECRET }).to_string(),
+    ] {
+        let folder = Folder::new();
+        let store = folder.open().await;
+        fs::write(folder.file(), &text).unwrap();
+        set_mode(&folder.file(), 0o600);
+        let error = FileStore::open(folder.file()).await.unwrap_err().to_string();
+        assert!(error.contains("a later version of this crate wrote it"), "{error}");
+        assert_eq!(errors(&store).await, [error.as_str(); 3]);
+        assert_eq!(folder.text(), text);
+        assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn damage_is_reported_without_a_secret() {
+    use common::capture::capture;
+    use tracing_subscriber::filter::LevelFilter;
+    use tracing_subscriber::fmt::format::FmtSpan;
+
+    let (written, subscriber) = capture(LevelFilter::TRACE, FmtSpan::NONE);
+    // For the whole process, since files are worked on by other threads. What other tests are told names other files.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let folder = Folder::with(format!(r#"{{"version":1,"tokens":{{"a":{{"access_token":"{SECRET}"#));
+    let store = folder.open().await;
+    let record = json!({ "version": 1, "tokens": { "name": { "version": 1, "access_token": SECRET } } });
+    fs::write(folder.file(), record.to_string()).unwrap();
+    set_mode(&folder.file(), 0o600);
+    store.load("name").await.unwrap();
+    let path = folder.file().display().to_string();
+    let text = written.text();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains(&path)).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines.iter().all(|line| line.contains("WARN")), "{text}");
+    assert!(lines[0].contains(&format!("set aside path={path} to={path}.damaged-0")), "{text}");
+    assert!(lines[1].contains("name=\"name\"") && lines[1].contains("a field is missing"), "{text}");
+    assert!(!text.contains(SECRET), "{text}");
+}
+
+// Writers.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_tasks_lose_nothing() {
+    let folder = Folder::new();
+    let stores = [folder.open().await, folder.open().await];
+    let mut tasks = JoinSet::new();
+    for number in 0..10 {
+        let store = stores[number % 2].clone();
+        tasks.spawn(async move {
+            let name = number.to_string();
+            for count in 0..10 {
+                let text = format!("{name}-{count}");
+                store.save(&name, &token(&text)).await.unwrap();
+                // Nobody else writes under this name.
+                assert_eq!(loaded(&store, &name).await, Some(text));
+            }
+        });
+    }
+    tasks.join_all().await;
+    for number in 0..10 {
+        assert_eq!(loaded(&stores[0], &number.to_string()).await, Some(format!("{number}-9")));
+    }
+    assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+}
+
+#[tokio::test]
+async fn a_writer_waits_for_another_and_a_reader_does_not() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.save("a", &token("1")).await.unwrap();
+    let other = File::open(folder.0.join("tokens.json.lock")).unwrap();
+    other.lock().unwrap();
+    let read = timeout(AT_LAST, loaded(&store, "a")).await;
+    let writer = store.clone();
+    let mut writing = tokio::spawn(async move { writer.save("a", &token("2")).await });
+    // Long enough for a wait that is none; nothing is measured.
+    let early = timeout(Duration::from_millis(50), &mut writing).await;
+    other.unlock().unwrap();
+    assert_eq!(read.unwrap().unwrap(), "1");
+    assert!(early.is_err());
+    writing.await.unwrap().unwrap();
+    assert_eq!(loaded(&store, "a").await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn what_a_killed_writer_left_is_removed() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.save("a", &token("1")).await.unwrap();
+    let before = folder.text();
+    // The limit ends the process at the first byte that it writes to a file.
+    let status = command("umask 0; ulimit -c 0; ulimit -f 0;", "once", &folder.file()).output().unwrap().status;
+    assert_eq!(status.signal(), Some(25), "SIGXFSZ: {status}");
+    assert_eq!(folder.text(), before);
+    let left: Vec<_> = folder.names().into_iter().filter(|name| name.ends_with(".tmp")).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(mode(&folder.0.join(&left[0])), 0o600);
+
+    // Those of others are not touched, and what cannot be removed is in nobody's way.
+    let others = [
+        ".tmp",
+        "other.json.1.tmp",
+        "tokens.json..tmp",
+        "tokens.json.-1.tmp",
+        "tokens.json.1.tmp.old",
+        "tokens.json.1x.tmp",
+        "tokens.json.tmp",
+        "tokens.json1.tmp",
+        "xtokens.json.1.tmp",
+    ];
+    for name in others {
+        fs::write(folder.0.join(name), "").unwrap();
+    }
+    fs::create_dir(folder.0.join(format!("tokens.json.{}.tmp", std::process::id()))).unwrap();
+    store.save("b", &token("2")).await.unwrap();
+    assert!(!folder.names().contains(&left[0]));
+    assert!(others.iter().all(|name| folder.0.join(name).exists()), "{:?}", folder.names());
+    assert_eq!((loaded(&store, "a").await, loaded(&store, "b").await), (Some("1".into()), Some("2".into())));
+}
+
+#[tokio::test]
+async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.save("a", &token("1")).await.unwrap();
+    let before = (folder.text(), folder.names());
+    // As when a disk is full.
+    let output = command("trap '' XFSZ; ulimit -f 0;", "fails", &folder.file()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((folder.text(), folder.names()), before);
+}
+
+// Locks.
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_keeps_out_whoever_wants_the_same_name() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let others = [store.clone(), folder.open().await];
+    let held = store.lock("a").await.unwrap();
+    for other in &others {
+        assert!(timeout(LONG, other.lock("a")).await.is_err());
+        // Another name is free, and so are the tokens.
+        let _other = timeout(LONG, other.lock("b")).await.unwrap().unwrap();
+        other.save("a", &token("1")).await.unwrap();
+    }
+    drop(held);
+    for other in &others {
+        timeout(LONG, other.lock("a")).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_gets_the_lock_when_it_is_free() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    let held = store.lock("a").await.unwrap();
+    let waiting = tokio::spawn(async move { other.lock("a").await });
+    tokio::time::sleep_until(Instant::now() + LONG).await;
+    assert!(!waiting.is_finished());
+    drop(held);
+    let held = timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
+    assert!(timeout(LONG, store.lock("a")).await.is_err());
+    drop(held);
+    timeout(LONG, store.lock("a")).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_never_free_is_given_up() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    let _held = store.lock("a").await.unwrap();
+    let start = Instant::now();
+    let error = timeout(10 * LONG, other.lock("a")).await.unwrap().unwrap_err().to_string();
+    assert!((60..62).contains(&start.elapsed().as_secs()));
+    assert!(error.ends_with("; a process has had the lock of this name for a minute: end it if it hangs"), "{error}");
+}
+
+#[test]
+fn a_runtime_can_end_while_a_lock_is_waited_for() {
+    let folder = Folder::new();
+    let (done, ended) = mpsc::channel();
+    let file = folder.file();
+    std::thread::spawn(move || {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (one, other) = (runtime(), runtime());
+        let store = one.block_on(FileStore::open(file)).unwrap();
+        let held = one.block_on(store.lock("a")).unwrap();
+        // Long enough for a wait that is none; nothing is measured.
+        let waiting = other.block_on(async { timeout(Duration::from_millis(20), store.lock("a")).await });
+        assert!(waiting.is_err());
+        drop(other);
+        drop(held);
+        // Who stopped waiting has not got it.
+        one.block_on(store.lock("a")).unwrap();
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(AT_LAST).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_free_when_it_is_dropped_although_a_process_is_being_started() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    // A process that is being started has all that is open here.
+    let starting =
+        std::thread::spawn(|| (0..50).for_each(|_| assert!(Command::new("true").status().unwrap().success())));
+    while !starting.is_finished() {
+        drop(store.lock("a").await.unwrap());
+        timeout(Duration::from_millis(1), other.lock("a")).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_lock_of_a_name_has_the_same_file_in_every_build() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    // The test vectors of FNV-1a.
+    for (name, hash) in [("", "cbf29ce484222325"), ("a", "af63dc4c8601ec8c"), ("foobar", "85944171f73967e8")] {
+        store.lock(name).await.unwrap();
+        assert!(folder.names().contains(&format!("tokens.json.{hash}.lock")), "{name}: {:?}", folder.names());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lock_of_a_killed_process_is_free() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    let mut child = Process::start("hold", &folder.file());
+    child.said("locked");
+    assert!(timeout(LONG, store.lock("a")).await.is_err());
+    child.kill();
+    timeout(LONG, store.lock("a")).await.unwrap().unwrap();
+}
+
+// Other processes.
+
+#[test]
+fn a_writer_that_is_killed_at_any_moment_spoils_nothing() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut halfway = 0;
+    for round in 0..200 {
+        let mut child = Process::start("count", &folder.file());
+        let mut said: u64 = child.said("saved ").parse().unwrap();
+        let random = RandomState::new().build_hasher().finish();
+        // Not to wait for something, but to hit any moment.
+        std::thread::sleep(Duration::from_micros(random % 10_000));
+        for line in child.kill() {
+            said = line.strip_prefix("saved ").map_or(said, |count| count.parse().unwrap());
+        }
+        for name in folder.names() {
+            assert_eq!(mode(&folder.0.join(&name)), 0o600, "{name}");
+            halfway += usize::from(name.ends_with(".tmp"));
+        }
+        let (last, other) = runtime.block_on(async {
+            let store = folder.open().await;
+            counts(&store).await
+        });
+        // The last one that was begun may have been saved although nobody said so.
+        assert!(last == said || last == said + 1, "round {round}: {last} is saved, {said} was the last that was said");
+        assert!(other == last - 1, "round {round}: {other} and {last}");
+        assert!(!folder.has("damaged"), "round {round}");
+    }
+    assert!(halfway > 0, "no process was killed while it wrote");
+}
+
+#[test]
+fn two_processes_that_write_at_once_lose_nothing() {
+    let folder = Folder::new();
+    let children = ["a", "b"].map(|name| Process::start(name, &folder.file()));
+    for mut child in children {
+        let (status, said) = child.end();
+        assert!(status.success(), "{said:#?}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = folder.open().await;
+        for name in ["a", "b"] {
+            assert_eq!(loaded(&store, name).await, Some(ROUNDS.to_string()));
+        }
+    });
+    assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+}
+
+const ROUNDS: u32 = 150;
+const PART: &str = "GETTONE_TEST_PART";
+const FILE: &str = "GETTONE_TEST_FILE";
+
+/// The counters that were saved last, the higher one first.
+async fn counts(store: &FileStore) -> (u64, u64) {
+    let mut counts = [0; 2];
+    for (name, count) in ["even", "odd"].into_iter().zip(&mut counts) {
+        if let Some(text) = loaded(store, name).await {
+            let (number, filling) = text.split_once(' ').unwrap();
+            assert_eq!(filling.len(), FILLING);
+            *count = number.parse().unwrap();
+        }
+    }
+    (counts[0].max(counts[1]), counts[0].min(counts[1]))
+}
+
+const FILLING: usize = 1_000;
+
+/// Not a test of its own: what other tests have other processes do.
+#[tokio::test]
+async fn a_part_of_another_test() {
+    let (Ok(part), Some(file)) = (std::env::var(PART), std::env::var_os(FILE)) else { return };
+    let open = || async { FileStore::open(&file).await.unwrap() };
+    match part.as_str() {
+        "once" => {
+            let path = std::path::absolute(&file).unwrap();
+            let store = open().await;
+            std::env::set_current_dir("/").unwrap();
+            store.save("a", &token("1")).await.unwrap();
+            fs::write(path, "damaged").unwrap();
+            store.save("a", &token("2")).await.unwrap();
+            store.lock("a").await.unwrap();
+        }
+        "fails" => {
+            let error = open().await.save("a", &token(SECRET)).await.unwrap_err().to_string();
+            assert!(error.contains("File too large") && !error.contains(SECRET), "{error}");
+        }
+        "hold" => {
+            let _lock = open().await.lock("a").await.unwrap();
+            println!("\nlocked");
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        }
+        // Ends when nobody reads what is printed.
+        "count" => {
+            let store = open().await;
+            let mut count = counts(&store).await.0;
+            println!();
+            loop {
+                count += 1;
+                let name = if count % 2 == 0 { "even" } else { "odd" };
+                store.save(name, &token(&format!("{count} {}", "x".repeat(FILLING)))).await.unwrap();
+                println!("saved {count}");
+            }
+        }
+        name => {
+            let store = open().await;
+            for count in 1..=ROUNDS {
+                store.save(name, &token(&count.to_string())).await.unwrap();
+                // Nobody else writes under this name.
+                assert_eq!(loaded(&store, name).await, Some(count.to_string()));
+            }
+        }
+    }
+}
+
+/// This program again, for one part. `setup` is for the shell that starts it.
+fn command(setup: &str, part: &str, file: &Path) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{setup} exec \"$0\" \"$@\"")).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "a_part_of_another_test", "--nocapture"]).env(PART, part).env(FILE, file);
+    command
+}
+
+/// Another process, which does not outlive this value.
+struct Process {
+    child: Child,
+    /// Closed at the end.
+    _input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(part: &str, file: &Path) -> Self {
+        let mut command = command("", part, file);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, _input: input, output }
+    }
+
+    /// Waits for a line that begins like this, and gives the rest of it.
+    fn said(&mut self, start: &str) -> String {
+        let mut lines = self.output.by_ref().lines().map(Result::unwrap);
+        lines.find_map(|line| line.strip_prefix(start).map(str::to_owned)).expect("such a line")
+    }
+
+    /// Kills it, and tells what it had said.
+    fn kill(&mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.end().1
+    }
+
+    fn end(&mut self) -> (ExitStatus, Vec<String>) {
+        let said = self.output.by_ref().lines().map(Result::unwrap).collect();
+        (self.child.wait().unwrap(), said)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn without_a_runtime_it_is_an_error_and_no_panic() {
+    let mut opening = std::pin::pin!(FileStore::open("tokens.json"));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(error)) = opening.as_mut().poll(&mut context) else { panic!("an error at once") };
+    assert!(error.is_invalid_input() && error.to_string().contains("no tokio runtime"), "{error}");
+}

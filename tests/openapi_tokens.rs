@@ -1,0 +1,413 @@
+//! The tokens of Openapi.it that look after themselves. Time stands still.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::service::Service;
+use gettone::openapi::Ttl;
+use gettone::store::{FileStore, MemoryStore};
+use gettone::{Error, Scope, ScopeSet};
+
+fn set(scopes: &[&str]) -> ScopeSet {
+    ScopeSet::parse(scopes).unwrap()
+}
+
+fn catalogue(scopes: &[&str]) -> Vec<Scope> {
+    scopes.iter().map(|scope| scope.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_token_is_made_once_for_a_day() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let scopes = set(&["GET:imprese.openapi.it/base"]);
+    for _ in 0..23 {
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
+        assert_eq!(oauth.token_for(&scopes).get().await.unwrap().expose(), "t1");
+        service.hours(1);
+    }
+    assert_eq!(service.requests(), ["POST /token"]);
+    assert_eq!(service.state().tokens[0].ttl, 86_400);
+    service.hours(1);
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+}
+
+#[tokio::test]
+async fn the_lifetime_is_as_was_asked_for() {
+    let service = Service::start().await;
+    let oauth = service.builder().ttl(Ttl::hours(2).unwrap()).build().unwrap();
+    let scopes = set(&["GET:imprese.openapi.it/base"]);
+    oauth.token(&scopes).await.unwrap();
+    assert_eq!(service.state().tokens[0].ttl, 7_200);
+    service.hours(2);
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+}
+
+#[tokio::test]
+async fn the_same_scopes_are_the_same_token_however_they_are_said() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x"]);
+    let oauth = service.oauth();
+    for scopes in [
+        &["*:a.it/*", "GET:b.it/y"][..],
+        &["GET:b.it/y", "*:a.it/*"],
+        &["GET:b.it/y", "*:a.it/*", "GET:a.it/x", "GET:b.it/y"],
+    ] {
+        assert_eq!(oauth.token(&set(scopes)).await.unwrap().expose(), "t1");
+    }
+    assert_eq!(service.count("POST /token"), 1);
+}
+
+#[tokio::test]
+async fn what_was_granted_serves_less_and_what_was_not_does_not() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
+    let oauth = service.oauth();
+    assert_eq!(oauth.token(&set(&["*:a.it/*"])).await.unwrap().expose(), "t1");
+    // Covered by what was granted, and patterns by what was asked for.
+    for less in [&["GET:a.it/x"][..], &["POST:a.it/x", "GET:a.it/y"], &["GET:a.it/x/below"], &["GET:a.it/*"]] {
+        assert_eq!(oauth.token(&set(less)).await.unwrap().expose(), "t1", "{less:?}");
+    }
+    // In the pattern, but not in the account's catalogue when the token was made.
+    assert_eq!(oauth.token(&set(&["GET:a.it/new"])).await.unwrap().expose(), "t2");
+    // A token for one endpoint is none for a pattern that it is part of.
+    assert_eq!(oauth.token(&set(&["GET:b.it/z"])).await.unwrap().expose(), "t3");
+    assert_eq!(oauth.token(&set(&["GET:b.it/*"])).await.unwrap().expose(), "t4");
+    assert_eq!(oauth.token(&set(&["GET:a.it/x", "GET:b.it/z"])).await.unwrap().expose(), "t5");
+}
+
+#[tokio::test]
+async fn a_token_for_one_endpoint_serves_what_lies_below_it() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
+    for below in [&["GET:a.it/x/y"][..], &["GET:a.it/x/y/z"], &["GET:a.it/x/y", "GET:a.it/x/z"]] {
+        assert_eq!(oauth.token(&set(below)).await.unwrap().expose(), "t1", "{below:?}");
+    }
+    for beside in ["GET:a.it/xy", "POST:a.it/x/y", "GET:b.it/x/y"] {
+        assert_ne!(oauth.token(&set(&[beside])).await.unwrap().expose(), "t1");
+    }
+}
+
+#[tokio::test]
+async fn less_than_was_asked_for_is_an_error_that_lists_it_and_leaves_no_token_behind() {
+    let service = Service::start().await;
+    service.state().denied = vec!["POST:b.it/y".into(), "GET:c.it/z".into()];
+    let oauth = service.oauth();
+    let scopes = set(&["GET:a.it/x", "POST:b.it/y", "GET:c.it/z"]);
+    let error = oauth.token(&scopes).await.unwrap_err();
+    assert_eq!(error.not_granted(), Some(&set(&["POST:b.it/y", "GET:c.it/z"])));
+    assert_eq!(error.to_string(), "Openapi.it Oauth create_token: not granted: POST:b.it/y GET:c.it/z");
+    assert!(!error.is_transient() && !error.is_invalid_input());
+    assert_eq!(service.requests(), ["POST /token", "DELETE /token/t1"]);
+    assert!(service.state().tokens.is_empty());
+    // No second token for those who ask again at once.
+    assert!(oauth.token(&scopes).await.unwrap_err().not_granted().is_some());
+    assert_eq!(service.count("POST /token"), 1);
+    // A wildcard that comes to nothing is lacking too.
+    let error = oauth.token(&set(&["GET:nowhere.it/*"])).await.unwrap_err();
+    assert_eq!(error.not_granted(), Some(&set(&["GET:nowhere.it/*"])));
+}
+
+#[tokio::test]
+async fn a_token_that_could_not_be_deleted_is_not_forgotten() {
+    let service = Service::start().await;
+    service.state().denied = vec!["POST:b.it/y".into()];
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().failing = (1, "DELETE", 500);
+    oauth.token(&set(&["GET:a.it/x", "POST:b.it/y"])).await.unwrap_err();
+    assert_eq!(service.state().tokens.len(), 1);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_token_is_looked_for_and_not_made_twice() {
+    let service = Service::start().await;
+    service.state().lost = 1;
+    // Others of the account, that must not be taken for it.
+    let other = service.oauth();
+    let scopes = set(&["GET:a.it/x"]);
+    for ttl in [Ttl::days(365), Ttl::hours(1)] {
+        service.state().lost = 0;
+        other.create_token(&scopes, ttl.unwrap()).await.unwrap();
+    }
+    service.hours(2);
+    service.state().lost = 1;
+    service.state().requests.clear();
+    let oauth = service.oauth();
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t3");
+    assert_eq!(service.requests(), ["POST /token", "GET /token?scope=GET%3Aa.it%2Fx"]);
+    // It is one that this client made.
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert_eq!(service.state().tokens.iter().map(|made| made.token.as_str()).collect::<Vec<_>>(), ["t1", "t2"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_request_that_made_nothing_is_followed_by_another() {
+    let service = Service::start().await;
+    // A gateway that may or may not have passed it on.
+    service.state().failing = (1, "POST", 502);
+    let oauth = service.oauth();
+    assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
+    assert_eq!(service.requests(), ["POST /token", "GET /token?scope=GET%3Aa.it%2Fx", "POST /token"]);
+}
+
+#[tokio::test]
+async fn a_lost_token_is_found_by_the_next_call_if_the_service_is_away_meanwhile() {
+    for ahead in [0, 7_200] {
+        let service = Service::start().await;
+        let scopes = set(&["*:a.it/*"]);
+        service.state().catalogue = catalogue(&["GET:a.it/x"]);
+        service.state().ahead = ahead;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        service.state().lost = 1;
+        service.state().failing = (1, "GET", 503);
+        assert!(oauth.token(&scopes).await.unwrap_err().is_transient());
+        service.hours(1);
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
+        assert_eq!(service.count("POST /token"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().lost = 2;
+    oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
+#[tokio::test]
+async fn a_living_token_is_adopted_only_if_that_is_wanted() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
+    let scopes = set(&["GET:a.it/x"]);
+    let another_program = service.oauth();
+    another_program.create_token(&set(&["GET:a.it/x", "GET:b.it/z"]), Ttl::days(2).unwrap()).await.unwrap();
+    another_program.create_token(&set(&["GET:a.it/*"]), Ttl::days(3).unwrap()).await.unwrap();
+    another_program.create_token(&set(&["GET:b.it/z"]), Ttl::days(9).unwrap()).await.unwrap();
+    service.state().requests.clear();
+
+    let not_wanted = service.oauth();
+    assert_eq!(not_wanted.token(&scopes).await.unwrap().expose(), "t4");
+    assert_eq!(service.requests(), ["POST /token"]);
+    service.state().requests.clear();
+
+    // The one that lives longest, of those that will do.
+    let oauth = service.builder().reuse_existing(true).build().unwrap();
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+    assert_eq!(service.requests(), ["GET /token?scope=GET%3Aa.it%2Fx"]);
+    // What belongs to somebody else is not deleted.
+    assert_eq!(oauth.revoke_created().await.unwrap(), 0);
+    service.hours(71);
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+    service.hours(1);
+    // It is over; the others have been for long.
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t5");
+}
+
+#[tokio::test]
+async fn a_wildcard_adopts_what_has_all_that_it_comes_to() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
+    let another_program = service.oauth();
+    another_program.create_token(&set(&["GET:a.it/x"]), Ttl::days(2).unwrap()).await.unwrap();
+    let oauth = service.builder().reuse_existing(true).build().unwrap();
+    assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2");
+    let oauth = service.builder().reuse_existing(true).build().unwrap();
+    assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2");
+    // One that comes to nothing is not covered by anything.
+    another_program.create_token(&set(&["GET:a.it/x", "GET:b.it/z"]), Ttl::days(9).unwrap()).await.unwrap();
+    let error = oauth.token(&set(&["GET:b.it/z", "GET:nowhere.it/*"])).await.unwrap_err();
+    assert!(error.not_granted().is_some());
+}
+
+#[tokio::test]
+async fn a_token_that_was_refused_or_is_nearly_over_is_not_adopted() {
+    let service = Service::start().await;
+    let scopes = set(&["GET:a.it/x"]);
+    let another_program = service.oauth();
+    another_program.create_token(&scopes, Ttl::seconds(300).unwrap()).await.unwrap();
+    another_program.create_token(&scopes, Ttl::days(2).unwrap()).await.unwrap();
+    let oauth = service.builder().reuse_existing(true).build().unwrap();
+    let token = oauth.token(&scopes).await.unwrap();
+    assert_eq!(token.expose(), "t2");
+    oauth.invalidate(&token);
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t3");
+}
+
+#[tokio::test]
+async fn the_services_clock_does_not_matter() {
+    for (ahead, tells_no_date) in [(0, false), (0, true), (7_200, false), (7_200, true), (400 * 86_400, false)] {
+        let service = Service::start().await;
+        (service.state().ahead, service.state().tells_no_date) = (ahead, tells_no_date);
+        let oauth = service.oauth();
+        let scopes = set(&["GET:a.it/x"]);
+        for hour in 0..48 {
+            let expected = if hour < 24 { "t1" } else { "t2" };
+            assert_eq!(oauth.token(&scopes).await.unwrap().expose(), expected, "{ahead} s ahead, hour {hour}");
+            service.hours(1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_shorter_life_than_was_asked_for_is_believed() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let scopes = set(&["GET:a.it/x"]);
+    oauth.token(&scopes).await.unwrap();
+    // As if it had been made an hour ago with two hours to live.
+    let listed = service.builder().reuse_existing(true).build().unwrap();
+    service.state().tokens[0].expire -= 23 * 3600;
+    assert_eq!(listed.token(&scopes).await.unwrap().expose(), "t1");
+    service.hours(1);
+    assert_eq!(listed.token(&scopes).await.unwrap().expose(), "t2");
+}
+
+#[tokio::test]
+async fn invalidating_reaches_every_set_that_the_token_serves() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
+    let token = oauth.token(&broad).await.unwrap();
+    assert_eq!(oauth.token(&narrow).await.unwrap(), token);
+    oauth.token_for(&narrow).invalidate(&token);
+    assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t2");
+    assert_eq!(oauth.token(&broad).await.unwrap().expose(), "t3");
+}
+
+#[tokio::test]
+async fn deleting_what_was_made_leaves_nothing_at_the_service_in_memory_and_in_the_store() {
+    let service = Service::start().await;
+    let store = MemoryStore::new();
+    let oauth = service.builder().store(store.clone()).build().unwrap();
+    let (one, two) = (set(&["GET:a.it/x"]), set(&["GET:b.it/y"]));
+    oauth.token(&one).await.unwrap();
+    oauth.token(&two).await.unwrap();
+    // Not one of those that it looks after.
+    oauth.create_token(&one, Ttl::days(1).unwrap()).await.unwrap();
+    // Somebody else was quicker with one of them.
+    service.state().tokens.remove(0);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert_eq!(service.state().tokens.len(), 1);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 0);
+    let restarted = service.builder().store(store).build().unwrap();
+    assert_eq!(restarted.token(&one).await.unwrap().expose(), "t4");
+    assert_eq!(oauth.token(&one).await.unwrap().expose(), "t4", "from the store");
+}
+
+#[tokio::test]
+async fn a_deletion_that_fails_is_tried_again_by_the_next_call() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
+    oauth.token(&set(&["GET:b.it/y"])).await.unwrap();
+    service.state().failing = (1, "DELETE", 500);
+    assert_eq!(oauth.revoke_created().await.unwrap_err().status().unwrap(), 500);
+    assert_eq!(service.state().tokens.len(), 1, "the other one is deleted nevertheless");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
+#[tokio::test]
+async fn forgetting_leaves_the_tokens_at_the_service_alone() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let scopes = set(&["GET:a.it/x"]);
+    oauth.token(&scopes).await.unwrap();
+    oauth.forget().await.unwrap();
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+    assert_eq!(service.state().tokens.len(), 2);
+}
+
+#[tokio::test]
+async fn no_scopes_is_an_error_and_no_request() {
+    let service = Service::start().await;
+    let oauth = service.builder().reuse_existing(true).build().unwrap();
+    for error in [
+        oauth.token(&ScopeSet::default()).await.unwrap_err(),
+        oauth.token_for(&ScopeSet::default()).get().await.unwrap_err(),
+    ] {
+        assert!(error.is_invalid_input() && error.to_string().contains("no scopes"), "{error}");
+    }
+    assert_eq!(service.requests(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
+    let (one, other) = (Service::start().await, Service::start().await);
+    let store = MemoryStore::new();
+    let scopes = set(&["GET:a.it/x"]);
+    for service in [&one, &other] {
+        service.builder().store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
+        assert_eq!(service.requests(), ["POST /token"]);
+    }
+    let credentials = gettone::openapi::Credentials::new("else@example.com", "key");
+    let url = format!("http://{}", one.address);
+    let builder = gettone::openapi::Oauth::builder(credentials).base_url(url).http_client(common::http());
+    let oauth = builder.clock(one.clock.clone()).store(store).build().unwrap();
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+}
+
+#[tokio::test]
+async fn a_program_that_starts_again_goes_on_with_the_file() {
+    let service = Service::start().await;
+    let folder = std::env::temp_dir().join(format!("gettone-tokens-{}", std::process::id()));
+    let path = folder.join("tokens.json");
+    let scopes = set(&["GET:a.it/x", "*:b.it/*"]);
+    service.state().catalogue = catalogue(&["GET:b.it/y"]);
+    for _ in 0..3 {
+        let store = FileStore::open(&path).await.unwrap();
+        let oauth = service.builder().store(store).build().unwrap();
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
+        // With what it is good for.
+        assert_eq!(oauth.token(&set(&["GET:b.it/y"])).await.unwrap().expose(), "t1");
+        service.hours(1);
+    }
+    assert_eq!(service.requests(), ["POST /token"]);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_asked_about_once() {
+    let service = Service::start().await;
+    service.state().failing = (usize::MAX, "", 401);
+    let oauth = service.oauth();
+    for _ in 0..100 {
+        assert!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap_err().is_unauthorized());
+        service.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(service.requests(), ["POST /token"]);
+}
+
+/// The ten lines of a program: a call each hour, for a year.
+async fn a_year_of_calls(oauth: &gettone::openapi::Oauth, service: &Service) -> Result<usize, Error> {
+    let http = common::http();
+    let url = format!("http://{}/base/12345670124", service.address);
+    let mut calls = 0;
+    for _ in 0..365 * 24 {
+        let mut request = http.get(&url).build().unwrap();
+        oauth.authorize(&mut request).await?;
+        let response = http.execute(request).await.unwrap();
+        calls += usize::from(response.status() == 200);
+        service.hours(1);
+    }
+    Ok(calls)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_year_of_calls_makes_one_token_a_day_and_nothing_else() {
+    let service = Service::start().await;
+    let scopes = set(&["GET:127.0.0.1/base"]);
+    let oauth = service.builder().scopes(scopes).build().unwrap();
+    assert_eq!(a_year_of_calls(&oauth, &service).await.unwrap(), 365 * 24);
+    assert_eq!(service.count("POST /token"), 365);
+    assert_eq!(service.requests().len(), 365 + 365 * 24);
+    assert!(service.state().tokens.iter().all(|made| made.ttl == 86_400));
+}

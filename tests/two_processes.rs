@@ -1,0 +1,98 @@
+//! Two processes and one file of tokens. The child is this test itself, started again.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod common;
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use common::raw::read_request;
+use gettone::clock::{ManualClock, SystemClock};
+use gettone::keliweb::Fatture;
+use gettone::store::FileStore;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+const FILE: &str = "GETTONE_TEST_FILE";
+const URL: &str = "GETTONE_TEST_URL";
+
+async fn fatture(url: &str, file: &str) -> gettone::Builder<Fatture> {
+    let store = FileStore::open(file).await.unwrap();
+    common::fatture(url).http_client(common::http()).store(store)
+}
+
+/// Asks for a token and says what it got. Does nothing unless it is told the file.
+#[tokio::test]
+async fn child() {
+    let (Ok(file), Ok(url)) = (std::env::var(FILE), std::env::var(URL)) else { return };
+    let fatture = fatture(&url, &file).await.clock(Arc::new(SystemClock::default())).build().unwrap();
+    println!("\nasking");
+    println!("token {}", fatture.token().await.unwrap().expose());
+}
+
+fn start(file: &str, url: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture"]).env(FILE, file).env(URL, url);
+    command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// The requests as they come, each with the way to answer it.
+async fn server() -> (String, mpsc::UnboundedReceiver<(String, oneshot::Sender<u32>)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (requests, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let requests = requests.clone();
+            tokio::spawn(async move {
+                let (answer, number) = oneshot::channel();
+                requests.send((read_request(&mut stream).await, answer)).unwrap();
+                let number = number.await.unwrap();
+                let body = format!(
+                    r#"{{"token_type":"Bearer","expires_in":3600,"access_token":"a{number}","refresh_token":"r{number}"}}"#
+                );
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            });
+        }
+    });
+    (url, seen)
+}
+
+#[tokio::test]
+async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
+    let folder = std::env::temp_dir().join(format!("gettone-two-{}", std::process::id()));
+    let file = folder.join("tokens.json").to_str().unwrap().to_owned();
+    let (url, mut requests) = server().await;
+
+    // Two hours ago somebody got a pair.
+    let then = Arc::new(ManualClock::new(SystemTime::now() - Duration::from_secs(7200)));
+    let before = fatture(&url, &file).await.clock(then).build().unwrap();
+    let first = tokio::spawn(async move { before.token().await.unwrap() });
+    let (request, answer) = requests.recv().await.unwrap();
+    assert!(request.contains("grant_type=password"));
+    answer.send(1).unwrap();
+    assert_eq!(first.await.unwrap().expose(), "a1");
+
+    let mut children = [start(&file, &url), start(&file, &url)];
+    let mut lines = Vec::new();
+    for child in &mut children {
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        while output.next_line().await.unwrap().unwrap() != "asking" {}
+        lines.push(output);
+    }
+    // Both are on their way, and one of them has asked.
+    let (request, answer) = requests.recv().await.unwrap();
+    assert!(request.contains("refresh_token=r1"), "{request}");
+    answer.send(2).unwrap();
+    for (output, child) in lines.iter_mut().zip(&mut children) {
+        assert_eq!(output.next_line().await.unwrap().unwrap(), "token a2");
+        while output.next_line().await.unwrap().is_some() {}
+        assert!(child.wait().await.unwrap().success());
+    }
+    assert!(requests.try_recv().is_err(), "one refresh for both");
+    std::fs::remove_dir_all(folder).unwrap();
+}
