@@ -131,6 +131,11 @@ impl<S: TokenSource> Cache<S> {
         Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots) }))
     }
 
+    #[cfg(feature = "middleware")]
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
     pub(crate) fn source(&self) -> &S {
         &self.0.source
     }
@@ -164,6 +169,13 @@ impl<S: TokenSource> Cache<S> {
             slot.state.rcu(|state| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) });
             trace::cache::invalidated(&slot.key, is_held(&slot.state.load()));
         }
+    }
+
+    /// How old a token is that can be handed out.
+    #[cfg(feature = "middleware")]
+    pub(crate) fn age_of(&self, token: &AccessToken) -> Option<std::time::Duration> {
+        let now = self.0.clock.coarse();
+        self.all().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
 
     /// Drops the tokens that are so, from memory and from the store, with what they could be renewed with and with what is

@@ -138,8 +138,9 @@
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
 //! | `schemars` | | JSON schemas of the public types |
+//! | `middleware` | | `Middleware`, a layer for `reqwest-middleware` |
 //! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, adopted, invalidated, failed, not tried again yet |
-//! | `full` | | `schemars` and `tracing` |
+//! | `full` | | `middleware`, `schemars` and `tracing` |
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -153,6 +154,8 @@ pub mod clock;
 mod error;
 mod generated;
 pub mod keliweb;
+#[cfg(feature = "middleware")]
+mod middleware;
 pub mod openapi;
 mod retry;
 mod scope;
@@ -165,6 +168,8 @@ mod transport;
 pub use authorize::same_origin;
 pub use builder::{Builder, Service};
 pub use error::Error;
+#[cfg(feature = "middleware")]
+pub use middleware::Middleware;
 /// The HTTP library, whose types are part of this crate's interface.
 pub use reqwest;
 pub use retry::Retry;

@@ -80,6 +80,11 @@ impl Fatture {
         self.token().await
     }
 
+    #[cfg(feature = "middleware")]
+    pub(crate) fn cache(&self) -> &crate::cache::Cache<Tokens> {
+        self.tokens.cache()
+    }
+
     /// Whether a URL has the scheme, host and port of the client's own.
     pub(crate) fn is_known(&self, url: &reqwest::Url) -> bool {
         reqwest::Url::parse(&self.grants.shared.base_url).is_ok_and(|own| own.origin() == url.origin())

@@ -113,6 +113,11 @@ impl Oauth {
         self.tokens.forget(|_| true).await
     }
 
+    #[cfg(feature = "middleware")]
+    pub(crate) fn cache(&self) -> &crate::cache::Cache<Tokens> {
+        &self.tokens
+    }
+
     /// Deletes the tokens that this client, or a clone of it, has made to look after and that have not expired: at the service,
     /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
     /// that were deleted.

@@ -1,0 +1,216 @@
+//! A layer for `reqwest-middleware`.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Extensions;
+use http_body::Frame;
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Body, Request, Response, ResponseBuilderExt, StatusCode, Url};
+use reqwest_middleware::{Next, Result};
+
+use crate::clock::Clock;
+use crate::keliweb::Fatture;
+use crate::openapi::Oauth;
+use crate::{AccessToken, Error, authorize};
+
+/// Puts a token on each request, as of [`Oauth::middleware`] and [`Fatture::middleware`].
+///
+/// - A request to another host, and one that has an `Authorization` already, passes as it is.
+/// - After a 401 the token is [invalidated](Oauth::invalidate), and the request is sent once more with a new one. Where tokens
+///   are refused one after the other there is not always a new one, and the 401 is the answer.
+/// - A token that was made less than 15 seconds ago and is answered "Wrong Token" may not have reached all of the vendor's
+///   machines yet: the request is sent again with the same token, after 1, 2, 4 and 8 seconds.
+/// - A request whose body cannot be cloned, because it is a stream, is sent once. Whoever sent it gets the answer.
+/// - A 401 of another address, to which a redirect led, is the answer: it says nothing of the token.
+///
+/// ```no_run
+/// # fn run(oauth: gettone::openapi::Oauth) -> Result<(), reqwest::Error> {
+/// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+/// let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Security
+///
+/// About redirects: as of [`Oauth::authorize`](Oauth#security).
+///
+/// # Errors
+///
+/// If there is no token to be had, the request fails with `reqwest_middleware::Error::Middleware`, which has the
+/// [`Error`](crate::Error) of [`Oauth::authorize`] or [`Fatture::authorize`] in it. If that happens after a 401, the 401 is the
+/// answer.
+#[derive(Clone)]
+pub struct Middleware<C>(C);
+
+impl Oauth {
+    /// A layer that [authorizes](Self::authorize) each request to the vendor's services.
+    #[must_use]
+    pub fn middleware(&self) -> Middleware<Self> {
+        Middleware(self.clone())
+    }
+}
+
+impl Fatture {
+    /// A layer that [authorizes](Self::authorize) each request to the service.
+    #[must_use]
+    pub fn middleware(&self) -> Middleware<Self> {
+        Middleware(self.clone())
+    }
+}
+
+impl<C> fmt::Debug for Middleware<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Middleware")
+    }
+}
+
+/// What the layer needs of a client.
+pub trait Bearer: Send + Sync + 'static {
+    fn is_known(&self, url: &Url) -> bool;
+    fn bearer(&self, request: &Request) -> impl Future<Output = std::result::Result<AccessToken, Error>> + Send;
+    fn age_of(&self, token: &AccessToken) -> Option<Duration>;
+    fn invalidate(&self, token: &AccessToken);
+    fn clock(&self) -> &Arc<dyn Clock>;
+}
+
+macro_rules! bearer {
+    ($client:ident) => {
+        impl Bearer for $client {
+            fn is_known(&self, url: &Url) -> bool {
+                $client::is_known(self, url)
+            }
+
+            async fn bearer(&self, request: &Request) -> std::result::Result<AccessToken, Error> {
+                $client::bearer(self, request).await
+            }
+
+            fn age_of(&self, token: &AccessToken) -> Option<Duration> {
+                self.cache().age_of(token)
+            }
+
+            fn invalidate(&self, token: &AccessToken) {
+                $client::invalidate(self, token);
+            }
+
+            fn clock(&self) -> &Arc<dyn Clock> {
+                self.cache().clock()
+            }
+        }
+    };
+}
+
+bearer!(Oauth);
+bearer!(Fatture);
+
+/// Within this time a new token may not be known everywhere: 4 to 10 seconds were seen.
+const SETTLING: Duration = Duration::from_secs(15);
+
+/// The waits before a request is sent again with a token that is settling.
+const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+
+/// An answer that says "Wrong Token" is short.
+const MAX_PEEKED: usize = 64 * 1024;
+
+#[async_trait::async_trait]
+impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
+    async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+        let Self(client) = self;
+        if request.headers().contains_key(AUTHORIZATION) || !client.is_known(request.url()) {
+            return next.run(request, extensions).await;
+        }
+        let origin = request.url().origin();
+        let mut token = client.bearer(&request).await.map_err(reqwest_middleware::Error::middleware)?;
+        authorize::set(&mut request, &token).map_err(reqwest_middleware::Error::middleware)?;
+        let mut waits = WAITS.iter();
+        let mut renewed = false;
+        loop {
+            let copy = request.try_clone();
+            let mut response = next.clone().run(request, extensions).await?;
+            // At another address, after a redirect, a 401 says nothing of the token.
+            if response.status() != StatusCode::UNAUTHORIZED || response.url().origin() != origin {
+                return Ok(response);
+            }
+            let mut settling = client.age_of(&token).is_some_and(|age| age < SETTLING);
+            if settling {
+                (settling, response) = says_wrong_token(response).await;
+            }
+            let wait = waits.next().filter(|_| settling && copy.is_some());
+            match (copy, wait) {
+                // Nothing is known of a token that is settling.
+                (None, _) if settling => return Ok(response),
+                (Some(copy), Some(wait)) => {
+                    client.clock().sleep(*wait).await;
+                    request = copy;
+                }
+                (copy, _) => {
+                    client.invalidate(&token);
+                    let Some(mut copy) = copy.filter(|_| !renewed) else { return Ok(response) };
+                    let Ok(next) = client.bearer(&copy).await else { return Ok(response) };
+                    if next == token {
+                        return Ok(response);
+                    }
+                    let Ok(()) = authorize::set(&mut copy, &next) else { return Ok(response) };
+                    (request, token, renewed, waits) = (copy, next, true, WAITS.iter());
+                }
+            }
+        }
+    }
+}
+
+/// Looks into an answer, and puts it together again.
+async fn says_wrong_token(mut response: Response) -> (bool, Response) {
+    if response.content_length().is_some_and(|length| length > MAX_PEEKED as u64) {
+        return (false, response);
+    }
+    let mut read = Vec::new();
+    let end = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
+            end => break Some(end),
+        }
+        if read.len() > MAX_PEEKED {
+            break None;
+        }
+    };
+    let wrong_token = read.windows(b"wrong token".len()).any(|part| part.eq_ignore_ascii_case(b"wrong token"));
+    let url = http::Response::builder().url(response.url().clone()).body(());
+    let (mut parts, unread) = http::Response::<Body>::from(response).into_parts();
+    parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
+    let body = match end {
+        Some(Ok(_)) => Body::from(read),
+        Some(Err(error)) => Body::wrap(Begun { read, rest: Err(Some(error)) }),
+        None => Body::wrap(Begun { read, rest: Ok(unread) }),
+    };
+    (wrong_token, http::Response::from_parts(parts, body).into())
+}
+
+/// A body of which the beginning was read. What comes after it is still to come, or is the error that it broke with.
+struct Begun {
+    read: Vec<u8>,
+    rest: std::result::Result<Body, Option<reqwest::Error>>,
+}
+
+impl http_body::Body for Begun {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Self::Data>, Self::Error>>> {
+        if !self.read.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read).into()))));
+        }
+        match &mut self.rest {
+            Ok(rest) => Pin::new(rest).poll_frame(context),
+            Err(error) => Poll::Ready(error.take().map(Err)),
+        }
+    }
+}

@@ -1,0 +1,688 @@
+//! The layer for `reqwest-middleware`: a token on each request, and what a 401 leads to.
+#![cfg(feature = "middleware")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::raw::{Do, Raw};
+use common::{API_KEY, Answer, Mock, Still, http, mint, minted, success};
+use gettone::clock::ManualClock;
+use gettone::openapi::Oauth;
+use gettone::{AccessToken, Error, ScopeSet};
+use http::Extensions;
+use reqwest::header::AUTHORIZATION;
+use reqwest::{Body, Client, Method, Request, Response, StatusCode, Version};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use serde_json::json;
+
+const GRANTED: [&str; 4] = ["GET:127.0.0.1/root", "GET:127.0.0.1/base", "POST:127.0.0.1/base", "GET:127.0.0.1/other"];
+
+/// A token service, a client of it that authorizes requests to 127.0.0.1, and its time.
+struct Setup {
+    tokens: Mock,
+    oauth: Oauth,
+    clock: Arc<ManualClock>,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        Self::with(mint(&GRANTED).await)
+    }
+
+    fn with(tokens: Mock) -> Self {
+        let (builder, clock) = common::oauth(&tokens.url()).http_client(http()).still();
+        let oauth = builder.scopes(ScopeSet::parse(["*:127.0.0.1/*"]).unwrap()).build().unwrap();
+        Self { tokens, oauth, clock }
+    }
+
+    fn http(&self) -> ClientWithMiddleware {
+        layered(&self.oauth, http())
+    }
+
+    /// The token that requests get now.
+    async fn token(&self) -> AccessToken {
+        self.oauth.token(&ScopeSet::parse(["*:127.0.0.1/*"]).unwrap()).await.unwrap()
+    }
+
+    /// Has a token that was made so long ago.
+    async fn aged(self, age: Duration) -> Self {
+        self.token().await;
+        self.clock.advance(age);
+        self
+    }
+
+    /// Has a token that must be known everywhere.
+    async fn settled() -> Self {
+        Self::new().await.aged(MINUTE).await
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn layered(oauth: &Oauth, client: Client) -> ClientWithMiddleware {
+    ClientBuilder::new(client).with(oauth.middleware()).build()
+}
+
+fn seconds(seconds: &[u64]) -> Vec<Duration> {
+    seconds.iter().copied().map(Duration::from_secs).collect()
+}
+
+fn refused() -> Answer {
+    Answer::json(401, json!({ "message": "Unauthenticated." }))
+}
+
+fn wrong_token() -> Answer {
+    Answer::json(401, json!({ "success": false, "message": "Wrong Token", "error": 125.22 }))
+}
+
+/// The numbers of the tokens that a service was sent, 0 for none.
+fn numbers(service: &Mock) -> Vec<usize> {
+    let number = |header: &str| header.strip_prefix("Bearer token-").unwrap().parse().unwrap();
+    service.requests().iter().map(|asked| asked.header("authorization").map_or(0, number)).collect()
+}
+
+/// A body that cannot be cloned, as that of a stream.
+fn stream(text: &'static str) -> Body {
+    Response::from(http::Response::new(text)).into()
+}
+
+/// The error that is in one of the layer.
+fn own(error: &reqwest_middleware::Error) -> &Error {
+    assert!(!format!("{error} {error:?} {error:#?}").contains("token-"), "{error:?}");
+    match error {
+        reqwest_middleware::Error::Middleware(error) => error.downcast_ref().expect("an error of this crate"),
+        reqwest_middleware::Error::Reqwest(error) => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_request_gets_the_token() {
+    let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(204)).await);
+    for path in ["/", "/base/1", "/other?x=1"] {
+        let answer = setup.http().get(service.url() + path).header("x-own", "yes").send().await.unwrap();
+        assert_eq!(answer.status(), 204);
+    }
+    assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 1, 1], 1));
+    assert!(service.requests().iter().all(|asked| asked.header("x-own") == Some("yes")));
+    assert!(setup.clock.waits().is_empty());
+}
+
+#[tokio::test]
+async fn a_request_to_another_host_passes_as_it_is() {
+    let (setup, service) = (Setup::new().await, Mock::answering([refused(), wrong_token()]).await);
+    let url = service.url().replace("127.0.0.1", "localhost");
+    // Also what no token could be had for.
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+        let answer = setup.http().request(method, format!("{url}//a")).header("x-own", "yes").send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+    }
+    for asked in service.requests() {
+        assert_eq!((asked.header("authorization"), asked.header("x-own")), (None, Some("yes")));
+    }
+    assert_eq!((service.calls(), setup.tokens.calls()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
+    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), wrong_token()]).await);
+    for own in ["Basic eA==", "Bearer other", ""] {
+        let answer = setup.http().get(service.url()).header(AUTHORIZATION, own).send().await.unwrap();
+        assert_eq!(answer.status(), 401);
+        assert_eq!(service.requests().last().unwrap().header("authorization"), Some(own));
+    }
+    assert_eq!((service.calls(), setup.tokens.calls()), (3, 1));
+    assert_eq!(setup.token().await.expose(), "token-1");
+}
+
+#[tokio::test]
+async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
+    for first in [refused(), wrong_token(), Answer::empty(401), Answer::html(401, "<html>")] {
+        let (setup, service) = (Setup::settled().await, Mock::answering([first, Answer::json(200, "whole")]).await);
+        let answer = setup.http().get(service.url()).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "whole"));
+        assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
+        assert_eq!((setup.clock.waits(), setup.token().await.expose()), (vec![], "token-2"));
+    }
+}
+
+#[tokio::test]
+async fn the_second_401_is_the_answer() {
+    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), refused().body("second")]).await);
+    let answer = setup.http().get(service.url()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "second"));
+    assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
+    // The second was not dropped, as it may be good elsewhere; a little later it is.
+    setup.clock.advance(MINUTE);
+    setup.http().get(service.url()).send().await.unwrap();
+    assert_eq!(numbers(&service), [1, 2, 2, 3]);
+}
+
+#[tokio::test]
+async fn no_other_status_is_looked_into() {
+    for status in [200, 400, 402, 403, 404, 407, 429, 500, 503] {
+        let (setup, service) = (Setup::new().await, Mock::answering_with(wrong_token().status(status)).await);
+        let answer = setup.http().get(service.url()).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (status, wrong_token().text()));
+        assert_eq!((service.calls(), setup.tokens.calls(), setup.clock.waits()), (1, 1, vec![]));
+        assert_eq!(setup.token().await.expose(), "token-1");
+    }
+}
+
+#[tokio::test]
+async fn the_repeat_is_the_whole_request() {
+    for (setup, again) in [(Setup::settled().await, refused()), (Setup::new().await, wrong_token())] {
+        let service = Mock::answering([again.clone(), again, Answer::empty(200)]).await;
+        let body = "x".repeat(100_000);
+        let request = setup.http().post(service.url() + "/base?a=b").header("x-own", "1").header("x-own", "2");
+        request.header("content-type", "text/plain").body(body.clone()).send().await.unwrap();
+        let requests = service.requests();
+        assert!(requests.len() > 1);
+        for asked in &requests {
+            assert_eq!((asked.method.as_str(), asked.target.as_str(), asked.body == body), ("POST", "/base?a=b", true));
+            let others: Vec<_> = asked.headers.iter().filter(|(name, _)| name != "authorization").collect();
+            let first: Vec<_> = requests[0].headers.iter().filter(|(name, _)| name != "authorization").collect();
+            assert_eq!((others.len() >= 3, others), (true, first));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_young_token_that_is_answered_wrong_token_is_sent_again_as_it_is() {
+    for (wrong, waits) in [(1, &[1][..]), (2, &[1, 2]), (3, &[1, 2, 4]), (4, &[1, 2, 4, 8])] {
+        for text in ["Wrong Token", "WRONG TOKEN", "wrong token."] {
+            let setup = Setup::new().await;
+            let answer = Answer::json(401, json!({ "success": false, "message": text, "error": 125.22 }));
+            let answers = std::iter::repeat_n(answer, wrong).chain([Answer::json(200, "{}")]);
+            let service = Mock::answering(answers).await;
+            assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
+            assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1; wrong + 1], 1));
+            assert_eq!(setup.clock.waits(), seconds(waits));
+            assert_eq!(setup.token().await.expose(), "token-1");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_young_token_is_given_up_after_all_the_waits() {
+    let service = Mock::answering(std::iter::repeat_n(wrong_token(), 5).chain([Answer::empty(200)])).await;
+    let setup = Setup::new().await;
+    assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
+    assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 1, 1, 1, 1, 2], 2));
+    assert_eq!(setup.clock.waits(), seconds(&[1, 2, 4, 8]));
+}
+
+#[tokio::test]
+async fn a_new_token_that_is_young_too_has_waits_of_its_own_and_then_it_is_over() {
+    let (setup, service) = (Setup::new().await, Mock::answering_with(wrong_token()).await);
+    let answer = setup.http().get(service.url()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, wrong_token().text()));
+    assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 1, 1, 1, 1, 2, 2, 2, 2, 2], 2));
+    assert_eq!(setup.clock.waits(), seconds(&[1, 2, 4, 8, 1, 2, 4, 8]));
+}
+
+#[tokio::test]
+async fn a_token_is_young_for_fifteen_seconds() {
+    for (age, waits) in [(14, &[1][..]), (15, &[]), (3599 / 2, &[])] {
+        let setup = Setup::new().await.aged(Duration::from_secs(age)).await;
+        let service = Mock::answering([wrong_token(), Answer::empty(200)]).await;
+        assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
+        assert_eq!((setup.clock.waits(), setup.tokens.calls()), (seconds(waits), 2 - waits.len()), "{age}");
+    }
+}
+
+#[tokio::test]
+async fn a_young_token_with_another_401_is_renewed_at_once() {
+    for first in [refused(), Answer::empty(401), Answer::json(401, r#"{"message":"Wrong","x":"Token"}"#)] {
+        let (setup, service) = (Setup::new().await, Mock::answering([first, Answer::empty(200)]).await);
+        assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
+        assert_eq!((numbers(&service), setup.tokens.calls(), setup.clock.waits()), (vec![1, 2], 2, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_cloned_is_sent_once() {
+    for (young, answer, next) in
+        [(false, refused(), 2), (false, wrong_token(), 2), (true, refused(), 2), (true, wrong_token(), 1)]
+    {
+        let setup = if young { Setup::new().await } else { Setup::settled().await };
+        let service = Mock::answering_with(answer.clone()).await;
+        let request = setup.http().post(service.url() + "/base").body(stream("a stream"));
+        let got = request.send().await.unwrap();
+        assert_eq!((got.status().as_u16(), got.text().await.unwrap().as_str()), (401, answer.text()));
+        assert_eq!((service.request().body.as_str(), numbers(&service)), ("a stream", vec![1]));
+        assert_eq!((setup.tokens.calls(), setup.clock.waits()), (1, vec![]));
+        // Nothing is known of a young token that is wrong; any other is not sent again.
+        assert_eq!(setup.token().await.expose(), format!("token-{next}"));
+    }
+}
+
+/// An answer in bytes, in pieces and with a header that is there twice.
+fn odd(status: &str) -> Do {
+    let headers = "x-twice: a\r\nX-Other: b\r\nx-twice: c\r\nconnection: close\r\ntransfer-encoding: chunked";
+    let body = "4\r\nwron\r\n8\r\ng token \r\n1\r\n.\r\n0\r\n\r\n";
+    Do::Say(format!("HTTP/1.1 {status}\r\n{headers}\r\n\r\n{body}"))
+}
+
+#[tokio::test]
+async fn an_answer_that_was_looked_into_is_whole() {
+    let raw = Raw::new([odd("401 Whatever")]).await;
+    let setup = Setup::new().await;
+    // Young, so that it is looked into, and a stream, so that it is the answer.
+    let layered = setup.http().post(raw.url() + "/base?x#y").body(stream("")).send().await.unwrap();
+    let plain = http().post(raw.url() + "/base?x#y").body(stream("")).send().await.unwrap();
+    assert_eq!((layered.status(), layered.version()), (plain.status(), plain.version()));
+    assert_eq!((layered.url(), layered.remote_addr()), (plain.url(), plain.remote_addr()));
+    assert_eq!((layered.headers(), layered.headers().get_all("x-twice").iter().count()), (plain.headers(), 2));
+    let reason = |answer: &Response| answer.error_for_status_ref().unwrap_err().to_string();
+    assert_eq!((reason(&layered), reason(&layered).contains("Whatever")), (reason(&plain), true));
+    let (layered, plain) = (layered.bytes().await.unwrap(), plain.bytes().await.unwrap());
+    assert_eq!((layered, &plain[..]), (plain.clone(), &b"wrong token ."[..]));
+    assert_eq!((raw.calls(), setup.tokens.calls(), setup.token().await.expose()), (2, 1, "token-1"));
+}
+
+#[tokio::test]
+async fn wrong_token_is_found_in_a_body_whose_length_is_not_said() {
+    let raw = Raw::new([odd("401 Unauthorized"), Do::answer("200 OK", "", "")]).await;
+    let setup = Setup::new().await;
+    assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
+    assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (2, 1, seconds(&[1])));
+}
+
+#[tokio::test]
+async fn the_answer_is_of_the_version_that_was_spoken() {
+    let raw = Raw::new([Do::Say("HTTP/1.0 401 Unauthorized\r\n\r\nwrong token".to_owned())]).await;
+    let setup = Setup::new().await;
+    let answer = setup.http().post(raw.url() + "/base").body(stream("")).send().await.unwrap();
+    assert_eq!((answer.version(), answer.text().await.unwrap().as_str()), (Version::HTTP_10, "wrong token"));
+}
+
+/// A chunked answer with so many bytes.
+fn chunked(bytes: usize) -> Do {
+    let chunks = format!("400\r\n{}\r\n", "x".repeat(1024)).repeat(bytes / 1024);
+    Do::Say(format!("HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"))
+}
+
+#[tokio::test]
+async fn a_large_401_is_whole_whether_its_length_is_said_or_not() {
+    for bytes in [0, 1024, 63 * 1024, 64 * 1024, 65 * 1024, 3 << 20] {
+        for act in [Do::answer("401 Unauthorized", "", &"x".repeat(bytes)), chunked(bytes)] {
+            let (setup, raw) = (Setup::new().await, Raw::new([act]).await);
+            let answer = setup.http().get(raw.url()).send().await.unwrap();
+            assert_eq!(answer.status(), 401);
+            let body = answer.bytes().await.unwrap();
+            assert_eq!((body.len(), body.iter().all(|byte| *byte == b'x')), (bytes, true));
+            assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (2, 2, vec![]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_401_without_an_end_is_not_read_to_its_end() {
+    let raw = Raw::new([Do::Flood("HTTP/1.1 401 Unauthorized\r\n\r\n".to_owned())]).await;
+    let setup = Setup::new().await;
+    let mut answer = setup.http().get(raw.url()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), raw.calls(), setup.tokens.calls()), (401, 2, 2));
+    assert!(answer.chunk().await.unwrap().is_some_and(|chunk| chunk.iter().all(|byte| *byte == b'x')));
+    drop(answer);
+    let sent = loop {
+        match raw.flooded() {
+            Some(sent) => break sent,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    // What was sent beyond the limit sits in the buffers of the two sockets.
+    assert!(sent < 32 << 20, "{sent} bytes were read");
+}
+
+#[tokio::test]
+async fn a_401_with_a_broken_body_is_still_a_401() {
+    let half = |text: &str| format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 1000\r\n\r\n{text}");
+    let chunk = "HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz".to_owned();
+    for act in [Do::Say(half("half")), Do::Say(chunk)] {
+        // Sent once more, and what is left of the second answer is the answer.
+        let (setup, raw) = (Setup::new().await, Raw::new([act]).await);
+        let mut answer = setup.http().get(raw.url()).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.url().as_str()), (401, format!("{}/", raw.url()).as_str()));
+        assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (2, 2, vec![]));
+        assert_eq!(answer.chunk().await.unwrap().unwrap(), "half");
+        let error = answer.chunk().await.unwrap_err();
+        assert!(error.is_decode() && !error.is_timeout(), "{error:?}");
+    }
+    // What is there of the body may be enough.
+    let raw = Raw::new([Do::Say(half("wrong token")), Do::answer("200 OK", "", "")]).await;
+    let setup = Setup::new().await;
+    assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
+    assert_eq!((raw.calls(), setup.tokens.calls()), (2, 1));
+}
+
+#[tokio::test]
+async fn if_no_token_can_be_had_the_error_is_the_crates_own() {
+    let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
+    let (setup, service) =
+        (Setup::with(Mock::answering_with(refusal).await), Mock::answering_with(Answer::empty(200)).await);
+    let error = setup.http().get(service.url()).send().await.unwrap_err();
+    assert!(own(&error).is_unauthorized() && own(&error).code() == Some("5"), "{error:?}");
+    assert!(!format!("{error} {error:?} {error:#?}").contains(API_KEY));
+    assert_eq!((service.calls(), setup.tokens.calls()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_no_token_is_not_sent() {
+    let setup = Setup::with(mint(&GRANTED).await);
+    let service = Mock::answering_with(Answer::empty(200)).await;
+    for (method, path) in [(Method::HEAD, "/base"), (Method::OPTIONS, "/base"), (Method::GET, "//base")] {
+        let error = setup.http().request(method, service.url() + path).send().await.unwrap_err();
+        assert!(own(&error).is_invalid_input(), "{error:?}");
+    }
+    // Plain http to a host that is named.
+    let oauth = common::oauth(&setup.tokens.url()).build().unwrap();
+    let error = layered(&oauth, http()).get("http://imprese.openapi.it/base").send().await.unwrap_err();
+    assert!(own(&error).to_string().contains("only sent over https"), "{error:?}");
+    assert_eq!((service.calls(), setup.tokens.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
+    for failure in
+        [Answer::empty(500), Answer::json(401, "{}"), minted("evil\r\nx-evil: 1", &GRANTED), minted("token-2", &[])]
+    {
+        for young in [false, true] {
+            let setup = Setup::with(Mock::answering([minted("token-1", &GRANTED), failure.clone()]).await);
+            let setup = if young { setup } else { setup.aged(MINUTE).await };
+            let service = Mock::answering_with(refused()).await;
+            let answer = setup.http().get(service.url()).send().await.unwrap();
+            assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, refused().text()));
+            assert_eq!((numbers(&service), setup.tokens.calls() > 1), (vec![1], true));
+            // The token is not sent again all the same.
+            let error = setup.http().get(service.url()).send().await.unwrap_err();
+            assert_eq!((own(&error).to_string().contains("evil"), service.calls()), (false, 1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn requests_that_find_a_token_refused_together_renew_it_once() {
+    let setup = Setup::settled().await;
+    let service = Mock::deciding(|asked| match asked.header("authorization") {
+        Some("Bearer token-1") => refused(),
+        _ => Answer::empty(200),
+    });
+    let service = service.await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        tasks.spawn(setup.http().get(service.url()).send());
+    }
+    for answer in tasks.join_all().await {
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    assert_eq!((setup.tokens.calls(), numbers(&service).iter().max()), (2, Some(&2)));
+}
+
+/// A layer that does something once, before it passes a request on; it counts the requests and those that have a token.
+#[derive(Clone)]
+struct Layer {
+    renew: Option<Oauth>,
+    seen: Arc<AtomicUsize>,
+    with_token: Arc<AtomicUsize>,
+}
+
+impl Layer {
+    fn new() -> Self {
+        Self { renew: None, seen: Arc::default(), with_token: Arc::default() }
+    }
+
+    fn counts(&self) -> [usize; 2] {
+        [self.seen.load(Ordering::Relaxed), self.with_token.load(Ordering::Relaxed)]
+    }
+}
+
+#[async_trait::async_trait]
+impl Middleware for Layer {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        let first = self.seen.fetch_add(1, Ordering::Relaxed) == 0;
+        if let Some(header) = request.headers().get(AUTHORIZATION) {
+            self.with_token.fetch_add(1, Ordering::Relaxed);
+            assert!(header.is_sensitive());
+            if let (Some(oauth), true) = (&self.renew, first) {
+                let token = header.to_str().unwrap().strip_prefix("Bearer ").unwrap();
+                oauth.invalidate(&AccessToken::new(token));
+                oauth.token(&ScopeSet::parse(["*:127.0.0.1/*"]).unwrap()).await.unwrap();
+            }
+        }
+        next.run(request, extensions).await
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_somebody_elses_renewal_is_used() {
+    for first in [refused(), wrong_token()] {
+        let (setup, service) = (Setup::settled().await, Mock::answering([first, Answer::empty(200)]).await);
+        let layer = Layer { renew: Some(setup.oauth.clone()), ..Layer::new() };
+        let client = ClientBuilder::new(http()).with(setup.oauth.middleware()).with(layer).build();
+        assert_eq!(client.get(service.url()).send().await.unwrap().status(), 200);
+        assert_eq!((numbers(&service), setup.tokens.calls(), setup.clock.waits()), (vec![1, 2], 2, vec![]));
+    }
+}
+
+#[tokio::test]
+async fn layers_before_see_one_request_and_layers_behind_see_each() {
+    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), Answer::empty(200)]).await);
+    let (before, behind) = (Layer::new(), Layer::new());
+    let client = ClientBuilder::new(http()).with(before.clone()).with(setup.oauth.middleware()).with(behind.clone());
+    assert_eq!(client.build().get(service.url()).send().await.unwrap().status(), 200);
+    assert_eq!((before.counts(), behind.counts()), ([1, 0], [2, 2]));
+}
+
+#[tokio::test]
+async fn what_a_request_carries_for_other_layers_is_there_in_each_repeat() {
+    #[derive(Clone)]
+    struct Seen(Arc<AtomicUsize>);
+
+    struct Reader;
+
+    #[async_trait::async_trait]
+    impl Middleware for Reader {
+        async fn handle(
+            &self,
+            request: Request,
+            extensions: &mut Extensions,
+            next: Next<'_>,
+        ) -> reqwest_middleware::Result<Response> {
+            extensions.get::<Seen>().unwrap().0.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(request.timeout(), Some(&MINUTE));
+            let mut answer = next.run(request, extensions).await?;
+            answer.extensions_mut().insert(42_u8);
+            Ok(answer)
+        }
+    }
+
+    let (setup, service) = (Setup::new().await, Mock::answering([wrong_token()]).await);
+    let client = ClientBuilder::new(http()).with(setup.oauth.middleware()).with(Reader).build();
+    let seen = Seen(Arc::default());
+    let request = client.get(service.url()).timeout(MINUTE).with_extension(seen.clone());
+    let answer = request.send().await.unwrap();
+    assert_eq!((seen.0.load(Ordering::Relaxed), answer.extensions().get::<u8>()), (10, Some(&42)));
+}
+
+#[tokio::test]
+async fn endless_401s_do_not_make_endless_tokens() {
+    for answer in [refused(), wrong_token()] {
+        let (setup, service) = (Setup::new().await, Mock::answering_with(answer).await);
+        for _ in 0..100 {
+            assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 401);
+        }
+        // Waiting for a token to settle takes its time too.
+        assert!(setup.tokens.calls() <= 8, "{} tokens", setup.tokens.calls());
+        // An hour of a request each second.
+        for _ in 0..3600 {
+            setup.clock.advance(Duration::from_secs(1));
+            let _ = setup.http().get(service.url()).send().await;
+        }
+        assert!(setup.tokens.calls() <= 30, "{} tokens in an hour", setup.tokens.calls());
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_always_answers_401_does_not_stop_the_others() {
+    let setup = Setup::settled().await;
+    let service = Mock::deciding(|asked| if asked.target == "/other" { refused() } else { Answer::empty(200) });
+    let service = service.await;
+    for second in 0..600 {
+        setup.clock.advance(Duration::from_secs(1));
+        if second % 10 == 0 {
+            let _ = setup.http().get(service.url() + "/other").send().await;
+        }
+        let answer = setup.http().get(service.url() + "/base").send().await;
+        assert_eq!(answer.unwrap_or_else(|error| panic!("second {second}: {error}")).status(), 200);
+    }
+    assert!(setup.tokens.calls() <= 20, "{} tokens", setup.tokens.calls());
+}
+
+#[tokio::test]
+async fn a_401_of_another_host_says_nothing_of_the_token() {
+    let follows = || Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    for (young, answer) in [(false, refused()), (true, refused()), (false, wrong_token()), (true, wrong_token())] {
+        let setup = if young { Setup::new().await } else { Setup::settled().await };
+        let there = Mock::answering_with(answer.clone()).await;
+        for url in [there.url(), there.url().replace("127.0.0.1", "localhost")] {
+            let before = there.calls();
+            let here = Mock::answering_with(Answer::empty(307).header("location", &format!("{url}/else"))).await;
+            let got = layered(&setup.oauth, follows()).get(here.url()).send().await.unwrap();
+            assert_eq!((got.status().as_u16(), got.url().path()), (401, "/else"));
+            assert_eq!(got.text().await.unwrap(), answer.text());
+            assert_eq!((numbers(&here), there.calls()), (vec![1], before + 1));
+        }
+        assert_eq!(numbers(&there), [0, 0]);
+        assert_eq!((setup.tokens.calls(), setup.clock.waits(), setup.token().await.expose()), (1, vec![], "token-1"));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
+    let setup = Setup::settled().await;
+    let service = Mock::deciding(|asked| match (asked.target.as_str(), asked.header("authorization")) {
+        ("/", _) => Answer::empty(302).header("location", "/other"),
+        (_, Some("Bearer token-1")) => refused(),
+        _ => Answer::empty(200),
+    });
+    let service = service.await;
+    let follows = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+    let answer = layered(&setup.oauth, follows).get(service.url()).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), numbers(&service)), (200, vec![1, 1, 2, 2]));
+}
+
+#[tokio::test]
+async fn an_error_of_the_wire_is_passed_on() {
+    let setup = Setup::settled().await;
+    // At once, and after a 401.
+    for script in [vec![Do::Reset], vec![Do::answer("401 Unauthorized", "", ""), Do::Reset]] {
+        let calls = script.len();
+        let raw = Raw::new(script).await;
+        let error = setup.http().get(raw.url()).send().await.unwrap_err();
+        assert!(matches!(error, reqwest_middleware::Error::Reqwest(_)), "{error:?}");
+        assert!(!format!("{error:?} {error:#?}").contains("token-"));
+        assert_eq!(raw.calls(), calls);
+    }
+}
+
+#[tokio::test]
+async fn keliweb_renews_its_token_with_the_refresh_token() {
+    let pair = |number: usize| {
+        let token = format!("token-{number}");
+        let pair =
+            json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": token, "refresh_token": "next" });
+        Answer::json(200, pair)
+    };
+    // The token service and the protected one have the same address.
+    let grants = Arc::new(Mutex::new(Vec::new()));
+    let asked_for = Arc::clone(&grants);
+    let service = Mock::deciding(move |asked| {
+        if let Some((_, grant)) = asked.form().into_iter().find(|(name, _)| name == "grant_type") {
+            let mut grants = asked_for.lock().unwrap();
+            grants.push(grant);
+            return pair(grants.len());
+        }
+        match asked.header("authorization") {
+            Some("Bearer token-2") => Answer::empty(200),
+            Some("Bearer token-1") => Answer::json(401, json!({ "message": "Unauthenticated." })),
+            _ => Answer::empty(403),
+        }
+    });
+    let service = service.await;
+    let fatture = service.fatture();
+    let client = ClientBuilder::new(http()).with(fatture.middleware()).build();
+    for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+        assert_eq!(client.request(method, service.url() + "/api").send().await.unwrap().status(), 200);
+    }
+    assert_eq!(*grants.lock().unwrap(), ["password", "refresh_token"]);
+    // Another origin gets no token.
+    let other = Mock::answering_with(refused()).await;
+    for url in [other.url(), service.url().replace("127.0.0.1", "localhost")] {
+        let status = client.get(url + "/api").send().await.unwrap().status();
+        assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status));
+    }
+    assert_eq!((numbers(&other), service.requests().last().unwrap().header("authorization")), (vec![0], None));
+    assert_eq!(grants.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn two_services_share_a_client() {
+    for first in [true, false] {
+        let keliweb = Mock::answering([success("password_grant"), Answer::empty(200)]).await;
+        let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(200)).await);
+        let (url, builder) = (keliweb.url().replace("127.0.0.1", "localhost"), ClientBuilder::new(http()));
+        let fatture = common::fatture(&url).http_client(http()).build().unwrap();
+        let client = match first {
+            true => builder.with(fatture.middleware()).with(setup.oauth.middleware()),
+            false => builder.with(setup.oauth.middleware()).with(fatture.middleware()),
+        };
+        let client = client.build();
+        for url in [&url, &service.url()] {
+            assert_eq!(client.get(url).send().await.unwrap().status(), 200);
+        }
+        let (at_keliweb, at_service) = (keliweb.requests(), numbers(&service));
+        assert!(!at_keliweb.last().unwrap().header("authorization").unwrap().contains("token-"));
+        assert_eq!((at_keliweb.len(), at_service, setup.tokens.calls()), (2, vec![1], 1));
+    }
+}
+
+#[tokio::test]
+async fn a_broader_token_that_is_refused_is_not_lent_again() {
+    let tokens = Mock::answering((1..9).map(|number| minted(&format!("token-{number}"), &GRANTED))).await;
+    let (builder, clock) = common::oauth(&tokens.url()).http_client(http()).still();
+    let scopes = ScopeSet::parse(["GET:127.0.0.1/root"]).unwrap();
+    let oauth = builder.scopes(scopes).build().unwrap();
+    let broad = ScopeSet::parse(["*:127.0.0.1/*"]).unwrap();
+    assert_eq!(oauth.token(&broad).await.unwrap().expose(), "token-1");
+    clock.advance(MINUTE);
+    let service = Mock::answering([refused(), Answer::empty(200)]).await;
+    assert_eq!(layered(&oauth, http()).get(service.url()).send().await.unwrap().status(), 200);
+    assert_eq!((numbers(&service), tokens.calls()), (vec![1, 2], 2));
+    assert_eq!(oauth.token(&broad).await.unwrap().expose(), "token-3");
+}
+
+#[tokio::test]
+async fn the_layer_prints_nothing_of_its_client() {
+    let (setup, keliweb) = (Setup::settled().await, Mock::answering_with(success("password_grant")).await);
+    let fatture = keliweb.fatture();
+    fatture.token().await.unwrap();
+    for text in [format!("{:?}", setup.oauth.middleware()), format!("{:#?}", fatture.middleware().clone())] {
+        assert_eq!(text, "Middleware");
+    }
+}
+
+#[test]
+fn the_layer_is_cheap_to_share() {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<gettone::Middleware<Oauth>>();
+    shared::<gettone::Middleware<gettone::keliweb::Fatture>>();
+}
