@@ -1,0 +1,92 @@
+//! Both token services, each answer after the same time. They take whatever they are asked.
+#![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+pub struct Server {
+    pub address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// On a thread of its own, as another machine would be.
+    pub fn start(delay: Duration) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&requests);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    tokio::spawn(serve(stream, delay, Arc::clone(&seen)));
+                }
+            });
+        });
+        Self { address, requests }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+async fn serve(mut stream: TcpStream, delay: Duration, requests: Arc<AtomicUsize>) {
+    let _ = stream.set_nodelay(true);
+    let mut bytes = Vec::new();
+    loop {
+        let Some(request) = next_request(&mut stream, &mut bytes).await else { return };
+        let number = requests.fetch_add(1, Ordering::SeqCst);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let body = answer(&request, number);
+        let (date, length) = (httpdate::fmt_http_date(SystemTime::now()), body.len());
+        let head = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
+        if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Path and body.
+async fn next_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String, String)> {
+    loop {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        if let Some((head, rest)) = text.split_once("\r\n\r\n") {
+            let length = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
+            let length = head.lines().find_map(length).unwrap_or(0);
+            if let Some(body) = rest.get(..length) {
+                bytes.drain(..head.len() + 4 + length);
+                return Some((head.split(' ').nth(1)?.to_owned(), body.to_owned()));
+            }
+        }
+        if stream.read_buf(bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn answer((path, body): &(String, String), number: usize) -> String {
+    if path == "/oauth/token" {
+        return format!(
+            r#"{{"token_type":"Bearer","expires_in":3600,"access_token":"a{number}","refresh_token":"r{number}"}}"#
+        );
+    }
+    let asked: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 86_400;
+    let scopes = &asked["scopes"];
+    format!(r#"{{"scopes":{scopes},"expire":{end},"token":"t{number}","success":true,"message":"","error":null}}"#)
+}

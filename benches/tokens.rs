@@ -1,0 +1,256 @@
+//! What it costs to be handed a token that is there, and what happens to many callers while one is fetched.
+#![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
+
+mod ratio;
+mod server;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use gettone::clock::{Clock, Moment, Sleep, SystemClock};
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth};
+use gettone::{AccessToken, ScopeSet, reqwest};
+use ratio::{row, title};
+use server::Server;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+const AWAY: Duration = Duration::from_millis(50);
+const CALLERS: usize = 16;
+const REFRESHES: usize = 10;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let near = Server::start(Duration::ZERO);
+    let far = Server::start(AWAY);
+
+    hits(&runtime, &near);
+    empty(&runtime, &far);
+    refresh(&runtime, &far);
+}
+
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+fn oauth(server: &Server) -> Oauth {
+    let credentials = openapi::Credentials::new("test@example.com", "key");
+    Oauth::builder(credentials).base_url(server.url()).http_client(http()).build().unwrap()
+}
+
+fn scopes(number: usize) -> ScopeSet {
+    ScopeSet::parse((0..number).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap()
+}
+
+/// A future that has nothing to wait for.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+/// The least that can be done: a token and its end, read without a lock.
+struct Bare(ArcSwap<(AccessToken, Instant)>);
+
+impl Bare {
+    fn new() -> Self {
+        Self(ArcSwap::from_pointee((AccessToken::new("token"), Instant::now() + Duration::from_secs(86_400))))
+    }
+
+    fn get(&self) -> Option<AccessToken> {
+        let held = self.0.load();
+        (Instant::now() < held.1).then(|| held.0.clone())
+    }
+}
+
+fn hits(runtime: &Runtime, server: &Server) {
+    title("A token that is there");
+    let bare = Bare::new();
+    let oauth = oauth(server);
+    let (one, ten) = (scopes(1), scopes(10));
+    let (handle, of_ten) = (oauth.token_for(&one), oauth.token_for(&ten));
+    runtime.block_on(async { (handle.get().await.unwrap(), of_ten.get().await.unwrap()) });
+    let credentials = keliweb::Credentials::new("id", "secret", "test@example.com", "password");
+    let fatture = Fatture::builder(credentials).base_url(server.url()).http_client(http()).build().unwrap();
+    runtime.block_on(fatture.token()).unwrap();
+
+    row("a handle, against a bare ArcSwap (bar 1.2x)", || bare.get(), || at_once(handle.get()).unwrap());
+    row("Fatture::token, against a bare ArcSwap", || bare.get(), || at_once(fatture.token()).unwrap());
+    row("by a set of 1, against a handle (bar 4x)", || at_once(handle.get()), || at_once(oauth.token(&one)));
+    row("by a set of 10, against a handle", || at_once(of_ten.get()), || at_once(oauth.token(&ten)));
+}
+
+fn empty(runtime: &Runtime, server: &Server) {
+    title("1,000 callers and no token, 50 ms away");
+    let (client, url) = (http(), format!("{}/token", server.url()));
+    let one = scopes(1);
+    let bare = || {
+        let request = client.post(&url).body(r#"{"scopes":[]}"#);
+        runtime.block_on(async { request.send().await.unwrap().bytes().await.unwrap() })
+    };
+    let before = server.requests();
+    let rounds = std::cell::Cell::new(0);
+    row("the last of them, against one request (bar 1.2x)", bare, || {
+        rounds.set(rounds.get() + 1);
+        let oauth = oauth(server);
+        runtime.block_on(async {
+            let callers: JoinSet<_> = (0..1000).map(|_| get(oauth.clone(), one.clone())).collect();
+            callers.join_all().await
+        })
+    });
+    let requests = server.requests() - before;
+    println!("requests for {} such crowds, with as many bare ones or some more: {requests}", rounds.get());
+}
+
+async fn get(oauth: Oauth, scopes: ScopeSet) -> AccessToken {
+    oauth.token(&scopes).await.unwrap()
+}
+
+/// The time of the machine, that can be moved on.
+#[derive(Debug, Default)]
+struct Shifted {
+    machine: SystemClock,
+    seconds: AtomicU64,
+}
+
+impl Shifted {
+    fn by(&self) -> Duration {
+        Duration::from_secs(self.seconds.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Shifted {
+    fn now(&self) -> SystemTime {
+        self.machine.now() + self.by()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic() + self.by()
+    }
+
+    fn coarse(&self) -> Moment {
+        let Moment { now, monotonic } = self.machine.coarse();
+        Moment { now: now + self.by(), monotonic: monotonic + self.by() }
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.machine.sleep(duration)
+    }
+}
+
+/// What many write by hand: who finds the token over fetches another, and all others wait for the lock.
+struct Locked {
+    held: tokio::sync::Mutex<(String, u64)>,
+    wanted: AtomicU64,
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Locked {
+    async fn get(&self) -> String {
+        let mut held = self.held.lock().await;
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        if held.1 < wanted {
+            let answer = self.http.post(&self.url).body(r#"{"scopes":[]}"#).send().await.unwrap();
+            *held = (answer.text().await.unwrap(), wanted);
+        }
+        held.0.clone()
+    }
+}
+
+fn refresh(runtime: &Runtime, server: &Server) {
+    println!(
+        "\n{CALLERS} callers in a loop while a token is refreshed {REFRESHES} times, 50 ms away (bar: p99.9 under 10 us)"
+    );
+    println!("{:<32} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "", "calls", "p50", "p99", "p99.9", "max", "requests");
+
+    let url = format!("{}/token", server.url());
+    let locked = Arc::new(Locked { held: Default::default(), wanted: AtomicU64::new(0), http: http(), url });
+    report("a mutex around the exchange", server, || {
+        let of_callers = Arc::clone(&locked);
+        let call = move || {
+            let locked = Arc::clone(&of_callers);
+            async move { locked.get().await }
+        };
+        looped(runtime, call, || locked.wanted.fetch_add(1, Ordering::SeqCst))
+    });
+
+    let clock = Arc::new(Shifted::default());
+    let credentials = openapi::Credentials::new("test@example.com", "key");
+    let builder = Oauth::builder(credentials).base_url(server.url()).http_client(http()).clock(Arc::clone(&clock) as _);
+    let handle = builder.build().unwrap().token_for(&scopes(1));
+    runtime.block_on(handle.get()).unwrap();
+    report("a handle", server, || {
+        let call = move || {
+            let handle = handle.clone();
+            async move { handle.get().await.unwrap() }
+        };
+        looped(runtime, call, || clock.seconds.fetch_add(86_400 - 300, Ordering::SeqCst))
+    });
+}
+
+/// Calls in loops; what a refresh makes due is done so many times, a while apart. The time of each call.
+fn looped<F, T>(runtime: &Runtime, call: F, due: impl Fn() -> u64) -> Vec<u32>
+where
+    F: Fn() -> T + Clone + Send + 'static,
+    T: Future<Output: PartialEq> + Send,
+{
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: JoinSet<Vec<u32>> = (0..CALLERS)
+        .map(|_| {
+            let (call, stop) = (call.clone(), Arc::clone(&stop));
+            async move {
+                let mut times = Vec::with_capacity(1 << 20);
+                while !stop.load(Ordering::Relaxed) {
+                    let started = Instant::now();
+                    call().await;
+                    times.push(u32::try_from(started.elapsed().as_nanos()).unwrap_or(u32::MAX));
+                    tokio::task::yield_now().await;
+                }
+                times
+            }
+        })
+        .collect();
+    for _ in 0..REFRESHES {
+        let before = runtime.block_on(call());
+        due();
+        while runtime.block_on(call()) == before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(AWAY);
+    }
+    stop.store(true, Ordering::Relaxed);
+    runtime.block_on(callers.join_all()).into_iter().flatten().collect()
+}
+
+fn report(name: &str, server: &Server, measure: impl FnOnce() -> Vec<u32>) {
+    let before = server.requests();
+    let mut times = measure();
+    times.sort_unstable();
+    let at = |part: f64| shown(times[((times.len() - 1) as f64 * part) as usize]);
+    let requests = server.requests() - before;
+    println!(
+        "{name:<32} {:>9} {:>9} {:>9} {:>9} {:>9} {requests:>9}",
+        times.len(),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+}
+
+fn shown(nanoseconds: u32) -> String {
+    match nanoseconds {
+        n if n < 10_000 => format!("{n} ns"),
+        n if n < 10_000_000 => format!("{} us", n / 1_000),
+        n => format!("{} ms", n / 1_000_000),
+    }
+}
