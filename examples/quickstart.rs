@@ -1,24 +1,20 @@
-//! The main job, from the first token to the last: `cargo run --example quickstart`.
+//! The main job, from the first token to the last: `cargo run --example quickstart --features emulator`.
 //!
-//! Without an account it talks to a server on this machine, which answers with the examples of the specs. With
-//! `OPENAPI_EMAIL` and `OPENAPI_API_KEY` set it talks to the sandbox of Openapi.it (to production after `-- --production`),
-//! and with the four `KELIWEB_…` set to Keliweb Fatture. The token that it makes at Openapi.it it deletes, also when
-//! something goes wrong; those of Keliweb end by themselves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-#[path = "../tests/common/spec.rs"]
-#[allow(dead_code)]
-mod spec;
+//! Without an account it talks to the emulator, on this machine. With `OPENAPI_EMAIL` and `OPENAPI_API_KEY` set it talks to
+//! the sandbox of Openapi.it (to production after `-- --production`), and with the four `KELIWEB_…` set to Keliweb Fatture. It
+//! calls no endpoint that is paid for. The token that it makes at Openapi.it it deletes, also when something goes wrong; those of
+//! Keliweb end by themselves.
 
 use std::error::Error;
 use std::fmt::Display;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use gettone::keliweb::{self, Fatture, TokenPair};
+use gettone::emulator::Emulator;
+use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Environment, Oauth, Period, Token, TokenUpdate, Ttl};
-use gettone::{Scope, ScopePattern, ScopeSet};
-use httpmock::MockServer;
-use spec::Spec;
+use gettone::{Scope, ScopePattern, ScopeSet, reqwest};
+use time::OffsetDateTime;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -37,91 +33,110 @@ async fn run() -> Result<(), Box<dyn Error>> {
         Some("--production") => Environment::Production,
         Some(other) => return Err(format!("unknown argument `{other}`; the one there is: --production").into()),
     };
-    // Only started if one of the services has no account.
-    let local = LocalServer::default();
+    let emulator = Emulator::start().await?;
 
-    let (oauth, place) = if is_set(["OPENAPI_EMAIL", "OPENAPI_API_KEY"]) {
-        let credentials = openapi::Credentials::from_env()?;
-        (Oauth::builder(credentials).environment(environment).build()?, environment.to_string())
+    if is_set(["OPENAPI_EMAIL", "OPENAPI_API_KEY"]) {
+        title("Openapi.it", &environment.to_string());
+        let oauth = Oauth::builder(openapi::Credentials::from_env()?).environment(environment).build()?;
+        tokens(&oauth).await?;
+        usage(&oauth).await?;
     } else {
-        let credentials = openapi::Credentials::new("test@example.com", "no-key");
-        (Oauth::builder(credentials).base_url(local.start(&Spec::openapi())).build()?, LOCAL.to_owned())
-    };
-    title("Openapi.it Oauth", &place);
-    openapi_oauth(&oauth).await?;
+        title("Openapi.it", "emulated on this machine");
+        let account = emulator.account();
+        let credentials = openapi::Credentials::new(account.email(), account.production_key().clone());
+        let oauth = Oauth::builder(credentials)
+            .base_url(emulator.production_url())
+            .clock(emulator.clock())
+            .scopes(ScopeSet::parse(["*:127.0.0.1/*"])?)
+            .build()?;
+        tokens(&oauth).await?;
+        calls(&oauth, &emulator).await?;
+        usage(&oauth).await?;
+        line("revoked", format!("{} token", oauth.revoke_created().await?));
+    }
 
-    let (fatture, place) =
-        if is_set(["KELIWEB_CLIENT_ID", "KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"]) {
-            (Fatture::builder(keliweb::Credentials::from_env()?).build()?, "production")
-        } else {
-            let credentials = keliweb::Credentials::new("no-id", "no-secret", "test@example.com", "no-password");
-            (Fatture::builder(credentials).base_url(local.start(&Spec::keliweb())).build()?, LOCAL)
-        };
-    title("Keliweb Fatture", place);
-    keliweb_fatture(&fatture).await?;
+    if is_set(["KELIWEB_CLIENT_ID", "KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"]) {
+        title("Keliweb Fatture", "production");
+        let fatture = Fatture::builder(keliweb::Credentials::from_env()?).build()?;
+        let pair = fatture.password_grant().await?;
+        line("password grant", format!("a token for {} s", pair.expires_in().as_secs()));
+    } else {
+        title("Keliweb Fatture", "emulated on this machine");
+        let customer = emulator.customer();
+        let (id, secret) = (customer.client_id(), customer.client_secret().clone());
+        let credentials = keliweb::Credentials::new(id, secret, customer.username(), customer.password().clone());
+        let builder = Fatture::builder(credentials).base_url(emulator.keliweb_url()).clock(emulator.clock());
+        day(&builder.build()?, &emulator).await?;
+    }
     Ok(())
 }
 
-/// Whether one of the variables is there: then all of them must be, and nothing is said to be local that is not.
+/// Whether one of the variables is there: then all of them must be, and nothing is emulated that is not said to be.
 fn is_set<const N: usize>(names: [&str; N]) -> bool {
     names.into_iter().any(|name| std::env::var_os(name).is_some())
 }
 
-async fn openapi_oauth(oauth: &Oauth) -> Result<(), gettone::Error> {
+/// A token is made, found, narrowed and deleted.
+async fn tokens(oauth: &Oauth) -> Result<(), gettone::Error> {
     line("credit", format!("{} EUR", oauth.credit().await?));
-    let catalogue = oauth.scopes().await?;
-    line("scopes", format!("{}, such as {}", catalogue.len(), catalogue.first().map_or("none", Scope::as_str)));
-    let domain = ScopePattern::domain("comparabili.openapi.it")?;
-    line("of one domain", domain.expand(&catalogue).map(|scope| scope.to_string()).collect::<Vec<_>>().join(", "));
-
     let base: Scope = "GET:imprese.openapi.it/base".parse()?;
-    let scopes: ScopeSet = [base.clone().into(), domain].into_iter().collect();
+    let scopes: ScopeSet = [base.clone().into(), ScopePattern::domain("comparabili.openapi.it")?].into_iter().collect();
     let created = oauth.create_token(&scopes, Ttl::days(1)?).await?;
-    line("create_token", describe(&created));
+    line("made", describe(&created));
     let lacking = scopes.not_covered_by(&created.scopes().iter().collect());
     line("not granted", if lacking.is_empty() { "nothing".to_owned() } else { lacking.to_string() });
-    let used = use_token(oauth, &created, &base, &scopes).await;
+    let used = find_and_narrow(oauth, &created, &base).await;
     // Whatever went wrong: a token that is left behind lives on.
     oauth.delete_token(created.token()).await?;
-    line("delete_token", "done");
-    used?;
-
-    for period in [Period::total(), Period::year(2022)?, Period::month(2022, 1)?, Period::day(2022, 1, 1)?] {
-        let counters = oauth.counters(period).await?;
-        line(&format!("counters {period}"), format!("{} scopes", counters.len()));
-        // The month as a table.
-        if period == Period::month(2022, 1)? {
-            println!("    {:<42} {:>8} {:>6} {:>10}", "scope", "requests", "paid", "limit");
-            for (scope, counter) in &counters {
-                println!("    {scope:<42} {:>8} {:>6} {:>10}", counter.requests(), counter.paid(), counter.limit());
-            }
-        }
-    }
-    Ok(())
+    line("deleted", "it is gone");
+    used
 }
 
-async fn use_token(oauth: &Oauth, created: &Token, base: &Scope, scopes: &ScopeSet) -> Result<(), gettone::Error> {
-    line("tokens", format!("{} alive", oauth.tokens().await?.len()));
-    line("tokens_with_scope", format!("{} for {base}", oauth.tokens_with_scope(base).await?.len()));
+async fn find_and_narrow(oauth: &Oauth, created: &Token, base: &Scope) -> Result<(), gettone::Error> {
     let found = oauth.find_token(created.token()).await?;
-    line("find_token", found.as_ref().map_or("not there".to_owned(), describe));
-    let replaced = oauth.replace_token(created.token(), &base.clone().into(), created.expires_at()).await?;
-    line("replace_token", describe(&replaced));
-    let updated = oauth.update_token(replaced.token(), TokenUpdate::new().scopes(scopes)).await?;
-    line("update_token", describe(&updated));
+    line("found", found.as_ref().map_or("not there".to_owned(), describe));
+    let update = TokenUpdate::new().scopes(&base.clone().into());
+    line("narrowed", describe(&oauth.update_token(created.token(), update).await?));
     Ok(())
 }
 
-async fn keliweb_fatture(fatture: &Fatture) -> Result<(), gettone::Error> {
-    let first = fatture.password_grant().await?;
-    line("password_grant", lifetime(&first));
-    if let Some(refresh_token) = first.refresh_token() {
-        line("refresh", lifetime(&fatture.refresh(refresh_token).await?));
+/// Requests find their token themselves, and it is made once.
+async fn calls(oauth: &Oauth, emulator: &Emulator) -> Result<(), Box<dyn Error>> {
+    let http = reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build()?;
+    for company in ["12345670124", "12485671007", "00905811006"] {
+        let mut request = http.get(emulator.url(&format!("/echo/{company}"))).build()?;
+        oauth.authorize(&mut request).await?;
+        line("call", format!("/echo/{company}: {}", http.execute(request).await?.status()));
     }
+    line("tokens made for it", emulator.count("create_token") - 1);
     Ok(())
 }
 
-const LOCAL: &str = "a server on this machine, with the examples of the spec";
+/// What was called this month.
+async fn usage(oauth: &Oauth) -> Result<(), Box<dyn Error>> {
+    let today = OffsetDateTime::now_utc();
+    let period = Period::month(u16::try_from(today.year())?, today.month().into())?;
+    println!("  {:<42} {:>8} {:>6} {:>10}", format!("usage, {period}"), "requests", "paid", "limit");
+    for (scope, counter) in &oauth.counters(period).await? {
+        println!("  {scope:<42} {:>8} {:>6} {:>10}", counter.requests(), counter.paid(), counter.limit());
+    }
+    line("credit", format!("{} EUR", oauth.credit().await?));
+    Ok(())
+}
+
+/// A token each minute of a day, and what was asked for.
+async fn day(fatture: &Fatture, emulator: &Emulator) -> Result<(), gettone::Error> {
+    for _ in 0..24 * 60 {
+        fatture.token().await?;
+        emulator.advance(Duration::from_secs(60));
+        // A refresh begins in the background: let it.
+        tokio::task::yield_now().await;
+    }
+    line("calls in a day", 24 * 60);
+    line("password grants", emulator.count("password_grant"));
+    line("refreshes", emulator.count("refresh"));
+    fatture.forget().await
+}
 
 fn title(service: &str, place: &str) {
     println!("\n{service} ({place})");
@@ -133,37 +148,4 @@ fn line(what: &str, outcome: impl Display) {
 
 fn describe(token: &Token) -> String {
     format!("{} scope(s) until {}", token.scopes().len(), httpdate::fmt_http_date(token.expires_at()))
-}
-
-fn lifetime(pair: &TokenPair) -> String {
-    let refresh = if pair.refresh_token().is_some() { "a" } else { "no" };
-    format!("{} token for {} s, with {refresh} refresh token", pair.token_type(), pair.expires_in().as_secs())
-}
-
-/// Answers each operation of a spec with its first example of a success.
-#[derive(Default)]
-struct LocalServer(std::cell::OnceCell<MockServer>);
-
-impl LocalServer {
-    fn start(&self, spec: &Spec) -> String {
-        let server = self.0.get_or_init(MockServer::start);
-        for (method, path, operation) in spec.operations() {
-            let id = operation["operationId"].as_str().expect("the spec is checked");
-            let examples = spec.answers();
-            let (_, _, example) =
-                examples.iter().find(|(known, status, _)| known == id && *status == 200).expect("an example");
-            let answer = spec.answer(id, 200, example);
-            let parameter = path.find('{').unwrap_or(path.len());
-            server.mock(|when, then| {
-                let when = when.method(method.to_uppercase().as_str());
-                if parameter < path.len() {
-                    when.path_prefix(&path[..parameter])
-                } else {
-                    when.path(path)
-                };
-                then.status(answer.status).header("content-type", "application/json").body(&answer.body);
-            });
-        }
-        server.base_url()
-    }
 }

@@ -31,6 +31,7 @@
 //! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for, and what covers what |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
 //! | [`clock`] | time, for tests that hold it still |
+//! | `emulator` | both services in one process, for tests; with the feature of that name |
 //!
 //! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one. (A cached token is handed out anywhere, and
 //! is fetched inside a runtime or not at all, with an error.)
@@ -140,7 +141,8 @@
 //! | `schemars` | | JSON schemas of the public types |
 //! | `middleware` | | `Middleware`, a layer for `reqwest-middleware` |
 //! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, adopted, invalidated, failed, not tried again yet |
-//! | `full` | | `middleware`, `schemars` and `tracing` |
+//! | `emulator` | | `emulator`: both services in one process, for tests |
+//! | `full` | | `emulator`, `middleware`, `schemars` and `tracing` |
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -151,6 +153,8 @@ mod authorize;
 mod builder;
 mod cache;
 pub mod clock;
+#[cfg(feature = "emulator")]
+pub mod emulator;
 mod error;
 mod generated;
 pub mod keliweb;

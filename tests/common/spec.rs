@@ -65,6 +65,11 @@ impl Spec {
         found
     }
 
+    /// The whole file.
+    pub fn document(&self) -> &Value {
+        &self.0
+    }
+
     pub fn servers(&self) -> Vec<&str> {
         self.0["servers"].as_array().unwrap().iter().map(|server| server["url"].as_str().unwrap()).collect()
     }

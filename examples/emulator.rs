@@ -1,0 +1,73 @@
+//! Both services on this machine, for curl and for other languages: `cargo run --features emulator --example emulator`, with
+//! `-- --port 8080` on a port of your choice. Ctrl-C ends it.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use gettone::emulator::Emulator;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let port = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => 0,
+        ["--port", port] => port.parse().map_err(|error| format!("--port {port}: {error}"))?,
+        other => return Err(format!("unknown arguments {other:?}; those there are: --port <number>").into()),
+    };
+    let emulator = Emulator::builder().port(port).start().await?;
+    introduce(&emulator);
+    tokio::signal::ctrl_c().await?;
+    emulator.stop().await;
+    Ok(())
+}
+
+/// The keys and passwords are those of the emulator, and good for nothing else.
+fn introduce(emulator: &Emulator) {
+    let (account, customer) = (emulator.account(), emulator.customer());
+    let (production, sandbox, keliweb) = (emulator.production_url(), emulator.sandbox_url(), emulator.keliweb_url());
+    let (email, key, echo) = (account.email(), account.production_key().expose(), emulator.url("/echo/hello"));
+    let api = emulator.url("/api/hello");
+    let (id, secret) = (customer.client_id(), customer.client_secret().expose());
+    let (username, password) = (customer.username(), customer.password().expose());
+    println!(
+        "Openapi.it Oauth\n\
+         \x20 production  {production}\n\
+         \x20 sandbox     {sandbox}\n\
+         \x20 e-mail      {email}\n\
+         \x20 API key     {key} (production), {} (sandbox)\n\
+         \n\
+         Keliweb Fatture\n\
+         \x20 base URL       {keliweb}\n\
+         \x20 client_id      {id}\n\
+         \x20 client_secret  {secret}\n\
+         \x20 username       {username}\n\
+         \x20 password       {password}\n\
+         \n\
+         Try\n\
+         \x20 TOKEN=$(curl -s -u {email}:{key} {production}/token \\\n\
+         \x20   -H 'Content-Type: application/json' -d '{{\"scopes\":[\"*:127.0.0.1/*\"],\"ttl\":3600}}' \\\n\
+         \x20   | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\n\
+         \x20 curl -s -H \"Authorization: Bearer $TOKEN\" {echo}\n\
+         \x20 curl -s -u {email}:{key} {production}/counters/total\n\
+         \x20 curl -s -u {email}:{key} {production}/credit\n\
+         \n\
+         \x20 TOKEN=$(curl -s {keliweb}/oauth/token -H 'Accept: application/json' -d grant_type=password \\\n\
+         \x20   -d client_id={id} -d client_secret={secret} \\\n\
+         \x20   -d username={username} -d password={password} \\\n\
+         \x20   | sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')\n\
+         \x20 curl -s -H 'Accept: application/json' -H \"Authorization: Bearer $TOKEN\" {api}\n\
+         \n\
+         Ctrl-C ends it.",
+        account.sandbox_key().expose(),
+    );
+}

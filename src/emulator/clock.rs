@@ -1,0 +1,60 @@
+//! The emulator's time: another clock's, moved ahead.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::{Clock, Sleep};
+use rust_decimal::Decimal;
+
+#[derive(Debug)]
+pub(super) struct MovedClock {
+    base: Arc<dyn Clock>,
+    ahead: Mutex<Duration>,
+}
+
+impl MovedClock {
+    pub(super) fn new(base: Arc<dyn Clock>) -> Self {
+        Self { base, ahead: Mutex::new(Duration::ZERO) }
+    }
+
+    pub(super) fn advance(&self, duration: Duration) {
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        *ahead = ahead.saturating_add(duration);
+    }
+
+    fn ahead(&self) -> Duration {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> SystemTime {
+        let now = self.base.now();
+        now.checked_add(self.ahead()).unwrap_or(now)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.base.monotonic().saturating_add(self.ahead())
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.base.sleep(duration)
+    }
+}
+
+/// Whole seconds since 1970, as the services tell a moment, up to the last one that a `Date` header can name.
+pub(super) fn unix(moment: SystemTime) -> u64 {
+    const LAST: u64 = 253_402_300_799;
+    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().min(LAST))
+}
+
+/// The day of a moment, in UTC.
+pub(super) fn day(moment: SystemTime) -> time::Date {
+    let seconds = i64::try_from(unix(moment)).unwrap_or_default();
+    time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH).date()
+}
+
+/// A decimal number that is written out in the source.
+pub(super) fn decimal(digits: i64, places: u32) -> Decimal {
+    Decimal::try_new(digits, places).unwrap_or_default()
+}

@@ -1,0 +1,101 @@
+//! A request as the rooms read it, and an answer as they write it.
+
+use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use hyper::body::Bytes;
+use serde_json::Value;
+
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) peer: IpAddr,
+}
+
+impl Request {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The host, in lower case and without a port.
+    pub(super) fn host(&self) -> String {
+        let host = self.header("host");
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        name.to_ascii_lowercase()
+    }
+
+    /// What stands in `Authorization` behind a scheme, whose letter case does not count (RFC 9110, section 11.1).
+    fn authorization(&self, scheme: &str) -> Option<&str> {
+        let (known, value) = self.header("authorization").split_once(' ')?;
+        known.eq_ignore_ascii_case(scheme).then(|| value.trim())
+    }
+
+    pub(super) fn bearer(&self) -> Option<&str> {
+        self.authorization("bearer")
+    }
+
+    /// The user name and the password.
+    pub(super) fn basic(&self) -> Option<(String, String)> {
+        let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
+        let text = String::from_utf8(decoded).ok()?;
+        text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+    }
+
+    /// The body, if it is a JSON object.
+    pub(super) fn json(&self) -> serde_json::Map<String, Value> {
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => fields,
+            _ => serde_json::Map::new(),
+        }
+    }
+
+    /// The fields of the body, if it is a form.
+    pub(super) fn form(&self) -> Vec<(String, String)> {
+        super::form::fields(self.header("content-type"), &self.body)
+    }
+
+    /// Whether the framework would take this for a request that wants JSON: by `Accept`, or as one that a script sent.
+    pub(super) fn wants_json(&self) -> bool {
+        let accept = self.header("accept");
+        let first = accept.split(',').next().unwrap_or_default();
+        first.contains("/json")
+            || first.contains("+json")
+            || self.header("x-requested-with").eq_ignore_ascii_case("XMLHttpRequest")
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
+    }
+
+    pub(super) fn html(status: u16, title: &str) -> Self {
+        let body =
+            format!("<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
+        Self { status, headers: vec![("content-type", "text/html; charset=utf-8".to_owned())], body }
+    }
+
+    pub(super) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}

@@ -1,0 +1,110 @@
+//! What an account has called, and what that cost.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use time::{Date, Month};
+
+use super::config::{Config, Limit};
+use crate::Scope;
+use rust_decimal::Decimal;
+
+pub(super) struct Usage {
+    calls: Vec<Call>,
+    pub(super) credit: Option<Decimal>,
+}
+
+struct Call {
+    scope: Scope,
+    day: Date,
+    is_paid: bool,
+}
+
+/// Which calls are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Range {
+    Total,
+    Year(i32),
+    Month(i32, Month),
+    Day(Date),
+}
+
+impl Usage {
+    pub(super) fn new(credit: Option<Decimal>) -> Self {
+        Self { calls: Vec::new(), credit }
+    }
+
+    /// Counts a call and takes its price, or does neither: `false` if there is too little left.
+    pub(super) fn call(&mut self, scope: &Scope, day: Date, config: &Config) -> bool {
+        let before = self.calls.iter().filter(|call| call.scope == *scope).count() as u64;
+        let is_paid = match config.limit(scope) {
+            Limit::Unlimited => false,
+            Limit::Calls(free) => before >= free,
+            Limit::Unknown => true,
+        };
+        if is_paid && !config.price.is_zero() {
+            let Some(left) = self.credit.and_then(|credit| credit.checked_sub(config.price)) else { return false };
+            if left.is_sign_negative() {
+                return false;
+            }
+            self.credit = Some(left);
+        }
+        self.calls.push(Call { scope: scope.clone(), day, is_paid });
+        true
+    }
+
+    /// `data` of a counter: each scope that was called.
+    pub(super) fn counters(&self, range: Range, config: &Config) -> Value {
+        let mut counted: BTreeMap<&Scope, (u64, u64)> = BTreeMap::new();
+        for call in self.calls.iter().filter(|call| range.has(call.day)) {
+            let (counter, paid) = counted.entry(&call.scope).or_default();
+            *counter += 1;
+            *paid += u64::from(call.is_paid);
+        }
+        let entry = |(scope, (counter, paid)): (&Scope, (u64, u64))| {
+            let limit = match config.limit(scope) {
+                Limit::Unlimited => json!(false),
+                Limit::Calls(free) => json!(free),
+                Limit::Unknown => Value::Null,
+            };
+            (scope.to_string(), json!({ "counter": counter, "paid": paid, "limit": limit }))
+        };
+        Value::Object(counted.into_iter().map(entry).collect::<Map<_, _>>())
+    }
+}
+
+impl Range {
+    /// `kind` and a date as they stand in the path; `None` for anything but the documented format.
+    pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let year = number(parts.next()?, 4)?;
+        let range = match kind {
+            "year" => Self::Year(year.into()),
+            "month" => Self::Month(year.into(), month(parts.next()?)?),
+            "day" => {
+                let (month, day) = (month(parts.next()?)?, number(parts.next()?, 2)?);
+                Self::Day(Date::from_calendar_date(year.into(), month, u8::try_from(day).ok()?).ok()?)
+            }
+            _ => return None,
+        };
+        parts.next().is_none().then_some(range)
+    }
+
+    fn has(self, day: Date) -> bool {
+        match self {
+            Self::Total => true,
+            Self::Year(year) => day.year() == year,
+            Self::Month(year, month) => (day.year(), day.month()) == (year, month),
+            Self::Day(other) => day == other,
+        }
+    }
+}
+
+fn month(text: &str) -> Option<Month> {
+    Month::try_from(u8::try_from(number(text, 2)?).ok()?).ok()
+}
+
+/// A number of just so many digits.
+fn number(text: &str, digits: usize) -> Option<u16> {
+    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+}
