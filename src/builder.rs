@@ -187,6 +187,11 @@ impl<C: Service> Builder<C> {
     }
 
     /// Where the tokens that the client looks after outlive it. Without one they end with it.
+    ///
+    /// # Security
+    ///
+    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same
+    /// client id): that somebody can make a client that gets a token says nothing of whether he knows the password.
     #[must_use]
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));

@@ -181,14 +181,29 @@ impl<S: TokenSource> Cache<S> {
     /// Drops the tokens that are so, from memory and from the store, with what they could be renewed with and with what is
     /// known of failures. `None` is asked for a key that holds no token.
     pub(crate) async fn forget(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> Result<(), Error> {
+        let slots = self.all();
+        // First all at once, so that none of them lends what another one has dropped.
+        for slot in &slots {
+            slot.state.rcu(|state| if which(state.token()) { Arc::new(state.withdrawn()) } else { Arc::clone(state) });
+        }
         let mut result = Ok(());
-        for slot in self.all() {
-            let state = slot.state.load_full();
-            if which(state.held.as_ref().map(|held| &held.token.access_token)) {
-                result = result.and(self.forget_slot(&slot).await);
+        for slot in &slots {
+            // An exchange that is under way may be about to bring one.
+            if slot.busy.load(Ordering::Acquire) || which(slot.state.load().token()) {
+                result = result.and(self.forget_slot(slot, &which).await);
             }
         }
         result
+    }
+
+    /// Waits until no exchange is under way.
+    pub(crate) async fn settled(&self) {
+        for slot in self.all() {
+            let mut ended = slot.ended.subscribe();
+            while slot.busy.load(Ordering::Acquire) {
+                let _ = ended.changed().await;
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -229,7 +244,7 @@ impl<S: TokenSource> Cache<S> {
             }
             if classify(&state, &now) == Phase::RefreshSoon && !slot.busy.load(Ordering::Relaxed) {
                 // Without a runtime nothing can be fetched, and the token is good.
-                let _ = self.start(slot, false);
+                let _ = self.start(slot);
             }
         }
         trace::cache::hit(&slot.key);
@@ -249,9 +264,11 @@ impl<S: TokenSource> Cache<S> {
                 trace::cache::backing_off(&slot.key, failure.left(&now));
                 return Err(failure.error.clone());
             }
-            self.start(slot, true)?;
-            // The sender is in the slot: it cannot go away.
-            let _ = ended.changed().await;
+            self.start(slot)?;
+            // An exchange that takes so long is on a runtime that nobody drives any more.
+            if tokio::time::timeout(LONGEST_EXCHANGE, ended.changed()).await.is_err() {
+                return Err(Error::new(Kind::Timeout));
+            }
             let error = ended.borrow_and_update().clone();
             if let Some(error) = error {
                 return Err(error);
@@ -260,25 +277,32 @@ impl<S: TokenSource> Cache<S> {
         Err(Error::new(Kind::Aborted))
     }
 
-    /// Begins an exchange, if none is under way. `awaited`: there is somebody who has no token.
-    fn start(&self, slot: &Arc<Slot<S::Key>>, awaited: bool) -> Result<(), Error> {
+    /// Begins an exchange, if none is under way.
+    fn start(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             Error::invalid_input("no tokio runtime: a token can only be fetched inside one, as by `Runtime::block_on`")
         })?;
-        if let Some(flight) = Flight::board(self, slot, awaited) {
+        if let Some(flight) = Flight::board(self, slot) {
             runtime.spawn(flight.exchange());
         }
         Ok(())
     }
 
-    async fn forget_slot(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
+    async fn forget_slot(
+        &self,
+        slot: &Arc<Slot<S::Key>>,
+        which: impl Fn(Option<&AccessToken>) -> bool,
+    ) -> Result<(), Error> {
         let flight = loop {
             let mut ended = slot.ended.subscribe();
-            match Flight::board(self, slot, false) {
+            match Flight::board(self, slot) {
                 Some(flight) => break flight,
                 None => drop(ended.changed().await),
             }
         };
+        if !flight.is_about(which) {
+            return Ok(());
+        }
         // On a task of its own: it is not to be left half done.
         let task = tokio::runtime::Handle::try_current().map(|runtime| runtime.spawn(flight.forget()));
         match task {
@@ -287,6 +311,9 @@ impl<S: TokenSource> Cache<S> {
         }
     }
 }
+
+/// Longer than any exchange may take: a few calls of a minute each, and the wait for a lock.
+const LONGEST_EXCHANGE: std::time::Duration = std::time::Duration::from_secs(10 * 60);
 
 /// As many exchanges that end without a result are waited for.
 const MAX_EXCHANGES: usize = 16;

@@ -70,6 +70,15 @@
 //! # }
 //! ```
 //!
+//! **Let what is under way come to its end** before a short-lived program exits: a refresh that is cut off costs the token that it
+//! was to renew.
+//!
+//! ```no_run
+//! # async fn run(fatture: gettone::keliweb::Fatture) {
+//! fatture.settled().await;
+//! # }
+//! ```
+//!
 //! **Leave nothing behind**, as a program that ends for good should:
 //!
 //! ```no_run

@@ -184,7 +184,9 @@ impl Oauth {
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid.
     /// - [those of all operations](Self#errors)
     pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
-        self.api.create_token(scopes, ttl).await.map(|(token, _)| token)
+        let (token, stamp) = self.api.create_token(scopes, ttl).await?;
+        self.tokens.source().note(&token, &stamp);
+        Ok(token)
     }
 
     /// `GET /token`: the tokens of the account that have not expired.

@@ -35,6 +35,10 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 
 /// Keeps tokens.
 ///
+/// Before a token is fetched it is loaded, the lock is taken, and it is loaded again; afterwards it is saved and the lock is
+/// dropped. A call that does not end within 30 seconds is given up, as if it had failed; only [`lock`](Self::lock) sets its own
+/// limit.
+///
 /// A name says whose token it is and what it is good for; it is the same in every process and holds no secret.
 ///
 /// One of your own, here over a database that can keep a text under a name:

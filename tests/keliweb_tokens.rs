@@ -297,3 +297,50 @@ impl TokenStore for Watched {
         self.store.remove(name).await
     }
 }
+
+#[tokio::test]
+async fn a_refusal_without_a_name_falls_back_to_the_password_too() {
+    for refused in [
+        Answer::json(401, json!({ "message": "Unauthenticated." })),
+        Answer::json(400, json!({ "error": "invalid_token" })),
+        Answer::json(422, json!({ "message": "The given data was invalid." })),
+    ] {
+        let mock = Mock::answering([pair(1), refused, pair(2)]).await;
+        let (fatture, clock) = fatture(&mock);
+        token(&fatture).await;
+        clock.advance(2 * HOUR);
+        assert_eq!(token(&fatture).await, "a2");
+        assert_eq!(grants(&mock), ["password", "r1", "password"]);
+    }
+}
+
+#[tokio::test]
+async fn a_forbidden_account_is_not_asked_for_again_and_again() {
+    let mock = Mock::answering_with(Answer::json(403, json!({ "message": "Account locked" }))).await;
+    let (fatture, clock) = fatture(&mock);
+    for _ in 0..24 * 60 {
+        fatture.token().await.unwrap_err();
+        clock.advance(MINUTE);
+    }
+    assert!(mock.calls() < 40, "{} password grants in a day", mock.calls());
+}
+
+#[test]
+fn a_refresh_that_was_cut_off_is_not_sent_again() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (server, first, second) = (runtime(), runtime(), runtime());
+    let raw = server.block_on(Raw::new([said(1), Do::Sleep, said(2)]));
+    let (builder, clock) = common::fatture(&raw.url()).http_client(common::http()).still();
+    let fatture = builder.build().unwrap();
+    first.block_on(token(&fatture));
+    clock.advance(57 * MINUTE);
+    first.block_on(token(&fatture));
+    while raw.calls() < 2 {
+        std::thread::yield_now();
+    }
+    drop(first);
+    clock.advance(HOUR);
+    assert_eq!(second.block_on(token(&fatture)), "a2");
+    let sent = |text: &str| raw.requests().iter().filter(|request| request.contains(text)).count();
+    assert_eq!((sent("refresh_token=r1"), sent("grant_type=password")), (1, 2));
+}

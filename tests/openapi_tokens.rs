@@ -340,6 +340,62 @@ async fn no_scopes_is_an_error_and_no_request() {
 }
 
 #[tokio::test]
+async fn no_scopes_are_not_served_by_a_token_that_is_there() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    oauth.token(&set(&["GET:a.it/x", "GET:b.it/y"])).await.unwrap();
+    assert!(oauth.token(&ScopeSet::default()).await.unwrap_err().is_invalid_input());
+}
+
+#[tokio::test]
+async fn a_wildcard_is_not_served_by_a_token_that_has_nothing_of_it() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x"]);
+    let oauth = service.oauth();
+    oauth.token(&set(&["*:a.it/*"])).await.unwrap();
+    assert!(oauth.token(&set(&["POST:a.it/*"])).await.unwrap_err().not_granted().is_some());
+}
+
+#[tokio::test]
+async fn a_token_that_was_asked_for_by_hand_is_not_taken_for_a_lost_one() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    let scopes = set(&["GET:a.it/x"]);
+    oauth.create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    // One of a wider set, by another program.
+    service.oauth().create_token(&set(&["GET:a.it/x", "GET:b.it/y"]), Ttl::days(1).unwrap()).await.unwrap();
+    service.state().failing = (1, "POST", 502);
+    oauth.token(&scopes).await.unwrap();
+    oauth.revoke_created().await.unwrap();
+    let left: Vec<_> = service.state().tokens.iter().map(|made| made.token.clone()).collect();
+    assert_eq!(left, ["t1", "t2"]);
+}
+
+#[tokio::test]
+async fn a_plain_404_does_not_count_as_deleted() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
+    service.state().failing = (1, "DELETE", 404);
+    assert!(oauth.revoke_created().await.unwrap_err().is_not_found());
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_deleted() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    let scopes = set(&["GET:a.it/x"]);
+    // Nobody heard of it, it was not there yet, and then the service was away.
+    service.state().failing = (2, "POST", 504);
+    oauth.token(&scopes).await.unwrap_err();
+    let another_program = service.oauth();
+    another_program.create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
+#[tokio::test]
 async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
     let (one, other) = (Service::start().await, Service::start().await);
     let store = MemoryStore::new();

@@ -1,19 +1,22 @@
 //! One exchange with the source, on a task of its own.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::state::{Held, Life, Phase, State, classify};
 use super::{Cache, Slot, TokenSource};
 use crate::error::{Error, Kind};
-use crate::store::{AnyStore, StoreLock, StoredToken};
-use crate::trace;
+use crate::store::{AnyStore, StoreError, StoreLock, StoredToken};
+use crate::{AccessToken, trace};
 
 /// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
 /// own end, by a panic, or because its runtime is dropped.
 pub(super) struct Flight<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
+    /// Whether there was no token that could be handed out.
     awaited: bool,
     /// For those that wait.
     error: Option<Error>,
@@ -27,9 +30,12 @@ enum Found {
 }
 
 impl<S: TokenSource> Flight<S> {
-    pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>, awaited: bool) -> Option<Self> {
+    pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         let free = !slot.busy.swap(true, Ordering::AcqRel);
-        free.then(|| Self { cache: cache.clone(), slot: Arc::clone(slot), awaited, error: None })
+        free.then(|| {
+            let awaited = slot.state.load().usable(&cache.0.clock.coarse()).is_none();
+            Self { cache: cache.clone(), slot: Arc::clone(slot), awaited, error: None }
+        })
     }
 
     pub(super) async fn exchange(mut self) {
@@ -45,13 +51,18 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
+    /// Whether what the slot holds now is such as that.
+    pub(super) fn is_about(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> bool {
+        which(self.slot.state.load().token())
+    }
+
     /// Drops what the slot holds, and what the store has of it.
     pub(super) async fn forget(self) -> Result<(), Error> {
         self.slot.state.store(Arc::default());
         trace::cache::forgotten(&self.slot.key);
         let Some(store) = &self.cache.0.store else { return Ok(()) };
         let _lock = self.lock(&**store).await;
-        store.remove(&self.slot.name).await.map_err(Error::store)
+        in_time(store.remove(&self.slot.name)).await.map_err(Error::store)
     }
 
     /// A token: of another slot, from the store, or from the source.
@@ -72,8 +83,9 @@ impl<S: TokenSource> Flight<S> {
         match self.find(store, state).await {
             Found::Good(held) => Ok(held),
             Found::Old(stored) => {
-                let newer = |stored: &StoredToken| held.is_none_or(|held| stored.obtained_at >= held.obtained_at);
-                self.fetch(stored.filter(newer).as_ref().or(held)).await
+                // What is stored is ours or comes after it, unless ours could not be saved.
+                let unsaved = held.filter(|_| state.held.as_ref().is_some_and(|held| !held.saved));
+                self.fetch(unsaved.or(stored.as_ref()).or(held)).await
             }
         }
     }
@@ -83,20 +95,26 @@ impl<S: TokenSource> Flight<S> {
         let fetched = self.cache.0.source.fetch(&self.slot.key, previous).await?;
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
-        if let Some(store) = &self.cache.0.store {
-            // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
-            if let Err(error) = store.save(&self.slot.name, &fetched.token).await {
-                trace::cache::store_failed("save", &*error);
-            }
-        }
-        let held = Held { token: fetched.token, life: Some(life), own: true };
+        // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
+        let saved = self.save(&fetched.token).await;
+        let held = Held { token: fetched.token, life: Some(life), own: true, saved };
         if life.is_usable(&now) {
             trace::cache::obtained(&self.slot.key, life.left(&now));
             return Ok(held);
         }
-        // It is of no use but for what it can be renewed with.
-        self.slot.state.rcu(|state| state.obtained(held.clone()));
+        self.slot.state.rcu(|state| state.obtained_too_late(held.clone()));
         Err(Error::decode("the token that came is already over; is the clock of this machine right?"))
+    }
+
+    async fn save(&self, token: &StoredToken) -> bool {
+        let Some(store) = &self.cache.0.store else { return true };
+        let saved = in_time(store.save(&self.slot.name, token)).await;
+        if let Err(error) = &saved {
+            trace::cache::store_failed("save", &**error);
+            // Rather nothing than the one before, which may be spent.
+            let _ = in_time(store.remove(&self.slot.name)).await;
+        }
+        saved.is_ok()
     }
 
     fn fail(&mut self, error: Error) {
@@ -126,7 +144,7 @@ impl<S: TokenSource> Flight<S> {
         let on_loan = state.held.as_ref().is_some_and(|held| !held.own);
         let Some(lender) = renewable.filter(|_| on_loan) else { return Ok(None) };
         let mut ended = lender.ended.subscribe();
-        self.cache.start(&lender, true)?;
+        self.cache.start(&lender)?;
         let _ = ended.changed().await;
         let (state, now) = (lender.state.load_full(), self.now());
         match (self.loan(&lender), classify(&state, &now), &state.failure) {
@@ -145,7 +163,7 @@ impl<S: TokenSource> Flight<S> {
     }
 
     async fn find(&self, store: &dyn AnyStore, state: &State) -> Found {
-        let token = match store.load(&self.slot.name).await {
+        let token = match in_time(store.load(&self.slot.name)).await {
             Ok(Some(token)) => token,
             Ok(None) => return Found::Old(None),
             Err(error) => {
@@ -160,7 +178,7 @@ impl<S: TokenSource> Flight<S> {
         match life.filter(|life| life.is_fresh(&now) || (needed && life.is_usable(&now))) {
             Some(life) => {
                 trace::cache::loaded(&self.slot.key, life.left(&now));
-                Found::Good(Held { token, life: Some(life), own: true })
+                Found::Good(Held { token, life: Some(life), own: true, saved: true })
             }
             None => Found::Old(Some(token)),
         }
@@ -174,6 +192,12 @@ impl<S: TokenSource> Flight<S> {
     fn now(&self) -> crate::clock::Moment {
         self.cache.0.clock.coarse()
     }
+}
+
+/// A store that does not answer is as good as one that fails. (Its lock may take longer, and is for it to limit.)
+async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let in_time = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    in_time.unwrap_or_else(|_| Err("no answer in 30 s".into()))
 }
 
 impl<S: TokenSource> Drop for Flight<S> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use reqwest::StatusCode;
 
 use super::Fetched;
 use crate::clock::Moment;
@@ -40,6 +41,8 @@ pub(crate) struct Held {
     pub(crate) life: Option<Life>,
     /// Whether it was fetched for this key, and not for another one that includes it.
     pub(crate) own: bool,
+    /// Whether it could be saved, if there is a store.
+    pub(crate) saved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,20 @@ impl State {
         Self { held: Some(held), failure: None, refusals: self.refusals }
     }
 
+    /// A token that is over already: of no use but for what it can be renewed with.
+    pub(crate) fn obtained_too_late(&self, held: Held) -> Self {
+        Self { held: Some(held), ..self.clone() }
+    }
+
+    /// The token is not to be handed out or lent any more, whoever asks.
+    pub(crate) fn withdrawn(&self) -> Self {
+        Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.clone() }
+    }
+
+    pub(crate) fn token(&self) -> Option<&AccessToken> {
+        self.held.as_ref().map(|held| &held.token.access_token)
+    }
+
     /// A failure displaces no token. The next try waits; but if nobody waited for this one, because there was a good token, and
     /// if it may pass, then no longer than that token lives.
     pub(crate) fn failed(&self, error: &Error, awaited: bool, now: &Moment) -> Self {
@@ -117,7 +134,8 @@ impl State {
         if let (false, false, Some(life)) = (lasting, awaited, self.held.as_ref().and_then(|held| held.life)) {
             delay = delay.min(life.left(now));
         }
-        let retry_at = now.monotonic.saturating_add(delay.max(error.retry_after().unwrap_or_default()));
+        let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
+        let retry_at = now.monotonic.saturating_add(delay.max(asked));
         Self { failure: Some(Failure { error: error.clone(), retry_at, count }), ..self.clone() }
     }
 
@@ -216,9 +234,11 @@ fn leeway(lifetime: Duration) -> Duration {
     (lifetime / 20).min(Duration::from_secs(10))
 }
 
-/// Trying again soon would not help, and a customer's account may be locked for it.
+/// Trying again soon would not help, and a customer's account may be locked for it, or a token be left behind each time.
 fn is_lasting(error: &Error) -> bool {
-    error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input() || error.not_granted().is_some()
+    let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
+    let forbidden = error.status() == Some(StatusCode::FORBIDDEN);
+    refused || forbidden || error.is_decode() || error.not_granted().is_some()
 }
 
 const SECOND: Duration = Duration::from_secs(1);

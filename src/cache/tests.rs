@@ -446,17 +446,19 @@ async fn a_token_that_has_just_come_is_not_in_the_window_of_its_refresh() {
 async fn a_token_that_is_over_when_it_comes_is_an_error_and_no_busy_loop() {
     let house = House::new();
     house.live(Duration::ZERO);
-    for _ in 0..100 {
+    for second in 0..3600 {
         let error = house.error("a").await;
         assert!(error.is_decode() && error.to_string().contains("already over"), "{error}");
+        house.clock.advance(SECOND);
+        assert!(house.fetches() <= 1 + second / 300, "less and less, as after any failure");
     }
-    assert_eq!(house.fetches(), 1);
+    house.clock.advance(2 * HOUR);
     // What it can be renewed with is not lost.
     house.live(HOUR);
-    house.clock.advance(2 * SECOND);
+    house.clock.advance(11 * MINUTE);
     house.get("a").await;
     let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
-    assert_eq!(previous.access_token.expose(), "a#1");
+    assert_eq!(previous.access_token.expose(), format!("a#{}", house.fetches() - 1));
 }
 
 #[tokio::test]
@@ -597,7 +599,7 @@ async fn a_panic_in_the_exchange_is_an_error_and_the_next_try_is_free() {
 #[test]
 fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
     let house = House::new();
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let gate = house.close("a");
     first.block_on(async {
@@ -621,7 +623,7 @@ fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
 #[test]
 fn a_runtime_that_ended_is_an_error_and_no_endless_loop() {
     let house = House::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let handle = runtime.handle().clone();
     runtime.shutdown_background();
     let _inside = handle.enter();
@@ -642,7 +644,7 @@ fn without_a_runtime_a_good_token_is_handed_out_and_a_missing_one_is_an_error() 
     let key = "a".to_owned();
     let Poll::Ready(Err(error)) = at_once(house.cache.get(&key)) else { panic!("an error at once") };
     assert!(error.is_invalid_input() && error.to_string().contains("no tokio runtime"), "{error}");
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(house.get("a"));
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(house.get("a"));
     assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
     // Also where a refresh would begin.
     house.clock.advance(57 * MINUTE);
@@ -652,7 +654,7 @@ fn without_a_runtime_a_good_token_is_handed_out_and_a_missing_one_is_an_error() 
 #[test]
 fn a_runtime_of_one_thread_that_runs_for_each_call_alone_is_served() {
     let house = House::new();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for _ in 0..24 * 60 {
         runtime.block_on(house.get("a"));
         house.clock.advance(MINUTE);
@@ -932,7 +934,7 @@ fn each_state_is_one_of_five_phases() {
     let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
     let at = |minutes: u32| start.after(minutes * MINUTE);
     let life = Life::fetched(&Fetched { token: stored("t", start.now, HOUR), sent: start }, &start);
-    let held = |life| Held { token: stored("t", start.now, HOUR), life, own: true };
+    let held = |life| Held { token: stored("t", start.now, HOUR), life, own: true, saved: true };
     let with = |life| State::default().obtained(held(life));
     let (empty, good, refused) = (State::default(), with(Some(life)), with(None));
     let failed = |state: &State, minutes| state.failed(&wrong_password(), true, &at(minutes));
@@ -979,4 +981,129 @@ fn the_window_of_the_refresh_is_a_tenth_of_the_life_and_ten_minutes_at_the_most(
         }
         assert!(seen.len() > 50, "it is spread");
     }
+}
+
+/// Never answers.
+#[derive(Debug)]
+struct Silent;
+
+impl TokenStore for Silent {
+    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
+}
+
+/// The runtime's time goes on by itself where everybody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_costs_nobody_a_token() {
+    let house = House::with_store(Some(Arc::new(Silent)));
+    assert_eq!(house.get("a").await, "a#1");
+    assert!(house.cache.forget(|_| true).await.unwrap_err().is_store());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_nobody_drives_is_an_error_for_those_who_wait() {
+    let house = House::new();
+    let _never = house.close("a");
+    let key = "a".to_owned();
+    let error = house.cache.get(&key).await.unwrap_err();
+    assert!(error.is_timeout() && error.is_transient(), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_an_hour_at_the_most() {
+    let house = House::new();
+    house.fail(Error::new(Kind::RateLimited).with_retry_after(Some(Duration::MAX)));
+    house.error("a").await;
+    house.recover();
+    house.clock.advance(HOUR);
+    assert_eq!(house.get("a").await, "a#2");
+}
+
+#[tokio::test]
+async fn a_lender_in_its_last_minutes_is_tried_again_when_its_token_ends() {
+    for _ in 0..20 {
+        let house = House::new();
+        house.get("broad").await;
+        house.get("narrow").await;
+        house.fail(unavailable());
+        house.clock.advance(59 * MINUTE + 49 * SECOND);
+        house.get("narrow").await;
+        house.idle("narrow").await;
+        house.recover();
+        house.clock.advance(2 * SECOND);
+        house.get("broad").await;
+    }
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
+    let store = ReadOnly(MemoryStore::new());
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    let old = stored("old", house.clock.now() - 2 * HOUR, HOUR);
+    TokenStore::save(&store.0, "name of a", &old).await.unwrap();
+    assert_eq!(house.get("a").await, "a#1");
+    assert_eq!(TokenStore::load(&store.0, "name of a").await.unwrap(), None);
+    // What it can be renewed with is in memory alone.
+    house.clock.advance(2 * HOUR);
+    house.get("a").await;
+    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(previous.access_token.expose(), "a#1");
+}
+
+/// Takes nothing new.
+#[derive(Debug, Clone)]
+struct ReadOnly(MemoryStore);
+
+impl TokenStore for ReadOnly {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        TokenStore::load(&self.0, name).await
+    }
+
+    async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
+        Err("full".into())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        TokenStore::remove(&self.0, name).await
+    }
+}
+
+#[tokio::test]
+async fn what_the_store_has_counts_also_after_the_time_of_day_was_corrected() {
+    let store = MemoryStore::new();
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    house.get("a").await;
+    // Three hours back; another process has renewed the token since.
+    house.clock.set(house.clock.now() - 3 * HOUR);
+    let newer = stored("newer", house.clock.now() - 2 * HOUR, HOUR);
+    TokenStore::save(&store, "name of a", &newer).await.unwrap();
+    house.clock.advance(HOUR);
+    house.get("a").await;
+    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(previous.access_token.expose(), "newer");
+}
+
+#[tokio::test]
+async fn settled_is_when_no_exchange_is_under_way() {
+    let house = House::new();
+    house.get("a").await;
+    let gate = house.close("a");
+    house.clock.advance(57 * MINUTE);
+    house.at_once("a");
+    let cache = house.cache.clone();
+    let settled = tokio::spawn(async move { cache.settled().await });
+    house.waiting("a", 1).await;
+    assert!(!settled.is_finished());
+    gate.add_permits(1);
+    settled.await.unwrap();
+    assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
 }

@@ -18,11 +18,12 @@ impl Fatture {
     ///
     /// The first call asks for one with the user name and password. Later calls get the same one, at the cost of looking at
     /// it. Some minutes before its end a refresh begins in the background, while all calls go on with the token that is still
-    /// good; nobody waits for it. A refresh token that is refused or over is made up for with the password.
+    /// good; nobody waits for it. A refresh token that is refused or over is made up for with the password. (The service takes back
+    /// the old access token when it gives the new one: who is refused with a token of a moment ago asks for it again.)
     ///
     /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
-    /// the next request, with the same error at once for those who ask meanwhile: a second and more, doubling to a minute; or
-    /// five minutes, doubling to an hour, if the service refused the credentials, so that no account is locked by it. A
+    /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
+    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that no account is locked by it. A
     /// caller that goes away takes nothing with it.
     ///
     /// # Errors
@@ -35,10 +36,18 @@ impl Fatture {
 
     /// Drops this token, because the service refused it; never a newer one. The next call gets another.
     ///
+    /// A store learns of it when the next token is saved.
+    ///
     /// A token that is refused within a second after another one was dropped is kept, and the time doubles to five minutes, until
     /// ten minutes pass without a refusal: where one token after the other is refused, it is not the token that is wrong.
     pub fn invalidate(&self, token: &AccessToken) {
         self.tokens.cache().invalidate(token);
+    }
+
+    /// Waits until no token is being fetched. A program that is about to end should do so: a refresh that is cut off in the
+    /// middle costs the token that is still good and what it could be renewed with.
+    pub async fn settled(&self) {
+        self.tokens.cache().settled().await;
     }
 
     /// Drops the tokens, from memory and from the store. The service is not told: that tokens can be revoked is announced but
@@ -122,7 +131,8 @@ impl TokenSource for Tokens {
 
     fn name(&self, _: &Account) -> String {
         let Credentials { client_id, username, .. } = &*self.grants.credentials;
-        format!("keliweb-fatture {} {client_id} {username}", self.grants.shared.base_url)
+        // Quoted, so that no two accounts have the same.
+        format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.shared.base_url)
     }
 
     async fn fetch(&self, _: &Account, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
@@ -132,11 +142,16 @@ impl TokenSource for Tokens {
         if let Some(Renewal { refresh_token, .. }) =
             renewal.filter(|it| self.spent().as_ref() != Some(&it.refresh_token))
         {
+            // Known before it is sent: whoever stops this task stops it without a word.
+            *self.spent() = Some(refresh_token.clone());
             match self.grants.refresh(refresh_token).await {
                 Ok((pair, stamp)) => return Ok(fetched(&pair, &stamp)),
-                Err(error) if is_untouched(&error) => return Err(error),
+                Err(error) if is_untouched(&error) => {
+                    *self.spent() = None;
+                    return Err(error);
+                }
                 // Refused, or perhaps taken by a request whose answer was lost. The password is the way back.
-                Err(_) => *self.spent() = Some(refresh_token.clone()),
+                Err(_) => {}
             }
         }
         let (pair, stamp) = self.grants.password().await?;
@@ -146,7 +161,7 @@ impl TokenSource for Tokens {
 
 /// Whether the refresh token of a failed request is as good as before.
 fn is_untouched(error: &Error) -> bool {
-    let unread = error.is_connect() || error.is_rate_limited() || error.is_unauthorized() || error.is_invalid_input();
+    let unread = error.is_connect() || error.is_rate_limited() || error.code() == Some("invalid_client");
     unread && !error.may_have_been_carried_out()
 }
 

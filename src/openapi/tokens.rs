@@ -62,8 +62,8 @@ impl Oauth {
     /// its end the next one is made in the background, while all calls go on with the token that is still good; nobody waits.
     ///
     /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
-    /// the next request, with the same error at once for those who ask meanwhile: a second and more, doubling to a minute; or
-    /// five minutes, doubling to an hour, if the service refused the credentials or the scopes. A caller that goes away takes
+    /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
+    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes. A caller that goes away takes
     /// nothing with it.
     ///
     /// Should the answer to the request for a token be lost, the account's tokens are looked through for it before another is
@@ -96,11 +96,19 @@ impl Oauth {
     /// Drops this token wherever the client holds it, because a service refused it; never a newer one. The next call gets
     /// another. A token that was made some seconds ago may be refused and be good a little later.
     ///
+    /// A store learns of it when the next token is saved.
+    ///
     /// A token that is refused within a second after another one was dropped is kept, and the time doubles to five minutes, until
     /// ten minutes pass without a refusal: where one token after the other is refused, it is not the token that is wrong, and
     /// it may be good for other endpoints.
     pub fn invalidate(&self, token: &AccessToken) {
         self.tokens.invalidate(token);
+    }
+
+    /// Waits until no token is being fetched. A program that is about to end should do so: an exchange that is cut off in the
+    /// middle may leave a token behind that nobody knows.
+    pub async fn settled(&self) {
+        self.tokens.settled().await;
     }
 
     /// Drops all tokens that the client has asked for, from memory and from the store. At the service they live on:
@@ -133,8 +141,11 @@ impl Oauth {
         let source = self.tokens.source();
         let found = source.find_lost().await;
         let tokens: Vec<AccessToken> = source.created().iter().map(|(token, _)| token.clone()).collect();
-        // First here, so that nobody is given what is about to be deleted.
-        let mut result = found.and(self.tokens.forget(|held| held.is_some_and(|held| tokens.contains(held))).await);
+        // First here, so that nobody is given what is about to be deleted; and once more, for what came meanwhile.
+        let mut result = found;
+        for _ in 0..2 {
+            result = result.and(self.tokens.forget(|held| held.is_some_and(|held| tokens.contains(held))).await);
+        }
         let mut deleted = 0;
         for token in &tokens {
             match source.delete(token).await {
@@ -181,15 +192,20 @@ pub(crate) struct Tokens {
     pub(super) options: Options,
     /// Those that have not expired, with their ends.
     created: Mutex<Vec<(AccessToken, SystemTime)>>,
+    /// The same of those that somebody else looks after.
+    made: Mutex<Vec<(AccessToken, SystemTime)>>,
     lost: Mutex<Vec<Lost>>,
 }
 
-/// A request for a token whose answer was lost.
+/// A request for a token that nobody has heard of, or not yet.
 #[derive(Clone)]
 struct Lost {
     scopes: ScopeSet,
     sent: SystemTime,
-    given_up: SystemTime,
+    /// When it was given up; `None` while it is under way, or if the task that waited for it was stopped.
+    given_up: Option<SystemTime>,
+    /// Whether it was looked for already.
+    looked: bool,
 }
 
 /// The service's clock is read to the second, when it makes a token and when it answers.
@@ -198,31 +214,46 @@ const TICKS: Duration = Duration::from_secs(3);
 impl Lost {
     fn may_have_been_made(&self, at: SystemTime) -> bool {
         let not_after = |a: SystemTime, b: SystemTime| b.checked_add(TICKS).is_none_or(|b| a <= b);
-        not_after(self.sent, at) && not_after(at, self.given_up)
+        not_after(self.sent, at) && self.given_up.is_none_or(|given_up| not_after(at, given_up))
     }
 }
 
 impl Tokens {
     pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
-        Self { api, email: credentials.email.clone(), options, created: Mutex::default(), lost: Mutex::default() }
+        Self {
+            api,
+            email: credentials.email.clone(),
+            options,
+            created: Mutex::default(),
+            made: Mutex::default(),
+            lost: Mutex::default(),
+        }
     }
 
     fn created(&self) -> MutexGuard<'_, Vec<(AccessToken, SystemTime)>> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn made(&self) -> MutexGuard<'_, Vec<(AccessToken, SystemTime)>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a token that somebody asked for to look after it himself: it is not one that was lost.
+    pub(super) fn note(&self, token: &Token, stamp: &Stamp) {
+        remember(&mut self.made(), token, stamp);
+    }
+
     fn lost(&self) -> MutexGuard<'_, Vec<Lost>> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The last one for these scopes.
     fn lost_for(&self, scopes: &ScopeSet) -> Option<Lost> {
-        self.lost().iter().find(|lost| lost.scopes == *scopes).cloned()
+        self.lost().iter().rfind(|lost| lost.scopes == *scopes).cloned()
     }
 
     fn remember(&self, token: &Token, stamp: &Stamp) {
-        let mut created = self.created();
-        created.retain(|(_, end)| *end > stamp.sent.now);
-        created.push((token.token().clone(), stamp.here(token.expires_at())));
+        remember(&mut self.created(), token, stamp);
     }
 
     /// Looks for all tokens whose making was lost, so that they are known.
@@ -230,7 +261,6 @@ impl Tokens {
         let lost = self.lost().clone();
         for Lost { scopes, .. } in lost {
             self.look(&scopes, None).await?;
-            self.lost().retain(|lost| lost.scopes != scopes);
         }
         Ok(())
     }
@@ -239,7 +269,8 @@ impl Tokens {
     async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
         let there = match self.api.delete_token(token).await {
             Ok(()) => true,
-            Err(error) if error.is_not_found() => false,
+            // The service's own "Missing Token", not the 404 of a gateway.
+            Err(error) if error.is_not_found() && error.code().is_some() => false,
             Err(error) => return Err(error),
         };
         self.created().retain(|(known, _)| known != token);
@@ -247,18 +278,27 @@ impl Tokens {
     }
 
     async fn find_or_create(&self, scopes: &ScopeSet, previous: Option<&AccessToken>) -> Result<Fetched, Error> {
-        if self.options.reuse_existing || self.lost_for(scopes).is_some() {
+        if self.options.reuse_existing || self.lost_for(scopes).is_some_and(|lost| !lost.looked) {
             let found = self.look(scopes, previous).await?;
-            self.lost().retain(|lost| lost.scopes != *scopes);
+            self.lost().iter_mut().filter(|lost| lost.scopes == *scopes).for_each(|lost| lost.looked = true);
             if let Some(found) = found {
                 return Ok(found);
             }
         }
+        // Known before it is sent: whoever stops this task stops it without a word.
         let sent = self.api.0.clock.now();
+        let over = |lost: &Lost| lost.sent.checked_add(self.options.ttl.into()).is_none_or(|end| end < sent);
+        self.lost().retain(|lost| !over(lost));
+        self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: None, looked: false });
         let result = self.create(scopes).await;
-        if result.as_ref().is_err_and(is_uncertain) {
-            self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: self.api.0.clock.now() });
+        let mut lost = self.lost();
+        if let Some(place) = lost.iter().rposition(|lost| lost.scopes == *scopes && lost.sent == sent) {
+            match &result {
+                Err(error) if is_uncertain(error) => lost[place].given_up = Some(self.api.0.clock.now()),
+                _ => drop(lost.remove(place)),
+            }
         }
+        drop(lost);
         result
     }
 
@@ -286,7 +326,7 @@ impl Tokens {
             let end = stamp.here(token.expires_at());
             let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
             lost.as_ref().is_some_and(|lost| lost.may_have_been_made(made))
-                && !self.created().iter().any(|(known, _)| known == token.token())
+                && !self.created().iter().chain(&*self.made()).any(|(known, _)| known == token.token())
         };
         let lives = |token: &Token| {
             let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
@@ -299,11 +339,14 @@ impl Tokens {
             true => return Ok(None),
             false => self.expanded(scopes).await?,
         };
-        let covers = |token: &&&Token| wanted.as_ref().is_some_and(|wanted| covers(token, wanted));
-        let Some(token) = found.iter().rev().find(covers) else { return Ok(None) };
-        if is_lost(token) {
+        let Some(wanted) = wanted else { return Ok(None) };
+        // A lost one was granted just what was asked for; one of several may be somebody else's, and is not ours to delete.
+        let mut ours = found.iter().filter(|token| is_lost(token) && covers(token, &wanted) && within(token, &wanted));
+        if let (Some(token), None) = (ours.next(), ours.next()) {
             self.remember(token, &stamp);
+            self.lost().retain(|lost| lost.scopes != *scopes);
         }
+        let Some(token) = found.iter().rev().find(|token| covers(token, &wanted)) else { return Ok(None) };
         trace::cache::adopted(scopes);
         Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()))))
     }
@@ -321,6 +364,11 @@ impl Tokens {
     }
 }
 
+fn remember(tokens: &mut Vec<(AccessToken, SystemTime)>, token: &Token, stamp: &Stamp) {
+    tokens.retain(|(_, end)| *end > stamp.sent.now);
+    tokens.push((token.token().clone(), stamp.here(token.expires_at())));
+}
+
 /// Whether a token may have been made by a request that failed so.
 fn is_uncertain(error: &Error) -> bool {
     error.operation() == Some(CREATE_TOKEN.operation.name) && (error.may_have_been_carried_out() || error.is_decode())
@@ -328,6 +376,10 @@ fn is_uncertain(error: &Error) -> bool {
 
 fn covers(token: &Token, wanted: &ScopeSet) -> bool {
     token.scopes().iter().collect::<ScopeSet>().includes(wanted)
+}
+
+fn within(token: &Token, wanted: &ScopeSet) -> bool {
+    token.scopes().iter().all(|scope| wanted.covers(scope))
 }
 
 fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: SystemTime) -> Fetched {
@@ -350,7 +402,8 @@ impl TokenSource for Tokens {
     }
 
     fn name(&self, scopes: &ScopeSet) -> String {
-        format!("openapi-oauth {} {} {scopes}", self.api.0.base_url, self.email)
+        // Quoted, so that no two accounts have the same.
+        format!("openapi-oauth {:?} {:?} {scopes}", self.api.0.base_url, self.email)
     }
 
     async fn fetch(&self, scopes: &ScopeSet, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
@@ -378,10 +431,12 @@ impl TokenSource for Tokens {
     }
 
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
-        // What a wildcard was expanded to is not known, so who asks for one is served by who asked for it.
-        let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| {
-            if pattern.has_wildcard() { requested.includes([pattern]) } else { granted.includes([pattern]) }
+        // What a wildcard comes to is not known, so who asks for one is served by who asked for it and got anything of it.
+        let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| match pattern.has_wildcard() {
+            true => requested.includes([pattern]) && granted.iter().any(|grant| pattern.includes(grant)),
+            false => granted.includes([pattern]),
         };
-        token.scopes.as_ref().is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))
+        let known = token.scopes.as_ref().filter(|_| !scopes.is_empty());
+        known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))
     }
 }

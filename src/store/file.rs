@@ -3,7 +3,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 #[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +18,12 @@ use crate::{Error, trace};
 
 /// Keeps tokens in a file, for several processes of one user.
 ///
-/// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not. Elsewhere
+/// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not so or belong
+///   to somebody else. Elsewhere
 ///   permissions are not looked at.
 /// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
 ///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token.
-/// - A token that is of no use any more is dropped when another is saved.
+/// - A token that was of no use any more when another one was obtained is dropped when that is saved.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
 ///   remove them. Not every file system over a network has locks.
 ///
@@ -88,8 +89,8 @@ impl TokenStore for FileStore {
         let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
         while let Err(error) = lock.0.try_lock() {
-            // A process that was stopped may have the lock for ever.
-            if waited >= Duration::from_secs(60) || matches!(error, TryLockError::Error(_)) {
+            // A process that was stopped may have the lock for ever; one that works has it for two calls at the most.
+            if waited >= PATIENCE || matches!(error, TryLockError::Error(_)) {
                 return Err(self.0.explain(error.into()).into());
             }
             clock.sleep(pause).await;
@@ -111,6 +112,9 @@ impl fmt::Debug for FileStore {
 fn fnv_1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
+
+/// Longer than an exchange of Keliweb Fatture may take: a refresh and a password grant, a minute each.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 const VERSION: u64 = 1;
 const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;
@@ -176,10 +180,11 @@ impl Place {
             if tokens.remove(&name).is_none() && json.is_none() {
                 return Ok(());
             }
-            let now = SystemClock::default().now();
-            let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.useless_at() < now);
-            tokens.retain(|_, record| !useless(record.get()));
             if let Some(json) = json {
+                // By the clock that the new token was obtained by.
+                let now = StoredToken::from_json(json).map_err(io::Error::other)?.obtained_at;
+                let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.useless_at() < now);
+                tokens.retain(|_, record| !useless(record.get()));
                 tokens.insert(name, serde_json::from_str(json)?);
             }
             self.write(&Contents { version, tokens, rest })
@@ -192,10 +197,14 @@ impl Place {
         self.check()?;
         // Nobody has it for longer than it takes to write the file.
         let lock = Lock(private(&self.beside(".lock"), false)?);
-        while let Err(error) = lock.0.lock() {
-            if error.kind() != ErrorKind::Interrupted {
-                return Err(error);
+        let mut tries = 0;
+        while let Err(error) = lock.0.try_lock() {
+            // A runtime waits for this thread when it ends, and a process that was stopped may have the lock for ever.
+            if tries >= 1_000 || matches!(error, TryLockError::Error(_)) {
+                return Err(error.into());
             }
+            std::thread::sleep(Duration::from_millis(5));
+            tries += 1;
         }
         self.tidy()?;
         // Read only now: whoever had the lock may have saved, or set aside what was damaged.
@@ -213,7 +222,11 @@ impl Place {
     fn check(&self) -> io::Result<()> {
         let refused = |reason: &str, advice: &str| Err(io::Error::other(format!("{reason}: {advice}")));
         let (path, folder) = (self.path.display(), self.folder.display());
-        match mode(&fs::metadata(&self.folder)?) {
+        let folder_found = fs::metadata(&self.folder)?;
+        if !is_own(&folder_found, true) {
+            return refused("its folder belongs to another user", "give it a folder of your own");
+        }
+        match mode(&folder_found) {
             bits if bits & 0o022 == 0 => {}
             bits if bits & 0o1000 == 0 => {
                 return refused("others can write to its folder", &format!("chmod go-w {folder}"));
@@ -223,6 +236,7 @@ impl Place {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if found.is_symlink() => refused("it is a symbolic link", "give the path that it leads to"),
             Ok(found) if !found.is_file() => refused("it is not a regular file", "give the path of one"),
+            Ok(found) if !is_own(&found, false) => refused("it belongs to another user", "give the path of your own"),
             Ok(found) if mode(&found) & 0o077 != 0 => refused("others can open it", &format!("chmod 600 {path}")),
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -290,7 +304,7 @@ impl Place {
         let advice = match error.kind() {
             // One of ours, which gives its own advice.
             ErrorKind::Other => return Error::invalid_input(message),
-            ErrorKind::WouldBlock => "a process has had the lock of this name for a minute: end it if it hangs",
+            ErrorKind::WouldBlock => "a process has had the lock for too long: end it if it hangs",
             _ => "this user must be able to read, write and lock files in its folder",
         };
         Error::invalid_input(format!("{message}; {advice}")).with_source(error)
@@ -321,8 +335,19 @@ fn mode(found: &Metadata) -> u32 {
     found.permissions().mode()
 }
 
+/// Whether it belongs to the user of this process, or to the one who may do anything anyway.
+#[cfg(unix)]
+fn is_own(found: &Metadata, or_roots: bool) -> bool {
+    found.uid() == rustix::process::geteuid().as_raw() || (or_roots && found.uid() == 0)
+}
+
 /// Nothing is known of permissions.
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0
+}
+
+#[cfg(not(unix))]
+fn is_own(_: &Metadata, _: bool) -> bool {
+    true
 }
