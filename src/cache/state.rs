@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) held: Option<Held>,
     pub(crate) failure: Option<Failure>,
     refusals: Option<Refusals>,
+    /// The last one that was dropped: a store may have it still.
+    refused: Option<AccessToken>,
 }
 
 #[derive(Debug, Clone)]
@@ -96,8 +98,9 @@ impl State {
         self.held.as_ref().filter(|held| held.life.is_some_and(|life| life.is_usable(now)))
     }
 
+    /// Whether it is the last token, or the last that was dropped.
     pub(crate) fn holds(&self, token: &AccessToken) -> bool {
-        self.held.as_ref().is_some_and(|held| held.token.access_token == *token)
+        self.token() == Some(token) || self.refused.as_ref() == Some(token)
     }
 
     /// How old the token is, if it is this one and was not refused.
@@ -107,7 +110,7 @@ impl State {
     }
 
     pub(crate) fn obtained(&self, held: Held) -> Self {
-        Self { held: Some(held), failure: None, refusals: self.refusals }
+        Self { held: Some(held), failure: None, ..self.clone() }
     }
 
     /// A token that is over already: of no use but for what it can be renewed with.
@@ -151,6 +154,8 @@ impl State {
             Some(refusals) if now < refusals.keep_until => Refusals { last: now, ..refusals },
             recent => {
                 let count = recent.map_or(0, |refusals| refusals.count) + 1;
+                let own = state.held.as_ref().filter(|held| held.own);
+                state.refused = own.map(|held| held.token.access_token.clone()).or(state.refused);
                 state.held = state.held.map(|held| Held { life: None, ..held });
                 Refusals { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
             }
@@ -226,12 +231,13 @@ impl Life {
 
 /// How long before its end a token is refreshed, at the most.
 pub(crate) fn window(lifetime: Duration) -> Duration {
-    (lifetime / 10).min(Duration::from_secs(10 * 60))
+    (lifetime / 10).min(Duration::from_secs(10 * 60)).max(2 * leeway(lifetime)).min(lifetime / 4 * 3)
 }
 
-/// How long before its end a token is not handed out any more: a request takes its time too.
+/// How long before its end a token is not handed out any more: a request takes its time too, and services tell their time in
+/// whole seconds.
 fn leeway(lifetime: Duration) -> Duration {
-    (lifetime / 20).min(Duration::from_secs(10))
+    (lifetime / 20).clamp(SECOND.min(lifetime / 2), Duration::from_secs(10))
 }
 
 /// Trying again soon would not help, and a customer's account may be locked for it, or a token be left behind each time.

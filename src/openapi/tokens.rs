@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{Api, CREATE_TOKEN, Credentials, Oauth, Token, Ttl, invalid};
 use crate::builder::Builder;
 use crate::cache::{Fetched, Handle, TokenSource, window};
+use crate::clock::Moment;
 use crate::store::{Scopes, StoredToken};
 use crate::transport::Stamp;
 use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
@@ -191,9 +192,9 @@ pub(crate) struct Tokens {
     email: String,
     pub(super) options: Options,
     /// Those that have not expired, with their ends.
-    created: Mutex<Vec<(AccessToken, SystemTime)>>,
+    created: Mutex<Vec<(AccessToken, Moment)>>,
     /// The same of those that somebody else looks after.
-    made: Mutex<Vec<(AccessToken, SystemTime)>>,
+    made: Mutex<Vec<(AccessToken, Moment)>>,
     lost: Mutex<Vec<Lost>>,
 }
 
@@ -201,9 +202,9 @@ pub(crate) struct Tokens {
 #[derive(Clone)]
 struct Lost {
     scopes: ScopeSet,
-    sent: SystemTime,
+    sent: Moment,
     /// When it was given up; `None` while it is under way, or if the task that waited for it was stopped.
-    given_up: Option<SystemTime>,
+    given_up: Option<Moment>,
     /// Whether it was looked for already.
     looked: bool,
 }
@@ -212,9 +213,16 @@ struct Lost {
 const TICKS: Duration = Duration::from_secs(3);
 
 impl Lost {
-    fn may_have_been_made(&self, at: SystemTime) -> bool {
+    /// By either time: one of them may have been set since, or may have stood still.
+    fn may_have_been_made(&self, at: SystemTime, now: &Moment) -> bool {
+        let given_up = self.given_up.unwrap_or(*now);
         let not_after = |a: SystemTime, b: SystemTime| b.checked_add(TICKS).is_none_or(|b| a <= b);
-        not_after(self.sent, at) && self.given_up.is_none_or(|given_up| not_after(at, given_up))
+        if not_after(self.sent.now, at) && not_after(at, given_up.now) {
+            return true;
+        }
+        let Ok(ago) = now.now.duration_since(at) else { return false };
+        let at = now.monotonic.saturating_sub(ago);
+        self.sent.monotonic <= at.saturating_add(TICKS) && at <= given_up.monotonic.saturating_add(TICKS)
     }
 }
 
@@ -230,11 +238,11 @@ impl Tokens {
         }
     }
 
-    fn created(&self) -> MutexGuard<'_, Vec<(AccessToken, SystemTime)>> {
+    fn created(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn made(&self) -> MutexGuard<'_, Vec<(AccessToken, SystemTime)>> {
+    fn made(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -286,15 +294,14 @@ impl Tokens {
             }
         }
         // Known before it is sent: whoever stops this task stops it without a word.
-        let sent = self.api.0.clock.now();
-        let over = |lost: &Lost| lost.sent.checked_add(self.options.ttl.into()).is_none_or(|end| end < sent);
-        self.lost().retain(|lost| !over(lost));
+        let sent = self.api.0.clock.coarse();
+        self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &sent));
         self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: None, looked: false });
         let result = self.create(scopes).await;
         let mut lost = self.lost();
         if let Some(place) = lost.iter().rposition(|lost| lost.scopes == *scopes && lost.sent == sent) {
             match &result {
-                Err(error) if is_uncertain(error) => lost[place].given_up = Some(self.api.0.clock.now()),
+                Err(error) if is_uncertain(error) => lost[place].given_up = Some(self.api.0.clock.coarse()),
                 _ => drop(lost.remove(place)),
             }
         }
@@ -325,7 +332,7 @@ impl Tokens {
         let is_lost = |token: &Token| {
             let end = stamp.here(token.expires_at());
             let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
-            lost.as_ref().is_some_and(|lost| lost.may_have_been_made(made))
+            lost.as_ref().is_some_and(|lost| lost.may_have_been_made(made, &stamp.sent))
                 && !self.created().iter().chain(&*self.made()).any(|(known, _)| known == token.token())
         };
         let lives = |token: &Token| {
@@ -340,8 +347,8 @@ impl Tokens {
             false => self.expanded(scopes).await?,
         };
         let Some(wanted) = wanted else { return Ok(None) };
-        // A lost one was granted just what was asked for; one of several may be somebody else's, and is not ours to delete.
-        let mut ours = found.iter().filter(|token| is_lost(token) && covers(token, &wanted) && within(token, &wanted));
+        // A lost one was granted what was asked for or less; one of several may be somebody else's, and is not ours to delete.
+        let mut ours = found.iter().filter(|token| is_lost(token) && within(token, &wanted));
         if let (Some(token), None) = (ours.next(), ours.next()) {
             self.remember(token, &stamp);
             self.lost().retain(|lost| lost.scopes != *scopes);
@@ -364,9 +371,15 @@ impl Tokens {
     }
 }
 
-fn remember(tokens: &mut Vec<(AccessToken, SystemTime)>, token: &Token, stamp: &Stamp) {
-    tokens.retain(|(_, end)| *end > stamp.sent.now);
-    tokens.push((token.token().clone(), stamp.here(token.expires_at())));
+fn remember(tokens: &mut Vec<(AccessToken, Moment)>, token: &Token, stamp: &Stamp) {
+    tokens.retain(|(_, end)| !is_over(end, &stamp.sent));
+    let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
+    tokens.push((token.token().clone(), stamp.sent.after(left)));
+}
+
+/// Whether both times say so: one of them may have been set.
+fn is_over(end: &Moment, now: &Moment) -> bool {
+    end.now <= now.now && end.monotonic <= now.monotonic
 }
 
 /// Whether a token may have been made by a request that failed so.
