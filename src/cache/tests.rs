@@ -288,15 +288,19 @@ async fn a_thousand_callers_share_one_failure_and_nothing_sticks() {
 #[tokio::test]
 async fn a_failure_is_for_those_that_waited_also_when_they_wake_late() {
     let house = House::new();
-    let gate = house.close("a");
     house.fail(unavailable());
-    let callers = house.callers("a", 10);
-    house.waiting("a", 10).await;
-    gate.add_permits(10);
+    let (cache, key) = (house.cache.clone(), "a".to_owned());
+    let mut callers: Vec<_> = (0..10).map(|_| Box::pin(cache.get(&key))).collect();
+    let mut look = || -> Vec<_> {
+        let mut context = Context::from_waker(Waker::noop());
+        callers.iter_mut().map(|caller| caller.as_mut().poll(&mut context)).collect()
+    };
+    assert!(look().iter().all(Poll::is_pending));
     house.idle("a").await;
     // None of them has looked yet; the wait after the failure is over when they do.
     house.clock.advance(HOUR);
-    assert!(callers.join_all().await.iter().all(Result::is_err));
+    assert!(look().iter().all(|looked| matches!(looked, Poll::Ready(Err(_)))));
+    house.idle("a").await;
     assert_eq!(house.fetches(), 1);
 }
 
@@ -625,7 +629,8 @@ fn a_runtime_that_ended_is_an_error_and_no_endless_loop() {
     let house = House::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let handle = runtime.handle().clone();
-    runtime.shutdown_background();
+    // All of it, and not merely begun: a timer that is polled meanwhile panics.
+    drop(runtime);
     let _inside = handle.enter();
     let key = "a".to_owned();
     let mut future = pin!(house.cache.get(&key));
@@ -1106,4 +1111,118 @@ async fn settled_is_when_no_exchange_is_under_way() {
     gate.add_permits(1);
     settled.await.unwrap();
     assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
+}
+
+#[tokio::test]
+async fn what_would_fail_again_waits_longer_than_what_may_pass() {
+    let forbidden = Error::new(Kind::Refused).with_status(reqwest::StatusCode::FORBIDDEN);
+    let down = Error::new(Kind::Refused).with_status(reqwest::StatusCode::INTERNAL_SERVER_ERROR);
+    for (error, lasting) in [
+        (Error::new(Kind::Unauthorized), true),
+        (wrong_password(), true),
+        (Error::new(Kind::InvalidGrant { credentials: false }), true),
+        (Error::new(Kind::Rejected), true),
+        (Error::lacking(crate::ScopeSet::default()), true),
+        (Error::decode("odd"), true),
+        (forbidden, true),
+        (down, false),
+        (unavailable(), false),
+        (Error::new(Kind::Timeout), false),
+        (Error::new(Kind::Connect { timeout: false }), false),
+        (Error::new(Kind::Interrupted), false),
+        (Error::new(Kind::NotFound), false),
+    ] {
+        let house = House::new();
+        house.fail(error.clone());
+        house.error("a").await;
+        house.clock.advance(5 * MINUTE - SECOND);
+        house.error("a").await;
+        assert_eq!(house.fetches(), if lasting { 1 } else { 2 }, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_success_ends_the_row_of_failures_and_the_last_error_is_what_is_said() {
+    let house = House::new();
+    for number in 1..=6 {
+        house.fail(unavailable().with_message(format!("failure {number}")));
+        assert!(house.error("a").await.to_string().ends_with(&format!("failure {number}")));
+        house.clock.advance(2 * MINUTE);
+    }
+    house.recover();
+    house.get("a").await;
+    house.clock.advance(2 * HOUR);
+    house.fail(unavailable());
+    house.error("a").await;
+    house.recover();
+    house.clock.advance(2 * SECOND);
+    house.get("a").await;
+}
+
+#[tokio::test]
+async fn ten_minutes_without_a_refusal_are_forgiven() {
+    let house = House::new();
+    let refuse = async || {
+        let token = house.get("a").await;
+        house.cache.invalidate(&AccessToken::new(token.clone()));
+        house.get("a").await != token
+    };
+    for _ in 0..3600 {
+        refuse().await;
+        house.clock.advance(SECOND);
+    }
+    house.clock.advance(9 * MINUTE + 50 * SECOND);
+    refuse().await;
+    assert!(!refuse().await, "not yet");
+    house.clock.advance(10 * MINUTE);
+    assert!(refuse().await);
+    house.clock.advance(3 * SECOND);
+    assert!(refuse().await, "the row begins anew");
+}
+
+#[tokio::test]
+async fn a_wait_that_the_service_asks_for_does_not_end_with_the_token() {
+    let house = House::new();
+    house.get("a").await;
+    house.clock.advance(56 * MINUTE);
+    house.fail(Error::new(Kind::RateLimited).with_retry_after(Some(30 * MINUTE)));
+    house.at_once("a");
+    house.idle("a").await;
+    house.clock.advance(10 * MINUTE);
+    assert!(house.error("a").await.is_rate_limited());
+    assert_eq!(house.fetches(), 2);
+}
+
+#[tokio::test]
+async fn only_what_is_meant_is_forgotten() {
+    let house = House::new();
+    house.get("a").await;
+    house.get("b").await;
+    let a = AccessToken::new("a#1");
+    house.cache.forget(|token| token == Some(&a)).await.unwrap();
+    assert_eq!(house.at_once("b").as_deref(), Some("b#2"));
+    assert_eq!(house.get("a").await, "a#3");
+}
+
+#[test]
+fn a_slot_is_dead_when_there_is_nothing_in_it_that_anybody_could_miss() {
+    let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
+    let with = |renewable: bool| {
+        let mut token = stored("t", start.now, HOUR);
+        token.renewal = token.renewal.filter(|_| renewable);
+        let life = Life::fetched(&Fetched { token: token.clone(), sent: start }, &start);
+        State::default().obtained(Held { token, life: Some(life), own: true, saved: true })
+    };
+    let failed = State::default().failed(&wrong_password(), true, &start);
+    for (name, state, hours, dead) in [
+        ("nothing", State::default(), 0, true),
+        ("a good token", with(false), 0, false),
+        ("over", with(false), 2, true),
+        ("over, and good for a renewal", with(true), 2, false),
+        ("over for ten days", with(true), 241, true),
+        ("backing off", failed.clone(), 0, false),
+        ("failed a while ago", failed, 1, true),
+    ] {
+        assert_eq!(state.is_dead(&start.after(hours * HOUR)), dead, "{name}");
+    }
 }
