@@ -66,10 +66,10 @@ pub const SERVICES: [Service; 2] = [
             ("ScopesData", "crate::generated::Received<crate::openapi::ScopesData>"),
             ("Credit", "crate::generated::Received<crate::openapi::Credit>"),
             ("Counters", "crate::generated::Received<crate::openapi::Counters>"),
-            // Read by `src/answer.rs` before the typed reading; here nothing that is odd about them may do harm.
-            ("Success", "::serde_json::Value"),
-            ("Message", "::serde_json::Value"),
-            ("ErrorCode", "::serde_json::Value"),
+            ("Success", "crate::generated::Received<crate::generated::Success>"),
+            // Read by `src/answer.rs` if there is need; here nothing that is odd about them may do harm.
+            ("Message", "crate::generated::Received<::serde::de::IgnoredAny>"),
+            ("ErrorCode", "crate::generated::Received<::serde::de::IgnoredAny>"),
         ],
     },
 ];

@@ -36,7 +36,17 @@ pub(crate) enum Asked {
     Token,
     /// Counters of a period: 404 with code 610 means that the period is wrong.
     Counters,
+    /// An answer without `data`, whose type cannot tell a refusal from a success.
+    Flat,
     Other,
+}
+
+impl Dialect {
+    /// Whether an answer with a status of success is asked what it says before it is read as what it should be. All others
+    /// cannot be read as that if they say no.
+    pub(crate) fn is_judged_at_once(self) -> bool {
+        self == Self::Envelope(Asked::Flat)
+    }
 }
 
 /// An answer, as far as it was read.
@@ -190,12 +200,7 @@ impl Says {
     fn field<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
         match name {
             "success" => {
-                let success = match map.next_value()? {
-                    Value::Bool(success) => Some(success),
-                    Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
-                    Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
-                    _ => None,
-                };
+                let success = yes_or_no(&map.next_value()?);
                 self.succeeded(success);
             }
             "error" => {
@@ -283,6 +288,16 @@ impl<'de> Deserialize<'de> for Nested {
         }
 
         deserializer.deserialize_any(Any)
+    }
+}
+
+/// The `success` of an envelope; nothing if it is neither.
+pub(crate) fn yes_or_no(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(success) => Some(*success),
+        Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What `build.rs` made of the specs. Nobody outside sees it.
 
+use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use serde_json::Value;
 
+use crate::answer::yes_or_no;
 use crate::{RefreshToken, Secret};
 
 #[allow(clippy::all, clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
@@ -49,5 +52,18 @@ impl<T> Serialize for Received<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Received<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self)
+    }
+}
+
+/// The `success` of an answer, which cannot be read if it is a no: then what it says is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Success;
+
+impl<'de> Deserialize<'de> for Success {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match yes_or_no(&Value::deserialize(deserializer)?) {
+            Some(false) => Err(de::Error::custom("the service says no")),
+            _ => Ok(Self),
+        }
     }
 }

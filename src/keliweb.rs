@@ -179,7 +179,7 @@ impl Grants {
     async fn request(&self, call: Call, grant: types::TokenRequest) -> Result<(TokenPair, Stamp), Error> {
         let wire = Wire::new(&self.shared, call);
         let client = Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire);
-        let pair = finish(call.operation, client.request_token(&grant).await)?;
+        let pair = finish(&client.inner, client.request_token(&grant).await)?;
         let pair = pair.ok_or_else(|| Error::no_content(call.operation))?;
         Ok((pair.0, client.inner.stamp()))
     }

@@ -216,7 +216,7 @@ impl Oauth {
     /// - [those of all operations](Self#errors)
     pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
         let client = self.api.client(FIND_TOKEN);
-        match finish(FIND_TOKEN.operation, client.find_token(segment(&FIND_TOKEN, token)?).await) {
+        match finish(&client.inner, client.find_token(segment(&FIND_TOKEN, token)?).await) {
             Ok(answer) => Ok(tokens_of(answer).next()),
             // A plain 404 is not documented here: it is what a wrong address answers.
             Err(error) if error.is_not_found() && error.status() != Some(StatusCode::NOT_FOUND) => Ok(None),
@@ -244,7 +244,8 @@ impl Oauth {
         let call = REPLACE_TOKEN;
         let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
         let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
-        let answer = finish(call.operation, self.api.client(call).replace_token(segment(&call, token)?, &body).await)?;
+        let client = self.api.client(call);
+        let answer = finish(&client.inner, client.replace_token(segment(&call, token)?, &body).await)?;
         tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
     }
 
@@ -265,7 +266,8 @@ impl Oauth {
         }
         let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
-        let answer = finish(call.operation, self.api.client(call).update_token(segment(&call, token)?, &body).await)?;
+        let client = self.api.client(call);
+        let answer = finish(&client.inner, client.update_token(segment(&call, token)?, &body).await)?;
         tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
     }
 
@@ -298,7 +300,8 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account has no credit record.
     /// - [those of all operations](Self#errors)
     pub async fn credit(&self) -> Result<Credit, Error> {
-        let answer = finish(GET_CREDIT.operation, self.api.client(GET_CREDIT).get_credit().await)?;
+        let client = self.api.client(GET_CREDIT);
+        let answer = finish(&client.inner, client.get_credit().await)?;
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
     }
 
@@ -309,13 +312,20 @@ impl Oauth {
     /// [Those of all operations](Self#errors).
     pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
         let value = period.to_string();
-        let (call, result) = match period.span() {
-            Span::Total => (COUNTERS_TOTAL, self.api.client(COUNTERS_TOTAL).counters_total().await),
-            Span::Year => (COUNTERS_YEAR, self.api.client(COUNTERS_YEAR).counters_year(&value).await),
-            Span::Month => (COUNTERS_MONTH, self.api.client(COUNTERS_MONTH).counters_month(&value).await),
-            Span::Day => (COUNTERS_DAY, self.api.client(COUNTERS_DAY).counters_day(&value).await),
+        let call = match period.span() {
+            Span::Total => COUNTERS_TOTAL,
+            Span::Year => COUNTERS_YEAR,
+            Span::Month => COUNTERS_MONTH,
+            Span::Day => COUNTERS_DAY,
         };
-        let answer = finish(call.operation, result)?;
+        let client = self.api.client(call);
+        let result = match period.span() {
+            Span::Total => client.counters_total().await,
+            Span::Year => client.counters_year(&value).await,
+            Span::Month => client.counters_month(&value).await,
+            Span::Day => client.counters_day(&value).await,
+        };
+        let answer = finish(&client.inner, result)?;
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(call.operation))
     }
 }
@@ -333,25 +343,26 @@ impl Api {
         let scopes = not_empty(&CREATE_TOKEN, scopes)?;
         let body = types::CreateToken { scopes, ttl: Some(ttl), expire: None };
         let client = self.client(CREATE_TOKEN);
-        let created = finish(CREATE_TOKEN.operation, client.create_token(&body).await)?;
+        let created = finish(&client.inner, client.create_token(&body).await)?;
         let Received(token) = created.ok_or_else(|| Error::no_content(CREATE_TOKEN.operation))?;
         Ok((token, client.inner.stamp()))
     }
 
     async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(Vec<Token>, Stamp), Error> {
         let client = self.client(LIST_TOKENS);
-        let answer = finish(LIST_TOKENS.operation, client.list_tokens(scope.map(Scope::as_str)).await)?;
+        let answer = finish(&client.inner, client.list_tokens(scope.map(Scope::as_str)).await)?;
         Ok((tokens_of(answer).collect(), client.inner.stamp()))
     }
 
     async fn list_scopes(&self) -> Result<ScopeList, Error> {
-        let answer = finish(LIST_SCOPES.operation, self.client(LIST_SCOPES).list_scopes().await)?;
+        let client = self.client(LIST_SCOPES);
+        let answer = finish(&client.inner, client.list_scopes().await)?;
         answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
     }
 
     async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
         let client = self.client(DELETE_TOKEN);
-        match finish(DELETE_TOKEN.operation, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
+        match finish(&client.inner, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
             Ok(_) => Ok(()),
             // The service's own "Missing Token", not the 404 of a wrong address.
             Err(error) if error.is_not_found() && error.code().is_some() && error.is_after_uncertain_attempt() => {
@@ -394,12 +405,12 @@ const fn call(id: &'static str, asked: Asked, repeat: Repeat) -> Call {
     Call { operation: Operation { service: SERVICE, name: id }, id, dialect: Dialect::Envelope(asked), repeat }
 }
 
-const CREATE_TOKEN: Call = call("create_token", Asked::Other, Repeat::OnlyIfNotProcessed);
+const CREATE_TOKEN: Call = call("create_token", Asked::Flat, Repeat::OnlyIfNotProcessed);
 const LIST_TOKENS: Call = call("list_tokens", Asked::Other, Repeat::Harmless);
 const FIND_TOKEN: Call = call("find_token", Asked::Token, Repeat::Harmless);
 const REPLACE_TOKEN: Call = call("replace_token", Asked::Other, Repeat::UnlessLost);
 const UPDATE_TOKEN: Call = call("update_token", Asked::Other, Repeat::UnlessLost);
-const DELETE_TOKEN: Call = call("delete_token", Asked::Other, Repeat::Harmless);
+const DELETE_TOKEN: Call = call("delete_token", Asked::Flat, Repeat::Harmless);
 const LIST_SCOPES: Call = call("list_scopes", Asked::Other, Repeat::Harmless);
 const GET_CREDIT: Call = call("get_credit", Asked::Other, Repeat::Harmless);
 const COUNTERS_TOTAL: Call = call("counters_total", Asked::Other, Repeat::Harmless);

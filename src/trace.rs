@@ -33,8 +33,9 @@ impl Span {
 
     /// Runs a future inside the span.
     pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
-        let mut future = std::pin::pin!(future);
-        std::future::poll_fn(|context| self.span.in_scope(|| future.as_mut().poll(context))).await
+        use tracing::Instrument;
+
+        future.instrument(self.span.clone()).await
     }
 
     /// An attempt failed, and there will be another.
@@ -44,12 +45,15 @@ impl Span {
     }
 
     /// The call is over, with this attempt.
-    pub(crate) fn finish(&self, attempt: u32, status: Option<StatusCode>, duration: Duration) {
+    pub(crate) fn finish(&self, attempt: u32, status: Option<StatusCode>, duration: impl Fn() -> Duration) {
+        if self.span.is_disabled() {
+            return;
+        }
         self.span.record("attempt", attempt);
         if let Some(status) = status {
             self.span.record("status", status.as_u16());
         }
-        self.span.record("duration_ms", millis(duration));
+        self.span.record("duration_ms", millis(duration()));
     }
 }
 
@@ -70,7 +74,7 @@ impl Span {
 
     pub(crate) fn again(&self, _: u32, _: &Error, _: Duration) {}
 
-    pub(crate) fn finish(&self, _: u32, _: Option<StatusCode>, _: Duration) {}
+    pub(crate) fn finish(&self, _: u32, _: Option<StatusCode>, _: impl Fn() -> Duration) {}
 }
 
 /// What happens to cached tokens. The key is what a token is for.

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes, BytesMut};
 use progenitor_client::ResponseValue;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Request, Response, StatusCode};
+use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
 use crate::answer::{Answer, Dialect, Secrets, date};
@@ -25,7 +26,15 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 pub(crate) struct Wire {
     shared: Arc<Shared>,
     call: Call,
-    stamp: Arc<OnceLock<Stamp>>,
+    answered: Arc<OnceLock<Answered>>,
+}
+
+/// A request that was answered with a status of success.
+struct Answered {
+    request: Request,
+    sent: Moment,
+    status: StatusCode,
+    headers: HeaderMap,
 }
 
 /// The times of a request that succeeded.
@@ -99,13 +108,15 @@ pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Er
 
 impl Wire {
     pub(crate) fn new(shared: &Arc<Shared>, call: Call) -> Self {
-        Self { shared: Arc::clone(shared), call, stamp: Arc::default() }
+        Self { shared: Arc::clone(shared), call, answered: Arc::default() }
     }
 
     /// The times of the call, once it has succeeded.
     pub(crate) fn stamp(&self) -> Stamp {
-        let now = || Stamp { sent: self.shared.clock.coarse(), date: None };
-        self.stamp.get().copied().unwrap_or_else(now)
+        match self.answered.get() {
+            Some(answered) => Stamp { sent: answered.sent, date: date(&answered.headers) },
+            None => Stamp { sent: self.shared.clock.coarse(), date: None },
+        }
     }
 
     /// Sends a request, again where that can do no harm. What the generated client gets back is a success with its whole
@@ -114,36 +125,43 @@ impl Wire {
         debug_assert_eq!(id, self.call.id, "the operation that was called is not the one that was meant");
         let span = Span::new(self.call.operation);
         let started = self.shared.clock.monotonic();
-        let (attempt, result) = span.of(self.send(request, &span)).await;
+        let elapsed = || self.shared.clock.monotonic().saturating_sub(started);
+        let (attempt, result) = span.of(self.send(request, &span, elapsed)).await;
         let status = match &result {
             Ok(response) => Some(response.status()),
             Err(error) => error.status(),
         };
-        span.finish(attempt, status, self.shared.clock.monotonic().saturating_sub(started));
+        span.finish(attempt, status, elapsed);
         result.unwrap_or_else(|error| {
-            let mut carrier = http_response(StatusCode::IM_A_TEAPOT, HeaderMap::new(), Vec::new());
+            let mut carrier = http::Response::new("");
+            *carrier.status_mut() = StatusCode::IM_A_TEAPOT;
             carrier.extensions_mut().insert(error);
-            carrier
+            carrier.into()
         })
     }
 
     /// Also says how many attempts there were.
-    async fn send(&self, mut request: Request, span: &Span) -> (u32, Result<Response, Error>) {
+    async fn send(
+        &self,
+        mut request: Request,
+        span: &Span,
+        elapsed: impl Fn() -> Duration,
+    ) -> (u32, Result<Response, Error>) {
         self.prepare(request.headers_mut());
         let Shared { clock, retry, timeout, .. } = &*self.shared;
-        let started = clock.monotonic();
-        let left = || timeout.saturating_sub(clock.monotonic().saturating_sub(started));
+        let left = || timeout.saturating_sub(elapsed());
         let mut delays = retry.delays();
         let mut uncertain = false;
         let mut attempt = 1;
+        let mut limit = self.call.repeat.attempt_timeout(retry, attempt, *timeout);
         loop {
-            let limit = self.call.repeat.attempt_timeout(retry, attempt, left());
             let sent = clock.coarse();
             let error = match self.attempt(&request, limit).await {
-                Ok(response) => {
+                Ok((status, headers, body)) => {
+                    let response = success(request.url(), status, body);
                     // There is nothing in it yet: one wire is for one call.
-                    let _ = self.stamp.set(Stamp { sent, date: date(response.headers()) });
-                    return (attempt, Ok(response));
+                    let _ = self.answered.set(Answered { request, sent, status, headers });
+                    return (attempt, response.map_err(|_| self.error(Kind::InvalidInput)));
                 }
                 Err(error) if uncertain => error.after_uncertain_attempt(),
                 Err(error) => error,
@@ -155,6 +173,7 @@ impl Wire {
             span.again(attempt, &error, delay);
             clock.sleep(delay).await;
             attempt += 1;
+            limit = self.call.repeat.attempt_timeout(retry, attempt, left());
         }
     }
 
@@ -167,7 +186,7 @@ impl Wire {
         }
     }
 
-    async fn attempt(&self, request: &Request, limit: Duration) -> Result<Response, Error> {
+    async fn attempt(&self, request: &Request, limit: Duration) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
         // Only a streamed body cannot be cloned, and the generated clients have none.
         let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
         *copy.timeout_mut() = Some(limit);
@@ -178,15 +197,12 @@ impl Wire {
             return Err(self.error(Kind::Refused).with_status(status).with_message(message));
         }
         let body = read(&mut response).await;
-        let answer = Answer {
-            status,
-            headers: &headers,
+        if !status.is_success() || self.call.dialect.is_judged_at_once() {
             // What an unreadable body says is not known; the status is.
-            body: body.as_deref().unwrap_or_default(),
-            now: self.shared.clock.now(),
-        };
-        if let Some(error) = answer.failure(self.call.dialect, || secrets_of(request)) {
-            return Err(error.with_operation(self.call.operation));
+            let read = body.as_deref().unwrap_or_default();
+            if let Some(error) = self.failure(request, status, &headers, read) {
+                return Err(error);
+            }
         }
         let body = body.map_err(|unread| match unread {
             Unread::Broken(error) => self.lost(error),
@@ -195,9 +211,14 @@ impl Wire {
                 self.error(Kind::Decode).with_status(status).with_message(message)
             }
         })?;
-        // The contract knows 200 and 204; a 201 with the token in it would be no reason to lose the token.
-        let status = if status == StatusCode::NO_CONTENT { status } else { StatusCode::OK };
-        Ok(http_response(status, headers, body))
+        Ok((status, headers, body))
+    }
+
+    /// What an answer tells of a failure, if it does.
+    fn failure(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Error> {
+        let answer = Answer { status, headers, body, now: self.shared.clock.now() };
+        let error = answer.failure(self.call.dialect, || secrets_of(request))?;
+        Some(error.with_operation(self.call.operation))
     }
 
     /// A request without an answer, or without the whole of it.
@@ -224,17 +245,24 @@ enum Unread {
     TooLarge,
 }
 
-async fn read(response: &mut Response) -> Result<Vec<u8>, Unread> {
-    let mut body = Vec::new();
+async fn read(response: &mut Response) -> Result<Bytes, Unread> {
+    let mut body = Bytes::new();
     while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
         if body.len() + chunk.len() > MAX_ANSWER {
             return Err(Unread::TooLarge);
         }
-        body.extend_from_slice(&chunk);
+        body = if body.is_empty() {
+            // Most answers come in one piece.
+            chunk
+        } else {
+            let mut joined = BytesMut::from(body);
+            joined.extend_from_slice(&chunk);
+            joined.freeze()
+        };
     }
     // A byte order mark is no JSON, and some PHP has one.
     if body.starts_with(BYTE_ORDER_MARK) {
-        body.drain(..BYTE_ORDER_MARK.len());
+        body.advance(BYTE_ORDER_MARK.len());
     }
     Ok(body)
 }
@@ -256,11 +284,12 @@ fn is_network(error: &reqwest::Error) -> bool {
     false
 }
 
-fn http_response(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Response {
-    let mut response = http::Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    response.into()
+/// What the generated client reads. The contract knows 200 and 204; a 201 with the token in it would be no reason to lose the
+/// token.
+fn success(url: &Url, status: StatusCode, body: Bytes) -> Result<Response, http::Error> {
+    let status = if status == StatusCode::NO_CONTENT { status } else { StatusCode::OK };
+    // Without a URL, one is made up and parsed.
+    http::Response::builder().status(status).url(url.clone()).body(body).map(Response::from)
 }
 
 /// The secrets that a request holds, as they are and as they were sent: a service may repeat one when it fails.
@@ -293,29 +322,37 @@ fn secrets_of(request: &Request) -> Secrets {
 }
 
 /// What a call of a generated client came to. `None` is an answer without content.
+///
+/// An answer with a status of success is read once, as what it should be. What it says of a failure is only asked if it is not.
 pub(crate) fn finish<T>(
-    operation: Operation,
+    wire: &Wire,
     result: Result<ResponseValue<T>, progenitor_client::Error<()>>,
 ) -> Result<Option<T>, Error> {
     use progenitor_client::Error as Generated;
 
+    let unreadable = |body: &[u8], message: String| {
+        let Answered { request, status, headers, .. } = wire.answered.get()?;
+        let decode = || Error::new(Kind::Decode).with_status(*status).with_message(message);
+        Some(wire.failure(request, *status, headers, body).unwrap_or_else(decode))
+    };
     let error = match result {
         Ok(value) => return Ok(Some(value.into_inner())),
         Err(Generated::UnexpectedResponse(response)) => match response.extensions().get::<Error>() {
             Some(error) => return Err(error.clone()),
             None => return Ok(None),
         },
-        Err(Generated::InvalidResponsePayload(body, _)) if body.trim_ascii().is_empty() => {
-            Error::new(Kind::Decode).with_status(StatusCode::OK).with_message("an empty answer")
+        Err(Generated::InvalidResponsePayload(body, error)) => {
+            let message = match body.trim_ascii() {
+                [] => "an empty answer".to_owned(),
+                _ => format!("not the answer that is documented: {}", without_values(&error)),
+            };
+            unreadable(&body, message).unwrap_or_else(|| Error::new(Kind::Decode))
         }
-        Err(Generated::InvalidResponsePayload(_, error)) => Error::new(Kind::Decode)
-            .with_status(StatusCode::OK)
-            .with_message(format!("not the answer that is documented: {}", without_values(&error))),
         Err(Generated::CommunicationError(error)) => Error::new(Kind::InvalidInput).with_source(error.without_url()),
         // What is left comes from building the request; nothing of it is repeated, as a secret may be in it.
         Err(_) => Error::new(Kind::InvalidInput).with_message("the request cannot be built"),
     };
-    Err(error.with_operation(operation))
+    Err(error.with_operation(wire.call.operation))
 }
 
 /// What serde_json says of a body, without what stood in the body.

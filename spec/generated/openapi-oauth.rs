@@ -16,11 +16,17 @@ pub mod types {
     pub struct CountersAnswer {
         pub data: crate::generated::Received<crate::openapi::Counters>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub error: ::std::option::Option<::serde_json::Value>,
+        pub error: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub message: ::std::option::Option<::serde_json::Value>,
+        pub message: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub success: ::std::option::Option<::serde_json::Value>,
+        pub success: ::std::option::Option<
+            crate::generated::Received<crate::generated::Success>,
+        >,
     }
     ///`CreateToken`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
@@ -39,21 +45,33 @@ pub mod types {
     pub struct CreditAnswer {
         pub data: crate::generated::Received<crate::openapi::Credit>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub error: ::std::option::Option<::serde_json::Value>,
+        pub error: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub message: ::std::option::Option<::serde_json::Value>,
+        pub message: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub success: ::std::option::Option<::serde_json::Value>,
+        pub success: ::std::option::Option<
+            crate::generated::Received<crate::generated::Success>,
+        >,
     }
     ///What every answer has beside its data
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     pub struct Envelope {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub error: ::std::option::Option<::serde_json::Value>,
+        pub error: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub message: ::std::option::Option<::serde_json::Value>,
+        pub message: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub success: ::std::option::Option<::serde_json::Value>,
+        pub success: ::std::option::Option<
+            crate::generated::Received<crate::generated::Success>,
+        >,
     }
     ///`ReplaceToken`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
@@ -69,11 +87,17 @@ pub mod types {
     pub struct ScopesAnswer {
         pub data: crate::generated::Received<crate::openapi::ScopesData>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub error: ::std::option::Option<::serde_json::Value>,
+        pub error: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub message: ::std::option::Option<::serde_json::Value>,
+        pub message: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub success: ::std::option::Option<::serde_json::Value>,
+        pub success: ::std::option::Option<
+            crate::generated::Received<crate::generated::Success>,
+        >,
     }
     ///`TokenAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
@@ -81,11 +105,17 @@ pub mod types {
         ///An array, also for one token
         pub data: ::std::vec::Vec<crate::generated::Received<crate::openapi::Token>>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub error: ::std::option::Option<::serde_json::Value>,
+        pub error: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub message: ::std::option::Option<::serde_json::Value>,
+        pub message: ::std::option::Option<
+            crate::generated::Received<::serde::de::IgnoredAny>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub success: ::std::option::Option<::serde_json::Value>,
+        pub success: ::std::option::Option<
+            crate::generated::Received<crate::generated::Success>,
+        >,
     }
     ///`UpdateToken`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]

@@ -3,6 +3,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Deserializer};
 
 use super::Ttl;
+use crate::generated::Success;
 use crate::token::UnixSeconds;
 use crate::{AccessToken, ScopeList, ScopeSet};
 
@@ -91,11 +92,15 @@ impl<'de> Deserialize<'de> for ScopesData {
         #[serde(untagged)]
         enum Shape {
             Flat(ScopeList),
-            Nested { data: ScopeList },
+            Nested {
+                data: ScopeList,
+                #[serde(rename = "success")]
+                _success: Option<Success>,
+            },
         }
 
         Shape::deserialize(deserializer).map(|shape| match shape {
-            Shape::Flat(list) | Shape::Nested { data: list } => Self(list),
+            Shape::Flat(list) | Shape::Nested { data: list, .. } => Self(list),
         })
     }
 }

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAcce
 use serde_json::Value;
 
 use super::Scope;
+use crate::answer::yes_or_no;
 
 /// The scopes that an answer lists, in its order.
 ///
@@ -129,6 +130,9 @@ where
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
             while let Some(key) = map.next_key::<String>()? {
                 let value = map.next_value::<Value>()?;
+                if key == "success" && yes_or_no(&value) == Some(false) {
+                    return Err(serde::de::Error::custom("the service says no"));
+                }
                 match (key.parse(), T::deserialize(&value)) {
                     (Ok(scope), Ok(entry)) => self.0.known.push((scope, entry)),
                     _ => self.0.unrecognized.push((key, value)),
