@@ -15,8 +15,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// On a thread of its own, as another machine would be.
     pub fn start(delay: Duration) -> Self {
+        Self::run(delay, None)
+    }
+
+    /// Gives this answer to whatever it is asked.
+    pub fn saying(body: String) -> Self {
+        Self::run(Duration::ZERO, Some(body.into()))
+    }
+
+    /// On a thread of its own, as another machine would be.
+    fn run(delay: Duration, body: Option<Arc<str>>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -27,7 +36,7 @@ impl Server {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, delay, Arc::clone(&seen)));
+                    tokio::spawn(serve(stream, delay, body.clone(), Arc::clone(&seen)));
                 }
             });
         });
@@ -43,7 +52,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, delay: Duration, requests: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, delay: Duration, body: Option<Arc<str>>, requests: Arc<AtomicUsize>) {
     let _ = stream.set_nodelay(true);
     let mut bytes = Vec::new();
     loop {
@@ -52,7 +61,7 @@ async fn serve(mut stream: TcpStream, delay: Duration, requests: Arc<AtomicUsize
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let body = answer(&request, number);
+        let body = body.clone().unwrap_or_else(|| answer(&request, number).into());
         let (date, length) = (httpdate::fmt_http_date(SystemTime::now()), body.len());
         let head = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
         if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {

@@ -28,7 +28,7 @@ pub struct Options {
 }
 
 /// Why `regen` failed; each is a line.
-type Failures = Vec<String>;
+pub type Failures = Vec<String>;
 
 pub fn run(options: &Options) -> Result<(), Failures> {
     let mut snapshots = Vec::new();
@@ -103,9 +103,13 @@ fn unlowerable(spec: &Spec, service: &Service, first: Problem) -> Vec<Problem> {
     rules::sorted(problems)
 }
 
-/// The text of a file, with newlines as in a snapshot; nothing if there is no such file.
 fn read(root: &Path, file: &Path) -> Result<Option<String>, Failures> {
-    match fs::read(root.join(file)) {
+    unix_text(&root.join(file))
+}
+
+/// The text of a file, with newlines as in a snapshot; nothing if there is no such file.
+pub fn unix_text(file: &Path) -> Result<Option<String>, Failures> {
+    match fs::read(file) {
         // What is not UTF-8 is different in any case.
         Ok(bytes) => Ok(Some(snapshot::unix_newlines(&String::from_utf8_lossy(&bytes)))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,0 +1,271 @@
+//! What a typed call costs compared with the same call by hand, and how the cost grows: `cargo bench --bench calls`.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
+
+mod ratio;
+mod server;
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Counters, Oauth, Period};
+use gettone::{AccessToken, ScopeList, ScopeSet, reqwest};
+use ratio::{growth, rounds, title};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use server::Server;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+const EMAIL: &str = "test@example.com";
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+/// A difference of some percent is looked for, and what goes through the kernel varies by more.
+const CALL_ROUNDS: usize = 301;
+
+fn main() {
+    // `cargo test --benches` only wants to know that it builds.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    calls(&runtime);
+    answers(&runtime);
+    decoding();
+    callers(&runtime);
+    keys(&runtime);
+}
+
+/// The same for both: no call of a program that runs unattended is without limits.
+fn http() -> reqwest::Client {
+    let redirects = reqwest::redirect::Policy::none();
+    let (whole, connect) = (Duration::from_secs(60), Duration::from_secs(10));
+    let client = reqwest::Client::builder().no_proxy().redirect(redirects).timeout(whole).connect_timeout(connect);
+    client.user_agent("benchmark").build().unwrap()
+}
+
+fn oauth(server: &Server) -> Oauth {
+    Oauth::builder(openapi::Credentials::new(EMAIL, KEY)).base_url(server.url()).http_client(http()).build().unwrap()
+}
+
+/// What a careful program has by hand: the status is looked at, and the answer has a type.
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Answer<T> {
+    data: T,
+    success: bool,
+    message: String,
+    error: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Credit {
+    credit: f64,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Counter {
+    counter: u64,
+    paid: u64,
+    limit: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct Pair {
+    token_type: String,
+    expires_in: u64,
+    access_token: String,
+    refresh_token: String,
+}
+
+async fn by_hand<T: DeserializeOwned>(http: &reqwest::Client, url: &str) -> T {
+    let response = http.get(url).basic_auth(EMAIL, Some(KEY)).send().await.unwrap().error_for_status().unwrap();
+    let answer: Answer<T> = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+    answer.data
+}
+
+fn answer(data: &str) -> String {
+    format!(r#"{{"data":{data},"success":true,"message":"","error":null}}"#)
+}
+
+fn scopes_data(count: usize) -> String {
+    let scopes: Vec<_> = (0..count).map(|n| format!("\"GET:h{}.openapi.it/e{}\"", n / 10, n % 10)).collect();
+    format!("[{}]", scopes.join(","))
+}
+
+fn counters_data(count: usize) -> String {
+    let counter = |n| format!(r#""GET:h{}.it/e{}":{{"counter":{n},"paid":0,"limit":30}}"#, n / 10, n % 10);
+    format!("{{{}}}", (0..count).map(counter).collect::<Vec<_>>().join(","))
+}
+
+fn calls(runtime: &Runtime) {
+    title("a typed call over loopback; the reference is by hand with reqwest and serde_json (bar: 1.05x)");
+    let by_hand_client = http();
+
+    let server = Server::saying(answer(r#"{"credit":85.01}"#));
+    let (client, url) = (oauth(&server), format!("{}/credit", server.url()));
+    rounds(
+        CALL_ROUNDS,
+        1.0,
+        "credit",
+        || runtime.block_on(by_hand::<Credit>(&by_hand_client, &url)),
+        || runtime.block_on(client.credit()).unwrap(),
+    );
+
+    let server = Server::saying(answer(&counters_data(30)));
+    let (client, url) = (oauth(&server), format!("{}/counters/month/2022-01", server.url()));
+    let month = Period::month(2022, 1).unwrap();
+    rounds(
+        CALL_ROUNDS,
+        1.0,
+        "counters of a month, 30 scopes",
+        || runtime.block_on(by_hand::<HashMap<String, Counter>>(&by_hand_client, &url)),
+        || runtime.block_on(client.counters(month)).unwrap(),
+    );
+
+    let server = Server::saying(answer(&scopes_data(270)));
+    let (client, url) = (oauth(&server), format!("{}/scopes", server.url()));
+    rounds(
+        CALL_ROUNDS,
+        1.0,
+        "scopes of an account, all 270",
+        || runtime.block_on(by_hand::<Vec<String>>(&by_hand_client, &url)),
+        || runtime.block_on(client.scopes()).unwrap(),
+    );
+
+    let server = Server::start(Duration::ZERO);
+    let credentials = keliweb::Credentials::new("id", "secret", EMAIL, "password");
+    let client = Fatture::builder(credentials).base_url(server.url()).http_client(http()).build().unwrap();
+    let url = format!("{}/oauth/token", server.url());
+    let form = [
+        ("grant_type", "password"),
+        ("client_id", "id"),
+        ("client_secret", "secret"),
+        ("username", EMAIL),
+        ("password", "password"),
+    ];
+    let hand_written = async || {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = by_hand_client.post(&url).header("content-type", "application/x-www-form-urlencoded").body(form);
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        serde_json::from_slice::<Pair>(&response.bytes().await.unwrap()).unwrap()
+    };
+    rounds(
+        CALL_ROUNDS,
+        1.0,
+        "password grant",
+        || runtime.block_on(hand_written()),
+        || runtime.block_on(client.password_grant()).unwrap(),
+    );
+}
+
+/// Sizes, and how many times the reference of 1,000 each is.
+fn sizes() -> impl Iterator<Item = (usize, f64)> {
+    [1, 10, 100, 1_000, 10_000, 100_000].into_iter().map(|size| (size, size as f64 / 1_000.0))
+}
+
+fn answers(runtime: &Runtime) {
+    title("a call whose answer lists so many scopes, for each scope; the reference lists 1,000 (linear: 1x)");
+    let server = Server::saying(answer(&scopes_data(1_000)));
+    let thousand = oauth(&server);
+    for (size, times) in sizes() {
+        let server = Server::saying(answer(&scopes_data(size)));
+        let client = oauth(&server);
+        assert_eq!(runtime.block_on(client.scopes()).unwrap().len(), size);
+        growth(
+            &format!("{size} scopes"),
+            times,
+            || runtime.block_on(thousand.scopes()).unwrap(),
+            || runtime.block_on(client.scopes()).unwrap(),
+        );
+    }
+}
+
+fn decoding() {
+    title("reading so many counters, for each counter; the reference reads 1,000 (linear: 1x)");
+    let thousand = counters_data(1_000);
+    let read = |text: &str| serde_json::from_str::<Counters>(black_box(text)).unwrap();
+    for (size, times) in sizes() {
+        let text = counters_data(size);
+        assert_eq!(read(&text).len(), size);
+        growth(&format!("{size} counters"), times, || read(&thousand), || read(&text));
+    }
+    title("reading a list; the reference reads it as text by text, without looking what the text is");
+    let (scopes, counters) = (scopes_data(10_000), counters_data(10_000));
+    growth(
+        "10,000 scopes, against Vec<String>",
+        1.0,
+        || serde_json::from_str::<Vec<String>>(black_box(&scopes)).unwrap(),
+        || serde_json::from_str::<ScopeList>(black_box(&scopes)).unwrap(),
+    );
+    growth(
+        "10,000 counters, against HashMap<String, Counter>",
+        1.0,
+        || serde_json::from_str::<HashMap<String, Counter>>(black_box(&counters)).unwrap(),
+        || serde_json::from_str::<Counters>(black_box(&counters)).unwrap(),
+    );
+}
+
+async fn crowd(oauth: Oauth, scopes: ScopeSet, size: usize) -> Vec<AccessToken> {
+    let call = |oauth: Oauth, scopes: ScopeSet| async move { oauth.token(&scopes).await.unwrap() };
+    (0..size).map(|_| call(oauth.clone(), scopes.clone())).collect::<JoinSet<_>>().join_all().await
+}
+
+fn callers(runtime: &Runtime) {
+    let server = Server::start(Duration::ZERO);
+    let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
+    let warm = oauth(&server);
+    runtime.block_on(warm.token(&scopes)).unwrap();
+    title("so many callers at once while there is a token, for each; the reference is 1,000 (linear: 1x)");
+    let of = |size| runtime.block_on(crowd(warm.clone(), scopes.clone(), size));
+    for size in [1, 10, 100, 1_000, 10_000] {
+        growth(&format!("{size} callers"), size as f64 / 1_000.0, || of(1_000), || of(size));
+    }
+    title("the same with no token, of which one is made for all; the reference is 1,000 (less than linear: under 1x)");
+    // Connected already, so that what is timed is the crowd and not the handshake.
+    let shared = http();
+    let cold = |size| {
+        let credentials = openapi::Credentials::new(EMAIL, KEY);
+        let oauth = Oauth::builder(credentials).base_url(server.url()).http_client(shared.clone()).build().unwrap();
+        let before = server.requests();
+        runtime.block_on(crowd(oauth, scopes.clone(), size));
+        assert_eq!(server.requests(), before + 1);
+    };
+    for size in [1_000, 10_000] {
+        growth(&format!("{size} callers"), size as f64 / 1_000.0, || cold(1_000), || cold(size));
+    }
+}
+
+fn keys(runtime: &Runtime) {
+    let server = Server::start(Duration::ZERO);
+    let set = |n: usize| ScopeSet::parse([format!("GET:h{n}.openapi.it/base")]).unwrap();
+    let shared = http();
+    let with = |size: usize| {
+        let credentials = openapi::Credentials::new(EMAIL, KEY);
+        let oauth = Oauth::builder(credentials).base_url(server.url()).http_client(shared.clone()).build().unwrap();
+        for n in 0..size {
+            runtime.block_on(oauth.token(&set(n))).unwrap();
+        }
+        oauth
+    };
+    title("so many keys, for each a token is made; the reference has 100 (linear: 1x)");
+    for size in [1, 10, 100, 1_000, 10_000] {
+        growth(&format!("{size} keys"), size as f64 / 100.0, || with(100), || with(size));
+    }
+    title("a token that is there, among so many keys; the reference is among 1 (constant: 1x)");
+    let (alone, wanted) = (with(1), set(0));
+    for size in [1, 10, 100, 1_000, 10_000] {
+        let many = with(size);
+        rounds(
+            41,
+            1.0,
+            &format!("{size} keys"),
+            || runtime.block_on(alone.token(&wanted)).unwrap(),
+            || runtime.block_on(many.token(&wanted)).unwrap(),
+        );
+    }
+}

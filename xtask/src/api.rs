@@ -1,0 +1,104 @@
+//! `cargo xtask api`: the public interface as text, so that a review sees when it changes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+use serde::Deserialize;
+use similar::TextDiff;
+
+use crate::regen::{Failures, say, unix_text};
+
+const SNAPSHOT: &str = "tests/public-api.txt";
+
+/// Set for the process that cargo takes for rustdoc.
+const AS_RUSTDOC: &str = "XTASK_AS_RUSTDOC";
+
+pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
+    let json = document(root)?;
+    let format = format_of(&json)?;
+    let first = format!("# The public interface with all features, by rustdoc's JSON format {format}.\n");
+    let file = root.join(SNAPSHOT);
+    let old = unix_text(&file)?.unwrap_or_default();
+    if check && !old.is_empty() && !old.starts_with(&first) {
+        say(&format!("{SNAPSHOT}: not compared, as the rustdoc of this toolchain writes format {format}\n"));
+        return Ok(());
+    }
+    let api = public_api::Builder::from_rustdoc_json(&json)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .build()
+        .map_err(|error| vec![format!("rustdoc's JSON cannot be read: {error}")])?;
+    let new = format!("{first}# Made by `cargo xtask api`.\n\n{api}");
+    if old == new {
+        say(&format!("{SNAPSHOT}: unchanged\n"));
+        return Ok(());
+    }
+    let diff = TextDiff::from_lines(old.as_str(), new.as_str());
+    say(&diff.unified_diff().context_radius(0).header("committed", "now").to_string());
+    if check {
+        return Err(vec![
+            format!("{SNAPSHOT} is out of date"),
+            "if the change is meant, run `cargo xtask api` and commit the result".to_owned(),
+        ]);
+    }
+    fs::write(&file, new).map_err(|error| vec![format!("cannot write {SNAPSHOT}: {error}")])
+}
+
+/// Lets rustdoc write what it knows as JSON; the file.
+fn document(root: &Path) -> Result<PathBuf, Failures> {
+    let myself = env::current_exe().map_err(|error| vec![format!("cannot tell where this program is: {error}")])?;
+    let output = cargo(root)
+        .args(["rustdoc", "--quiet", "--package", "gettone", "--lib", "--features", "full", "--"])
+        .args(["-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
+        // Only rustdoc is to think that it is a nightly one: everything else would be compiled anew.
+        .env("RUSTDOC", myself)
+        .env(AS_RUSTDOC, env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()))
+        .output()
+        .map_err(|error| vec![format!("cannot run cargo: {error}")])?;
+    if !output.status.success() {
+        return Err(vec![String::from_utf8_lossy(&output.stderr).trim_end().to_owned()]);
+    }
+    Ok(target(root)?.join("doc/gettone.json"))
+}
+
+/// Stands in for rustdoc, if that is what this process was started for.
+pub fn as_rustdoc() -> Option<ExitCode> {
+    let rustdoc = env::var_os(AS_RUSTDOC)?;
+    let status = Command::new(rustdoc).args(env::args_os().skip(1)).env("RUSTC_BOOTSTRAP", "1").status();
+    Some(if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn format_of(json: &Path) -> Result<u32, Failures> {
+    #[derive(Deserialize)]
+    struct Document {
+        format_version: u32,
+    }
+
+    let text = fs::read_to_string(json).map_err(|error| vec![format!("cannot read rustdoc's JSON: {error}")])?;
+    let document: Document =
+        serde_json::from_str(&text).map_err(|error| vec![format!("rustdoc's JSON cannot be read: {error}")])?;
+    Ok(document.format_version)
+}
+
+pub fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+/// Where cargo puts what it builds.
+pub fn target(root: &Path) -> Result<PathBuf, Failures> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+
+    let output = cargo(root)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .map_err(|error| vec![format!("cannot run cargo: {error}")])?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout)
+        .map_err(|error| vec![format!("what `cargo metadata` says cannot be read: {error}")])?;
+    Ok(metadata.target_directory)
+}

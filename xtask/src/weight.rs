@@ -1,0 +1,96 @@
+//! `cargo xtask weight`: what a program pays that depends on the crate, in crates and in time to build from nothing.
+#![allow(clippy::disallowed_methods)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::api::{cargo, target};
+use crate::regen::{Failures, say};
+
+/// What a program has that does the same by hand: it is what every row is compared with.
+const BY_HAND: &str = r#"
+reqwest = { version = "0.13", default-features = false, features = ["rustls", "json"] }
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
+tokio = { version = "1", features = ["rt", "time"] }
+"#;
+
+const FEATURES: [(&str, &str); 7] = [
+    ("no features", "default-features = false"),
+    ("default", ""),
+    ("native-tls", r#"default-features = false, features = ["native-tls"]"#),
+    ("default, tracing", r#"features = ["tracing"]"#),
+    ("default, middleware", r#"features = ["middleware"]"#),
+    ("default, emulator", r#"features = ["emulator"]"#),
+    ("default, full", r#"features = ["full"]"#),
+];
+
+pub fn run(root: &Path) -> Result<(), Failures> {
+    let folder = target(root)?.join("weight");
+    say(&format!("{:<22} {:>8} {:>12} {:>10} {:>7}\n", "", "crates", "of a build", "seconds", "ratio"));
+    let reference = measure(root, &folder, "by hand", BY_HAND)?;
+    report("by hand", &reference, &reference);
+    for (name, how) in FEATURES {
+        let comma = if how.is_empty() { "" } else { ", " };
+        let dependency = format!("gettone = {{ path = {:?}{comma}{how} }}\n", root.display().to_string());
+        report(name, &measure(root, &folder, name, &dependency)?, &reference);
+    }
+    Ok(())
+}
+
+struct Weight {
+    /// That end in the program.
+    linked: usize,
+    /// That are compiled, those of build scripts and macros too.
+    built: usize,
+    time: Duration,
+}
+
+fn report(name: &str, weight: &Weight, reference: &Weight) {
+    let (seconds, ratio) = (weight.time.as_secs_f64(), weight.time.as_secs_f64() / reference.time.as_secs_f64());
+    say(&format!("{name:<22} {:>8} {:>12} {seconds:>10.1} {ratio:>6.2}x\n", weight.linked, weight.built));
+}
+
+/// Builds a program that has these dependencies, with nothing built before.
+fn measure(root: &Path, folder: &Path, name: &str, dependencies: &str) -> Result<Weight, Failures> {
+    let failed = |what: &str, error: std::io::Error| vec![format!("{name}: cannot {what}: {error}")];
+    let package = folder.join("package");
+    let built = folder.join("target");
+    let _ = fs::remove_dir_all(&built);
+    fs::create_dir_all(package.join("src")).map_err(|error| failed("make a folder", error))?;
+    let manifest = format!(
+        "[package]\nname = \"weighed\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n{dependencies}"
+    );
+    fs::write(package.join("Cargo.toml"), manifest).map_err(|error| failed("write", error))?;
+    fs::write(package.join("src/main.rs"), "fn main() {}\n").map_err(|error| failed("write", error))?;
+    // The same versions for all.
+    fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).map_err(|error| failed("copy", error))?;
+    let run = |arguments: &[&str]| -> Result<String, Failures> {
+        let output = cargo(&package)
+            .args(arguments)
+            .env("CARGO_TARGET_DIR", &built)
+            .output()
+            .map_err(|error| failed("run cargo", error))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(vec![format!("{name}: {}", said.trim_end())])
+        }
+    };
+    run(&["fetch", "--quiet"])?;
+    let crates = |edges: &str| -> Result<usize, Failures> {
+        let tree = run(&["tree", "--edges", edges, "--prefix", "none", "--format", "{p}"])?;
+        let crates: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        // Without the program itself.
+        Ok(crates.len() - 1)
+    };
+    let (linked, compiled) = (crates("normal,no-proc-macro")?, crates("normal,build")?);
+    let started = Instant::now();
+    run(&["build", "--quiet", "--offline"])?;
+    let time = started.elapsed();
+    let _ = fs::remove_dir_all(&built);
+    Ok(Weight { linked, built: compiled, time })
+}
