@@ -1,0 +1,281 @@
+//! The examples, run as a user runs them: what they print, that no secret is in it, and whom they talk to.
+#![cfg(all(feature = "emulator", feature = "middleware"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+
+use gettone::ScopeSet;
+use gettone::emulator::{CLIENT_SECRET, Emulator, PASSWORD, PRODUCTION_KEY, SANDBOX_KEY};
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth};
+
+/// Those that stand for an account.
+const ACCOUNT: [&str; 6] = [
+    "OPENAPI_EMAIL",
+    "OPENAPI_API_KEY",
+    "KELIWEB_CLIENT_ID",
+    "KELIWEB_CLIENT_SECRET",
+    "KELIWEB_USERNAME",
+    "KELIWEB_PASSWORD",
+];
+const SECRET: &str = "secret-of-a-real-account-5ac1";
+
+/// The built example, beside this test. `cargo test` builds both; `cargo test --test examples` builds the test alone.
+fn built(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap().join("examples");
+    let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("{name}.rs"));
+    let (built, changed) = (changed(&path), changed(&source).unwrap());
+    assert!(built >= Some(changed), "not built, or not of late: cargo build --examples --features full");
+    path
+}
+
+fn command(name: &str) -> Command {
+    let mut command = Command::new(built(name));
+    for name in ACCOUNT {
+        command.env_remove(name);
+    }
+    // An emulator on this machine is reached past any proxy, which is asserted by there being none at this address.
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    command.env_remove("no_proxy").env_remove("NO_PROXY").stdin(Stdio::null());
+    command
+}
+
+/// What it printed, there and on the way to an error, and whether it succeeded.
+fn run(mut command: Command) -> (String, String, bool) {
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    for text in [&out, &err] {
+        assert!(secrets_in(text).is_empty(), "{text}");
+    }
+    (out, err, output.status.success())
+}
+
+/// What an example prints against the emulator.
+fn emulated(name: &str) -> String {
+    let (out, err, is_success) = run(command(name));
+    assert!(is_success && err.is_empty(), "{name}: {out}{err}");
+    assert!(out.contains("(emulated on this machine)"), "{out}");
+    // One space in place of many: how wide a column is does not matter here.
+    out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
+}
+
+fn assert_lines(text: &str, expected: &[&str]) {
+    let mut lines = text.lines();
+    for line in expected {
+        assert!(lines.any(|found| found == *line), "`{line}` is not there, or not in its place:\n{text}");
+    }
+}
+
+/// What could be a secret: those of the emulator's accounts, of this test's, and whatever has the form of a token.
+fn secrets_in(text: &str) -> Vec<&str> {
+    let known = [PRODUCTION_KEY, SANDBOX_KEY, CLIENT_SECRET, PASSWORD, SECRET];
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_token = |word: &&str| {
+        let is_hex = word.len() >= 24 && word.chars().all(|c| c.is_ascii_hexdigit());
+        is_hex || word.starts_with("eyJ") || word.starts_with("def50200") || ["Bearer", "Basic"].contains(word)
+    };
+    let tokens = text.split(|c| !is_word(c)).filter(is_token);
+    known.into_iter().filter(|secret| text.contains(secret)).chain(tokens).collect()
+}
+
+#[tokio::test]
+async fn a_secret_is_known_when_it_is_seen() {
+    let emulator = Emulator::start().await.unwrap();
+    let (account, customer) = (emulator.account(), emulator.customer());
+    let credentials = openapi::Credentials::new(account.email(), account.production_key().clone());
+    let oauth = Oauth::builder(credentials).base_url(emulator.production_url()).build().unwrap();
+    oauth.token(&ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()).await.unwrap();
+    let (id, secret) = (customer.client_id(), customer.client_secret().clone());
+    let credentials = keliweb::Credentials::new(id, secret, customer.username(), customer.password().clone());
+    Fatture::builder(credentials).base_url(emulator.keliweb_url()).build().unwrap().token().await.unwrap();
+    let issued = emulator.tokens();
+    assert_eq!(issued.len(), 2);
+    for token in issued.iter().flat_map(|issued| [Some(&issued.token), issued.refresh_token.as_ref()]).flatten() {
+        assert_eq!(secrets_in(&format!("a token \"{}\", here", token.expose())).len(), 1);
+    }
+    assert_eq!(secrets_in(PASSWORD).len(), 1);
+    assert!(secrets_in("GET:imprese.openapi.it/base 4a6af340-2672-11ec-8114-3ba47a898cf0").is_empty());
+}
+
+#[test]
+fn quickstart_does_the_whole_job() {
+    let out = emulated("quickstart");
+    let expected =
+        ["made 3 scope(s) until", "deleted it is gone", "tokens made for it 1", "revoked 1 token", "password grants 1"];
+    for line in expected {
+        assert!(out.contains(line), "`{line}` is not there:\n{out}");
+    }
+}
+
+#[test]
+fn invoices_needs_the_password_once() {
+    let folder = std::env::temp_dir().join(format!("gettone-examples-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let mut there = command("invoices");
+    there.envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &folder)));
+    let (out, err, is_success) = run(there);
+    assert!(is_success && err.is_empty(), "{out}{err}");
+    let rows: Vec<Vec<&str>> =
+        out.lines().skip(2).map(|line| line.split_whitespace().rev().take(4).collect()).collect();
+    let expected = [["0", "1", "OK", "200"], ["0", "1", "OK", "200"], ["1", "1", "OK", "200"], ["2", "1", "OK", "200"]];
+    assert_eq!(rows, expected, "refreshes, passwords, status:\n{out}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "it left something behind");
+    fs::remove_dir(&folder).unwrap();
+}
+
+#[test]
+fn company_data_makes_one_token_for_all() {
+    let out = emulated("company_data");
+    let answered = |number: &str| out.contains(&format!("\n{number} 200 OK, "));
+    assert!(["12345670124", "12485671007", "00905811006"].into_iter().all(answered), "{out}");
+    assert_lines(&out, &["tokens deleted 1", "calls 3", "tokens made 1"]);
+}
+
+#[test]
+fn custom_store_is_shared_and_outlives_a_restart() {
+    let out = emulated("custom_store");
+    assert_lines(
+        &out,
+        &[
+            "two clients have the same token true",
+            "and a third one after a restart true",
+            "tokens deleted 1",
+            "nothing is left in the database true",
+            "tokens made 1",
+        ],
+    );
+}
+
+#[test]
+fn usage_adds_up_to_the_cent() {
+    let out = emulated("usage");
+    assert_lines(
+        &out,
+        &[
+            "2026-02-01 requests billed free",
+            "GET:imprese.openapi.it/IT-full 1 1 unknown",
+            "GET:sms.openapi.com/root 7 0 unlimited",
+            "sum 8 1",
+            "2026-02 requests billed free",
+            "sum 8 1",
+            "2026 requests billed free",
+            "GET:imprese.openapi.it/IT-full 6 6 unknown",
+            "GET:imprese.openapi.it/base 2 2 10",
+            "GET:sms.openapi.com/root 7 0 unlimited",
+            "sum 15 8",
+            "total requests billed free",
+            "GET:imprese.openapi.it/IT-full 6 6 unknown",
+            "GET:imprese.openapi.it/base 14 4 10",
+            "sum 27 10",
+            "credit 422.93 EUR",
+            "spent 0.45 EUR",
+        ],
+    );
+    // Aligned: in a table all lines are equally long, but for the sum, which has no last column.
+    let (text, ..) = run(command("usage"));
+    let lengths: Vec<usize> = text.lines().filter(|line| line.contains("unlimited")).map(str::len).collect();
+    assert!(lengths.len() == 4 && lengths.iter().all(|length| *length == lengths[0]), "{text}");
+}
+
+#[test]
+fn emulator_says_what_to_try() {
+    let mut child = command("emulator").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut seen: Vec<String> = lines.take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    seen.retain(|line| line.contains("http://127.0.0.1:"));
+    assert!(seen.len() >= 5, "{seen:?}");
+}
+
+/// A proxy that lets nobody through and says who was asked for.
+fn closed_proxy() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (asked, hosts) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or_default() == 0 {
+                    break;
+                }
+                head.extend_from_slice(&byte);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            // Before it is answered: whoever asked may be gone afterwards.
+            if asked.send(head.split(' ').take(2).collect::<Vec<_>>().join(" ")).is_err() {
+                break;
+            }
+            let _ = stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    (url, hosts)
+}
+
+/// With an account, an example asks for a tunnel to one service, does not get it, and says so.
+fn assert_asks_for(name: &str, arguments: &[&str], account: &[&str], host: &str) {
+    let (proxy, hosts) = closed_proxy();
+    let mut command = command(name);
+    command.args(arguments).envs(account.iter().map(|name| (name, SECRET)));
+    command.env("https_proxy", &proxy).env("HTTPS_PROXY", &proxy);
+    let (out, err, is_success) = run(command);
+    assert!(!is_success && err.contains("proxy"), "{name}: {out}{err}");
+    let asked: Vec<String> = hosts.try_iter().collect();
+    assert!(
+        !asked.is_empty() && asked.iter().all(|asked| *asked == format!("CONNECT {host}:443")),
+        "{name}: {asked:?}"
+    );
+}
+
+#[test]
+fn an_account_leads_to_the_sandbox_and_only_a_flag_to_production() {
+    let account = &ACCOUNT[..2];
+    for name in ["company_data", "custom_store", "usage", "quickstart"] {
+        assert_asks_for(name, &[], account, "test.oauth.openapi.it");
+        assert_asks_for(name, &["--production"], account, "oauth.openapi.it");
+    }
+}
+
+#[test]
+fn invoices_talks_to_the_service_only_when_it_is_told_to() {
+    let folder = std::env::temp_dir().join(format!("gettone-examples-invoices-{}", std::process::id()));
+    let file = folder.join("tokens.json");
+    let arguments = ["--production", "https://fatture.keliweb.it/x", file.to_str().unwrap()];
+    assert_asks_for("invoices", &arguments, &ACCOUNT[2..], "fatture.keliweb.it");
+    fs::remove_dir_all(&folder).unwrap();
+    let mut without_a_flag = command("invoices");
+    without_a_flag.envs(ACCOUNT[2..].iter().map(|name| (name, SECRET)));
+    let (out, _, is_success) = run(without_a_flag);
+    assert!(is_success && out.contains("(emulated on this machine)"), "{out}");
+}
+
+#[test]
+fn what_is_not_understood_or_not_there_is_said() {
+    for (name, arguments, expected) in [
+        ("company_data", &["--prod"][..], "unknown argument `--prod`; the one there is: --production"),
+        ("custom_store", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
+        ("usage", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
+        ("invoices", &["--production"], "expected no arguments, or: --production <URL> <token file>"),
+        ("company_data", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
+        ("custom_store", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
+        ("usage", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
+        ("invoices", &["--production", "https://fatture.keliweb.it/x", "tokens.json"], "KELIWEB_CLIENT_ID is not set"),
+    ] {
+        let mut command = command(name);
+        command.args(arguments);
+        let (out, err, is_success) = run(command);
+        assert!(!is_success && err.contains(expected), "{name} {arguments:?}: {out}{err}");
+    }
+}
