@@ -2,18 +2,19 @@
 //!
 //! Both vendors hide their services behind a token. Keliweb Fatture, an electronic invoicing service, gives one for a
 //! password and lets it be refreshed for ten days. Openapi.it, with some 270 endpoints from company data to certified mail,
-//! makes one for a list of scopes.
+//! makes one for a list of [scopes](Scope): the endpoints that it is good for.
 //!
 //! ```no_run
 //! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::reqwest;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let oauth = Oauth::builder(Credentials::from_env()?).build()?;
+//! let oauth = Oauth::builder(Credentials::from_env()?).build()?; // `OPENAPI_EMAIL` and `OPENAPI_API_KEY`
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //!
 //! let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
 //! oauth.authorize(&mut request).await?; // makes a token for `GET:imprese.openapi.it/base`, or has one already
-//! let response = http.execute(request).await?;
+//! let response = http.execute(request).await?; // in production such a call may be billed
 //! # Ok(())
 //! # }
 //! ```
@@ -24,6 +25,8 @@
 //! |---|---|
 //! | [`openapi::Oauth`] | tokens for Openapi.it that look after themselves, and the twelve operations of its Oauth 1.0.0 |
 //! | [`keliweb::Fatture`] | a token for Keliweb Fatture that looks after itself, and the two grants |
+//! | [`Middleware`] | a token on each request, by `reqwest-middleware`; with the feature `middleware` |
+//! | [`same_origin`] | how to follow redirects with a token |
 //! | [`store`] | where tokens outlive a client |
 //! | [`Builder`] | address, time limits, repeats, proxy, user agent of either |
 //! | [`Error`] | what went wrong, and whether trying again can help |
@@ -31,7 +34,8 @@
 //! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for, and what covers what |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
 //! | [`clock`] | time, for tests that hold it still |
-//! | `emulator` | both services in one process, for tests; with the feature of that name |
+//! | [`emulator`] | both services in one process, for tests; with the feature of that name |
+//! | [`guide`] | what is kept where, and who can read it: [security](guide::security); their call, our call: [from the vendors' SDKs](guide::from_the_vendors_sdk) |
 //!
 //! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one. (A cached token is handed out anywhere, and
 //! is fetched inside a runtime or not at all, with an error.)
@@ -53,6 +57,19 @@
 //! if response.status() == 401 {
 //!     fatture.invalidate(&token);
 //! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Put a token on each request** to the vendor's services, and on no other; after a 401 another one, and once more (feature
+//! `middleware`):
+//!
+//! ```no_run
+//! # #[cfg(feature = "middleware")]
+//! # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+//! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+//! let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
+//! let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -125,8 +142,8 @@
 //! # }
 //! ```
 //!
-//! **Test against a mock.** A base URL may be http if it is loopback, and a [`ManualClock`](clock::ManualClock) makes repeats
-//! wait no time:
+//! **Test without an account**, against the [`emulator`], or against a mock. A base URL may be http if it is loopback, and a
+//! [`ManualClock`](clock::ManualClock) makes repeats wait no time:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -141,18 +158,36 @@
 //! # Ok::<(), gettone::Error>(())
 //! ```
 //!
+//! **Whole programs** are in `examples/`. Each runs without an account, against the emulator:
+//!
+//! | `cargo run --features full --example …` | |
+//! |---|---|
+//! | `quickstart` | the main job, from the first token to the last |
+//! | `invoices` | Keliweb Fatture: a token on a request, kept in a file; a 401, and once more |
+//! | `company_data` | Openapi.it: many requests at once by `reqwest-middleware`, and one token for all |
+//! | `usage` | credit and counters, as tables |
+//! | `custom_store` | a store of one's own, shared by two clients |
+//! | `emulator` | both services for curl and for other languages |
+//!
 //! # Features
 //!
 //! | feature | default | |
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
-//! | `schemars` | | JSON schemas of the public types |
-//! | `middleware` | | `Middleware`, a layer for `reqwest-middleware` |
+//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::Token), [`Credit`](openapi::Credit), [`Counters`](openapi::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits) |
+//! | `middleware` | | [`Middleware`], a layer for `reqwest-middleware`, and a method `middleware` of each client |
 //! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, adopted, invalidated, failed, not tried again yet |
-//! | `emulator` | | `emulator`: both services in one process, for tests |
+//! | `emulator` | | [`emulator`]: both services in one process, for tests |
 //! | `full` | | `emulator`, `middleware`, `schemars` and `tracing` |
-
+//!
+#![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
+#![cfg_attr(not(feature = "emulator"), doc = "[`emulator`]: https://docs.rs/gettone/latest/gettone/emulator/")]
+#![cfg_attr(feature = "middleware", doc = "[`Middleware`]: crate::Middleware")]
+#![cfg_attr(
+    not(feature = "middleware"),
+    doc = "[`Middleware`]: https://docs.rs/gettone/latest/gettone/struct.Middleware.html"
+)]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -166,6 +201,8 @@ pub mod clock;
 pub mod emulator;
 mod error;
 mod generated;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod keliweb;
 #[cfg(feature = "middleware")]
 mod middleware;
