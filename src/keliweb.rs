@@ -1,6 +1,7 @@
 //! Keliweb Fatture, an electronic invoicing service: the two grants of its token endpoint, and a token that looks after itself.
 //!
-//! Facts and their sources: `spec/keliweb-fatture.yaml`. The vendor announces that a token can be revoked but documents
+//! Facts and their sources: the vendor's page on getting an access token, as in `spec/keliweb-fatture.yaml`, which also says what
+//! is only how the server software behaves. The vendor announces that a token can be revoked but documents
 //! neither address nor parameters, so there is no operation for it here.
 
 mod tokens;
@@ -271,7 +272,7 @@ impl TokenPair {
         &self.access_token
     }
 
-    /// For [`Fatture::refresh`], once. It lives ten days, which the answer does not say. May be missing.
+    /// For [`Fatture::refresh`], once. It lives ten days, which the vendor's page says and the answer does not. May be missing.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()

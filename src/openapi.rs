@@ -1,7 +1,7 @@
 //! Openapi.it Oauth 1.0.0: tokens, scopes, credit and counters of an account, in twelve operations.
 //!
-//! Facts and their sources: `spec/openapi-oauth.yaml`. The vendor calls this version deprecated in favour of a version 2 on
-//! another host.
+//! Facts and their sources: the vendor's page <https://developers.openapi.it/services/oauth>, as in `spec/openapi-oauth.yaml`, which
+//! says what is from elsewhere. The vendor calls this version deprecated in favour of a version 2 on another host.
 
 mod counters;
 mod credit;
@@ -174,14 +174,15 @@ impl Oauth {
     /// `POST /token`: makes a token. The lifetime is always said, because without one the service gives a year.
     ///
     /// The [scopes](Token::scopes) of the answer are those that were granted, expanded; they may be fewer than were asked
-    /// for. For some seconds a new token may be answered "Wrong Token" by the other services.
+    /// for. For some seconds (users saw 4 to 10) a new token may be answered "Wrong Token" by the other services.
     ///
     /// Not repeated once the service may have made the token, which would be left behind. After an error that says that the
     /// call [may have been carried out](Error::may_have_been_carried_out), look with [`tokens`](Self::tokens).
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid (406, code
+    ///   110).
     /// - [those of all operations](Self#errors)
     pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
         let (token, stamp) = self.api.create_token(scopes, ttl).await?;
@@ -232,8 +233,8 @@ impl Oauth {
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the end lies before 1970, the token cannot stand in
-    ///   a path, or the service takes the scopes for invalid.
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token.
+    ///   a path, or the service takes the scopes for invalid (406, code 270).
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 170).
     /// - [those of all operations](Self#errors)
     pub async fn replace_token(
         &self,
@@ -256,8 +257,8 @@ impl Oauth {
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, the token cannot stand
-    ///   in a path, or the service takes the request for invalid.
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token.
+    ///   in a path, or the service takes the request for invalid (406, code 310).
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 290).
     /// - [those of all operations](Self#errors)
     pub async fn update_token(&self, token: &AccessToken, update: TokenUpdate) -> Result<Token, Error> {
         let call = UPDATE_TOKEN;
@@ -276,8 +277,8 @@ impl Oauth {
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token. Not if an earlier attempt of the same call,
-    ///   whose answer was lost, may have deleted it.
+    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 150). Not if an earlier attempt of the
+    ///   same call, whose answer was lost, may have deleted it.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
         self.api.delete_token(token).await
@@ -293,11 +294,11 @@ impl Oauth {
         self.api.list_scopes().await
     }
 
-    /// `GET /credit`: what is left to spend.
+    /// `GET /credit`: what is left to spend, in euro.
     ///
     /// # Errors
     ///
-    /// - [`is_not_found`](Error::is_not_found): the account has no credit record.
+    /// - [`is_not_found`](Error::is_not_found): the account has no credit record (404, code 320).
     /// - [those of all operations](Self#errors)
     pub async fn credit(&self) -> Result<Credit, Error> {
         let client = self.api.client(GET_CREDIT);
@@ -305,11 +306,14 @@ impl Oauth {
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
     }
 
-    /// `GET /counters/…`: what was called in a period, scope by scope.
+    /// `GET /counters/…`: what was called in a period, scope by scope. By which time zone the service has its days is not
+    /// documented.
     ///
     /// # Errors
     ///
-    /// [Those of all operations](Self#errors).
+    /// - [`is_invalid_input`](Error::is_invalid_input): the service takes the date for invalid (404, code 610), which a [`Period`]
+    ///   gives it no reason for.
+    /// - [those of all operations](Self#errors)
     pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
         let value = period.to_string();
         let call = match period.span() {

@@ -173,6 +173,9 @@ impl ScopePattern {
     /// | `GET:h.it/*` | every path |
     /// | `GET:*.h.it/a` | every host with one or more labels before `.h.it`, but not `h.it` itself |
     /// | `GET:*/a` | every host |
+    ///
+    /// The asterisks are as the vendor documents them, `*.` for one label. That a path covers what lies below it follows from the
+    /// vendor's description of a scope, "METHOD:host/path-prefix".
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
         self.0.includes(&scope.0)
@@ -270,7 +273,8 @@ macro_rules! text_type {
 
             /// # Errors
             ///
-            /// What is wrong, the byte where it is wrong, and what was expected there.
+            /// [`is_invalid_input`](Error::is_invalid_input), with what is wrong, the byte where it is wrong, and what was expected
+            /// there.
             fn from_str(text: &str) -> Result<Self, Error> {
                 parse::parse(text, $wildcards).map(Self).map_err(|flaw| flaw.into_error("scope", text))
             }
@@ -279,6 +283,9 @@ macro_rules! text_type {
         impl TryFrom<&str> for $type {
             type Error = Error;
 
+            /// # Errors
+            ///
+            /// As for [`from_str`](Self::from_str).
             fn try_from(text: &str) -> Result<Self, Error> {
                 text.parse()
             }

@@ -75,17 +75,34 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 /// Processes that share such a store may refresh at the same time, and the later one is refused and asks for a token with the
 /// password. A [`lock`](Self::lock) keeps them from it.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
-    /// The token that is kept under a name.
+    /// The token that is kept under a name; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// What is kept cannot be told. The client goes on as if nothing were, and asks the service.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
 
     /// Keeps a token under a name, in place of what was there. It is handed out only afterwards.
+    ///
+    /// # Errors
+    ///
+    /// It could not be kept. It is handed out all the same, and what was there is [removed](Self::remove): it may be spent.
     fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Keeps nothing under a name any longer. Not an error if nothing was there.
+    ///
+    /// # Errors
+    ///
+    /// What was there may be there still. [`forget`](crate::openapi::Oauth::forget) and
+    /// [`revoke_created`](crate::openapi::Oauth::revoke_created) return it, as [`is_store`](crate::Error::is_store).
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Waits until nobody else has the lock of this name, and takes it. It is held while a token is fetched and saved. Without
     /// one of its own, a store locks nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is no lock, or there was none within the time that the store gives it. The token is fetched without.
     fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
         let _ = name;
         async { Ok(StoreLock::new(())) }

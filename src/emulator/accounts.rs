@@ -40,7 +40,7 @@ impl Account {
         }
     }
 
-    /// What there is to spend, in either environment; `None` for an account that has no credit record.
+    /// What there is to spend, in euro, in either environment; `None` for an account that has no credit record.
     #[must_use]
     pub fn credit(mut self, credit: impl Into<Option<Decimal>>) -> Self {
         self.credit = credit.into();

@@ -97,7 +97,7 @@ impl Counter {
         self.requests
     }
 
-    /// How many of them were billed: those over the limit.
+    /// How many of them were billed: those over the limit. What one costs the service does not say.
     #[must_use]
     pub fn paid(self) -> u64 {
         self.paid

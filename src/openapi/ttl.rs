@@ -7,7 +7,7 @@ use crate::Error;
 
 /// The lifetime of a token: 1 second to 365 days, in whole seconds.
 ///
-/// The vendor documents "up to one year"; of a shorter life it says that it is safer.
+/// The vendor's page documents "up to one year"; of a shorter life it says that it is safer.
 ///
 /// ```
 /// use gettone::openapi::Ttl;
@@ -80,6 +80,9 @@ impl Ttl {
 impl TryFrom<Duration> for Ttl {
     type Error = Error;
 
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) under a second, and over 365 days.
     fn try_from(duration: Duration) -> Result<Self, Error> {
         Self::seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
     }

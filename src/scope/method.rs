@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Error;
 
-/// An HTTP method that a scope can have.
+/// An HTTP method that a scope can have: those of the vendor's catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, rename_all = "UPPERCASE"))]
 pub enum Method {
@@ -63,6 +63,10 @@ impl TryFrom<&reqwest::Method> for Method {
     type Error = Error;
 
     /// In HTTP the letter case of a method counts (RFC 9110, section 9.1).
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input) for any other method.
     fn try_from(method: &reqwest::Method) -> Result<Self, Error> {
         let text = method.as_str();
         Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| Self::unknown(text))

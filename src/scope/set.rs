@@ -46,7 +46,7 @@ impl ScopeSet {
     ///
     /// # Errors
     ///
-    /// The first text that is not a pattern, with what is wrong with it and where.
+    /// [`is_invalid_input`](Error::is_invalid_input) for the first text that is not a pattern, with what is wrong with it and where.
     pub fn parse<I>(patterns: I) -> Result<Self, Error>
     where
         I: IntoIterator,

@@ -84,6 +84,10 @@ impl TokenStore for FileStore {
 
     /// Tries again and again: a thread that waits for the lock of a file cannot be told to stop, and would keep the runtime
     /// from ending.
+    ///
+    /// # Errors
+    ///
+    /// Another process has had it for 150 s, the lock file cannot be opened, or its file system has no locks.
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
         let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);
