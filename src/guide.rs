@@ -31,6 +31,7 @@ pub mod security {}
 /// [`authorize`]: crate::openapi::Oauth::authorize
 /// [`Builder::base_url`]: crate::Builder::base_url
 /// [`Builder::reuse_existing`]: crate::Builder::reuse_existing
+/// [`Builder::scopes`]: crate::Builder::scopes
 /// [`Builder::timeout`]: crate::Builder::timeout
 /// [`counters`]: crate::openapi::Oauth::counters
 /// [`create_token`]: crate::openapi::Oauth::create_token
