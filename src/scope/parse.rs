@@ -32,11 +32,14 @@ const LONGEST_SUFFIX: usize = LONGEST_HOST - 64;
 
 pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
-    if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
-        return flaw(offset, "white space or a control character; a scope has none");
-    }
-    if let Some(offset) = text.find('\\') {
-        return flaw(offset, "a backslash, as in Markdown; write the asterisk alone");
+    // What is wrong is only looked for if something is: a list has hundreds of scopes.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
+        if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
+            return flaw(offset, "white space or a control character; a scope has none");
+        }
+        if let Some(offset) = text.find('\\') {
+            return flaw(offset, "a backslash, as in Markdown; write the asterisk alone");
+        }
     }
     let Some((method, rest)) = text.split_once(':') else {
         return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
@@ -54,7 +57,8 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     check_path(path_text).map_err(|flaw| Flaw { offset: path_start + flaw.offset, ..flaw })?;
 
     let wild = Wild::of(method, host, path_text);
-    if let (Wildcards::Refused, Some(offset)) = (wildcards, text.find('*')) {
+    if wildcards == Wildcards::Refused && wild.any() {
+        let offset = text.find('*').unwrap_or_default();
         return flaw(offset, "an asterisk; a pattern may have one, a concrete scope may not");
     }
 
@@ -82,22 +86,25 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
     }
     let suffix = host.strip_prefix("*.").unwrap_or(host);
     let start = host.len() - suffix.len();
-    if let Some(offset) = suffix.find('*') {
-        let reason = if host.starts_with('*') && start == 0 {
-            "an asterisk before a host stands for whole labels; expected `*.`"
-        } else {
-            "an asterisk inside a host is not documented; expected `*` alone or `*.` in front"
-        };
-        return flaw(start + offset, reason);
-    }
-    if let Some(offset) = suffix.find(|c: char| !c.is_ascii()) {
-        return flaw(start + offset, "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)");
-    }
-    if let Some(offset) = suffix.find('@') {
-        return flaw(start + offset, "a user before the host; a scope has none");
-    }
-    if let Some(offset) = suffix.find(':') {
-        return flaw(start + offset, "a port; a scope has none");
+    let is_plain = suffix.bytes().all(|byte| byte == b'.' || is_of_label(byte));
+    if !is_plain {
+        if let Some(offset) = suffix.find('*') {
+            let reason = if host.starts_with('*') && start == 0 {
+                "an asterisk before a host stands for whole labels; expected `*.`"
+            } else {
+                "an asterisk inside a host is not documented; expected `*` alone or `*.` in front"
+            };
+            return flaw(start + offset, reason);
+        }
+        if let Some(offset) = suffix.find(|c: char| !c.is_ascii()) {
+            return flaw(start + offset, "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)");
+        }
+        if let Some(offset) = suffix.find('@') {
+            return flaw(start + offset, "a user before the host; a scope has none");
+        }
+        if let Some(offset) = suffix.find(':') {
+            return flaw(start + offset, "a port; a scope has none");
+        }
     }
     if suffix.len() > if start == 0 { LONGEST_HOST } else { LONGEST_SUFFIX } {
         return flaw(start, "a host of more than 253 bytes, or of more than 189 behind `*.`");
@@ -110,7 +117,7 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
         if label.len() > 63 {
             return flaw(offset + 63, "a label of more than 63 bytes in the host");
         }
-        if let Some(at) = label.find(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+        if let (false, Some(at)) = (is_plain, label.bytes().position(|byte| !is_of_label(byte))) {
             return flaw(offset + at, "a host has letters, digits, hyphens and dots");
         }
         if label.starts_with('-') || label.ends_with('-') {
@@ -119,6 +126,15 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
         offset += label.len() + 1;
     }
     Ok(())
+}
+
+fn is_of_label(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+/// Without the slash, and without the asterisk, which a URL may have.
+fn is_of_segment(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@%".contains(&byte)
 }
 
 /// One or more segments of what may stand in the path of a URL (RFC 3986, section 3.3), or `*`.
@@ -130,9 +146,10 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
     if path == "*" {
         return Ok(());
     }
+    let is_plain = path.bytes().all(|byte| byte == b'/' || is_of_segment(byte));
     let mut offset = 0;
     for segment in path.split('/') {
-        if let Some(at) = segment.find('*') {
+        if let (false, Some(at)) = (is_plain, segment.find('*')) {
             let reason = if segment == "*" && offset == 0 {
                 "`/*` already stands for all endpoints; nothing may follow"
             } else if segment == "*" {
@@ -148,10 +165,10 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
         if matches!(segment, "." | "..") {
             return flaw(offset, "`.` and `..` do not name an endpoint");
         }
-        if let Some(at) = segment.find(['?', '#']) {
+        if let (false, Some(at)) = (is_plain, segment.find(['?', '#'])) {
             return flaw(offset + at, "a query or a fragment; a scope ends with the path");
         }
-        if let Some(at) = segment.find(|c: char| !c.is_ascii_alphanumeric() && !"-._~!$&'()+,;=:@%".contains(c)) {
+        if let (false, Some(at)) = (is_plain, segment.bytes().position(|byte| !is_of_segment(byte))) {
             return flaw(offset + at, "a character that a path does not have; write it percent-encoded");
         }
         offset += segment.len() + 1;
