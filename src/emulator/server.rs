@@ -151,7 +151,7 @@ struct Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = self.stream.set_zero_linger();
         }
     }
 }
