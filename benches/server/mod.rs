@@ -94,6 +94,9 @@ fn answer((path, body): &(String, String), number: usize) -> String {
             r#"{{"token_type":"Bearer","expires_in":3600,"access_token":"a{number}","refresh_token":"r{number}"}}"#
         );
     }
+    if path == "/credit" {
+        return r#"{"data":{"credit":85.01},"success":true,"message":"","error":null}"#.to_owned();
+    }
     let asked: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 86_400;
     let scopes = &asked["scopes"];
