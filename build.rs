@@ -61,7 +61,7 @@ pub const SERVICES: [Service; 2] = [
             ("ScopePattern", "crate::ScopePattern"),
             ("Ttl", "crate::openapi::Ttl"),
             ("UnixSeconds", "crate::token::UnixSeconds"),
-            ("Token", "crate::generated::Received<crate::openapi::Token>"),
+            ("Token", "crate::generated::Received<crate::openapi::ListedToken>"),
             ("CreatedToken", "crate::generated::Received<crate::openapi::Token>"),
             ("ScopesData", "crate::generated::Received<crate::openapi::ScopesData>"),
             ("Credit", "crate::generated::Received<crate::openapi::Credit>"),

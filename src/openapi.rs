@@ -36,8 +36,8 @@ pub use credit::Credit;
 pub use period::Period;
 use period::Span;
 pub use rust_decimal::Decimal;
-pub(crate) use token::ScopesData;
-pub use token::{Token, TokenUpdate};
+pub(crate) use token::{ListedToken, ScopesData};
+pub use token::{Token, TokenList, TokenUpdate};
 pub use tokens::TokenHandle;
 use tokens::{Options, Tokens};
 pub use ttl::Ttl;
@@ -195,7 +195,7 @@ impl Oauth {
     /// # Errors
     ///
     /// [Those of all operations](Self#errors).
-    pub async fn tokens(&self) -> Result<Vec<Token>, Error> {
+    pub async fn tokens(&self) -> Result<TokenList, Error> {
         self.api.list_tokens(None).await.map(|(tokens, _)| tokens)
     }
 
@@ -204,7 +204,7 @@ impl Oauth {
     /// # Errors
     ///
     /// [Those of all operations](Self#errors).
-    pub async fn tokens_with_scope(&self, scope: &Scope) -> Result<Vec<Token>, Error> {
+    pub async fn tokens_with_scope(&self, scope: &Scope) -> Result<TokenList, Error> {
         self.api.list_tokens(Some(scope)).await.map(|(tokens, _)| tokens)
     }
 
@@ -218,7 +218,7 @@ impl Oauth {
     pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
         let client = self.api.client(FIND_TOKEN);
         match finish(&client.inner, client.find_token(segment(&FIND_TOKEN, token)?).await) {
-            Ok(answer) => Ok(tokens_of(answer).next()),
+            Ok(answer) => only(FIND_TOKEN.operation, answer),
             // A plain 404 is not documented here: it is what a wrong address answers.
             Err(error) if error.is_not_found() && error.status() != Some(StatusCode::NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
@@ -247,7 +247,7 @@ impl Oauth {
         let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
         let answer = finish(&client.inner, client.replace_token(segment(&call, token)?, &body).await)?;
-        tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
+        only(call.operation, answer)?.ok_or_else(|| Error::no_content(call.operation))
     }
 
     /// `PATCH /token/{token}`: gives a token other scopes, or another lifetime, or both.
@@ -269,7 +269,7 @@ impl Oauth {
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
         let answer = finish(&client.inner, client.update_token(segment(&call, token)?, &body).await)?;
-        tokens_of(answer).next().ok_or_else(|| Error::no_content(call.operation))
+        only(call.operation, answer)?.ok_or_else(|| Error::no_content(call.operation))
     }
 
     /// `DELETE /token/{token}`: deletes a token, whatever is left of its life.
@@ -352,10 +352,10 @@ impl Api {
         Ok((token, client.inner.stamp()))
     }
 
-    async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(Vec<Token>, Stamp), Error> {
+    async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(TokenList, Stamp), Error> {
         let client = self.client(LIST_TOKENS);
         let answer = finish(&client.inner, client.list_tokens(scope.map(Scope::as_str)).await)?;
-        Ok((tokens_of(answer).collect(), client.inner.stamp()))
+        Ok((tokens_of(answer), client.inner.stamp()))
     }
 
     async fn list_scopes(&self) -> Result<ScopeList, Error> {
@@ -377,9 +377,19 @@ impl Api {
     }
 }
 
+fn tokens_of(answer: Option<types::TokenAnswer>) -> TokenList {
+    answer.into_iter().flat_map(|answer| answer.data).map(|Received(entry)| entry).collect()
+}
+
 /// Also GET, PUT and PATCH of one token answer with an array.
-fn tokens_of(answer: Option<types::TokenAnswer>) -> impl Iterator<Item = Token> {
-    answer.into_iter().flat_map(|answer| answer.data).map(|Received(token)| token)
+fn only(operation: Operation, answer: Option<types::TokenAnswer>) -> Result<Option<Token>, Error> {
+    let tokens = tokens_of(answer);
+    match (tokens.first(), tokens.unrecognized()) {
+        (None, [_, ..]) => {
+            Err(Error::decode("a token that cannot be read").with_operation(operation).with_status(StatusCode::OK))
+        }
+        (token, _) => Ok(token.cloned()),
+    }
 }
 
 fn invalid(call: &Call, reason: &str) -> Error {

@@ -111,6 +111,10 @@ pub(crate) mod cache {
         tracing::info!(target: "gettone::cache", %key, "adopted a living token of the account");
     }
 
+    pub(crate) fn not_looked(key: &impl Display, error: &Error) {
+        tracing::warn!(target: "gettone::cache", %key, %error, "the account's tokens could not be looked through");
+    }
+
     pub(crate) fn failed(key: &impl Display, error: &Error, usable: bool) {
         tracing::warn!(target: "gettone::cache", %key, %error, usable, "could not be fetched");
     }
@@ -157,6 +161,7 @@ pub(crate) mod cache {
     pub(crate) fn loaded(_: &impl Display, _: Duration) {}
     pub(crate) fn borrowed(_: &impl Display) {}
     pub(crate) fn adopted(_: &impl Display) {}
+    pub(crate) fn not_looked(_: &impl Display, _: &Error) {}
     pub(crate) fn failed(_: &impl Display, _: &Error, _: bool) {}
     pub(crate) fn backing_off(_: &impl Display, _: Duration) {}
     pub(crate) fn invalidated(_: &impl Display, _: bool) {}

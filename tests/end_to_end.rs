@@ -325,9 +325,9 @@ async fn a_clock_that_is_set_forward_leaves_no_token_behind() {
 #[tokio::test]
 async fn a_lost_token_is_found_after_the_clock_was_set() {
     let (clock, emulator) = apart().await;
-    let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).build().unwrap();
+    let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).retry(gettone::Retry::none()).build().unwrap();
     emulator.fail_next_on(1, "POST /token", Fault::ResetAfter);
-    emulator.fail_next_on(1, "GET /token", Fault::Status(500));
+    emulator.fail_next_on(1, "GET /token", Fault::Status(503));
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     clock.set(clock.now() - Duration::from_secs(60));
     oauth.revoke_created().await.unwrap();
@@ -352,9 +352,9 @@ async fn a_refused_token_does_not_come_back_from_the_store() {
 #[tokio::test]
 async fn of_two_tokens_that_were_lost_together_both_are_found() {
     let (clock, emulator) = apart().await;
-    let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).build().unwrap();
+    let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).retry(gettone::Retry::none()).build().unwrap();
     emulator.fail_next_on(2, "POST /token", Fault::ResetAfter);
-    emulator.fail_next_on(2, "GET /token", Fault::Status(500));
+    emulator.fail_next_on(2, "GET /token", Fault::Status(503));
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     oauth.token(&scopes(&[GET, POST])).await.unwrap_err();
     clock.advance(Duration::from_secs(10));

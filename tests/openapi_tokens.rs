@@ -183,6 +183,57 @@ async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted()
 }
 
 #[tokio::test]
+async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
+    for (begin, status) in [("GET /token", 500), ("GET /token", 404), ("GET /scopes", 500)] {
+        let service = Service::start().await;
+        service.state().catalogue = catalogue(&["GET:a.it/x"]);
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        service.state().lost = 1;
+        service.state().failing = (usize::MAX, begin, status);
+        assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2", "{begin} {status}");
+        assert_eq!(service.count("POST /token"), 2);
+        // Nor does it keep those who want what there is.
+        let oauth = service.builder().reuse_existing(true).build().unwrap();
+        assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t3", "{begin} {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_over() {
+    for status in [503, 401, 403] {
+        let service = Service::start().await;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        let scopes = set(&["GET:a.it/x"]);
+        service.state().lost = 1;
+        service.state().failing = (usize::MAX, "GET", status);
+        for _ in 0..3 {
+            assert_eq!(oauth.token(&scopes).await.unwrap_err().status().unwrap(), status);
+            service.hours(4);
+        }
+        assert_eq!(service.count("POST /token"), 1);
+        service.hours(12);
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_lost() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    let entry = serde_json::json!({ "scopes": ["GET:a.it/x"], "expire": null, "token": "endless" });
+    service.state().odd = vec![entry.clone(), serde_json::json!("odd")];
+    service.state().lost = 1;
+    assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
+    assert_eq!(service.requests(), ["POST /token", "GET /token?scope=GET%3Aa.it%2Fx"]);
+    let tokens = oauth.tokens().await.unwrap();
+    assert_eq!(tokens.iter().map(|token| token.token().expose()).collect::<Vec<_>>(), ["t1"]);
+    let odd: Vec<_> = tokens.unrecognized().iter().map(gettone::Secret::expose).collect();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(odd[0]).unwrap(), entry);
+    assert_eq!(odd[1], r#""odd""#);
+    assert!(!format!("{tokens:?}").contains("endless"));
+}
+
+#[tokio::test]
 async fn a_living_token_is_adopted_only_if_that_is_wanted() {
     let service = Service::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);

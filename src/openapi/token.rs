@@ -1,11 +1,14 @@
+use std::ops::Deref;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use super::Ttl;
 use crate::generated::Success;
 use crate::token::UnixSeconds;
-use crate::{AccessToken, ScopeList, ScopeSet};
+use crate::{AccessToken, ScopeList, ScopeSet, Secret};
 
 /// A token of the account, with what it is good for and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -40,6 +43,74 @@ impl Token {
 
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
     UnixSeconds::deserialize(deserializer).map(UnixSeconds::moment)
+}
+
+/// The tokens that an answer lists, in its order.
+///
+/// An entry that cannot be read does not spoil the others: it is kept as it came, in [`unrecognized`](Self::unrecognized).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenList {
+    tokens: Vec<Token>,
+    unrecognized: Vec<Secret>,
+}
+
+impl TokenList {
+    /// The entries that cannot be read, such as one without an end, as JSON. There may be a token in each.
+    #[must_use]
+    pub fn unrecognized(&self) -> &[Secret] {
+        &self.unrecognized
+    }
+}
+
+impl Deref for TokenList {
+    type Target = [Token];
+
+    fn deref(&self) -> &[Token] {
+        &self.tokens
+    }
+}
+
+impl IntoIterator for TokenList {
+    type Item = Token;
+    type IntoIter = std::vec::IntoIter<Token>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.tokens.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a TokenList {
+    type Item = &'a Token;
+    type IntoIter = std::slice::Iter<'a, Token>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.tokens.iter()
+    }
+}
+
+impl FromIterator<ListedToken> for TokenList {
+    fn from_iter<I: IntoIterator<Item = ListedToken>>(entries: I) -> Self {
+        let mut list = Self::default();
+        for ListedToken(entry) in entries {
+            match entry {
+                Ok(token) => list.tokens.push(token),
+                Err(text) => list.unrecognized.push(text),
+            }
+        }
+        list
+    }
+}
+
+/// An entry of a list: a token, or what stands there instead.
+#[derive(Debug, Clone)]
+pub(crate) struct ListedToken(Result<Token, Secret>);
+
+impl<'de> Deserialize<'de> for ListedToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // As text, which can be wiped.
+        let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
+        Ok(Self(serde_json::from_str(&text).map_err(|_| Secret::new(text.as_str()))))
+    }
 }
 
 /// What to change of a token: its scopes, its lifetime, or both.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use reqwest::StatusCode;
+
 use super::{Api, CREATE_TOKEN, Credentials, Oauth, Token, Ttl, invalid};
 use crate::builder::Builder;
 use crate::cache::{Fetched, Handle, TokenSource, window};
@@ -286,8 +288,18 @@ impl Tokens {
     }
 
     async fn find_or_create(&self, scopes: &ScopeSet, previous: Option<&AccessToken>) -> Result<Fetched, Error> {
+        let now = self.api.0.clock.coarse();
+        self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &now));
         if self.options.reuse_existing || self.lost_for(scopes).is_some_and(|lost| !lost.looked) {
-            let found = self.look(scopes, previous).await?;
+            let found = match self.look(scopes, previous).await {
+                Err(error) if may_pass(&error) => return Err(error),
+                // What cannot be looked at keeps nobody from a token.
+                Err(error) => {
+                    trace::cache::not_looked(scopes, &error);
+                    None
+                }
+                Ok(found) => found,
+            };
             self.lost().iter_mut().filter(|lost| lost.scopes == *scopes).for_each(|lost| lost.looked = true);
             if let Some(found) = found {
                 return Ok(found);
@@ -295,7 +307,6 @@ impl Tokens {
         }
         // Known before it is sent: whoever stops this task stops it without a word.
         let sent = self.api.0.clock.coarse();
-        self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &sent));
         self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: None, looked: false });
         let result = self.create(scopes).await;
         let mut lost = self.lost();
@@ -385,6 +396,11 @@ fn is_over(end: &Moment, now: &Moment) -> bool {
 /// Whether a token may have been made by a request that failed so.
 fn is_uncertain(error: &Error) -> bool {
     error.operation() == Some(CREATE_TOKEN.operation.name) && (error.may_have_been_carried_out() || error.is_decode())
+}
+
+/// Whether it is about the service or the account, and not about what was asked. `POST /token` would fail alike.
+fn may_pass(error: &Error) -> bool {
+    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
 fn covers(token: &Token, wanted: &ScopeSet) -> bool {

@@ -34,6 +34,8 @@ pub struct State {
     pub lost: usize,
     /// So many requests that begin so are answered with this status, and not carried out.
     pub failing: (usize, &'static str, u16),
+    /// What a list of tokens has besides.
+    pub odd: Vec<Value>,
     /// How far the service's clock is ahead.
     pub ahead: u64,
     /// Whether answers tell it.
@@ -162,7 +164,7 @@ impl State {
         let wanted =
             |made: &&Made| made.expire > now && scope.is_none_or(|scope| made.scopes.covers(&scope.parse().unwrap()));
         let shown = |made: &Made| json!({ "scopes": made.scopes, "expire": made.expire, "token": made.token });
-        let data: Vec<Value> = self.tokens.iter().filter(wanted).map(shown).collect();
+        let data: Vec<Value> = self.tokens.iter().filter(wanted).map(shown).chain(self.odd.clone()).collect();
         json!({ "data": data, "success": true, "message": "", "error": null })
     }
 
