@@ -4,6 +4,7 @@
 //! starts the exchange for the next one, on a task of its own. Where there is no valid token, all callers wait for the same
 //! exchange.
 
+mod account;
 mod flight;
 mod state;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -24,6 +26,7 @@ use crate::error::{Error, Kind};
 use crate::store::{AnyStore, StoredToken};
 use crate::{AccessToken, trace};
 
+use account::Account;
 use flight::Flight;
 pub(crate) use state::window;
 use state::{Phase, State, classify};
@@ -85,6 +88,7 @@ struct Inner<S: TokenSource> {
     store: Option<Arc<dyn AnyStore>>,
     clock: Arc<dyn Clock>,
     slots: RwLock<Slots<S::Key>>,
+    account: Account,
 }
 
 struct Slots<K> {
@@ -128,7 +132,7 @@ impl<S: TokenSource> Clone for Handle<S> {
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<Arc<dyn AnyStore>>, clock: Arc<dyn Clock>) -> Self {
         let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Vec::new(), full: 0 };
-        Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots) }))
+        Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots), account: Account::default() }))
     }
 
     #[cfg(feature = "middleware")]
@@ -173,7 +177,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// How old a token is that can be handed out.
     #[cfg(feature = "middleware")]
-    pub(crate) fn age_of(&self, token: &AccessToken) -> Option<std::time::Duration> {
+    pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {
         let now = self.0.clock.coarse();
         self.all().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
@@ -181,6 +185,9 @@ impl<S: TokenSource> Cache<S> {
     /// Drops the tokens that are so, from memory and from the store, with what they could be renewed with and with what is
     /// known of failures. `None` is asked for a key that holds no token.
     pub(crate) async fn forget(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> Result<(), Error> {
+        if which(None) {
+            self.0.account.forget();
+        }
         let slots = self.all();
         // First all at once, so that none of them lends what another one has dropped.
         for slot in &slots {
@@ -204,6 +211,11 @@ impl<S: TokenSource> Cache<S> {
                 let _ = ended.changed().await;
             }
         }
+    }
+
+    /// What takes longer is on a runtime that nobody drives any more.
+    fn longest_exchange(&self) -> Duration {
+        LONGEST_EXCHANGE
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -313,7 +325,7 @@ impl<S: TokenSource> Cache<S> {
 }
 
 /// Longer than any exchange may take: a few calls of a minute each, and the wait for a lock.
-const LONGEST_EXCHANGE: std::time::Duration = std::time::Duration::from_secs(10 * 60);
+const LONGEST_EXCHANGE: Duration = Duration::from_secs(10 * 60);
 
 /// As many exchanges that end without a result are waited for.
 const MAX_EXCHANGES: usize = 16;

@@ -493,6 +493,32 @@ async fn wrong_credentials_are_asked_about_once() {
     assert_eq!(service.requests(), ["POST /token"]);
 }
 
+#[tokio::test]
+async fn what_is_refused_to_an_account_is_asked_for_one_set_of_scopes_and_not_for_each() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let sets: Vec<_> = (0..60).map(|number| set(&[&format!("GET:a.it/x{number}")])).collect();
+    let all_at_once = async || {
+        let one = |scopes: &ScopeSet| {
+            let (oauth, scopes) = (oauth.clone(), scopes.clone());
+            async move { oauth.token(&scopes).await }
+        };
+        sets.iter().map(one).collect::<tokio::task::JoinSet<_>>().join_all().await
+    };
+    service.state().failing = (usize::MAX, "", 401);
+    assert!(oauth.token(&sets[0]).await.unwrap_err().is_unauthorized());
+    // Five to ten minutes, then ten to twenty, then twenty to forty.
+    for minutes in [0, 4, 7, 8, 14, 18] {
+        service.clock.advance(Duration::from_secs(minutes * 60));
+        assert!(all_at_once().await.iter().all(|token| token.as_ref().is_err_and(Error::is_unauthorized)));
+    }
+    assert_eq!(service.requests(), ["POST /token"; 3]);
+    service.state().failing = (0, "", 0);
+    service.clock.advance(Duration::from_secs(40 * 60));
+    assert!(all_at_once().await.iter().all(Result::is_ok));
+    assert_eq!(service.count("POST /token"), 63);
+}
+
 /// The ten lines of a program: a call each hour, for a year.
 async fn a_year_of_calls(oauth: &gettone::openapi::Oauth, service: &Service) -> Result<usize, Error> {
     let http = common::http();

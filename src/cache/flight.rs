@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::state::{Held, Life, Phase, State, classify};
-use super::{Cache, Slot, TokenSource};
+use super::state::{Failure, Held, Life, Phase, State, classify};
+use super::{Cache, Fetched, Inner, Slot, TokenSource};
+use crate::clock::Moment;
 use crate::error::{Error, Kind};
 use crate::store::{AnyStore, StoreError, StoreLock, StoredToken};
 use crate::{AccessToken, trace};
@@ -29,6 +30,20 @@ enum Found {
     Old(Option<StoredToken>),
 }
 
+/// Why there is no token.
+enum Unobtained {
+    /// It is about this key, as far as is known.
+    Here(Error),
+    /// It is about the account.
+    Everywhere(Failure),
+}
+
+impl From<Error> for Unobtained {
+    fn from(error: Error) -> Self {
+        Self::Here(error)
+    }
+}
+
 impl<S: TokenSource> Flight<S> {
     pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         let free = !slot.busy.swap(true, Ordering::AcqRel);
@@ -46,7 +61,12 @@ impl<S: TokenSource> Flight<S> {
             Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.error.clone()),
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
                 Ok(held) => drop(self.slot.state.rcu(|state| state.obtained(held.clone()))),
-                Err(error) => self.fail(error),
+                Err(Unobtained::Here(error)) => {
+                    self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now))
+                }
+                Err(Unobtained::Everywhere(failure)) => {
+                    self.fail(&failure.error, |state, _, _| state.paused(failure.clone()))
+                }
             },
         }
     }
@@ -66,7 +86,7 @@ impl<S: TokenSource> Flight<S> {
     }
 
     /// A token: of another slot, from the store, or from the source.
-    async fn obtain(&self, state: &State) -> Result<Held, Error> {
+    async fn obtain(&self, state: &State) -> Result<Held, Unobtained> {
         if let Some(lent) = self.borrow(state).await? {
             trace::cache::borrowed(&self.slot.key);
             return Ok(lent);
@@ -90,9 +110,8 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
-    async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Error> {
-        trace::cache::fetching(&self.slot.key, previous.is_some());
-        let fetched = self.cache.0.source.fetch(&self.slot.key, previous).await?;
+    async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Unobtained> {
+        let fetched = self.ask(previous).await?;
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
         // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
@@ -103,7 +122,21 @@ impl<S: TokenSource> Flight<S> {
             return Ok(held);
         }
         self.slot.state.rcu(|state| state.obtained_too_late(held.clone()));
-        Err(Error::decode("the token that came is already over; is the clock of this machine right?"))
+        Err(Error::decode("the token that came is already over; is the clock of this machine right?").into())
+    }
+
+    /// Asks the source, unless it is too early for the whole account.
+    async fn ask(&self, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
+        let Inner { account, clock, source, .. } = &*self.cache.0;
+        let admission = account.admit(&**clock, self.cache.longest_exchange()).await.map_err(Unobtained::Everywhere)?;
+        trace::cache::fetching(&self.slot.key, previous.is_some());
+        let result = source.fetch(&self.slot.key, previous).await;
+        let failure = account.learn(&admission, result.as_ref().err(), &self.now());
+        match (result, failure) {
+            (Ok(fetched), _) => Ok(fetched),
+            (Err(_), Some(failure)) => Err(Unobtained::Everywhere(failure)),
+            (Err(error), None) => Err(Unobtained::Here(error)),
+        }
     }
 
     async fn save(&self, token: &StoredToken) -> bool {
@@ -117,12 +150,12 @@ impl<S: TokenSource> Flight<S> {
         saved.is_ok()
     }
 
-    fn fail(&mut self, error: Error) {
+    fn fail(&mut self, error: &Error, after: impl Fn(&State, bool, &Moment) -> State) {
         let now = self.now();
-        let before = self.slot.state.rcu(|state| state.failed(&error, self.awaited, &now));
-        trace::cache::failed(&self.slot.key, &error, before.usable(&now).is_some());
+        let before = self.slot.state.rcu(|state| after(state, self.awaited, &now));
+        trace::cache::failed(&self.slot.key, error, before.usable(&now).is_some());
         if self.awaited {
-            self.error = Some(error);
+            self.error = Some(error.clone());
         }
     }
 
@@ -189,7 +222,7 @@ impl<S: TokenSource> Flight<S> {
         lock.inspect_err(|error| trace::cache::store_failed("lock", &**error)).ok()
     }
 
-    fn now(&self) -> crate::clock::Moment {
+    fn now(&self) -> Moment {
         self.cache.0.clock.coarse()
     }
 }
@@ -203,7 +236,8 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Resul
 impl<S: TokenSource> Drop for Flight<S> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.fail(Error::new(Kind::Aborted));
+            let error = Error::new(Kind::Aborted);
+            self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now));
         }
         self.slot.busy.store(false, Ordering::Release);
         self.slot.ended.send_replace(self.error.take());

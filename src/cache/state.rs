@@ -85,7 +85,7 @@ pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
     let life = state.held.as_ref().and_then(|held| held.life.as_ref());
     match (life, &state.failure) {
         (Some(life), _) if now.is_before(&life.refresh_from) => Phase::Fresh,
-        (_, Some(failure)) if now.monotonic < failure.retry_at => Phase::BackingOff,
+        (_, Some(failure)) if failure.is_early(now) => Phase::BackingOff,
         (Some(life), _) if now.is_before(&life.usable_until) => Phase::RefreshSoon,
         _ if state.held.is_some() => Phase::Expired,
         _ => Phase::Empty,
@@ -130,16 +130,13 @@ impl State {
     /// A failure displaces no token. The next try waits; but if nobody waited for this one, because there was a good token, and
     /// if it may pass, then no longer than that token lives.
     pub(crate) fn failed(&self, error: &Error, awaited: bool, now: &Moment) -> Self {
-        let lasting = is_lasting(error);
-        let alike = self.failure.as_ref().filter(|failure| is_lasting(&failure.error) == lasting);
-        let count = alike.map_or(0, |failure| failure.count) + 1;
-        let mut delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
-        if let (false, false, Some(life)) = (lasting, awaited, self.held.as_ref().and_then(|held| held.life)) {
-            delay = delay.min(life.left(now));
-        }
-        let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
-        let retry_at = now.monotonic.saturating_add(delay.max(asked));
-        Self { failure: Some(Failure { error: error.clone(), retry_at, count }), ..self.clone() }
+        let life = self.held.as_ref().and_then(|held| held.life).filter(|_| !awaited && !is_lasting(error));
+        let longest = life.map_or(Duration::MAX, |life| life.left(now));
+        self.paused(Failure::after(self.failure.as_ref(), error, longest, now))
+    }
+
+    pub(crate) fn paused(&self, failure: Failure) -> Self {
+        Self { failure: Some(failure), ..self.clone() }
     }
 
     /// The token was refused where it was sent, and is dropped.
@@ -171,6 +168,22 @@ impl State {
 }
 
 impl Failure {
+    /// The wait doubles with each one of the same sort. It takes no longer than `longest`, unless the service asks for it.
+    pub(crate) fn after(before: Option<&Self>, error: &Error, longest: Duration, now: &Moment) -> Self {
+        let lasting = is_lasting(error);
+        let alike = before.filter(|failure| is_lasting(&failure.error) == lasting);
+        let count = alike.map_or(0, |failure| failure.count) + 1;
+        let delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
+        let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
+        let retry_at = now.monotonic.saturating_add(delay.min(longest).max(asked));
+        Self { error: error.clone(), retry_at, count }
+    }
+
+    /// Whether it is too early for another try.
+    pub(crate) fn is_early(&self, now: &Moment) -> bool {
+        now.monotonic < self.retry_at
+    }
+
     pub(crate) fn left(&self, now: &Moment) -> Duration {
         self.retry_at.saturating_sub(now.monotonic)
     }

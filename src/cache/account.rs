@@ -1,0 +1,69 @@
+//! What a service refuses to an account, whatever it was asked for: all keys of a cache wait together.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::state::Failure;
+use crate::Error;
+use crate::clock::{Clock, Moment};
+
+#[derive(Default)]
+pub(super) struct Account {
+    failure: Mutex<Option<Failure>>,
+    /// After a failure one exchange tries, and the others wait for what comes of it.
+    trial: tokio::sync::Mutex<()>,
+}
+
+/// The right to ask the service.
+pub(super) struct Admission<'a> {
+    /// Whether there was a failure before, and this is to find out whether it has passed.
+    trial: Option<tokio::sync::MutexGuard<'a, ()>>,
+}
+
+impl Account {
+    pub(super) async fn admit(&self, clock: &dyn Clock, patience: Duration) -> Result<Admission<'_>, Failure> {
+        let Some(failure) = self.failure() else { return Ok(Admission { trial: None }) };
+        let early = |failure: Failure| failure.is_early(&clock.coarse()).then_some(failure);
+        if let Some(failure) = early(failure.clone()) {
+            return Err(failure);
+        }
+        let Ok(trial) = tokio::time::timeout(patience, self.trial.lock()).await else { return Err(failure) };
+        match self.failure() {
+            None => Ok(Admission { trial: None }),
+            Some(failure) => early(failure).map_or(Ok(Admission { trial: Some(trial) }), Err),
+        }
+    }
+
+    /// What came of an exchange. Gives the failure that is one of all keys.
+    pub(super) fn learn(&self, of: &Admission<'_>, error: Option<&Error>, now: &Moment) -> Option<Failure> {
+        let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_trial = of.trial.is_some();
+        match error {
+            // Sent before the failure was known, it says nothing new.
+            Some(error) if concerns_all(error) && (is_trial || known.is_none()) => {
+                *known = Some(Failure::after(known.as_ref(), error, Duration::MAX, now));
+            }
+            Some(error) if concerns_all(error) => {}
+            // It did not come through.
+            Some(error) if error.is_transient() && is_trial => {
+                *known = Some(Failure::after(known.as_ref(), error, Duration::MAX, now));
+            }
+            _ if is_trial => *known = None,
+            _ => return None,
+        }
+        known.clone()
+    }
+
+    pub(super) fn forget(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Wrong credentials, sent once for each key, may lock an account; and a service that is asked too much counts all that is asked.
+fn concerns_all(error: &Error) -> bool {
+    error.is_unauthorized() || error.is_rate_limited()
+}
