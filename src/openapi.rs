@@ -5,10 +5,12 @@
 
 mod counters;
 mod credit;
+mod lost;
+mod managed;
 mod period;
 mod requests;
+mod source;
 mod token;
-mod tokens;
 mod ttl;
 
 use std::fmt;
@@ -33,13 +35,14 @@ use crate::{AccessToken, Scope, ScopeList, ScopeSet, Secret};
 
 pub use counters::{Counter, Counters, Limit};
 pub use credit::Credit;
+use managed::Options;
+pub use managed::TokenHandle;
 pub use period::Period;
 use period::Span;
 pub use rust_decimal::Decimal;
+use source::Tokens;
 pub(crate) use token::{ListedToken, ScopesData};
 pub use token::{Token, TokenList, TokenUpdate};
-pub use tokens::TokenHandle;
-use tokens::{Options, Tokens};
 pub use ttl::Ttl;
 
 /// The account's e-mail address and its API key. Production and sandbox have a key each.

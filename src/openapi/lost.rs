@@ -1,0 +1,121 @@
+//! Requests for a token whose answer was lost, and the tokens that they may have made.
+
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::source::{Tokens, fetched};
+use super::{CREATE_TOKEN, Token};
+use crate::cache::{Fetched, window};
+use crate::clock::Moment;
+use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
+
+/// A request for a token that nobody has heard of, or not yet.
+#[derive(Clone)]
+pub(super) struct Lost {
+    pub(super) scopes: ScopeSet,
+    pub(super) sent: Moment,
+    /// When it was given up; `None` while it is under way, or if the task that waited for it was stopped.
+    pub(super) given_up: Option<Moment>,
+    /// Whether it was looked for already.
+    pub(super) looked: bool,
+}
+
+/// The service's clock is read to the second, when it makes a token and when it answers.
+const TICKS: Duration = Duration::from_secs(3);
+
+impl Lost {
+    /// By either time: one of them may have been set since, or may have stood still.
+    fn may_have_been_made(&self, at: SystemTime, now: &Moment) -> bool {
+        let given_up = self.given_up.unwrap_or(*now);
+        let not_after = |a: SystemTime, b: SystemTime| b.checked_add(TICKS).is_none_or(|b| a <= b);
+        if not_after(self.sent.now, at) && not_after(at, given_up.now) {
+            return true;
+        }
+        let Ok(ago) = now.now.duration_since(at) else { return false };
+        let at = now.monotonic.saturating_sub(ago);
+        self.sent.monotonic <= at.saturating_add(TICKS) && at <= given_up.monotonic.saturating_add(TICKS)
+    }
+}
+
+impl Tokens {
+    pub(super) fn lost(&self) -> MutexGuard<'_, Vec<Lost>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last one for these scopes.
+    pub(super) fn lost_for(&self, scopes: &ScopeSet) -> Option<Lost> {
+        self.lost().iter().rfind(|lost| lost.scopes == *scopes).cloned()
+    }
+
+    /// Looks for all tokens whose making was lost, so that they are known.
+    pub(super) async fn find_lost(&self) -> Result<(), Error> {
+        let lost = self.lost().clone();
+        for Lost { scopes, .. } in lost {
+            self.look(&scopes, None).await?;
+        }
+        Ok(())
+    }
+
+    /// A living token of the account that covers the scopes: one whose making was lost, or any, if that is wanted.
+    pub(super) async fn look(
+        &self,
+        scopes: &ScopeSet,
+        previous: Option<&AccessToken>,
+    ) -> Result<Option<Fetched>, Error> {
+        let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
+        let (tokens, stamp) = self.api.list_tokens(concrete.as_ref()).await?;
+        let lost = self.lost_for(scopes);
+        let is_lost = |token: &Token| {
+            let end = stamp.here(token.expires_at());
+            let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
+            lost.as_ref().is_some_and(|lost| lost.may_have_been_made(made, &stamp.sent))
+                && !self.created().iter().chain(&*self.made()).any(|(known, _)| known == token.token())
+        };
+        let lives = |token: &Token| {
+            let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
+            left > window(self.options.ttl.into())
+        };
+        let mut found: Vec<&Token> = tokens.iter().filter(|token| previous != Some(token.token())).collect();
+        found.retain(|token| is_lost(token) || (self.options.reuse_existing && lives(token)));
+        found.sort_by_key(|token| (is_lost(token), token.expires_at()));
+        let wanted = match found.is_empty() {
+            true => return Ok(None),
+            false => self.expanded(scopes).await?,
+        };
+        let Some(wanted) = wanted else { return Ok(None) };
+        // A lost one was granted what was asked for or less; one of several may be somebody else's, and is not ours to delete.
+        let mut ours = found.iter().filter(|token| is_lost(token) && within(token, &wanted));
+        if let (Some(token), None) = (ours.next(), ours.next()) {
+            self.remember(token, &stamp);
+            self.lost().retain(|lost| lost.scopes != *scopes);
+        }
+        let Some(token) = found.iter().rev().find(|token| covers(token, &wanted)) else { return Ok(None) };
+        trace::cache::adopted(scopes);
+        Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()))))
+    }
+
+    /// What the scopes come to, as a grant says it. `None` if one of them comes to nothing.
+    async fn expanded(&self, scopes: &ScopeSet) -> Result<Option<ScopeSet>, Error> {
+        if !scopes.iter().any(ScopePattern::has_wildcard) {
+            return Ok(Some(scopes.clone()));
+        }
+        let catalogue = self.api.list_scopes().await?;
+        let known = |pattern: &ScopePattern| !pattern.has_wildcard() || pattern.expand(&catalogue).next().is_some();
+        let concrete = scopes.iter().filter(|pattern| !pattern.has_wildcard()).cloned();
+        let expanded = scopes.expand(&catalogue).map(ScopePattern::from);
+        Ok(scopes.iter().all(known).then(|| concrete.chain(expanded).collect()))
+    }
+}
+
+/// Whether a token may have been made by a request that failed so.
+pub(super) fn is_uncertain(error: &Error) -> bool {
+    error.operation() == Some(CREATE_TOKEN.operation.name) && (error.may_have_been_carried_out() || error.is_decode())
+}
+
+fn covers(token: &Token, wanted: &ScopeSet) -> bool {
+    token.scopes().iter().collect::<ScopeSet>().includes(wanted)
+}
+
+fn within(token: &Token, wanted: &ScopeSet) -> bool {
+    token.scopes().iter().all(|scope| wanted.covers(scope))
+}

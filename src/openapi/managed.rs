@@ -1,0 +1,183 @@
+//! Tokens that look after themselves.
+
+use std::fmt;
+
+use super::source::Tokens;
+use super::{Oauth, Ttl};
+use crate::builder::Builder;
+use crate::cache::Handle;
+use crate::{AccessToken, Error, ScopeSet};
+
+/// What can be said of the tokens that the client looks after.
+pub struct Options {
+    pub(super) scopes: Option<ScopeSet>,
+    pub(super) ttl: Ttl,
+    pub(super) reuse_existing: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { scopes: None, ttl: Ttl::DAY, reuse_existing: false }
+    }
+}
+
+/// What is said here is about the tokens that the client looks after.
+impl Builder<Oauth> {
+    /// What [`authorize`](Oauth::authorize) may ask tokens for. A request that these patterns do not cover is not authorized;
+    /// for one that they cover, a token is asked for what the narrowest of them says.
+    ///
+    /// Without them a request to any host below `openapi.it`, `openapi.com` and `altravia.com` is authorized, with a token for
+    /// the one scope that it needs. The vendor's other hosts are to be named here. An asterisk in place of the whole host
+    /// names no host and stands for those three domains.
+    #[must_use]
+    pub fn scopes(mut self, scopes: ScopeSet) -> Self {
+        self.options.scopes = Some(scopes);
+        self
+    }
+
+    /// How long the tokens are to live. Default: one day.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Ttl) -> Self {
+        self.options.ttl = ttl;
+        self
+    }
+
+    /// Whether to look for a living token of the account that will do, before one is made. It takes `GET /token`, and with
+    /// wildcards `GET /scopes` too. Default: no.
+    #[must_use]
+    pub fn reuse_existing(mut self, reuse: bool) -> Self {
+        self.options.reuse_existing = reuse;
+        self
+    }
+}
+
+impl Oauth {
+    /// A token that is good for all of these scopes now.
+    ///
+    /// The first call makes one, with the lifetime that the [builder](Builder::ttl) says. Later calls for the same scopes get
+    /// the same one, at the cost of looking it up; so do calls for less, if the token was granted that. Some minutes before
+    /// its end the next one is made in the background, while all calls go on with the token that is still good; nobody waits.
+    ///
+    /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
+    /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
+    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes. A caller that goes away takes
+    /// nothing with it.
+    ///
+    /// Should the answer to the request for a token be lost, the account's tokens are looked through for it before another is
+    /// made.
+    ///
+    /// # Errors
+    ///
+    /// - [`not_granted`](Error::not_granted): the service granted less than was asked for. The token was deleted again.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service takes the scopes for invalid, or there is
+    ///   no tokio runtime and no token that is good.
+    /// - [those of all operations](Self#errors)
+    pub async fn token(&self, scopes: &ScopeSet) -> Result<AccessToken, Error> {
+        self.tokens.get(scopes).await
+    }
+
+    /// A handle for a set of scopes: [`get`](TokenHandle::get) is [`token`](Self::token) without the looking up.
+    ///
+    /// ```no_run
+    /// # async fn run(oauth: gettone::openapi::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {
+    /// let imprese = oauth.token_for(&scopes);
+    /// let token = imprese.get().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_for(&self, scopes: &ScopeSet) -> TokenHandle {
+        TokenHandle(self.tokens.handle(scopes))
+    }
+
+    /// Drops this token wherever the client holds it, because a service refused it; never a newer one. The next call gets
+    /// another. A token that was made some seconds ago may be refused and be good a little later.
+    ///
+    /// A store learns of it when the next token is saved.
+    ///
+    /// A token that is refused within a second after another one was dropped is kept, and the time doubles to five minutes, until
+    /// ten minutes pass without a refusal: where one token after the other is refused, it is not the token that is wrong, and
+    /// it may be good for other endpoints.
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.tokens.invalidate(token);
+    }
+
+    /// Waits until no token is being fetched. A program that is about to end should do so: an exchange that is cut off in the
+    /// middle may leave a token behind that nobody knows.
+    pub async fn settled(&self) {
+        self.tokens.settled().await;
+    }
+
+    /// Drops all tokens that the client has asked for, from memory and from the store. At the service they live on:
+    /// [`revoke_created`](Self::revoke_created) deletes those that this client made.
+    ///
+    /// # Errors
+    ///
+    /// [`is_store`](Error::is_store): the store failed; in memory there is nothing left.
+    pub async fn forget(&self) -> Result<(), Error> {
+        self.tokens.forget(|_| true).await
+    }
+
+    #[cfg(feature = "middleware")]
+    pub(crate) fn cache(&self) -> &crate::cache::Cache<Tokens> {
+        &self.tokens
+    }
+
+    /// Deletes the tokens that this client, or a clone of it, has made to look after and that have not expired: at the service,
+    /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
+    /// that were deleted.
+    ///
+    /// # Errors
+    ///
+    /// The first error of all; the other tokens are deleted nevertheless, and those that were not are tried again by the next
+    /// call.
+    ///
+    /// - [`is_store`](Error::is_store): the store failed.
+    /// - [those of all operations](Self#errors)
+    pub async fn revoke_created(&self) -> Result<usize, Error> {
+        let source = self.tokens.source();
+        let found = source.find_lost().await;
+        let tokens: Vec<AccessToken> = source.created().iter().map(|(token, _)| token.clone()).collect();
+        // First here, so that nobody is given what is about to be deleted; and once more, for what came meanwhile.
+        let mut result = found;
+        for _ in 0..2 {
+            result = result.and(self.tokens.forget(|held| held.is_some_and(|held| tokens.contains(held))).await);
+        }
+        let mut deleted = 0;
+        for token in &tokens {
+            match source.delete(token).await {
+                Ok(there) => deleted += usize::from(there),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result.map(|()| deleted)
+    }
+}
+
+/// The tokens for one set of scopes, as of [`Oauth::token_for`]. Cheap to clone.
+#[derive(Clone)]
+pub struct TokenHandle(Handle<Tokens>);
+
+impl TokenHandle {
+    /// As [`Oauth::token`]. While the token is good it takes no lock and allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Oauth::token`].
+    #[inline]
+    pub async fn get(&self) -> Result<AccessToken, Error> {
+        self.0.get().await
+    }
+
+    /// As [`Oauth::invalidate`].
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.0.cache().invalidate(token);
+    }
+}
+
+/// For what, and no token.
+impl fmt::Debug for TokenHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenHandle").field(&format_args!("{}", self.0.key())).finish()
+    }
+}

@@ -1,0 +1,192 @@
+//! Where tokens come from: `POST /token`, or what is there already.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use reqwest::StatusCode;
+
+use super::lost::{Lost, is_uncertain};
+use super::managed::Options;
+use super::{Api, CREATE_TOKEN, Credentials, Token, invalid};
+use crate::cache::{Fetched, TokenSource};
+use crate::clock::Moment;
+use crate::store::{Scopes, StoredToken};
+use crate::transport::Stamp;
+use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
+
+/// Makes tokens, and knows which it made.
+pub(crate) struct Tokens {
+    pub(super) api: Api,
+    email: String,
+    pub(super) options: Options,
+    /// Those that have not expired, with their ends.
+    created: Mutex<Vec<(AccessToken, Moment)>>,
+    /// The same of those that somebody else looks after.
+    made: Mutex<Vec<(AccessToken, Moment)>>,
+    pub(super) lost: Mutex<Vec<Lost>>,
+}
+
+impl Tokens {
+    pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
+        Self {
+            api,
+            email: credentials.email.clone(),
+            options,
+            created: Mutex::default(),
+            made: Mutex::default(),
+            lost: Mutex::default(),
+        }
+    }
+
+    pub(super) fn created(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn made(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a token that somebody asked for to look after it himself: it is not one that was lost.
+    pub(super) fn note(&self, token: &Token, stamp: &Stamp) {
+        remember(&mut self.made(), token, stamp);
+    }
+
+    pub(super) fn remember(&self, token: &Token, stamp: &Stamp) {
+        remember(&mut self.created(), token, stamp);
+    }
+
+    /// Deletes a token that was made here. Says whether it was still there.
+    pub(super) async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
+        let there = match self.api.delete_token(token).await {
+            Ok(()) => true,
+            // The service's own "Missing Token", not the 404 of a gateway.
+            Err(error) if error.is_not_found() && error.code().is_some() => false,
+            Err(error) => return Err(error),
+        };
+        self.created().retain(|(known, _)| known != token);
+        Ok(there)
+    }
+
+    async fn find_or_create(&self, scopes: &ScopeSet, previous: Option<&AccessToken>) -> Result<Fetched, Error> {
+        let now = self.api.0.clock.coarse();
+        self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &now));
+        if self.options.reuse_existing || self.lost_for(scopes).is_some_and(|lost| !lost.looked) {
+            let found = match self.look(scopes, previous).await {
+                Err(error) if may_pass(&error) => return Err(error),
+                // What cannot be looked at keeps nobody from a token.
+                Err(error) => {
+                    trace::cache::not_looked(scopes, &error);
+                    None
+                }
+                Ok(found) => found,
+            };
+            self.lost().iter_mut().filter(|lost| lost.scopes == *scopes).for_each(|lost| lost.looked = true);
+            if let Some(found) = found {
+                return Ok(found);
+            }
+        }
+        // Known before it is sent: whoever stops this task stops it without a word.
+        let sent = self.api.0.clock.coarse();
+        self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: None, looked: false });
+        let result = self.create(scopes).await;
+        let mut lost = self.lost();
+        if let Some(place) = lost.iter().rposition(|lost| lost.scopes == *scopes && lost.sent == sent) {
+            match &result {
+                Err(error) if is_uncertain(error) => lost[place].given_up = Some(self.api.0.clock.coarse()),
+                _ => drop(lost.remove(place)),
+            }
+        }
+        drop(lost);
+        result
+    }
+
+    async fn create(&self, scopes: &ScopeSet) -> Result<Fetched, Error> {
+        let (token, stamp) = self.api.create_token(scopes, self.options.ttl).await?;
+        self.remember(&token, &stamp);
+        let granted: ScopeSet = token.scopes().iter().collect();
+        let lacking = scopes.not_covered_by(&granted);
+        if !lacking.is_empty() {
+            // Nobody will use it. Should it not go away now, `revoke_created` still knows it.
+            let _ = self.delete(token.token()).await;
+            return Err(Error::lacking(lacking).with_operation(CREATE_TOKEN.operation));
+        }
+        // The service's clock is not needed for what was asked for here.
+        let latest = stamp.sent.after(self.options.ttl.into()).now;
+        Ok(fetched(&token, &stamp, scopes, latest))
+    }
+}
+
+fn remember(tokens: &mut Vec<(AccessToken, Moment)>, token: &Token, stamp: &Stamp) {
+    tokens.retain(|(_, end)| !is_over(end, &stamp.sent));
+    let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
+    tokens.push((token.token().clone(), stamp.sent.after(left)));
+}
+
+/// Whether both times say so: one of them may have been set.
+fn is_over(end: &Moment, now: &Moment) -> bool {
+    end.now <= now.now && end.monotonic <= now.monotonic
+}
+
+/// Whether it is about the service or the account, and not about what was asked. `POST /token` would fail alike.
+fn may_pass(error: &Error) -> bool {
+    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
+}
+
+pub(super) fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: SystemTime) -> Fetched {
+    let granted = token.scopes().iter().collect();
+    let token = StoredToken {
+        access_token: token.token().clone(),
+        obtained_at: stamp.sent.now,
+        expires_at: stamp.here(token.expires_at()).min(latest),
+        renewal: None,
+        scopes: Some(Scopes { requested: scopes.clone(), granted }),
+    };
+    Fetched { token, sent: stamp.sent }
+}
+
+impl TokenSource for Tokens {
+    type Key = ScopeSet;
+
+    fn normal(&self, scopes: &ScopeSet) -> ScopeSet {
+        ScopeSet::minimised(scopes.clone())
+    }
+
+    fn name(&self, scopes: &ScopeSet) -> String {
+        // Quoted, so that no two accounts have the same.
+        format!("openapi-oauth {:?} {:?} {scopes}", self.api.0.base_url, self.email)
+    }
+
+    async fn fetch(&self, scopes: &ScopeSet, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
+        if scopes.is_empty() {
+            return Err(invalid(&CREATE_TOKEN, "no scopes"));
+        }
+        let previous = previous.map(StoredToken::access_token);
+        let mut result = self.find_or_create(scopes, previous).await;
+        if result.as_ref().is_err_and(is_uncertain) {
+            // Once more: there is one to be found now, or there is none.
+            result = self.find_or_create(scopes, previous).await;
+        }
+        result
+    }
+
+    fn is_broad(&self, scopes: &ScopeSet) -> bool {
+        scopes.len() > 1 || scopes.iter().any(ScopePattern::has_wildcard)
+    }
+
+    /// A scope covers what lies below its path. Who serves them all serves the first.
+    fn above(&self, scopes: &ScopeSet) -> Vec<ScopeSet> {
+        let first = scopes.iter().next().and_then(|pattern| pattern.as_str().parse::<Scope>().ok());
+        let shorter = |scope: &Scope| scope.as_str().rsplit_once('/').and_then(|(above, _)| above.parse().ok());
+        std::iter::successors(first, shorter).map(ScopeSet::from).collect()
+    }
+
+    fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+        // What a wildcard comes to is not known, so who asks for one is served by who asked for it and got anything of it.
+        let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| match pattern.has_wildcard() {
+            true => requested.includes([pattern]) && granted.iter().any(|grant| pattern.includes(grant)),
+            false => granted.includes([pattern]),
+        };
+        let known = token.scopes.as_ref().filter(|_| !scopes.is_empty());
+        known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))
+    }
+}
