@@ -447,6 +447,113 @@ async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_dele
 }
 
 #[tokio::test]
+async fn of_two_losses_for_the_same_scopes_the_earlier_one_is_not_left_behind() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    let scopes = set(&["GET:a.it/x"]);
+    // Nobody heard of it, it was made after it was looked for, and then the list could not be read.
+    service.state().failing = (2, "POST", 504);
+    oauth.token(&scopes).await.unwrap_err();
+    service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    service.hours(1);
+    service.state().failing = (1, "GET", 500);
+    service.state().lost = 1;
+    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 2);
+    assert!(service.state().tokens.is_empty());
+}
+
+#[tokio::test]
+async fn each_set_of_scopes_is_looked_through_once() {
+    let service = Service::start().await;
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().failing = (4, "POST", 504);
+    oauth.token(&set(&["GET:a.it/x"])).await.unwrap_err();
+    oauth.token(&set(&["GET:b.it/y"])).await.unwrap_err();
+    service.state().requests.clear();
+    service.state().failing = (1, "GET", 500);
+    // One that cannot be looked for does not keep the other from it.
+    assert_eq!(oauth.revoke_created().await.unwrap_err().status().unwrap(), 500);
+    assert_eq!(service.requests(), ["GET /token?scope=GET%3Aa.it%2Fx", "GET /token?scope=GET%3Ab.it%2Fy"]);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 0);
+    assert_eq!(service.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_request_that_was_given_up_may_make_a_token_for_as_long_again_as_a_call_may_take() {
+    for (seconds, is_ours) in [(62, true), (70, false)] {
+        let service = Service::start().await;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        let scopes = set(&["GET:a.it/x"]);
+        service.state().failing = (2, "POST", 504);
+        oauth.token(&scopes).await.unwrap_err();
+        service.clock.advance(Duration::from_secs(seconds));
+        service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+        assert_eq!(oauth.revoke_created().await.unwrap(), usize::from(is_ours), "{seconds}");
+        assert_eq!(service.state().tokens.is_empty(), is_ours, "{seconds}");
+    }
+}
+
+/// Until a future has gone as far as it can, with what it asks the service.
+async fn begun<T>(future: &mut (impl Future<Output = T> + Unpin)) {
+    for _ in 0..5000 {
+        tokio::select! {
+            biased;
+            _ = &mut *future => panic!("it is over already"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
+    for on_loan in [false, true] {
+        let service = Service::start().await;
+        let store = MemoryStore::new();
+        let oauth = service.builder().store(store.clone()).build().unwrap();
+        let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
+        oauth.token(&broad).await.unwrap();
+        assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t1");
+        service.clock.advance(Duration::from_secs(86_400 - 300));
+        let gate = service.close();
+        // The next one is on its way, in the background.
+        assert_eq!(oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap().expose(), "t1");
+        service.knocked().await;
+        let mut revoking = Box::pin(oauth.revoke_created());
+        begun(&mut revoking).await;
+        gate.add_permits(10);
+        assert_eq!(revoking.await.unwrap(), 2, "on loan: {on_loan}");
+        assert!(service.state().tokens.is_empty());
+        let restarted = service.builder().store(store).build().unwrap();
+        for (client, scopes, expected) in [(&oauth, &narrow, "t3"), (&restarted, &narrow, "t3"), (&oauth, &broad, "t4")]
+        {
+            assert_eq!(client.token(scopes).await.unwrap().expose(), expected, "on loan: {on_loan}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
+    for on_loan in [false, true] {
+        let service = Service::start().await;
+        let oauth = service.oauth();
+        let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
+        oauth.token(&broad).await.unwrap();
+        oauth.token(&narrow).await.unwrap();
+        service.clock.advance(Duration::from_secs(86_400 - 300));
+        let gate = service.close();
+        oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap();
+        service.knocked().await;
+        let mut forgetting = Box::pin(oauth.forget());
+        begun(&mut forgetting).await;
+        gate.add_permits(10);
+        forgetting.await.unwrap();
+        assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t3", "on loan: {on_loan}");
+        assert_eq!(oauth.token(&broad).await.unwrap().expose(), "t4", "on loan: {on_loan}");
+    }
+}
+
+#[tokio::test]
 async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
     let (one, other) = (Service::start().await, Service::start().await);
     let store = MemoryStore::new();

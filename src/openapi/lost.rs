@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
 
 /// A request for a token that nobody has heard of, or not yet.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Lost {
     pub(super) scopes: ScopeSet,
     pub(super) sent: Moment,
@@ -24,17 +24,39 @@ pub(super) struct Lost {
 const TICKS: Duration = Duration::from_secs(3);
 
 impl Lost {
-    /// By either time: one of them may have been set since, or may have stood still.
-    fn may_have_been_made(&self, at: SystemTime, now: &Moment) -> bool {
-        let given_up = self.given_up.unwrap_or(*now);
+    /// By either time: one of them may have been set since, or may have stood still. Who gave up heard nothing of the service, which
+    /// may have gone on for as long again.
+    fn may_have_been_made(&self, at: SystemTime, now: &Moment, timeout: Duration) -> bool {
+        let last = self.given_up.unwrap_or(*now).after(timeout);
         let not_after = |a: SystemTime, b: SystemTime| b.checked_add(TICKS).is_none_or(|b| a <= b);
-        if not_after(self.sent.now, at) && not_after(at, given_up.now) {
+        if not_after(self.sent.now, at) && not_after(at, last.now) {
             return true;
         }
         let Ok(ago) = now.now.duration_since(at) else { return false };
         let at = now.monotonic.saturating_sub(ago);
-        self.sent.monotonic <= at.saturating_add(TICKS) && at <= given_up.monotonic.saturating_add(TICKS)
+        self.sent.monotonic <= at.saturating_add(TICKS) && at <= last.monotonic.saturating_add(TICKS)
     }
+}
+
+/// Which of these tokens were made by these requests, if it can be told: of more tokens than requests that may have made them,
+/// some are somebody else's. Takes away the requests whose tokens were found.
+fn found_of<'a>(lost: &mut Vec<Lost>, tokens: &[&'a Token], may: impl Fn(&Lost, &Token) -> bool) -> Vec<&'a Token> {
+    let mut ours: Vec<&Token> = Vec::new();
+    for one in lost.clone() {
+        let left = tokens.iter().filter(|token| !ours.iter().any(|known| known.token() == token.token()));
+        let made: Vec<&Token> = left.copied().filter(|token| may(&one, token)).collect();
+        let makers = lost.iter().filter(|lost| made.iter().any(|token| may(lost, token))).count();
+        if made.len() > makers {
+            continue;
+        }
+        for token in &made {
+            if let Some(place) = lost.iter().position(|lost| may(lost, token)) {
+                lost.remove(place);
+            }
+        }
+        ours.extend(made);
+    }
+    ours
 }
 
 impl Tokens {
@@ -42,18 +64,23 @@ impl Tokens {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last one for these scopes.
-    pub(super) fn lost_for(&self, scopes: &ScopeSet) -> Option<Lost> {
-        self.lost().iter().rfind(|lost| lost.scopes == *scopes).cloned()
+    pub(super) fn lost_for(&self, scopes: &ScopeSet) -> Vec<Lost> {
+        self.lost().iter().filter(|lost| lost.scopes == *scopes).cloned().collect()
     }
 
     /// Looks for all tokens whose making was lost, so that they are known.
     pub(super) async fn find_lost(&self) -> Result<(), Error> {
-        let lost = self.lost().clone();
-        for Lost { scopes, .. } in lost {
-            self.look(&scopes, None).await?;
+        let mut sets: Vec<ScopeSet> = Vec::new();
+        for Lost { scopes, .. } in self.lost().iter() {
+            if !sets.contains(scopes) {
+                sets.push(scopes.clone());
+            }
         }
-        Ok(())
+        let mut result = Ok(());
+        for scopes in sets {
+            result = result.and(self.look(&scopes, None).await.map(drop));
+        }
+        result
     }
 
     /// A living token of the account that covers the scopes: one whose making was lost, or any, if that is wanted.
@@ -65,10 +92,13 @@ impl Tokens {
         let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
         let (tokens, stamp) = self.api.list_tokens(concrete.as_ref()).await?;
         let lost = self.lost_for(scopes);
-        let is_lost = |token: &Token| {
+        let may = |lost: &Lost, token: &Token| {
             let end = stamp.here(token.expires_at());
             let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
-            lost.as_ref().is_some_and(|lost| lost.may_have_been_made(made, &stamp.sent))
+            lost.may_have_been_made(made, &stamp.sent, self.api.0.timeout)
+        };
+        let is_lost = |token: &Token| {
+            lost.iter().any(|lost| may(lost, token))
                 && !self.created().iter().chain(&*self.made()).any(|(known, _)| known == token.token())
         };
         let lives = |token: &Token| {
@@ -83,12 +113,13 @@ impl Tokens {
             false => self.expanded(scopes).await?,
         };
         let Some(wanted) = wanted else { return Ok(None) };
-        // A lost one was granted what was asked for or less; one of several may be somebody else's, and is not ours to delete.
-        let mut ours = found.iter().filter(|token| is_lost(token) && within(token, &wanted));
-        if let (Some(token), None) = (ours.next(), ours.next()) {
+        // A lost one was granted what was asked for or less.
+        let own: Vec<&Token> = found.iter().copied().filter(|token| is_lost(token) && within(token, &wanted)).collect();
+        let mut left = lost.clone();
+        for token in found_of(&mut left, &own, may) {
             self.remember(token, &stamp);
-            self.lost().retain(|lost| lost.scopes != *scopes);
         }
+        self.lost().retain(|known| left.contains(known) || !lost.contains(known));
         let Some(token) = found.iter().rev().find(|token| covers(token, &wanted)) else { return Ok(None) };
         trace::cache::adopted(scopes);
         Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()))))

@@ -127,6 +127,12 @@ impl Oauth {
     /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
     /// that were deleted.
     ///
+    /// Where the answer to a request for a token was lost, the account's tokens are looked through for it. It is known by its
+    /// scopes, its lifetime and the time at which it was made: while the request was under way, or as long after it was given up
+    /// as a call may [take](Builder::timeout). One that the service makes later is left behind, until its lifetime ends. And one
+    /// that another program of the account asked for at the same time, for the same scopes or less and with the same lifetime, is
+    /// taken for it and deleted, if it is the only one: where that can be, give each program a lifetime of its own.
+    ///
     /// # Errors
     ///
     /// The first error of all; the other tokens are deleted nevertheless, and those that were not are tried again by the next
@@ -135,6 +141,8 @@ impl Oauth {
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [those of all operations](Self#errors)
     pub async fn revoke_created(&self) -> Result<usize, Error> {
+        // What is under way may be about to bring one.
+        self.tokens.settled().await;
         let source = self.tokens.source();
         let found = source.find_lost().await;
         let tokens: Vec<AccessToken> = source.created().iter().map(|(token, _)| token.clone()).collect();

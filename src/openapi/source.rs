@@ -70,7 +70,7 @@ impl Tokens {
     async fn find_or_create(&self, scopes: &ScopeSet, previous: Option<&AccessToken>) -> Result<Fetched, Error> {
         let now = self.api.0.clock.coarse();
         self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &now));
-        if self.options.reuse_existing || self.lost_for(scopes).is_some_and(|lost| !lost.looked) {
+        if self.options.reuse_existing || self.lost_for(scopes).iter().any(|lost| !lost.looked) {
             let found = match self.look(scopes, previous).await {
                 Err(error) if may_pass(&error) => return Err(error),
                 // What cannot be looked at keeps nobody from a token.

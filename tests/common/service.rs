@@ -10,6 +10,7 @@ use gettone::{Builder, Scope, ScopeSet};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::raw::read_request;
 use super::{API_KEY, EMAIL, http, now, unix};
@@ -36,6 +37,10 @@ pub struct State {
     pub failing: (usize, &'static str, u16),
     /// What a list of tokens has besides.
     pub odd: Vec<Value>,
+    /// Requests `POST /token` wait for a permit, before they count and are carried out.
+    pub gate: Option<Arc<Semaphore>>,
+    /// How many have come there.
+    pub at_gate: usize,
     /// How far the service's clock is ahead.
     pub ahead: u64,
     /// Whether answers tell it.
@@ -88,6 +93,20 @@ impl Service {
         self.state().requests.iter().filter(|known| *known == request).count()
     }
 
+    /// From now on no token is made until it is let through.
+    pub fn close(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.state().gate = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Until a request has come to the gate.
+    pub async fn knocked(&self) {
+        while self.state().at_gate == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub fn hours(&self, hours: u64) {
         self.clock.advance(Duration::from_secs(hours * 3600));
     }
@@ -95,6 +114,11 @@ impl Service {
 
 async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>, clock: Arc<ManualClock>) {
     let request = read_request(&mut stream).await;
+    let gate = state.lock().unwrap().gate.clone().filter(|_| request.starts_with("POST /token "));
+    if let Some(gate) = gate {
+        state.lock().unwrap().at_gate += 1;
+        gate.acquire().await.unwrap().forget();
+    }
     let answer = state.lock().unwrap().answer(&request, unix(clock.now()));
     let Some((status, headers, body)) = answer else { return };
     let length = body.len();

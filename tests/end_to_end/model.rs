@@ -57,8 +57,12 @@ impl Seen {
     }
 
     fn is_lasting(&self) -> bool {
-        self.asked.iter().any(|(_, status, _)| *status == Some(401))
+        self.asked.iter().any(|(_, status, _)| *status == Some(401)) || self.lists.iter().any(is_refused)
     }
+}
+
+fn is_refused(fault: &Option<Fault>) -> bool {
+    matches!(fault, Some(Fault::Status(401)))
 }
 
 /// A token that the service made.
@@ -96,6 +100,8 @@ pub struct Model {
     /// Which client this is: 0, 1, and so on.
     client: usize,
     failures: HashMap<usize, Failures>,
+    /// No request for any key before: the account was refused.
+    refused_until: i64,
     /// Somebody may be told of an earlier failure until then.
     told_until: i64,
     /// Whether an answer may have been lost to this client.
@@ -133,6 +139,7 @@ impl Model {
             tokens: Vec::new(),
             client: 0,
             failures: HashMap::new(),
+            refused_until: 0,
             told_until: 0,
             unsure: false,
             stored: HashMap::new(),
@@ -179,6 +186,7 @@ impl Model {
         hold!(enough.is_none() || seen.is_empty(), "asked though a fresh token is there: {seen:?}");
         let quiet = self.failures.get(&key).is_some_and(|failures| before.mono < failures.quiet_until);
         hold!(!quiet || seen.is_empty(), "asked in a pause: {:?} {seen:?}", self.failures.get(&key));
+        hold!(before.mono >= self.refused_until || seen.is_empty(), "asked again for a refused account: {seen:?}");
         // The bound: a call sends one request for a token, and only if none is fresh and no pause is on; beyond it one
         // for
         // each fault that it met, and one for a refresh token that the service refused. Over a schedule that is:
@@ -289,6 +297,10 @@ impl Model {
         if !failed {
             return;
         }
+        let last_is_list = seen.lists.last().is_some_and(is_refused);
+        if last_is_list || matches!(seen.asked.last(), Some((_, Some(401), _))) {
+            self.refused_until = now.mono + 5 * MINUTE - 1;
+        }
         // By the last request: the one before may have been repeated within the call.
         let lasting = matches!(seen.asked.last(), Some((_, Some(401), _)));
         let before = self.failures.get(&key).filter(|failures| failures.lasting == lasting);
@@ -322,6 +334,7 @@ impl Model {
 
     pub fn forgotten(&mut self) {
         self.failures.clear();
+        self.refused_until = 0;
         self.last_refusal = None;
         self.stored.clear();
         let client = self.client;
@@ -357,6 +370,7 @@ impl Model {
         self.client += 1;
         self.failures.clear();
         self.touched.clear();
+        self.refused_until = 0;
         (self.last_refusal, self.unsure, self.told_until) = (None, false, 0);
         // The store may have what was refused: a new client does not know.
         self.tokens.iter_mut().for_each(|token| token.dropped = false);
