@@ -175,6 +175,11 @@ impl<S: TokenSource> Cache<S> {
         }
     }
 
+    /// Whether it is held for any key, whatever became of it.
+    pub(crate) fn holds(&self, token: &AccessToken) -> bool {
+        self.all().iter().any(|slot| slot.state.load().token() == Some(token))
+    }
+
     /// How old a token is that can be handed out.
     #[cfg(feature = "middleware")]
     pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {

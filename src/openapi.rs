@@ -275,16 +275,19 @@ impl Oauth {
         only(call.operation, answer)?.ok_or_else(|| Error::no_content(call.operation))
     }
 
-    /// `DELETE /token/{token}`: deletes a token, whatever is left of its life.
+    /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
+    /// memory and from the store too.
     ///
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 150). Not if an earlier attempt of the
     ///   same call, whose answer was lost, may have deleted it.
+    /// - [`is_store`](Error::is_store): the token was deleted, and the store failed.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
-        self.api.delete_token(token).await
+        let result = self.api.delete_token(token).await;
+        self.drop_deleted(token, result).await
     }
 
     /// `GET /scopes`: the scopes for which tokens were requested and which so belong to the account, in the service's order,
@@ -371,13 +374,15 @@ impl Api {
         let client = self.client(DELETE_TOKEN);
         match finish(&client.inner, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
             Ok(_) => Ok(()),
-            // The service's own "Missing Token", not the 404 of a wrong address.
-            Err(error) if error.is_not_found() && error.code().is_some() && error.is_after_uncertain_attempt() => {
-                Ok(())
-            }
+            Err(error) if is_missing(&error) && error.is_after_uncertain_attempt() => Ok(()),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether it is the service's own "Missing Token", and not the 404 of a wrong address or a gateway.
+fn is_missing(error: &Error) -> bool {
+    error.is_not_found() && error.code().is_some()
 }
 
 fn tokens_of(answer: Option<types::TokenAnswer>) -> TokenList {

@@ -554,6 +554,47 @@ async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
+    let service = Service::start().await;
+    let store = MemoryStore::new();
+    let oauth = service.builder().store(store.clone()).build().unwrap();
+    let (broad, narrow, other) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]), set(&["GET:c.it/z"]));
+    let token = oauth.token(&broad).await.unwrap();
+    assert_eq!(oauth.token(&narrow).await.unwrap(), token);
+    assert_eq!(oauth.token(&other).await.unwrap().expose(), "t2");
+    oauth.delete_token(&token).await.unwrap();
+    let restarted = service.builder().store(store).build().unwrap();
+    assert_eq!(restarted.token(&broad).await.unwrap().expose(), "t3");
+    assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t4");
+    assert_eq!(oauth.token(&other).await.unwrap().expose(), "t2");
+    // One that the service says is not there is as good as deleted.
+    service.state().tokens.retain(|made| made.token != "t2");
+    assert!(oauth.delete_token(&"t2".into()).await.unwrap_err().is_not_found());
+    assert_eq!(oauth.token(&other).await.unwrap().expose(), "t5");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 2, "t4 and t5");
+    // One that was not deleted is handed out as before.
+    let token = restarted.token(&broad).await.unwrap();
+    service.state().failing = (1, "DELETE", 500);
+    restarted.delete_token(&token).await.unwrap_err();
+    assert_eq!(restarted.token(&broad).await.unwrap(), token);
+}
+
+#[tokio::test]
+async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let made = oauth.create_token(&set(&["GET:a.it/x"]), Ttl::days(1).unwrap()).await.unwrap();
+    let _gate = service.close();
+    let scopes = set(&["GET:b.it/y"]);
+    let mut asking = Box::pin(oauth.token(&scopes));
+    begun(&mut asking).await;
+    tokio::select! {
+        deleted = oauth.delete_token(made.token()) => deleted.unwrap(),
+        _ = asking => panic!("nobody let it through"),
+    }
+}
+
+#[tokio::test]
 async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
     let (one, other) = (Service::start().await, Service::start().await);
     let store = MemoryStore::new();

@@ -97,10 +97,7 @@ impl Tokens {
             let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
             lost.may_have_been_made(made, &stamp.sent, self.api.0.timeout)
         };
-        let is_lost = |token: &Token| {
-            lost.iter().any(|lost| may(lost, token))
-                && !self.created().iter().chain(&*self.made()).any(|(known, _)| known == token.token())
-        };
+        let is_lost = |token: &Token| lost.iter().any(|lost| may(lost, token)) && !self.knows(token.token());
         let lives = |token: &Token| {
             let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
             left > window(self.options.ttl.into())

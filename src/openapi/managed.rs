@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::source::Tokens;
-use super::{Oauth, Ttl};
+use super::{Oauth, Ttl, is_missing};
 use crate::builder::Builder;
 use crate::cache::Handle;
 use crate::{AccessToken, Error, ScopeSet};
@@ -145,7 +145,7 @@ impl Oauth {
         self.tokens.settled().await;
         let source = self.tokens.source();
         let found = source.find_lost().await;
-        let tokens: Vec<AccessToken> = source.created().iter().map(|(token, _)| token.clone()).collect();
+        let tokens = source.living();
         // First here, so that nobody is given what is about to be deleted; and once more, for what came meanwhile.
         let mut result = found;
         for _ in 0..2 {
@@ -159,6 +159,19 @@ impl Oauth {
             }
         }
         result.map(|()| deleted)
+    }
+
+    /// What the service has no more, as it says, is not handed out any more.
+    pub(super) async fn drop_deleted(&self, token: &AccessToken, result: Result<(), Error>) -> Result<(), Error> {
+        if result.as_ref().is_err_and(|error| !is_missing(error)) {
+            return result;
+        }
+        let is_known = self.tokens.source().strike_out(token) || self.tokens.holds(token);
+        match is_known {
+            true => result.and(self.tokens.forget(|held| held == Some(token)).await),
+            // Nothing to wait for.
+            false => result,
+        }
     }
 }
 

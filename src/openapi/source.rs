@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use super::lost::{Lost, is_uncertain};
 use super::managed::Options;
-use super::{Api, CREATE_TOKEN, Credentials, Token, invalid};
+use super::{Api, CREATE_TOKEN, Credentials, Token, invalid, is_missing};
 use crate::cache::{Fetched, TokenSource};
 use crate::clock::Moment;
 use crate::store::{Scopes, StoredToken};
@@ -19,10 +19,9 @@ pub(crate) struct Tokens {
     pub(super) api: Api,
     email: String,
     pub(super) options: Options,
-    /// Those that have not expired, with their ends.
-    created: Mutex<Vec<(AccessToken, Moment)>>,
-    /// The same of those that somebody else looks after.
-    made: Mutex<Vec<(AccessToken, Moment)>>,
+    created: Mutex<Known>,
+    /// Those that somebody else looks after.
+    made: Mutex<Known>,
     pub(super) lost: Mutex<Vec<Lost>>,
 }
 
@@ -38,32 +37,48 @@ impl Tokens {
         }
     }
 
-    pub(super) fn created(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
+    fn created(&self) -> MutexGuard<'_, Known> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn made(&self) -> MutexGuard<'_, Vec<(AccessToken, Moment)>> {
+    fn made(&self) -> MutexGuard<'_, Known> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of a token that somebody asked for to look after it himself: it is not one that was lost.
     pub(super) fn note(&self, token: &Token, stamp: &Stamp) {
-        remember(&mut self.made(), token, stamp);
+        self.made().add(token, stamp);
     }
 
     pub(super) fn remember(&self, token: &Token, stamp: &Stamp) {
-        remember(&mut self.created(), token, stamp);
+        self.created().add(token, stamp);
+    }
+
+    pub(super) fn knows(&self, token: &AccessToken) -> bool {
+        self.created().has(token) || self.made().has(token)
+    }
+
+    /// The tokens that were made here to look after, and that have not expired.
+    pub(super) fn living(&self) -> Vec<AccessToken> {
+        let mut created = self.created();
+        created.sweep(&self.api.0.clock.coarse());
+        created.tokens.iter().map(|(token, _)| token.clone()).collect()
+    }
+
+    /// Forgets a token that is no more. Says whether it was one that was made here to look after.
+    pub(super) fn strike_out(&self, token: &AccessToken) -> bool {
+        self.made().remove(token);
+        self.created().remove(token)
     }
 
     /// Deletes a token that was made here. Says whether it was still there.
     pub(super) async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
         let there = match self.api.delete_token(token).await {
             Ok(()) => true,
-            // The service's own "Missing Token", not the 404 of a gateway.
-            Err(error) if error.is_not_found() && error.code().is_some() => false,
+            Err(error) if is_missing(&error) => false,
             Err(error) => return Err(error),
         };
-        self.created().retain(|(known, _)| known != token);
+        self.strike_out(token);
         Ok(there)
     }
 
@@ -116,10 +131,38 @@ impl Tokens {
     }
 }
 
-fn remember(tokens: &mut Vec<(AccessToken, Moment)>, token: &Token, stamp: &Stamp) {
-    tokens.retain(|(_, end)| !is_over(end, &stamp.sent));
-    let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
-    tokens.push((token.token().clone(), stamp.sent.after(left)));
+/// Tokens, with their ends. Those that have expired go away now and then.
+#[derive(Default)]
+struct Known {
+    tokens: Vec<(AccessToken, Moment)>,
+    /// With so many it is time to look for them.
+    full: usize,
+}
+
+impl Known {
+    fn add(&mut self, token: &Token, stamp: &Stamp) {
+        if self.tokens.len() >= self.full {
+            self.sweep(&stamp.sent);
+        }
+        let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
+        self.tokens.push((token.token().clone(), stamp.sent.after(left)));
+    }
+
+    fn sweep(&mut self, now: &Moment) {
+        self.tokens.retain(|(_, end)| !is_over(end, now));
+        self.full = 2 * self.tokens.len().max(32);
+    }
+
+    fn has(&self, token: &AccessToken) -> bool {
+        self.tokens.iter().any(|(known, _)| known == token)
+    }
+
+    /// Says whether it was there.
+    fn remove(&mut self, token: &AccessToken) -> bool {
+        let before = self.tokens.len();
+        self.tokens.retain(|(known, _)| known != token);
+        self.tokens.len() < before
+    }
 }
 
 /// Whether both times say so: one of them may have been set.
