@@ -46,7 +46,7 @@ impl FileStore {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::invalid_input(format!("token file {given:?}: give the path of a file")));
         };
-        let store = Self(Arc::new(Place { path: folder.join(name), folder: folder.to_owned() }));
+        let store = Self(Arc::new(Place { path: folder.join(name), folder: folder.to_owned(), sync_folder }));
         store.blocking(Place::open).await?;
         Ok(store)
     }
@@ -153,6 +153,7 @@ fn parse(text: &[u8]) -> io::Result<Option<Contents<'_>>> {
 struct Place {
     path: PathBuf,
     folder: PathBuf,
+    sync_folder: fn(&Path) -> io::Result<()>,
 }
 
 impl Place {
@@ -265,9 +266,10 @@ impl Place {
         let written = file.write_all(&text).and_then(|()| file.sync_all());
         let replaced = written.and_then(|()| fs::rename(&temporary, &self.path));
         replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        // The new name outlives a power cut only if the folder is written too.
-        #[cfg(unix)]
-        File::open(&self.folder)?.sync_all()?;
+        // Some file systems over a network, or in user space, cannot do it. The file is in its place all the same.
+        if let Err(error) = (self.sync_folder)(&self.folder) {
+            trace::cache::store_failed("write the folder through", &error);
+        }
         Ok(())
     }
 
@@ -315,6 +317,17 @@ impl Place {
     }
 }
 
+/// The new name of a file outlives a power cut only if the folder is written too.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 /// A lock that is given back when this value is dropped: to close the file is not enough, since a process that is being started
 /// may have it as well.
 struct Lock(File);
@@ -354,4 +367,32 @@ fn mode(_: &Metadata) -> u32 {
 #[cfg(not(unix))]
 fn is_own(_: &Metadata, _: bool) -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::AccessToken;
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_through_costs_no_token() {
+        let folder = std::env::temp_dir().join(format!("gettone-sync-{}", std::process::id()));
+        let mut store = FileStore::open(folder.join("tokens.json")).await.unwrap();
+        Arc::get_mut(&mut store.0).unwrap().sync_folder = |_| Err(ErrorKind::InvalidInput.into());
+        let now = SystemTime::UNIX_EPOCH;
+        let token = StoredToken {
+            access_token: AccessToken::new("t"),
+            obtained_at: now,
+            expires_at: now + Duration::from_secs(3600),
+            renewal: None,
+            scopes: None,
+        };
+        store.save("name", &token).await.unwrap();
+        assert_eq!(store.load("name").await.unwrap(), Some(token));
+        store.remove("name").await.unwrap();
+        assert_eq!(store.load("name").await.unwrap(), None);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
