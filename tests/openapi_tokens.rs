@@ -595,6 +595,31 @@ async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_grant_that_repeats_the_pattern_is_a_grant_of_it() {
+    for reuse in [false, true] {
+        let service = Service::start().await;
+        service.state().echoes = true;
+        service.state().catalogue = catalogue(&["GET:a.it/x"]);
+        let oauth = service.builder().reuse_existing(reuse).build().unwrap();
+        let scopes = set(&["*:a.it/*"]);
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
+        // It serves what the pattern covers.
+        assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t1");
+        assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
+        assert_eq!(service.count("POST /token"), 1);
+        // It is adopted, and found when it was lost.
+        let other = service.builder().reuse_existing(true).build().unwrap();
+        assert_eq!(other.token(&scopes).await.unwrap().expose(), "t1");
+        service.hours(24);
+        service.state().lost = 1;
+        assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+        assert_eq!(service.count("POST /token"), 2);
+        assert_eq!(oauth.revoke_created().await.unwrap(), 1, "t1 is over");
+        assert!(!service.requests().contains(&"DELETE /token/t1".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
     let (one, other) = (Service::start().await, Service::start().await);
     let store = MemoryStore::new();

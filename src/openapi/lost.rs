@@ -3,7 +3,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::source::{Tokens, fetched};
+use super::source::{Tokens, fetched, granted};
 use super::{CREATE_TOKEN, Token};
 use crate::cache::{Fetched, window};
 use crate::clock::Moment;
@@ -111,7 +111,8 @@ impl Tokens {
         };
         let Some(wanted) = wanted else { return Ok(None) };
         // A lost one was granted what was asked for or less.
-        let own: Vec<&Token> = found.iter().copied().filter(|token| is_lost(token) && within(token, &wanted)).collect();
+        let own: Vec<&Token> =
+            found.iter().copied().filter(|token| is_lost(token) && within(token, scopes, &wanted)).collect();
         let mut left = lost.clone();
         for token in found_of(&mut left, &own, may) {
             self.remember(token, &stamp);
@@ -141,9 +142,10 @@ pub(super) fn is_uncertain(error: &Error) -> bool {
 }
 
 fn covers(token: &Token, wanted: &ScopeSet) -> bool {
-    token.scopes().iter().collect::<ScopeSet>().includes(wanted)
+    granted(token).includes(wanted)
 }
 
-fn within(token: &Token, wanted: &ScopeSet) -> bool {
-    token.scopes().iter().all(|scope| wanted.covers(scope))
+/// Whether a token has nothing but what was asked for, as it was said or as it comes to.
+fn within(token: &Token, scopes: &ScopeSet, wanted: &ScopeSet) -> bool {
+    granted(token).iter().all(|grant| wanted.includes([grant]) || scopes.includes([grant]))
 }

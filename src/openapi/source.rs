@@ -118,8 +118,7 @@ impl Tokens {
     async fn create(&self, scopes: &ScopeSet) -> Result<Fetched, Error> {
         let (token, stamp) = self.api.create_token(scopes, self.options.ttl).await?;
         self.remember(&token, &stamp);
-        let granted: ScopeSet = token.scopes().iter().collect();
-        let lacking = scopes.not_covered_by(&granted);
+        let lacking = scopes.not_covered_by(&granted(&token));
         if !lacking.is_empty() {
             // Nobody will use it. Should it not go away now, `revoke_created` still knows it.
             let _ = self.delete(token.token()).await;
@@ -175,8 +174,14 @@ fn may_pass(error: &Error) -> bool {
     error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
+/// What a token is good for. A service that repeats a pattern rather than what it comes to has granted it.
+pub(super) fn granted(token: &Token) -> ScopeSet {
+    let patterns = token.scopes().unrecognized().iter().filter_map(|entry| entry.parse::<ScopePattern>().ok());
+    token.scopes().iter().cloned().map(ScopePattern::from).chain(patterns).collect()
+}
+
 pub(super) fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: SystemTime) -> Fetched {
-    let granted = token.scopes().iter().collect();
+    let granted = granted(token);
     let token = StoredToken {
         access_token: token.token().clone(),
         obtained_at: stamp.sent.now,
@@ -225,9 +230,9 @@ impl TokenSource for Tokens {
 
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
         // What a wildcard comes to is not known, so who asks for one is served by who asked for it and got anything of it.
-        let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| match pattern.has_wildcard() {
-            true => requested.includes([pattern]) && granted.iter().any(|grant| pattern.includes(grant)),
-            false => granted.includes([pattern]),
+        let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| {
+            let expanded = || requested.includes([pattern]) && granted.iter().any(|grant| pattern.includes(grant));
+            granted.includes([pattern]) || (pattern.has_wildcard() && expanded())
         };
         let known = token.scopes.as_ref().filter(|_| !scopes.is_empty());
         known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))

@@ -31,6 +31,8 @@ pub struct State {
     pub catalogue: Vec<Scope>,
     /// What is asked for and not granted.
     pub denied: Vec<String>,
+    /// Whether grants repeat patterns as they are, rather than what they come to.
+    pub echoes: bool,
     /// So many answers to `POST /token` are lost, after it was carried out.
     pub lost: usize,
     /// So many requests that begin so are answered with this status, and not carried out.
@@ -175,8 +177,8 @@ impl State {
         let body: Value = serde_json::from_str(body).unwrap();
         let asked: ScopeSet = serde_json::from_value(body["scopes"].clone()).unwrap();
         let ttl = body["ttl"].as_u64().unwrap();
-        let concrete = asked.iter().filter(|pattern| !pattern.has_wildcard()).cloned();
-        let expanded = asked.expand(&self.catalogue).map(Into::into);
+        let concrete = asked.iter().filter(|pattern| self.echoes || !pattern.has_wildcard()).cloned();
+        let expanded = asked.expand(&self.catalogue).filter(|_| !self.echoes).map(Into::into);
         let granted = concrete.chain(expanded).filter(|scope| !self.denied.contains(&scope.to_string()));
         self.counter += 1;
         let made = Made { token: format!("t{}", self.counter), scopes: granted.collect(), expire: now + ttl, ttl };
