@@ -52,6 +52,9 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         previous: Option<&StoredToken>,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
+    /// How long fetching may take at the most.
+    fn longest(&self) -> Duration;
+
     /// Whether a token that was fetched for another key will do for this one. Asked of tokens for keys that are broad or that
     /// are above this one.
     fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
@@ -212,15 +215,18 @@ impl<S: TokenSource> Cache<S> {
     pub(crate) async fn settled(&self) {
         for slot in self.all() {
             let mut ended = slot.ended.subscribe();
-            while slot.busy.load(Ordering::Acquire) {
-                let _ = ended.changed().await;
-            }
+            while slot.busy.load(Ordering::Acquire) && self.ended(&mut ended).await.is_ok() {}
         }
     }
 
-    /// What takes longer is on a runtime that nobody drives any more.
-    fn longest_exchange(&self) -> Duration {
-        LONGEST_EXCHANGE
+    /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
+    /// any more.
+    async fn ended(&self, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
+        // The lock, and a store that is asked four times.
+        let longest = self.0.source.longest().saturating_add(LONGEST_LOCK).saturating_add(4 * LONGEST_ANSWER);
+        let in_time = tokio::time::timeout(longest, ended.changed()).await;
+        // The slot has the other end.
+        in_time.map(|_| ()).map_err(|_| Error::new(Kind::Timeout))
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -282,10 +288,7 @@ impl<S: TokenSource> Cache<S> {
                 return Err(failure.error.clone());
             }
             self.start(slot)?;
-            // An exchange that takes so long is on a runtime that nobody drives any more.
-            if tokio::time::timeout(LONGEST_EXCHANGE, ended.changed()).await.is_err() {
-                return Err(Error::new(Kind::Timeout));
-            }
+            self.ended(&mut ended).await?;
             let error = ended.borrow_and_update().clone();
             if let Some(error) = error {
                 return Err(error);
@@ -314,7 +317,7 @@ impl<S: TokenSource> Cache<S> {
             let mut ended = slot.ended.subscribe();
             match Flight::board(self, slot) {
                 Some(flight) => break flight,
-                None => drop(ended.changed().await),
+                None => self.ended(&mut ended).await?,
             }
         };
         if !flight.is_about(which) {
@@ -329,8 +332,11 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// Longer than any exchange may take: a few calls of a minute each, and the wait for a lock.
-const LONGEST_EXCHANGE: Duration = Duration::from_secs(10 * 60);
+/// How long the wait for the lock of a store is reckoned with.
+const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
+
+/// How long a store may take for an answer.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// As many exchanges that end without a result are waited for.
 const MAX_EXCHANGES: usize = 16;

@@ -3,10 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::state::{Failure, Held, Life, Phase, State, classify};
-use super::{Cache, Fetched, Inner, Slot, TokenSource};
+use super::{Cache, Fetched, Inner, LONGEST_ANSWER, Slot, TokenSource};
 use crate::clock::Moment;
 use crate::error::{Error, Kind};
 use crate::store::{AnyStore, StoreError, StoreLock, StoredToken};
@@ -128,7 +127,7 @@ impl<S: TokenSource> Flight<S> {
     /// Asks the source, unless it is too early for the whole account.
     async fn ask(&self, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
         let Inner { account, clock, source, .. } = &*self.cache.0;
-        let admission = account.admit(&**clock, self.cache.longest_exchange()).await.map_err(Unobtained::Everywhere)?;
+        let admission = account.admit(&**clock, source.longest()).await.map_err(Unobtained::Everywhere)?;
         trace::cache::fetching(&self.slot.key, previous.is_some());
         let result = source.fetch(&self.slot.key, previous).await;
         let failure = account.learn(&admission, result.as_ref().err(), &self.now());
@@ -178,7 +177,7 @@ impl<S: TokenSource> Flight<S> {
         let Some(lender) = renewable.filter(|_| on_loan) else { return Ok(None) };
         let mut ended = lender.ended.subscribe();
         self.cache.start(&lender)?;
-        let _ = ended.changed().await;
+        let _ = self.cache.ended(&mut ended).await;
         let (state, now) = (lender.state.load_full(), self.now());
         match (self.loan(&lender), classify(&state, &now), &state.failure) {
             (Some((held, life)), ..) if life.is_fresh(&now) => Ok(Some(held)),
@@ -229,8 +228,8 @@ impl<S: TokenSource> Flight<S> {
 
 /// A store that does not answer is as good as one that fails. (Its lock may take longer, and is for it to limit.)
 async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let in_time = tokio::time::timeout(Duration::from_secs(30), asked).await;
-    in_time.unwrap_or_else(|_| Err("no answer in 30 s".into()))
+    let in_time = tokio::time::timeout(LONGEST_ANSWER, asked).await;
+    in_time.unwrap_or_else(|_| Err(format!("no answer in {} s", LONGEST_ANSWER.as_secs()).into()))
 }
 
 impl<S: TokenSource> Drop for Flight<S> {

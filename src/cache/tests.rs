@@ -27,6 +27,7 @@ struct Source {
     /// An exchange needs a permit of its key to end; all have enough, unless there is nothing.
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     lifetime: Mutex<Duration>,
+    longest: Mutex<Duration>,
     failure: Mutex<Option<Error>>,
     panics: AtomicBool,
     previous: Mutex<Vec<Option<StoredToken>>>,
@@ -57,6 +58,10 @@ impl TokenSource for Arc<Source> {
         }
         let token = stored(&format!("{key}#{number}"), sent.now, *self.lifetime.lock().unwrap());
         Ok(Fetched { token, sent })
+    }
+
+    fn longest(&self) -> Duration {
+        *self.longest.lock().unwrap()
     }
 
     fn is_broad(&self, key: &String) -> bool {
@@ -98,6 +103,7 @@ impl House {
             fetches: AtomicUsize::new(0),
             gates: Mutex::default(),
             lifetime: Mutex::new(HOUR),
+            longest: Mutex::new(5 * MINUTE),
             failure: Mutex::default(),
             panics: AtomicBool::new(false),
             previous: Mutex::default(),
@@ -1107,6 +1113,44 @@ async fn an_exchange_that_nobody_drives_is_an_error_for_those_who_wait() {
     let key = "a".to_owned();
     let error = house.cache.get(&key).await.unwrap_err();
     assert!(error.is_timeout() && error.is_transient(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgetting() {
+    let house = House::new();
+    house.get("a").await;
+    let _never = house.close("a");
+    house.clock.advance(57 * MINUTE);
+    house.at_once("a");
+    while house.fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(HOUR, house.cache.settled()).await.unwrap();
+    let error = tokio::time::timeout(HOUR, house.cache.forget(|_| true)).await.unwrap().unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(house.at_once("a"), None, "in memory there is nothing left");
+    // Nor those who live on a loan.
+    let house = House::new();
+    house.get("broad").await;
+    house.get("narrow").await;
+    let _never = house.close("broad");
+    house.clock.advance(57 * MINUTE);
+    let mut ended = house.slot("narrow").ended.subscribe();
+    house.at_once("narrow");
+    tokio::time::timeout(2 * HOUR, ended.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_takes_as_long_as_it_may_is_waited_for() {
+    let house = House::new();
+    *house.source.longest.lock().unwrap() = 2 * HOUR;
+    let gate = house.close("a");
+    let callers = house.callers("a", 3);
+    house.waiting("a", 3).await;
+    tokio::time::advance(HOUR).await;
+    tokio::task::yield_now().await;
+    gate.add_permits(1);
+    assert!(callers.join_all().await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]

@@ -26,6 +26,10 @@ impl Fatture {
     /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that no account is locked by it. A
     /// caller that goes away takes nothing with it.
     ///
+    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
+    /// call, of which a refresh that is made up for takes two; and a store may have to be waited for. Put a limit of your own
+    /// around it; what was begun goes on.
+    ///
     /// # Errors
     ///
     /// - those of [`password_grant`](Self::password_grant)
@@ -45,7 +49,8 @@ impl Fatture {
     }
 
     /// Waits until no token is being fetched. A program that is about to end should do so: a refresh that is cut off in the
-    /// middle costs the token that is still good and what it could be renewed with.
+    /// middle costs the token that is still good and what it could be renewed with. An exchange on a runtime that nobody drives
+    /// any more is waited for as long as one may take.
     pub async fn settled(&self) {
         self.tokens.cache().settled().await;
     }
@@ -55,7 +60,10 @@ impl Fatture {
     ///
     /// # Errors
     ///
-    /// [`is_store`](Error::is_store): the store failed; in memory there is nothing left.
+    /// In memory there is nothing left in any case.
+    ///
+    /// - [`is_store`](Error::is_store): the store failed.
+    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.cache().forget(|_| true).await
     }
@@ -156,6 +164,11 @@ impl TokenSource for Tokens {
         }
         let (pair, stamp) = self.grants.password().await?;
         Ok(fetched(&pair, &stamp))
+    }
+
+    /// A refresh and a password grant.
+    fn longest(&self) -> Duration {
+        self.grants.shared.timeout.saturating_mul(2)
     }
 }
 

@@ -27,8 +27,10 @@ impl Builder<Oauth> {
     /// for one that they cover, a token is asked for what the narrowest of them says.
     ///
     /// Without them a request to any host below `openapi.it`, `openapi.com` and `altravia.com` is authorized, with a token for
-    /// the one scope that it needs. The vendor's other hosts are to be named here. An asterisk in place of the whole host
-    /// names no host and stands for those three domains.
+    /// the one scope that it needs: its method, its host and the first segment of its path. The vendor's other hosts are to be
+    /// named here, and so are endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: a token for
+    /// `…/fields` may not be had, or not be good for them. An asterisk in place of the whole host names no host and stands for
+    /// those three domains.
     #[must_use]
     pub fn scopes(mut self, scopes: ScopeSet) -> Self {
         self.options.scopes = Some(scopes);
@@ -65,6 +67,10 @@ impl Oauth {
     ///
     /// Should the answer to the request for a token be lost, the account's tokens are looked through for it before another is
     /// made.
+    ///
+    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](Builder::timeout) is that of each call,
+    /// of which one is enough as a rule, and eight may be needed where answers are lost; and a store may have to be waited for.
+    /// Put a limit of your own around it; what was begun goes on.
     ///
     /// # Errors
     ///
@@ -103,7 +109,8 @@ impl Oauth {
     }
 
     /// Waits until no token is being fetched. A program that is about to end should do so: an exchange that is cut off in the
-    /// middle may leave a token behind that nobody knows.
+    /// middle may leave a token behind that nobody knows. An exchange on a runtime that nobody drives any more is waited for as
+    /// long as one may take.
     pub async fn settled(&self) {
         self.tokens.settled().await;
     }
@@ -113,7 +120,10 @@ impl Oauth {
     ///
     /// # Errors
     ///
-    /// [`is_store`](Error::is_store): the store failed; in memory there is nothing left.
+    /// In memory there is nothing left in any case.
+    ///
+    /// - [`is_store`](Error::is_store): the store failed.
+    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.forget(|_| true).await
     }

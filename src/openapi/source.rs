@@ -1,7 +1,7 @@
 //! Where tokens come from: `POST /token`, or what is there already.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 
@@ -215,6 +215,11 @@ impl TokenSource for Tokens {
             result = self.find_or_create(scopes, previous).await;
         }
         result
+    }
+
+    /// Twice: `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`.
+    fn longest(&self) -> Duration {
+        self.api.0.timeout.saturating_mul(8)
     }
 
     fn is_broad(&self, scopes: &ScopeSet) -> bool {
