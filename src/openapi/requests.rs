@@ -12,6 +12,9 @@ impl Oauth {
     /// Sets the header `Authorization` of a request to one of the vendor's services. The scope is worked out from the method
     /// and the URL, and the token is as of [`token`](Self::token). Marked as sensitive: it is not printed.
     ///
+    /// Without [scopes](crate::Builder::scopes) of the client the scope has the first segment of the path alone. A few endpoints
+    /// have two, such as `POST:test.postontarget.com/fields/country`: they are to be named there.
+    ///
     /// ```no_run
     /// # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
     /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;

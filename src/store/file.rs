@@ -26,6 +26,9 @@ use crate::{Error, trace};
 /// - A token that was of no use any more when another one was obtained is dropped when that is saved.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
 ///   remove them. Not every file system over a network has locks.
+/// - The lock of a name is waited for at the most 150 s. Who does not get it goes on without, so that a process that hangs holds up
+///   nobody for ever; two refreshes at the same time are possible then, also where a client's
+///   [timeout](crate::Builder::timeout) lets an exchange take longer than that. The file itself is waited for at the most 5 s.
 ///
 /// A clone is the same store. The [module](super) shows how to use one.
 #[derive(Clone)]
@@ -117,7 +120,8 @@ fn fnv_1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Longer than an exchange of Keliweb Fatture may take: a refresh and a password grant, a minute each.
+/// Longer than an exchange of Keliweb Fatture may take with the timeout that is the default: a refresh and a password grant, a
+/// minute each. One of Openapi.it may take longer if answers are lost; two of them make two tokens, and neither is refused.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 const VERSION: u64 = 1;
