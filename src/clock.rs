@@ -184,6 +184,12 @@ impl Clock for ManualClock {
         lock(&self.0).elapsed
     }
 
+    /// Whoever moves the clock meanwhile moves both times.
+    fn coarse(&self) -> Moment {
+        let state = lock(&self.0);
+        Moment { now: state.now, monotonic: state.elapsed }
+    }
+
     fn sleep(&self, duration: Duration) -> Sleep {
         let state = Arc::clone(&self.0);
         Box::pin(async move {

@@ -137,3 +137,30 @@ async fn the_clock_of_the_system_waits_and_moves() {
     let after = (0..10_000_000).map(|_| clock.monotonic()).find(|now| *now > before);
     assert!(after.is_some(), "time stands still");
 }
+
+/// Both times of a moment are of the same moment, whoever moves the clock meanwhile.
+fn never_torn(clock: &dyn Clock, advance: impl Fn(Duration) + Send + Sync) {
+    let start = clock.coarse();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..200_000).for_each(|_| advance(Duration::from_millis(1))));
+        for _ in 0..200_000 {
+            let moment = clock.coarse();
+            let passed = moment.now.duration_since(start.now).unwrap();
+            assert_eq!(passed, moment.monotonic - start.monotonic);
+        }
+    });
+}
+
+#[test]
+fn a_moment_of_a_manual_clock_is_one_moment() {
+    let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    never_torn(&clock, |duration| clock.advance(duration));
+}
+
+#[cfg(feature = "emulator")]
+#[tokio::test]
+async fn a_moment_of_the_emulators_clock_is_one_moment() {
+    let still = std::sync::Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    let emulator = gettone::emulator::Emulator::builder().clock(still).start().await.unwrap();
+    never_torn(&*emulator.clock(), |duration| emulator.advance(duration));
+}

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::clock::{Clock, Sleep};
+use crate::clock::{Clock, Moment, Sleep};
 use rust_decimal::Decimal;
 
 #[derive(Debug)]
@@ -33,6 +33,11 @@ impl Clock for MovedClock {
         now.checked_add(self.ahead()).unwrap_or(now)
     }
 
+    /// Both moved by the same.
+    fn coarse(&self) -> Moment {
+        self.base.coarse().after(self.ahead())
+    }
+
     fn monotonic(&self) -> Duration {
         self.base.monotonic().saturating_add(self.ahead())
     }
@@ -42,9 +47,15 @@ impl Clock for MovedClock {
     }
 }
 
+const LAST: u64 = 253_402_300_799;
+
+/// The moment of so many seconds since 1970, up to the same last one.
+pub(super) fn moment(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))
+}
+
 /// Whole seconds since 1970, as the services tell a moment, up to the last one that a `Date` header can name.
 pub(super) fn unix(moment: SystemTime) -> u64 {
-    const LAST: u64 = 253_402_300_799;
     moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs().min(LAST))
 }
 

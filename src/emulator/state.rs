@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::clock::moment;
 use super::config::Config;
 use super::fault::{Fault, Faults};
 use super::message::{Answer, Request};
@@ -137,7 +138,7 @@ impl State {
                 refresh_token: None,
                 scopes: token.scopes.clone(),
                 issued_at: token.issued_at,
-                expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(token.expire),
+                expires_at: moment(token.expire),
                 is_alive: token.is_alive(now),
             }));
         }

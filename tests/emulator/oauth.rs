@@ -137,6 +137,10 @@ async fn put_replaces_all_and_patch_what_is_named() {
     );
     let replaced = bench.ask("PUT", &path, json!({ "scopes": [BASE], "expire": 2_000_000_000 })).await;
     assert_eq!(replaced.body["data"][0]["expire"], 2_000_000_000);
+    // An end that no clock can tell.
+    let replaced = bench.ask("PUT", &path, json!({ "scopes": [BASE], "expire": u64::MAX })).await;
+    assert_eq!(replaced.status, 200);
+    assert!(bench.emulator.tokens().iter().any(|issued| issued.expires_at > issued.issued_at));
 }
 
 #[tokio::test]
