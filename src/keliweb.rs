@@ -21,7 +21,7 @@ use crate::error::{Error, Operation};
 use crate::generated::Sent;
 use crate::generated::keliweb_fatture::{Client, types};
 use crate::retry::Repeat;
-use crate::token::whole_number;
+use crate::token::{bearer, whole_number};
 use crate::transport::{Call, Shared, Stamp, Wire, finish};
 use crate::{AccessToken, RefreshToken, Secret};
 
@@ -244,6 +244,7 @@ impl ClientHooks<Wire> for Client {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct TokenPair {
+    #[serde(deserialize_with = "bearer")]
     token_type: String,
     #[serde(deserialize_with = "seconds")]
     #[cfg_attr(feature = "schemars", schemars(with = "u64"))]

@@ -89,6 +89,14 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     Ok(whole.parse().unwrap_or(u64::MAX))
 }
 
+/// A token of a type that is not known must not be used (RFC 6749, section 7.1). Types are told in any case.
+pub(crate) fn bearer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let expected = "the token type `Bearer`";
+    let kind = Value::deserialize(deserializer)?;
+    let kind = kind.as_str().filter(|kind| kind.eq_ignore_ascii_case("bearer"));
+    kind.map(str::to_owned).ok_or_else(|| not_a(expected))
+}
+
 /// Another value than was expected; the value itself is not said.
 pub(crate) fn not_a<E: de::Error>(expected: &'static str) -> E {
     E::invalid_type(Unexpected::Other("something else"), &expected)

@@ -341,7 +341,9 @@ async fn counters_are_read_in_each_of_their_forms() {
         "GET:a.it/false": counter(json!(false)),
         "GET:a.it/null": counter(json!(null)),
         "GET:a.it/true": counter(json!(true)),
-        "GET:a.it/text": counter(json!("100")),
+        "GET:a.it/number-text": counter(json!("100")),
+        "GET:a.it/false-text": counter(json!("false")),
+        "GET:a.it/text": counter(json!("many")),
         "GET:a.it/minus": counter(json!(-1)),
         "GET:a.it/none": json!({ "counter": "3", "paid": 1.0 }),
         "GET:a.it/broken": json!({ "counter": "three", "paid": 1, "limit": 1 }),
@@ -352,12 +354,13 @@ async fn counters_are_read_in_each_of_their_forms() {
     let limit = |path: &str| counters.get(&format!("GET:a.it/{path}").parse().unwrap()).unwrap().limit();
     assert_eq!(limit("number"), Limit::Limited(100));
     assert_eq!(limit("false"), Limit::Unlimited);
+    assert_eq!((limit("number-text"), limit("false-text")), (Limit::Limited(100), Limit::Unlimited));
     for path in ["null", "true", "text", "minus", "none"] {
         assert_eq!(limit(path), Limit::Unknown, "{path}");
     }
     assert_eq!(counters.get(&"GET:a.it/none".parse().unwrap()).unwrap().requests(), 3);
     let odd: Vec<_> = counters.unrecognized().iter().map(|(key, value)| (key.as_str(), &value["counter"])).collect();
-    assert_eq!((counters.len(), odd), (7, vec![("GET:a.it/broken", &json!("three")), ("odd", &json!(3))]));
+    assert_eq!((counters.len(), odd), (9, vec![("GET:a.it/broken", &json!("three")), ("odd", &json!(3))]));
     assert_eq!(mock.calls(), 1);
 
     // PHP writes an empty map as an empty array.
@@ -550,6 +553,16 @@ async fn error_of_credit(answer: Answer) -> Error {
 async fn a_token_type_is_kept_as_it_came() {
     let mock = Mock::answering_with(with(success("refresh"), "token_type", json!("bearer"))).await;
     assert_eq!(mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap().token_type(), "bearer");
+}
+
+#[tokio::test]
+async fn a_token_of_an_unknown_type_is_none() {
+    for kind in [json!("mac"), json!(""), json!(null), json!(7)] {
+        let mock = Mock::answering_with(with(success("refresh"), "token_type", kind.clone())).await;
+        let error = mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap_err();
+        assert!(error.is_decode() && error.to_string().contains("Bearer"), "{kind}: {error}");
+        assert_eq!(mock.calls(), 1);
+    }
 }
 
 #[tokio::test]

@@ -138,6 +138,9 @@ impl<'de> Deserialize<'de> for Limit {
         Ok(match Value::deserialize(deserializer)? {
             Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
             Value::Bool(false) => Self::Unlimited,
+            // As other values of the vendor's are sent.
+            Value::String(text) if text == "false" => Self::Unlimited,
+            Value::String(text) => text.parse().map_or(Self::Unknown, Self::Limited),
             _ => Self::Unknown,
         })
     }
