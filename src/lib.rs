@@ -222,6 +222,9 @@ pub use error::Error;
 pub use middleware::Middleware;
 /// The HTTP library, whose types are part of this crate's interface.
 pub use reqwest;
+/// What [`Middleware`] is a layer for, and whose types are part of this crate's interface.
+#[cfg(feature = "middleware")]
+pub use reqwest_middleware;
 pub use retry::Retry;
 pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 pub use secret::Secret;

@@ -24,6 +24,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -109,7 +110,27 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// A store that is shared is the same store.
+impl<S: TokenStore> TokenStore for Arc<S> {
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+        S::load(self, name)
+    }
+
+    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::save(self, name, token)
+    }
+
+    fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+        S::remove(self, name)
+    }
+
+    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
+        S::lock(self, name)
+    }
+}
+
 /// The lock of a name, for as long as this value lives.
+#[must_use = "dropped at once, it locks nothing"]
 pub struct StoreLock {
     _held: Box<dyn Any + Send>,
 }

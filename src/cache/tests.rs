@@ -834,7 +834,8 @@ impl TokenStore for Slow {
 
 #[tokio::test]
 async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has() {
-    let store = MemoryStore::new();
+    // Shared by an `Arc` of its own, as somebody may have it.
+    let store = Arc::new(MemoryStore::new());
     let one = House::with_store(Some(Arc::new(store.clone())));
     let other = House {
         cache: Cache::new(Arc::clone(&one.source), Some(Arc::new(store.clone())), Arc::clone(&one.clock) as _),
