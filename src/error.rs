@@ -127,6 +127,11 @@ impl Error {
     }
 
     pub(crate) fn store(error: StoreError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) if error.is_store() => return *error,
+            Ok(error) => error,
+            Err(error) => error,
+        };
         Self::new(Kind::Store).with_message(error.to_string()).with(|inner| inner.source = Some(error.into()))
     }
 
@@ -250,8 +255,9 @@ impl Error {
         self.0.not_granted.as_ref()
     }
 
-    /// A [`TokenStore`](crate::store::TokenStore) could not do what it was asked; [`source`](StdError::source) says why. Only
-    /// calls that are about the store fail so: to fetch a token, none is needed.
+    /// A [`TokenStore`](crate::store::TokenStore) could not do what it was asked, or a
+    /// [`FileStore`](crate::store::FileStore) not be opened; [`source`](StdError::source) says why. Only calls that are about the
+    /// store fail so: to fetch a token, none is needed.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.0.kind == Kind::Store

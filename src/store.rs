@@ -17,7 +17,7 @@
 
 mod file;
 mod memory;
-mod token;
+mod stored;
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
-pub use token::StoredToken;
-pub(crate) use token::{Renewal, Scopes};
+pub use stored::StoredToken;
+pub(crate) use stored::{Renewal, Scopes};
 
 /// Why a store could not do what it was asked. Anything will do; no secret may be in it.
 pub type StoreError = Box<dyn StdError + Send + Sync>;
@@ -75,6 +75,19 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 ///
 /// Processes that share such a store may refresh at the same time, and the later one is refused and asks for a token with the
 /// password. A [`lock`](Self::lock) keeps them from it.
+///
+/// # Errors
+///
+/// None of them costs anybody a token, as the [module](self) says:
+///
+/// - `load` fails: as if nothing were kept.
+/// - `lock` fails: the token is fetched without it. It sets a limit of its own, since the other side may be fetching for minutes.
+/// - `save` fails: what is kept under the name is [removed](Self::remove), because its refresh token may be spent. The client goes
+///   on with what it has in memory. So a store that has kept the token should not say that it failed.
+/// - `remove` fails: the token may be loaded again. Only [`forget`](crate::openapi::Oauth::forget) and what deletes tokens tell
+///   of it.
+///
+/// The future of a call that is given up after 30 seconds is dropped, at whatever it waits for.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The token that is kept under a name; `None` if there is none.
     ///

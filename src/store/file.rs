@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{StoreError, StoreLock, StoredToken, TokenStore};
 use crate::clock::{Clock, SystemClock};
+use crate::error::Kind;
 use crate::{Error, trace};
 
 /// Keeps tokens in a file, for several processes of one user.
@@ -39,9 +40,11 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the path cannot be used, with what is wrong and what to do: others can
-    /// read the file or write to its folder, it is not a regular file, a later version of this crate wrote it, or this user
-    /// cannot read and write there.
+    /// With what is wrong and what to do:
+    ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): the path cannot be used. Others can read the file or write to its folder, it
+    ///   is not a regular file, a later version of this crate wrote it, or there is no tokio runtime.
+    /// - [`is_store`](Error::is_store): the operating system refused it. This user cannot read and write there, the disk is full.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let given = path.into();
         // The working folder may be another one later.
@@ -77,7 +80,9 @@ impl TokenStore for FileStore {
 
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
         let (name, json) = (name.to_owned(), token.to_json());
-        Ok(self.blocking(move |place| place.replace(name, Some(json.expose()))).await?)
+        // By the clock that the new token was obtained by.
+        let now = token.obtained_at;
+        Ok(self.blocking(move |place| place.replace(name, Some((json.expose(), now)))).await?)
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -184,14 +189,13 @@ impl Place {
         token.inspect_err(|error| trace::cache::no_token(&self.path, name, error)).ok()
     }
 
-    fn replace(&self, name: String, json: Option<&str>) -> io::Result<()> {
+    /// What was of no use any more at a moment goes with it.
+    fn replace(&self, name: String, record: Option<(&str, SystemTime)>) -> io::Result<()> {
         self.alone(|Contents { version, mut tokens, rest }| {
-            if tokens.remove(&name).is_none() && json.is_none() {
+            if tokens.remove(&name).is_none() && record.is_none() {
                 return Ok(());
             }
-            if let Some(json) = json {
-                // By the clock that the new token was obtained by.
-                let now = StoredToken::from_json(json).map_err(io::Error::other)?.obtained_at;
+            if let Some((json, now)) = record {
                 let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.useless_at() < now);
                 tokens.retain(|_, record| !useless(record.get()));
                 tokens.insert(name, serde_json::from_str(json)?);
@@ -317,7 +321,7 @@ impl Place {
             ErrorKind::WouldBlock => "a process has had the lock for too long: end it if it hangs",
             _ => "this user must be able to read, write and lock files in its folder",
         };
-        Error::invalid_input(format!("{message}; {advice}")).with_source(error)
+        Error::new(Kind::Store).with_message(format!("{message}; {advice}")).with_source(error)
     }
 }
 
@@ -375,8 +379,6 @@ fn is_own(_: &Metadata, _: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::AccessToken;
 

@@ -14,7 +14,7 @@ use gettone::{AccessToken, Error, ScopeSet, reqwest};
 use crate::common::http;
 use crate::model::{Now, Seen};
 
-/// Later than any real time: a file store drops by the machine's clock what is over, which this is not to look like.
+/// Later than any real time, so that nothing that asks the machine for it is right by chance.
 const START: u64 = 4_102_444_800;
 
 /// The service's time: it passes as the client's does, and does not follow when somebody corrects the client's.

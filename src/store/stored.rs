@@ -24,6 +24,7 @@ pub(crate) struct Renewal {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scopes {
+    /// The key of the slot: a record says by itself what it is for, and so does a token that is lent.
     pub(crate) requested: ScopeSet,
     pub(crate) granted: ScopeSet,
 }
