@@ -270,3 +270,90 @@ fn delay(count: usize, first: Duration, longest: Duration) -> Duration {
     // From some count on they are all the longest.
     delays.build().nth((count - 1).min(16)).unwrap_or(longest)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::cache::tests::{HOUR, stored, wrong_password};
+
+    #[test]
+    fn each_state_is_one_of_five_phases() {
+        use Phase::{BackingOff, Empty, Expired, Fresh, RefreshSoon};
+
+        let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
+        let at = |minutes: u32| start.after(minutes * MINUTE);
+        let life = Life::fetched(&Fetched { token: stored("t", start.now, HOUR), sent: start }, &start);
+        let held = |life| Held { token: stored("t", start.now, HOUR), life, own: true, saved: true };
+        let with = |life| State::default().obtained(held(life));
+        let (empty, good, refused) = (State::default(), with(Some(life)), with(None));
+        let failed = |state: &State, minutes| state.failed(&wrong_password(), true, &at(minutes));
+        for (name, state, now, expected) in [
+            ("nothing", &empty, at(0), Empty),
+            ("new", &good, at(0), Fresh),
+            ("before the window", &good, at(53), Fresh),
+            ("in the window", &good, at(56), RefreshSoon),
+            ("ten seconds before the end", &good, at(60), Expired),
+            ("long over", &good, at(600), Expired),
+            ("refused", &refused, at(1), Expired),
+            ("nothing, failed", &failed(&empty, 0), at(1), BackingOff),
+            ("nothing, failed a while ago", &failed(&empty, 0), at(11), Empty),
+            ("in the window, failed", &failed(&good, 56), at(57), BackingOff),
+            ("failed, and over", &failed(&good, 56), at(61), BackingOff),
+            ("failed a while ago, and over", &failed(&good, 56), at(67), Expired),
+            ("refused, failed", &failed(&refused, 1), at(2), BackingOff),
+            ("new, whatever failed", &failed(&good, 0), at(1), Fresh),
+            ("the time of day back an hour", &good, Moment { now: at(0).now - HOUR, ..at(30) }, Fresh),
+            ("the time of day back an hour, over", &good, Moment { now: at(0).now, ..at(60) }, Expired),
+            ("slept an hour", &good, Moment { now: at(70).now, ..at(10) }, Expired),
+        ] {
+            assert_eq!(classify(state, &now), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_window_of_the_refresh_is_a_tenth_of_the_life_and_ten_minutes_at_the_most() {
+        let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
+        for (lifetime, first, last, unusable) in [
+            (60 * SECOND, 54_000, 55_500, 57_000),
+            (HOUR, 54 * 60_000, 3_330_000, 3_590_000),
+            (24 * HOUR, 85_800_000, 85_950_000, 86_390_000),
+            (365 * 24 * HOUR, 31_535_400_000, 31_535_550_000, 31_535_990_000),
+        ] {
+            let fetched = Fetched { token: stored("t", start.now, lifetime), sent: start };
+            let mut seen = std::collections::HashSet::new();
+            for _ in 0..100 {
+                let life = Life::fetched(&fetched, &start);
+                let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
+                assert!(life.is_fresh(&at(first - 1)) && !life.is_fresh(&at(last + 1)), "{lifetime:?} {life:?}");
+                assert!(life.is_usable(&at(unusable - 1)) && !life.is_usable(&at(unusable)), "{lifetime:?} {life:?}");
+                seen.insert(format!("{life:?}"));
+            }
+            assert!(seen.len() > 50, "it is spread");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_dead_when_there_is_nothing_in_it_that_anybody_could_miss() {
+        let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
+        let with = |renewable: bool| {
+            let mut token = stored("t", start.now, HOUR);
+            token.renewal = token.renewal.filter(|_| renewable);
+            let life = Life::fetched(&Fetched { token: token.clone(), sent: start }, &start);
+            State::default().obtained(Held { token, life: Some(life), own: true, saved: true })
+        };
+        let failed = State::default().failed(&wrong_password(), true, &start);
+        for (name, state, hours, dead) in [
+            ("nothing", State::default(), 0, true),
+            ("a good token", with(false), 0, false),
+            ("over", with(false), 2, true),
+            ("over, and good for a renewal", with(true), 2, false),
+            ("over for ten days", with(true), 241, true),
+            ("backing off", failed.clone(), 0, false),
+            ("failed a while ago", failed, 1, true),
+        ] {
+            assert_eq!(state.is_dead(&start.after(hours * HOUR)), dead, "{name}");
+        }
+    }
+}

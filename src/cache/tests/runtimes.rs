@@ -1,0 +1,158 @@
+//! Exchanges on runtimes that stop, stand still or are missing.
+
+use super::*;
+
+#[tokio::test]
+async fn no_task_is_left_when_nothing_is_to_be_done() {
+    let house = House::new();
+    house.get("a").await;
+    house.clock.advance(HOUR);
+    house.get("a").await;
+    house.idle("a").await;
+    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_the_exchange_is_an_error_and_the_next_try_is_free() {
+    let house = House::new();
+    house.source.panics.store(true, Ordering::SeqCst);
+    let error = house.error("a").await;
+    assert!(error.is_transient() && error.to_string().contains("was stopped"), "{error}");
+    house.error("a").await;
+    assert_eq!(house.fetches(), 1, "it backs off as after any failure");
+    house.source.panics.store(false, Ordering::SeqCst);
+    house.clock.advance(2 * SECOND);
+    assert_eq!(house.get("a").await, "a#2");
+}
+
+#[test]
+fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
+    let house = House::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let gate = house.close("a");
+    first.block_on(async {
+        house.at_once("a");
+        while house.fetches() < 1 {
+            tokio::task::yield_now().await;
+        }
+    });
+    // Somebody waits for it on another runtime.
+    let callers = second.block_on(async {
+        let callers = house.callers("a", 10);
+        house.waiting("a", 10).await;
+        callers
+    });
+    drop(first);
+    gate.add_permits(10);
+    assert!(second.block_on(callers.join_all()).iter().all(Result::is_ok));
+    assert_eq!(house.fetches(), 2);
+}
+
+#[test]
+fn a_runtime_that_ended_is_an_error_and_no_endless_loop() {
+    let house = House::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+    let handle = runtime.handle().clone();
+    // All of it, and not merely begun: a timer that is polled meanwhile panics.
+    drop(runtime);
+    let _inside = handle.enter();
+    let key = "a".to_owned();
+    let mut future = pin!(house.cache.get(&key));
+    let result = loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            break result;
+        }
+    };
+    assert!(result.unwrap_err().is_transient());
+    assert_eq!(house.fetches(), 0);
+}
+
+#[test]
+fn without_a_runtime_a_good_token_is_handed_out_and_a_missing_one_is_an_error() {
+    let house = House::new();
+    let key = "a".to_owned();
+    let Poll::Ready(Err(error)) = at_once(house.cache.get(&key)) else { panic!("an error at once") };
+    assert!(error.is_invalid_input() && error.to_string().contains("no tokio runtime"), "{error}");
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(house.get("a"));
+    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+    // Also where a refresh would begin.
+    house.clock.advance(57 * MINUTE);
+    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+}
+
+#[test]
+fn a_runtime_of_one_thread_that_runs_for_each_call_alone_is_served() {
+    let house = House::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    for _ in 0..24 * 60 {
+        runtime.block_on(house.get("a"));
+        house.clock.advance(MINUTE);
+    }
+    assert!((24..=27).contains(&house.fetches()), "{} in a day", house.fetches());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_nobody_drives_is_an_error_for_those_who_wait() {
+    let house = House::new();
+    let _never = house.close("a");
+    let key = "a".to_owned();
+    let error = house.cache.get(&key).await.unwrap_err();
+    assert!(error.is_timeout() && error.is_transient(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgetting() {
+    let house = House::new();
+    house.get("a").await;
+    let _never = house.close("a");
+    house.clock.advance(57 * MINUTE);
+    house.at_once("a");
+    while house.fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::timeout(HOUR, house.cache.settled()).await.unwrap();
+    let error = tokio::time::timeout(HOUR, house.cache.forget(|_| true)).await.unwrap().unwrap_err();
+    assert!(error.is_timeout(), "{error}");
+    assert_eq!(house.at_once("a"), None, "in memory there is nothing left");
+    // Nor those who live on a loan.
+    let house = House::new();
+    house.get("broad").await;
+    house.get("narrow").await;
+    let _never = house.close("broad");
+    house.clock.advance(57 * MINUTE);
+    let mut ended = house.slot("narrow").ended.subscribe();
+    house.at_once("narrow");
+    tokio::time::timeout(2 * HOUR, ended.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_takes_as_long_as_it_may_is_waited_for() {
+    let house = House::new();
+    *house.source.longest.lock().unwrap() = 2 * HOUR;
+    let gate = house.close("a");
+    let callers = house.callers("a", 3);
+    house.waiting("a", 3).await;
+    tokio::time::advance(HOUR).await;
+    tokio::task::yield_now().await;
+    gate.add_permits(1);
+    assert!(callers.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn settled_is_when_no_exchange_is_under_way() {
+    let house = House::new();
+    house.get("a").await;
+    let gate = house.close("a");
+    house.clock.advance(57 * MINUTE);
+    house.at_once("a");
+    let cache = house.cache.clone();
+    let settled = tokio::spawn(async move { cache.settled().await });
+    house.waiting("a", 1).await;
+    assert!(!settled.is_finished());
+    gate.add_permits(1);
+    settled.await.unwrap();
+    assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
+}

@@ -1,0 +1,158 @@
+//! Stores: what they are asked, in which order, and what their failures cost.
+
+use super::*;
+
+#[tokio::test]
+async fn a_token_is_stored_before_it_is_handed_out() {
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    let mut callers = house.callers("a", 10);
+    house.waiting("a", 10).await;
+    while house.fetches() < 1 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!(callers.try_join_next().is_none());
+    }
+    gate.add_permits(1);
+    assert!(callers.join_all().await.iter().all(Result::is_ok));
+    assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap().unwrap().access_token.expose(), "a#1");
+}
+
+#[tokio::test]
+async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has() {
+    // Shared by an `Arc` of its own, as somebody may have it.
+    let store = Arc::new(MemoryStore::new());
+    let one = House::with_store(Some(Arc::new(store.clone())));
+    let other = House {
+        cache: Cache::new(Arc::clone(&one.source), Some(Arc::new(store.clone())), Arc::clone(&one.clock) as _),
+        clock: Arc::clone(&one.clock),
+        source: Arc::clone(&one.source),
+    };
+    let gate = one.close("a");
+    let (of_one, of_other) = (one.callers("a", 10), other.callers("a", 10));
+    one.waiting("a", 10).await;
+    other.waiting("a", 10).await;
+    gate.add_permits(2);
+    for token in of_one.join_all().await.into_iter().chain(of_other.join_all().await) {
+        assert_eq!(token.unwrap().expose(), "a#1");
+    }
+    assert_eq!(one.fetches(), 1);
+    // One of them refreshes; the other takes it from the store.
+    gate.add_permits(2);
+    one.clock.advance(57 * MINUTE);
+    one.get("a").await;
+    one.idle("a").await;
+    assert_eq!(one.fetches(), 2);
+    other.get("a").await;
+    other.idle("a").await;
+    assert_eq!((one.get("a").await, other.get("a").await), ("a#2".to_owned(), "a#2".to_owned()));
+    assert_eq!(one.fetches(), 2);
+    // What one was refused, it does not take from the store again; what the other made of it, it does.
+    one.cache.invalidate(&AccessToken::new("a#2"));
+    assert_eq!(one.get("a").await, "a#3");
+    other.cache.invalidate(&AccessToken::new("a#2"));
+    assert_eq!(other.get("a").await, "a#3");
+    assert_eq!(one.fetches(), 3);
+}
+
+#[tokio::test]
+async fn a_new_process_goes_on_with_what_is_stored() {
+    let store = MemoryStore::new();
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    let now = house.clock.now();
+    let keep = async |age: Duration| {
+        TokenStore::save(&store, "name of a", &stored("kept", now - age, HOUR)).await.unwrap();
+        House {
+            cache: Cache::new(Arc::clone(&house.source), Some(Arc::new(store.clone())), Arc::clone(&house.clock) as _),
+            clock: Arc::clone(&house.clock),
+            source: Arc::clone(&house.source),
+        }
+    };
+    // Good: no request.
+    let young = keep(10 * MINUTE).await;
+    assert_eq!((young.get("a").await.as_str(), young.fetches()), ("kept", 0));
+    // Near its end: handed out, and refreshed meanwhile.
+    let old = keep(57 * MINUTE).await;
+    assert_eq!(old.get("a").await, "kept");
+    old.get("a").await;
+    old.idle("a").await;
+    assert_eq!((old.get("a").await.as_str(), old.fetches()), ("a#1", 1));
+    // Over: renewed.
+    let over = keep(2 * HOUR).await;
+    assert_eq!(over.get("a").await, "a#2");
+    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(previous.renewal.unwrap().refresh_token.expose(), "r-kept");
+}
+
+#[tokio::test]
+async fn a_stored_token_from_the_future_is_not_trusted() {
+    let store = MemoryStore::new();
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    let now = house.clock.now();
+    TokenStore::save(&store, "name of a", &stored("future", now + 30 * MINUTE, HOUR)).await.unwrap();
+    assert_eq!(house.get("a").await, "a#1");
+    // Clocks that do not quite agree are another thing; but no token lives longer than its lifetime.
+    TokenStore::save(&store, "name of b", &stored("skewed", now + 30 * SECOND, HOUR)).await.unwrap();
+    assert_eq!(house.get("b").await, "skewed");
+    house.clock.advance(HOUR);
+    assert_ne!(house.get("b").await, "skewed");
+}
+
+#[tokio::test]
+async fn a_broken_store_costs_nobody_a_token() {
+    let house =
+        House::with_store(Some(Arc::new(Double { saving: Way::Fails, all_else: Way::Fails, ..Double::default() })));
+    assert_eq!(house.get("a").await, "a#1");
+    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+    house.clock.advance(2 * HOUR);
+    assert_eq!(house.get("a").await, "a#2");
+    assert_eq!(house.source.previous.lock().unwrap()[1].as_ref().unwrap().access_token.expose(), "a#1");
+    let error = house.cache.forget(|_| true).await.unwrap_err();
+    assert!(error.is_store() && error.to_string().contains("no disk"), "{error}");
+    assert_eq!(house.get("a").await, "a#3", "in memory it was forgotten");
+}
+
+/// The runtime's time goes on by itself where everybody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_costs_nobody_a_token() {
+    let house = House::with_store(Some(Arc::new(Double {
+        saving: Way::NeverAnswers,
+        all_else: Way::NeverAnswers,
+        ..Double::default()
+    })));
+    assert_eq!(house.get("a").await, "a#1");
+    assert!(house.cache.forget(|_| true).await.unwrap_err().is_store());
+}
+
+#[tokio::test]
+async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
+    let store = Double { saving: Way::Fails, ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    let old = stored("old", house.clock.now() - 2 * HOUR, HOUR);
+    TokenStore::save(&store.kept, "name of a", &old).await.unwrap();
+    assert_eq!(house.get("a").await, "a#1");
+    assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap(), None);
+    // What it can be renewed with is in memory alone.
+    house.clock.advance(2 * HOUR);
+    house.get("a").await;
+    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(previous.access_token.expose(), "a#1");
+}
+
+#[tokio::test]
+async fn what_the_store_has_counts_also_after_the_time_of_day_was_corrected() {
+    let store = MemoryStore::new();
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    house.get("a").await;
+    // Three hours back; another process has renewed the token since.
+    house.clock.set(house.clock.now() - 3 * HOUR);
+    let newer = stored("newer", house.clock.now() - 2 * HOUR, HOUR);
+    TokenStore::save(&store, "name of a", &newer).await.unwrap();
+    house.clock.advance(HOUR);
+    house.get("a").await;
+    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    assert_eq!(previous.access_token.expose(), "newer");
+}
