@@ -77,8 +77,16 @@ impl Span {
     pub(crate) fn finish(&self, _: u32, _: Option<StatusCode>, _: impl Fn() -> Duration) {}
 }
 
+/// An event for what happens to a cached token; nothing without the feature.
+macro_rules! event {
+    ($level:ident, $($said:tt)*) => {
+        #[cfg(feature = "tracing")]
+        tracing::$level!(target: "gettone::cache", $($said)*)
+    };
+}
+
 /// What happens to cached tokens. The key is what a token is for.
-#[cfg(feature = "tracing")]
+#[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 pub(crate) mod cache {
     use std::error::Error as StdError;
     use std::fmt::Display;
@@ -88,85 +96,60 @@ pub(crate) mod cache {
     use crate::Error;
 
     pub(crate) fn hit(key: &impl Display) {
-        tracing::trace!(target: "gettone::cache", %key, "handed out");
+        event!(trace, %key, "handed out");
     }
 
     pub(crate) fn fetching(key: &impl Display, renewal: bool) {
-        tracing::debug!(target: "gettone::cache", %key, renewal, "fetching");
+        event!(debug, %key, renewal, "fetching");
     }
 
     pub(crate) fn obtained(key: &impl Display, left: Duration) {
-        tracing::info!(target: "gettone::cache", %key, seconds = left.as_secs(), "obtained");
+        event!(info, %key, seconds = left.as_secs(), "obtained");
     }
 
     pub(crate) fn loaded(key: &impl Display, left: Duration) {
-        tracing::debug!(target: "gettone::cache", %key, seconds = left.as_secs(), "taken from the store");
+        event!(debug, %key, seconds = left.as_secs(), "taken from the store");
     }
 
     pub(crate) fn borrowed(key: &impl Display) {
-        tracing::debug!(target: "gettone::cache", %key, "served by a broader token");
+        event!(debug, %key, "served by a broader token");
     }
 
     pub(crate) fn adopted(key: &impl Display) {
-        tracing::info!(target: "gettone::cache", %key, "adopted a living token of the account");
+        event!(info, %key, "adopted a living token of the account");
     }
 
     pub(crate) fn not_looked(key: &impl Display, error: &Error) {
-        tracing::warn!(target: "gettone::cache", %key, %error, "the account's tokens could not be looked through");
+        event!(warn, %key, %error, "the account's tokens could not be looked through");
     }
 
     pub(crate) fn failed(key: &impl Display, error: &Error, usable: bool) {
-        tracing::warn!(target: "gettone::cache", %key, %error, usable, "could not be fetched");
+        event!(warn, %key, %error, usable, "could not be fetched");
     }
 
     pub(crate) fn backing_off(key: &impl Display, left: Duration) {
-        tracing::debug!(target: "gettone::cache", %key, seconds = left.as_secs(), "not tried again yet");
+        event!(debug, %key, seconds = left.as_secs(), "not tried again yet");
     }
 
     pub(crate) fn invalidated(key: &impl Display, kept: bool) {
-        tracing::info!(target: "gettone::cache", %key, kept, "invalidated");
+        event!(info, %key, kept, "invalidated");
     }
 
     pub(crate) fn forgotten(key: &impl Display) {
-        tracing::info!(target: "gettone::cache", %key, "forgotten");
+        event!(info, %key, "forgotten");
     }
 
     pub(crate) fn store_failed(action: &'static str, error: &(dyn StdError + 'static)) {
-        tracing::warn!(target: "gettone::cache", action, error, "the store of tokens failed");
+        event!(warn, action, error, "the store of tokens failed");
     }
 
     /// A token file was damaged, and is kept under another name.
     pub(crate) fn set_aside(path: &Path, to: &Path) {
-        tracing::warn!(target: "gettone::cache", path = %path.display(), to = %to.display(), "a damaged token file was set aside");
+        event!(warn, path = %path.display(), to = %to.display(), "a damaged token file was set aside");
     }
 
     /// What a token file has under a name is no token.
     pub(crate) fn no_token(path: &Path, name: &str, error: &Error) {
-        tracing::warn!(target: "gettone::cache", path = %path.display(), name, %error, "a damaged token was passed over");
+        event!(warn, path = %path.display(), name, %error, "a damaged token was passed over");
     }
-}
-
-#[cfg(not(feature = "tracing"))]
-pub(crate) mod cache {
-    use std::error::Error as StdError;
-    use std::fmt::Display;
-    use std::path::Path;
-    use std::time::Duration;
-
-    use crate::Error;
-
-    pub(crate) fn hit(_: &impl Display) {}
-    pub(crate) fn fetching(_: &impl Display, _: bool) {}
-    pub(crate) fn obtained(_: &impl Display, _: Duration) {}
-    pub(crate) fn loaded(_: &impl Display, _: Duration) {}
-    pub(crate) fn borrowed(_: &impl Display) {}
-    pub(crate) fn adopted(_: &impl Display) {}
-    pub(crate) fn not_looked(_: &impl Display, _: &Error) {}
-    pub(crate) fn failed(_: &impl Display, _: &Error, _: bool) {}
-    pub(crate) fn backing_off(_: &impl Display, _: Duration) {}
-    pub(crate) fn invalidated(_: &impl Display, _: bool) {}
-    pub(crate) fn forgotten(_: &impl Display) {}
-    pub(crate) fn store_failed(_: &'static str, _: &(dyn StdError + 'static)) {}
-    pub(crate) fn set_aside(_: &Path, _: &Path) {}
-    pub(crate) fn no_token(_: &Path, _: &str, _: &Error) {}
 }
