@@ -215,7 +215,11 @@ impl<S: TokenSource> Cache<S> {
     pub(crate) async fn settled(&self) {
         for slot in self.all() {
             let mut ended = slot.ended.subscribe();
-            while slot.busy.load(Ordering::Acquire) && self.ended(&mut ended).await.is_ok() {}
+            while slot.busy.load(Ordering::Acquire) {
+                if self.ended(&mut ended).await.is_err() {
+                    break;
+                }
+            }
         }
     }
 

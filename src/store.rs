@@ -150,7 +150,6 @@ pub struct StoreLock {
 
 impl StoreLock {
     /// Holds what unlocks when it is dropped.
-    #[must_use]
     pub fn new(held: impl Send + 'static) -> Self {
         Self { _held: Box::new(held) }
     }

@@ -227,7 +227,10 @@ impl Way {
             Self::Works => Ok(()),
             Self::Fails => Err("no disk".into()),
             Self::NeverAnswers => std::future::pending().await,
-            Self::Waits(gate) => Ok(gate.acquire().await?.forget()),
+            Self::Waits(gate) => {
+                gate.acquire().await?.forget();
+                Ok(())
+            }
         }
     }
 }
