@@ -38,9 +38,14 @@ pub const SECRETS: [&str; 13] = [
     BASIC,
 ];
 
+/// The secret that a text shows, if it shows one.
+pub fn leak(text: &str) -> Option<&'static str> {
+    SECRETS.into_iter().find(|secret| text.contains(secret))
+}
+
 pub fn assert_clean(what: &str, text: &str) {
-    for secret in SECRETS {
-        assert!(!text.contains(secret), "{what} shows `{secret}`:\n{text}");
+    if let Some(secret) = leak(text) {
+        panic!("{what} shows `{secret}`:\n{text}");
     }
 }
 
@@ -67,28 +72,34 @@ pub fn fatture(url: &str) -> Fatture {
     builder.build().unwrap()
 }
 
-/// Calls an operation with the secrets, and formats what comes of it.
+/// Calls an operation with the secrets, and looks at what comes of it.
 pub async fn call(operation: &str, url: &str) -> Result<(), Error> {
-    let (oauth, fatture) = (oauth(url), fatture(url));
+    let shown = call_on(operation, &oauth(url), &fatture(url)).await?;
+    assert_clean("an answer", &shown);
+    Ok(())
+}
+
+/// Calls an operation with the secrets, and shows what it gives.
+pub async fn call_on(operation: &str, oauth: &Oauth, fatture: &Fatture) -> Result<String, Error> {
     let (token, scopes) = (AccessToken::new(ACCESS_TOKEN), ScopeSet::parse(["GET:imprese.openapi.it/base"])?);
-    fn seen<T: Debug>(result: Result<T, Error>) -> Result<(), Error> {
-        result.map(|value| debugs("an answer", &value))
+    fn shown<T: Debug>(result: Result<T, Error>) -> Result<String, Error> {
+        result.map(|value| format!("{value:?}\n{value:#?}"))
     }
     match operation {
-        "password_grant" => seen(fatture.password_grant().await),
-        "refresh" => seen(fatture.refresh(&RefreshToken::new(REFRESH_TOKEN)).await),
-        "create_token" => seen(oauth.create_token(&scopes, Ttl::MIN).await),
-        "list_tokens" => seen(oauth.tokens().await),
-        "find_token" => seen(oauth.find_token(&token).await),
-        "replace_token" => seen(oauth.replace_token(&token, &scopes, now()).await),
-        "update_token" => seen(oauth.update_token(&token, openapi::TokenUpdate::new().ttl(Ttl::MAX)).await),
-        "delete_token" => seen(oauth.delete_token(&token).await),
-        "list_scopes" => seen(oauth.scopes().await),
-        "get_credit" => seen(oauth.credit().await),
-        "counters_total" => seen(oauth.counters(Period::total()).await),
-        "counters_day" => seen(oauth.counters(Period::day(2022, 1, 1)?).await),
-        "counters_month" => seen(oauth.counters(Period::month(2022, 1)?).await),
-        "counters_year" => seen(oauth.counters(Period::year(2022)?).await),
+        "password_grant" => shown(fatture.password_grant().await),
+        "refresh" => shown(fatture.refresh(&RefreshToken::new(REFRESH_TOKEN)).await),
+        "create_token" => shown(oauth.create_token(&scopes, Ttl::MIN).await),
+        "list_tokens" => shown(oauth.tokens().await),
+        "find_token" => shown(oauth.find_token(&token).await),
+        "replace_token" => shown(oauth.replace_token(&token, &scopes, now()).await),
+        "update_token" => shown(oauth.update_token(&token, openapi::TokenUpdate::new().ttl(Ttl::MAX)).await),
+        "delete_token" => shown(oauth.delete_token(&token).await),
+        "list_scopes" => shown(oauth.scopes().await),
+        "get_credit" => shown(oauth.credit().await),
+        "counters_total" => shown(oauth.counters(Period::total()).await),
+        "counters_day" => shown(oauth.counters(Period::day(2022, 1, 1)?).await),
+        "counters_month" => shown(oauth.counters(Period::month(2022, 1)?).await),
+        "counters_year" => shown(oauth.counters(Period::year(2022)?).await),
         other => panic!("no such operation: {other}"),
     }
 }
