@@ -1,0 +1,325 @@
+//! Every fault that a service, a network or a gateway can have, for everything that can be called: what the error says, or
+//! that the call recovers, and how many requests there are.
+//!
+//! Each cell is run twice, each time with a service and a client of its own: while the fault lasts, and with good answers
+//! after the first request, which are the examples of the specs. No cell waits: the time of the client and of the HTTP library
+//! moves when the service keeps it waiting.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+#[path = "faults/cell.rs"]
+mod cell;
+#[path = "faults/fault.rs"]
+mod fault;
+#[path = "faults/service.rs"]
+mod service;
+#[path = "faults/way.rs"]
+mod way;
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use cell::{Cell, Expected};
+use common::spec::Spec;
+use way::{WAYS, Way};
+
+/// A row for each fault: how many requests there are while it lasts, for each kind of call of either service, and what the
+/// error says.
+///
+/// - `4` is as many as there are at all, `3` as many as there is time for. With good answers after the first request it is 2 and a
+///   success. Each repeat is the same request, after a wait that doubles or that was asked for.
+/// - `1` is never repeated, and good answers after it change nothing.
+/// - `1+4` goes on with something else. A token of Keliweb Fatture that cannot be refreshed is asked for with the password. A
+///   token of Openapi.it whose making may have been lost is looked for, and made if it is not there. With good answers after
+///   the first request it is one of each and a success.
+/// - `ok` is one request and a success.
+///
+/// What an error says is its status and its predicates, `perhaps_done` for `may_have_been_carried_out`; and `wait:7` if its
+/// `retry_after` is seven seconds. Keliweb Fatture says the same as Openapi.it, or what stands in the last column.
+#[rustfmt::skip]
+const TABLE: &str = "
+fault                             | read delete change create make   | grant refresh renew | says                               | Keliweb Fatture says
+
+# Before there is a connection: the numbers are of tries.
+connection refused                | 4    4      4      4      4      | 4     4       4     | connect transient                  |
+TLS without an end                | 4    4      4      4      4      | 4     4       4     | connect timeout transient          |
+no TLS                            | 1    1      1      1      1      | 1     1       1     | connect                            |
+
+# The answer is lost.
+reset before the request          | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+reset after the request           | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+reset after it, kept connection   | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+closed after the request          | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+closed before it, kept connection | ok   ok     ok     ok     ok     | ok    ok      ok    |                                    |
+closed after it, kept connection  | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+half a head                       | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+head without an end               | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+no HTTP                           | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+100 and no more                   | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+odd Content-Length                | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+two Content-Lengths               | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+half an answer                    | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+half of the chunks                | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+odd chunks                        | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
+no answer                         | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
+slow drip, head                   | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
+slow drip, body                   | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
+
+# A success that is none.
+huge body                         | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+huge body, announced              | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+bad JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+cut JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+wrong types                       | 1    ok     1      1      1+1    | 1     1       1+1   | 200 decode                         |
+HTML                              | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         | 200 unauthorized
+blank                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+empty                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
+204                               | 1    ok     1      1      1+1+1  | 1     1       1+1   | 204 decode                         |
+success: false                    | 1    1      1      1      1      | 1     1       1+1   | 200                                |
+
+# Neither a success nor a refusal: a redirect is not followed.
+101                               | 1    1      1      1      1      | 1     1       1+1   | 101                                |
+300                               | 1    1      1      1      1      | 1     1       1+1   | 300                                | 300 unauthorized
+301                               | 1    1      1      1      1      | 1     1       1+1   | 301                                | 301 unauthorized
+302                               | 1    1      1      1      1      | 1     1       1+1   | 302                                | 302 unauthorized
+302, Retry-After 7                | 1    1      1      1      1      | 1     1       1+1   | 302 wait:7                         | 302 unauthorized wait:7
+303                               | 1    1      1      1      1      | 1     1       1+1   | 303                                | 303 unauthorized
+304                               | 1    1      1      1      1      | 1     1       1+1   | 304                                | 304 unauthorized
+307                               | 1    1      1      1      1      | 1     1       1+1   | 307                                | 307 unauthorized
+308                               | 1    1      1      1      1      | 1     1       1+1   | 308                                | 308 unauthorized
+
+# Refusals.
+400                               | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  |
+401                               | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
+401, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
+401, half of it                   | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
+401, huge body                    | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
+402                               | 1    1      1      1      1      | 1     1       1+1   | 402                                |
+403                               | 1    1      1      1      1      | 1     1       1+1   | 403                                |
+403, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 403                                |
+403, success: true                | 1    1      1      1      1      | 1     1       1+1   | 403                                |
+404                               | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
+404, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
+406                               | 1    1      1      1      1      | 1     1       1+1   | 406 invalid_input                  |
+408                               | 1    1      1      1      1      | 1     1       1+1   | 408                                |
+418                               | 1    1      1      1      1      | 1     1       1+1   | 418                                |
+422                               | 1    1      1      1      1      | 1     1       1+1   | 422 invalid_input                  |
+
+# Too many requests.
+429                               | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, HTML                         | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, Retry-After 0                | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:0  |
+429, Retry-After 7                | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
+429, Retry-After date 7           | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
+429, Retry-After RFC 850 date 7   | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
+429, Retry-After asctime date 7   | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
+429, Retry-After date 7 of theirs | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
+429, Retry-After date past        | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:0  |
+429, Retry-After nonsense         | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, Retry-After blank            | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, Retry-After -1               | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, Retry-After 1.5              | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
+429, Retry-After 30               | 2    2      2      2      2      | 2     2       2     | 429 rate_limited transient wait:30 |
+429, Retry-After 31               | 1    1      1      1      1      | 1     1       1     | 429 rate_limited transient wait:31 |
+429, Retry-After date 31          | 1    1      1      1      1      | 1     1       1     | 429 rate_limited transient wait:31 |
+
+# The service fails, or what stands before it.
+500                               | 1    1      1      1      1      | 1     1       1+1   | 500                                |
+500, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 500                                |
+501                               | 1    1      1      1      1      | 1     1       1+1   | 501                                |
+502                               | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
+502, HTML                         | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
+502, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done wait:7  |
+503                               | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done         |
+503, half of it                   | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done         |
+503, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
+503, Retry-After date 7           | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
+503, Retry-After 31               | 1    1      1      1      1+1    | 1     1       1+1   | 503 transient perhaps_done wait:31 |
+504                               | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done         |
+504, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done wait:7  |
+505                               | 1    1      1      1      1      | 1     1       1+1   | 505                                |
+507                               | 1    1      1      1      1      | 1     1       1+1   | 507                                |
+511                               | 1    1      1      1      1      | 1     1       1+1   | 511                                |
+
+# What a code says.
+402, code 125                     | 1    1      1      1      1      | 1     1       1+1   | 402                                |
+404, code 150                     | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
+404, code 610                     | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
+400, code invalid_client          | 1    1      1      1      1      | 1     1       1     | 400 invalid_input                  | 400 unauthorized
+401, code invalid_client          | 1    1      1      1      1      | 1     1       1     | 401 unauthorized                   |
+400, code invalid_grant           | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  | 400 unauthorized invalid_grant
+401, code invalid_grant           | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   | 401 unauthorized invalid_grant
+400, code invalid_request         | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  |
+401, code invalid_request         | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
+401, code invalid_credentials     | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   | 401 unauthorized invalid_grant
+";
+
+/// The cells that are not as their column: what is documented of one operation alone.
+#[rustfmt::skip]
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    // There is no token.
+    ("204", "list_tokens", "ok"),
+    ("204", "list_tokens?scope", "ok"),
+    ("204", "find_token", "ok"),
+    ("402, code 125", "find_token", "ok"),
+    // The period is wrong.
+    ("404, code 610", "counters_day", "404 invalid_input"),
+    ("404, code 610", "counters_month", "404 invalid_input"),
+    ("404, code 610", "counters_year", "404 invalid_input"),
+    // The refresh token is wrong, and not the password.
+    ("400, code invalid_grant", "refresh", "400 invalid_grant"),
+    ("401, code invalid_grant", "refresh", "401 invalid_grant"),
+    ("401, code invalid_request", "refresh", "401 invalid_grant"),
+    ("401, code invalid_credentials", "refresh", "401 unauthorized"),
+];
+
+struct Table {
+    columns: Vec<&'static str>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    fault: &'static str,
+    requests: Vec<&'static str>,
+    says: &'static str,
+    keliweb_says: &'static str,
+}
+
+impl Table {
+    fn read() -> Self {
+        let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut lines = lines.map(|line| -> [&str; 5] {
+            let parts: Vec<&str> = line.split('|').map(str::trim).collect();
+            parts.try_into().unwrap_or_else(|_| panic!("five parts: {line}"))
+        });
+        let words = |one: &'static str, other: &'static str| {
+            one.split(' ').chain(other.split(' ')).filter(|word| !word.is_empty())
+        };
+        let [_, openapi, keliweb, ..] = lines.next().unwrap();
+        let columns: Vec<&str> = words(openapi, keliweb).collect();
+        let rows = lines.map(|[fault, openapi, keliweb, says, keliweb_says]| Row {
+            fault,
+            requests: words(openapi, keliweb).collect(),
+            says,
+            keliweb_says: if keliweb_says.is_empty() { says } else { keliweb_says },
+        });
+        let rows: Vec<Row> = rows.collect();
+        for Row { fault, requests, .. } in &rows {
+            assert_eq!(requests.len(), columns.len(), "{fault}");
+            assert_eq!(rows.iter().filter(|row| row.fault == *fault).count(), 1, "{fault}");
+        }
+        Self { columns, rows }
+    }
+
+    /// What it says of a fault that lasts.
+    fn lasting(&self, row: &Row, way: &Way) -> Expected {
+        let column = self.columns.iter().position(|column| *column == way.column).expect("a column of the table");
+        let exception = EXCEPTIONS.iter().find(|(fault, name, _)| *fault == row.fault && *name == way.name);
+        let says = if way.is_of_keliweb() { row.keliweb_says } else { row.says };
+        match (exception.map_or(says, |(_, _, says)| says), row.requests[column]) {
+            ("ok", _) | (_, "ok") => Expected { says: None, requests: vec![1] },
+            (says, requests) => Expected {
+                says: Some(says.to_owned()),
+                requests: requests.split('+').map(|number| number.parse().unwrap()).collect(),
+            },
+        }
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for row in &self.rows {
+            for way in WAYS {
+                let lasting = self.lasting(row, way);
+                let passing = passing(&lasting, way);
+                for (lasts, expected) in [(true, lasting), (false, passing)] {
+                    cells.push(Cell { fault: row.fault, way, lasts, expected });
+                }
+            }
+        }
+        cells
+    }
+}
+
+/// What comes of a fault if good answers follow it.
+fn passing(lasting: &Expected, way: &Way) -> Expected {
+    match lasting.requests.as_slice() {
+        [1] => lasting.clone(),
+        [_] => Expected { says: None, requests: vec![2] },
+        _ => Expected { says: None, requests: way.mended() },
+    }
+}
+
+#[test]
+fn whatever_goes_wrong_comes_to_what_the_table_says() {
+    let cells = Arc::new(Table::read().cells());
+    let next = Arc::new(AtomicUsize::new(0));
+    let (report, reports) = mpsc::channel();
+    for _ in 0..4 {
+        let (report, cells, next) = (report.clone(), Arc::clone(&cells), Arc::clone(&next));
+        std::thread::spawn(move || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(cell) = cells.get(number) else { return };
+                let differences = catch_unwind(AssertUnwindSafe(|| cell.differences(&listener)));
+                let _ = report.send((number, differences.unwrap_or_else(|_| vec!["a panic".to_owned()])));
+            }
+        });
+    }
+    drop(report);
+    let (mut found, mut open) = (Vec::new(), (0..cells.len()).collect::<BTreeSet<_>>());
+    // Only a failure of this test waits.
+    while let Ok((number, differences)) = reports.recv_timeout(Duration::from_secs(60)) {
+        open.remove(&number);
+        found.extend(differences.into_iter().map(|difference| (number, format!("{}: {difference}", cells[number]))));
+    }
+    let started = next.load(Ordering::Relaxed);
+    for number in open.into_iter().filter(|number| *number < started) {
+        found.push((number, format!("{}: no end", cells[number])));
+    }
+    found.sort();
+    let lines: Vec<_> = found.into_iter().map(|(_, line)| line).collect();
+    assert!(lines.is_empty(), "{} differences in {} cells:\n{}", lines.len(), cells.len(), lines.join("\n"));
+}
+
+#[test]
+fn every_operation_and_every_status_of_the_specs_is_in_the_table() {
+    let table = Table::read();
+    let (openapi, keliweb) = (Spec::openapi(), Spec::keliweb());
+    let mut documented = BTreeSet::new();
+    for (_, _, operation) in openapi.operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        documented.insert(id.to_owned());
+        // What may be left out is called with it and without it.
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        for parameter in parameters.map(|parameter| openapi.resolve(parameter)).filter(|it| it["in"] == "query") {
+            documented.insert(format!("{id}?{}", parameter["name"].as_str().unwrap()));
+        }
+    }
+    // One operation, which is two calls.
+    assert_eq!(keliweb.operations().count(), 1);
+    let grants = keliweb.schema("TokenRequest")["discriminator"]["mapping"].as_object().unwrap();
+    documented.extend(grants.keys().map(|grant| match grant.as_str() {
+        "password" => "password_grant".to_owned(),
+        "refresh_token" => "refresh".to_owned(),
+        other => other.to_owned(),
+    }));
+    // Those with a point are of tokens that are kept.
+    let called: BTreeSet<_> = WAYS.iter().filter(|way| !way.is_cached()).map(|way| way.name.to_owned()).collect();
+    assert_eq!(called, documented);
+
+    let columns: BTreeSet<_> = WAYS.iter().map(|way| way.column).collect();
+    assert_eq!(columns, table.columns.iter().copied().collect());
+    for (fault, name, _) in EXCEPTIONS {
+        assert!(table.rows.iter().any(|row| row.fault == *fault) && called.contains(*name), "{fault} {name}");
+    }
+    let statuses = [&openapi, &keliweb].into_iter().flat_map(|spec| spec.operations());
+    for status in statuses.flat_map(|(_, _, operation)| operation["responses"].as_object().unwrap().keys()) {
+        assert!(status == "200" || table.rows.iter().any(|row| row.fault == status), "{status}");
+    }
+}
