@@ -2,14 +2,17 @@
 //!
 //! Both services are read tolerantly. What their documents say and what was seen in the field stands in `spec/`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
-use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, Kind};
@@ -45,7 +48,7 @@ impl Dialect {
     /// Whether an answer with a status of success is asked what it says before it is read as what it should be. All others
     /// cannot be read as that if they say no.
     pub(crate) fn is_judged_at_once(self) -> bool {
-        self == Self::Envelope(Asked::Flat)
+        matches!(self, Self::Grant(_) | Self::Envelope(Asked::Flat))
     }
 }
 
@@ -173,9 +176,19 @@ struct Says {
 }
 
 impl Says {
-    /// A body that is not a JSON object says nothing.
+    /// A body that is not a JSON object says nothing. In one that is, nothing that is odd keeps the rest from being heard.
     fn read(body: &[u8]) -> Self {
-        let mut says = serde_json::from_slice::<Nested>(body).ok().and_then(|nested| nested.0).unwrap_or_default();
+        let body = String::from_utf8_lossy(body);
+        let Fields { mut says, data } = serde_json::from_str(&body).unwrap_or_default();
+        // `GET /scopes` may have all of it one level down.
+        for data in data {
+            says.content |= data.get() != "null";
+            if let Ok(Fields { says: Self { success: Some(success), code, message, .. }, .. }) = from_raw(data) {
+                says.succeeded(Some(success));
+                says.code = says.code.or(code);
+                says.message = says.message.or(message);
+            }
+        }
         let said = says.message.take().into_iter().chain(says.details.drain(..));
         says.message = said.reduce(|all, detail| all + "; " + &detail);
         says
@@ -197,141 +210,179 @@ impl Says {
         };
     }
 
-    fn field<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn field(&mut self, name: &str, value: &RawValue) {
         match name {
-            "success" => {
-                let success = yes_or_no(&map.next_value()?);
-                self.succeeded(success);
-            }
+            "success" => self.succeeded(yes_or_no(value)),
             "error" => {
-                let code = match map.next_value()? {
-                    Value::Number(code) => Some(code.to_string()),
-                    Value::String(code) if !code.is_empty() => Some(code),
+                let code = match Word::of(value) {
+                    Word::Number(code) => Some(code),
+                    Word::Text(code) if !code.is_empty() => Some(code),
                     _ => None,
                 };
                 self.code = code.or(self.code.take());
             }
             // Newer versions of the server software have the one, older ones the other; some have the same in both.
-            "error_description" => self.message = text(map.next_value()?).or(self.message.take()),
-            "message" => self.message = self.message.take().or(text(map.next_value()?)),
-            "hint" => self.details.extend(text(map.next_value()?)),
-            "errors" => self.details.extend(fields(&map.next_value()?)),
-            // `GET /scopes` may have all of it one level down.
-            "data" => {
-                let inner = map.next_value::<Nested>()?;
-                self.content |= inner.1;
-                if let Some(Self { success: Some(success), code, message, .. }) = inner.0 {
-                    self.succeeded(Some(success));
-                    self.code = self.code.take().or(code);
-                    self.message = self.message.take().or(message);
-                }
-            }
-            _ => {
-                map.next_value::<IgnoredAny>()?;
-                self.content |= matches!(name, "token" | "access_token");
-            }
+            "error_description" => self.message = text(value).or(self.message.take()),
+            "message" => self.message = self.message.take().or_else(|| text(value)),
+            "hint" => self.details.extend(text(value)),
+            "errors" => self.details.extend(fields(value)),
+            "token" | "access_token" => self.content = true,
+            _ => {}
         }
-        Ok(())
     }
 }
 
-/// An object that may say something, or anything else; and whether it is more than null.
-struct Nested(Option<Says>, bool);
+/// An object as it says something, and what it has in `data`.
+#[derive(Default)]
+struct Fields<'a> {
+    says: Says,
+    data: Vec<&'a RawValue>,
+}
 
-impl<'de> Deserialize<'de> for Nested {
+impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
+        struct Object;
 
-        impl<'de> Visitor<'de> for Any {
-            type Value = Nested;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
+                f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Nested, A::Error> {
-                let mut says = Says::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    says.field(&name, &mut map)?;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Fields::default();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    match name.as_str() {
+                        "data" => fields.data.push(value),
+                        name => fields.says.field(name, value),
+                    }
                 }
-                Ok(Nested(Some(says), true))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Nested, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Nested(None, true))
-            }
-
-            fn visit_unit<E>(self) -> Result<Nested, E> {
-                Ok(Nested(None, false))
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Nested, E> {
-                Ok(Nested(None, true))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Nested, E> {
-                Ok(Nested(None, true))
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Nested, E> {
-                Ok(Nested(None, true))
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Nested, E> {
-                Ok(Nested(None, true))
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Nested, E> {
-                Ok(Nested(None, true))
+                Ok(fields)
             }
         }
 
-        deserializer.deserialize_any(Any)
+        deserializer.deserialize_map(Object)
+    }
+}
+
+fn from_raw<'a, T: Deserialize<'a>>(value: &'a RawValue) -> serde_json::Result<T> {
+    serde_json::from_str(value.get())
+}
+
+/// A value, as far as it can be said in a word.
+enum Word {
+    Flag(bool),
+    Number(String),
+    Text(String),
+    Other,
+}
+
+impl Word {
+    fn of(value: &RawValue) -> Self {
+        let json = value.get();
+        match json.bytes().next() {
+            Some(b't' | b'f') => Self::Flag(json == "true"),
+            // As it was sent: not every number of JSON is one here.
+            Some(b'-' | b'0'..=b'9') => Self::Number(json.to_owned()),
+            // Half of a surrogate pair is no text, but better than none.
+            Some(b'"') => Self::Text(from_raw(value).unwrap_or_else(|_| json.trim_matches('"').to_owned())),
+            _ => Self::Other,
+        }
     }
 }
 
 /// The `success` of an envelope; nothing if it is neither.
-pub(crate) fn yes_or_no(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(success) => Some(*success),
-        Value::String(success) if success.eq_ignore_ascii_case("true") => Some(true),
-        Value::String(success) if success.eq_ignore_ascii_case("false") => Some(false),
+pub(crate) fn yes_or_no(value: &RawValue) -> Option<bool> {
+    match Word::of(value) {
+        Word::Flag(success) => Some(success),
+        Word::Text(success) if success.eq_ignore_ascii_case("true") => Some(true),
+        Word::Text(success) if success.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
 }
 
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text),
+fn text(value: &RawValue) -> Option<String> {
+    match Word::of(value) {
+        Word::Text(text) if !text.trim().is_empty() => Some(text),
         _ => None,
     }
 }
 
 /// Laravel's `errors`: for each field what is wrong with it.
-fn fields(errors: &Value) -> impl Iterator<Item = String> {
-    let errors = errors.as_object().into_iter().flatten();
-    errors.filter_map(|(field, reasons)| Some(format!("{field}: {}", reasons.get(0)?.as_str()?)))
+fn fields(errors: &RawValue) -> impl Iterator<Item = String> {
+    let errors: BTreeMap<String, &RawValue> = from_raw(errors).unwrap_or_default();
+    errors.into_iter().filter_map(|(field, reasons)| {
+        let reasons: Vec<&RawValue> = from_raw(reasons).ok()?;
+        match Word::of(reasons.first()?) {
+            Word::Text(reason) => Some(format!("{field}: {reason}")),
+            _ => None,
+        }
+    })
 }
 
-/// The secrets of a request, longest first.
-pub(crate) type Secrets = Vec<Zeroizing<String>>;
+/// The secrets of a request, in each form in which a service may tell them back.
+#[derive(Default)]
+pub(crate) struct Secrets(Vec<Zeroizing<String>>);
+
+impl Secrets {
+    pub(crate) fn add(&mut self, secret: &str) {
+        let forms =
+            [secret.to_owned(), one_line(secret), STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)];
+        self.0.extend(forms.into_iter().filter(|form| !form.trim().is_empty()).map(Zeroizing::new));
+    }
+
+    /// How long the longest is that a text begins with.
+    fn at_start_of(&self, text: &str) -> Option<usize> {
+        self.0.iter().filter_map(|secret| length_in(text.as_bytes(), secret.as_bytes())).max()
+    }
+}
+
+/// How long a secret is at the start of a text, if it is there: as it is, or any of it as in a URL or in a form.
+fn length_in(text: &[u8], secret: &[u8]) -> Option<usize> {
+    if text.starts_with(secret) {
+        return Some(secret.len());
+    }
+    let mut length = 0;
+    for byte in secret {
+        length += match text.get(length..)? {
+            [b'%', high, low, ..] if u8::from_str_radix(str::from_utf8(&[*high, *low]).ok()?, 16) == Ok(*byte) => 3,
+            [first, ..] if first == byte || (*first, *byte) == (b'+', b' ') => 1,
+            _ => return None,
+        };
+    }
+    Some(length)
+}
 
 /// The most of a service's message that an error repeats, in characters.
 const MESSAGE_LENGTH: usize = 300;
 const CODE_LENGTH: usize = 64;
 
-/// Text of a service as one line without the secrets. They go first: cut in half, they would not be found.
+/// Text of a service as one line without the secrets. They go first: cut in half, they would not be found. Where one begins
+/// before another has ended, both go.
 fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
-    let mut line = one_line(text);
-    for secret in secrets {
-        line = line.replace(&*one_line(secret), "[redacted]");
+    let line = one_line(text);
+    let (mut clean, mut hidden) = (String::new(), 0);
+    for (place, character) in line.char_indices() {
+        if let Some(length) = secrets.at_start_of(&line[place..]) {
+            if place >= hidden {
+                clean.push_str("[redacted]");
+            }
+            hidden = hidden.max(place + length);
+        }
+        if place >= hidden {
+            clean.push(character);
+        }
+        // Of four bytes each: enough to be cut.
+        if clean.len() > 4 * length {
+            break;
+        }
     }
-    if let Some((end, _)) = line.char_indices().nth(length) {
-        line.truncate(end);
-        line.push('…');
+    if let Some((end, _)) = clean.char_indices().nth(length) {
+        clean.truncate(end);
+        clean.push('…');
     }
-    line
+    clean
 }
 
 /// The words of a text with a space between them.
@@ -376,7 +427,9 @@ mod tests {
 
     #[test]
     fn a_message_is_one_short_line_without_secrets() {
-        let secrets = vec![Zeroizing::new("s3cret".to_owned()), Zeroizing::new("two  words".to_owned())];
+        let mut secrets = Secrets::default();
+        secrets.add("s3cret");
+        secrets.add("two  words");
         assert_eq!(tidy("wrong\r\n\tkey\u{1b}[31m s3cret!", &secrets, 300), "wrong key [31m [redacted]!");
         assert_eq!(tidy(&"è".repeat(400), &secrets, 300).chars().count(), 301);
         // However many spaces come back.

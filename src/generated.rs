@@ -2,7 +2,7 @@
 
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::answer::yes_or_no;
 use crate::{RefreshToken, Secret};
@@ -61,7 +61,7 @@ pub(crate) struct Success;
 
 impl<'de> Deserialize<'de> for Success {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match yes_or_no(&Value::deserialize(deserializer)?) {
+        match yes_or_no(&Box::<RawValue>::deserialize(deserializer)?) {
             Some(false) => Err(de::Error::custom("the service says no")),
             _ => Ok(Self),
         }

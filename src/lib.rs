@@ -197,6 +197,9 @@ mod authorize;
 mod builder;
 mod cache;
 pub mod clock;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod door;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 mod error;
@@ -214,6 +217,13 @@ pub mod store;
 mod token;
 mod trace;
 mod transport;
+
+// What is shared with the fuzz targets names the crate as they do.
+#[cfg(test)]
+extern crate self as gettone;
+#[cfg(test)]
+#[path = "../tests/hostile/mod.rs"]
+mod hostile;
 
 pub use authorize::same_origin;
 pub use builder::{Builder, Service};

@@ -81,12 +81,14 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         Value::String(text) => text,
         _ => return Err(not_a("a whole number")),
     };
-    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+    let text = text.trim();
+    // What else can be parsed: a sign, a fraction alone, `inf` and `nan`.
+    if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(not_a("a whole number"));
     }
-    Ok(whole.parse().unwrap_or(u64::MAX))
+    // With a fraction or an exponent, or too large; `as` takes the nearest that there is.
+    let otherwise = || text.parse::<f64>().map(|number| number as u64);
+    text.parse().or_else(|_| otherwise()).map_err(|_| not_a("a whole number"))
 }
 
 /// A token of a type that is not known must not be used (RFC 6749, section 7.1). Types are told in any case.

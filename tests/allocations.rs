@@ -1,4 +1,4 @@
-//! What allocates, and how often.
+//! What allocates, how often, and how much at once.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -8,24 +8,32 @@ use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use common::service::Service;
+use gettone::store::{FileStore, StoredToken, TokenStore};
 use gettone::{Scope, ScopePattern, ScopeSet};
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Bytes, of all threads together.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
 struct Counting;
 
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        PEAK.fetch_max(HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size(), Ordering::Relaxed);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -79,4 +87,36 @@ async fn a_token_that_is_there_is_handed_out_without_an_allocation() {
     let again = ScopeSet::parse(scopes.iter().map(ToString::to_string)).unwrap();
     assert_eq!(allocations(|| at_once(oauth.token(&again)).unwrap()), 0);
     assert_eq!(service.count("POST /token"), 1);
+}
+
+/// What is read of a file is read on other threads, so all of them are counted; the other tests take next to nothing.
+#[tokio::test]
+async fn a_file_of_tokens_takes_memory_in_proportion() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("allocations-{}", std::process::id()));
+    let path = folder.join("tokens.json");
+    let token = r#"{"version":1,"access_token":"a","obtained_at":1,"expires_at":4102444800000}"#;
+    let token = StoredToken::from_json(token).unwrap();
+    let many = |of: fn(usize) -> String| (0..40_000).map(of).collect::<Vec<_>>().join(",");
+    for contents in [
+        format!(r#"{{"version":1,"tokens":{{{}}}}}"#, many(|number| format!("\"{number}\":0"))),
+        format!(r#"{{"version":1,"tokens":{{}},{}}}"#, many(|number| format!("\"{number}\":[]"))),
+        format!(r#"{{"version":1,"tokens":[{}]}}"#, many(|_| r#"{"":0}"#.to_owned())),
+        format!(r#"{{"version":1,"tokens":{{"b":[{}]}}}}"#, many(|_| r#"{"":0}"#.to_owned())),
+        format!(r#"{{"version":1,"tokens":{{"b":{}{}}}}}"#, "[".repeat(400_000), "]".repeat(400_000)),
+        "[".repeat(800_000),
+        many(|number| number.to_string()),
+    ] {
+        // Made by the store, so that nobody else can open it.
+        FileStore::open(&path).await.unwrap().save("a", &token).await.unwrap();
+        std::fs::write(&path, &contents).unwrap();
+        let before = HELD.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let store = FileStore::open(&path).await.unwrap();
+        let _ = store.load("b").await.unwrap();
+        store.save("a", &token).await.unwrap();
+        let taken = PEAK.load(Ordering::Relaxed) - before;
+        let start: String = contents.chars().take(60).collect();
+        assert!(taken > contents.len() && taken < 20 * contents.len(), "{taken} for {}: {start}", contents.len());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -596,7 +596,8 @@ async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
     for (operation, body, said) in [
         ("get_credit", r#"{"data":{}}"#, "missing field `credit` at line 1 column"),
         ("get_credit", r#"{"data":"#, "EOF while parsing a value at line 1 column 8"),
-        ("list_scopes", r#"{"data":7}"#, "another type at line 1 column"),
+        ("get_credit", r#"{"data":{"credit":1,"credit":1}}"#, "another type at line 1 column"),
+        ("list_scopes", r#"{"data":"x"}"#, "expected an array of scopes, or an object with one at line 1 column"),
     ] {
         let error = error(operation, Answer::json(200, body)).await;
         assert!(error.to_string().contains(&format!("not the answer that is documented: {said}")), "{body}: {error}");

@@ -1,6 +1,9 @@
 //! The algebra of scopes: the documented table row by row, and its laws over scopes that nobody thought of.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "hostile/scopes.rs"]
+mod hostile;
+
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -8,6 +11,8 @@ use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use reqwest::Url;
+
+use hostile::model;
 
 fn scope(text: &str) -> Scope {
     text.parse().unwrap()
@@ -81,25 +86,6 @@ fn a_pattern_covers_what_the_table_says() {
             assert!(!alone.covers(&scope(not)), "{text} does not cover {not}");
             assert_eq!(alone.explain(&scope(not)), None);
         }
-    }
-}
-
-/// What the documents say of covering, as simply as it can be said: on labels and segments, without any index.
-mod model {
-    pub fn covers(pattern: &str, scope: &str) -> bool {
-        let ((method, host, path), (its_method, its_host, its_path)) = (parts(pattern), parts(scope));
-        let hosts = match host.split_first() {
-            Some((&"*", [])) => true,
-            Some((&"*", suffix)) => its_host.len() > suffix.len() && its_host.ends_with(suffix),
-            _ => host == its_host,
-        };
-        (method == "*" || method == its_method) && hosts && (path == ["*"] || its_path.starts_with(&path))
-    }
-
-    fn parts(text: &str) -> (&str, Vec<&str>, Vec<&str>) {
-        let (method, rest) = text.split_once(':').unwrap();
-        let (host, path) = rest.split_once('/').unwrap();
-        (method, host.split('.').collect(), path.split('/').collect())
     }
 }
 
@@ -252,74 +238,33 @@ proptest! {
 
     #[test]
     fn a_list_keeps_all_that_it_is_given(entries in prop::collection::vec(prop_oneof![any_pattern().prop_map(|p| p.to_string()), any::<String>()], 0..20)) {
-        let list: ScopeList = serde_json::from_value(serde_json::json!(entries)).unwrap();
-        prop_assert_eq!(list.len() + list.unrecognized().len(), entries.len());
-        prop_assert!(list.iter().all(|scope| entries.iter().any(|entry| entry.eq_ignore_ascii_case(scope.as_str()))));
+        hostile::read(&serde_json::to_string(&entries).unwrap());
     }
 
     #[test]
     fn a_set_covers_what_a_member_covers(members in some_patterns(12), number in 0..SCOPES.len()) {
-        let (set, scope) = (chosen(&members), &SCOPES[number]);
-        let covering: Vec<_> = set.iter().filter(|member| model::covers(member.as_str(), scope.as_str())).collect();
-        prop_assert_eq!(set.covers(scope), !covering.is_empty());
-        match set.explain(scope) {
-            None => prop_assert!(covering.is_empty()),
-            Some(member) => {
-                prop_assert!(covering.contains(&member));
-                // None of the others is narrower.
-                prop_assert!(!covering.iter().any(|other| *other != member && member.includes(other)), "{} for {}", member, scope);
-            }
-        }
+        hostile::covers(&chosen(&members), &SCOPES[number]);
     }
 
     #[test]
     fn minimising_changes_nothing_that_is_covered(members in some_patterns(12)) {
-        let minimal = ScopeSet::minimised(members.iter().map(|number| PATTERNS[*number].clone()));
+        let minimal = hostile::minimised(&chosen(&members));
         let numbers: Vec<_> = minimal.iter().map(|member| PATTERNS.iter().position(|known| known == member).unwrap()).collect();
         prop_assert_eq!(union(&numbers), union(&members));
-        for a in &minimal {
-            prop_assert!(!minimal.iter().any(|b| a != b && b.includes(a)), "{} is not minimal", minimal);
-        }
-        prop_assert_eq!(ScopeSet::minimised(minimal.iter().cloned()), minimal);
     }
 
     #[test]
     fn expanding_gives_the_covered_part_of_the_catalogue(members in some_patterns(4), numbers in prop::collection::vec(0..SCOPES.len(), 0..60)) {
-        let set = chosen(&members);
         let mut catalogue: Vec<Scope> = numbers.iter().map(|number| SCOPES[*number].clone()).collect();
         catalogue.extend(catalogue.clone().into_iter().take(10));
-        let mut expected: Vec<Scope> = Vec::new();
-        for scope in &catalogue {
-            if members.iter().any(|number| model::covers(PATTERNS[*number].as_str(), scope.as_str())) && !expected.contains(scope) {
-                expected.push(scope.clone());
-            }
-        }
-        prop_assert_eq!(set.expand(&catalogue).collect::<Vec<_>>(), expected.clone());
-        if let [number] = members.as_slice() {
-            prop_assert_eq!(PATTERNS[*number].expand(&catalogue).collect::<Vec<_>>(), expected);
-        }
+        hostile::expands(&chosen(&members), &catalogue);
     }
 
     #[test]
     fn the_least_subset_is_the_smallest_that_covers(members in some_patterns(9), numbers in prop::collection::vec(0..SCOPES.len(), 0..8)) {
         let set = chosen(&members);
         let scopes: Vec<Scope> = numbers.iter().map(|number| SCOPES[*number].clone()).filter(|scope| set.covers(scope)).collect();
-        let least = set.least_for(&scopes).unwrap();
-        prop_assert!(least.iter().all(|member| set.contains(member)));
-        prop_assert!(scopes.iter().all(|scope| least.covers(scope)));
-        // By trying all subsets.
-        let all: Vec<_> = set.iter().collect();
-        let covers = |choice: u32| {
-            scopes.iter().all(|scope| all.iter().enumerate().any(|(index, member)| choice >> index & 1 == 1 && member.covers(scope)))
-        };
-        let smallest = (0..1_u32 << all.len()).filter(|choice| covers(*choice)).map(u32::count_ones).min().unwrap();
-        prop_assert_eq!(least.len(), usize::try_from(smallest).unwrap(), "{} of {}", least, set);
-        for member in &least {
-            for narrower in set.iter().filter(|other| *other != member && member.includes(other)) {
-                let swapped: ScopeSet = least.iter().filter(|other| *other != member).chain([narrower]).collect();
-                prop_assert!(!scopes.iter().all(|scope| swapped.covers(scope)), "{} would do for {}", narrower, member);
-            }
-        }
+        hostile::least(&set, &scopes);
     }
 
     #[test]
@@ -375,31 +320,58 @@ proptest! {
 
     #[test]
     fn any_text_is_a_pattern_or_an_error(text in prop_oneof!["\\PC{0,40}", "[A-Z*]{0,7}:?[a-zA-Z0-9.*-]{0,20}/?[a-zA-Z0-9/*?#%._-]{0,20}", any::<String>()]) {
-        match text.parse::<ScopePattern>() {
-            Ok(pattern) => {
-                prop_assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase());
-                prop_assert!(text.ends_with(pattern.path()), "the path is kept as it is");
-            }
-            Err(error) => {
-                prop_assert!(error.is_invalid_input());
-                let message = error.to_string();
-                // Found from behind: the text itself may have anything in it.
-                let offset = message.rsplit_once(", byte ").and_then(|(_, rest)| rest.split_once(": ")?.0.parse::<usize>().ok());
-                prop_assert!(offset.is_some_and(|offset| text.is_char_boundary(offset)), "{}", message);
-            }
-        }
-        if let Ok(scope) = text.parse::<Scope>() {
-            prop_assert!(!scope.as_str().contains('*'));
-            prop_assert_eq!(pattern(&text), scope.into());
-        }
+        hostile::read(&text);
     }
 
     #[test]
     fn any_url_has_a_scope_or_an_error(text in prop_oneof!["https://[a-zA-Z0-9.-]{1,20}/\\PC{0,30}", "https?://\\PC{0,30}", any::<String>()]) {
-        if let Ok(url) = Url::parse(&text) && let Ok(scope) = Scope::for_request(&reqwest::Method::GET, &url) {
-            // One segment, whatever the URL tries.
-            prop_assert!(!scope.path().contains('/') && !scope.path().is_empty(), "{} of {}", scope, url);
-            prop_assert_eq!(scope.method(), Method::Get);
+        hostile::url(&text);
+    }
+
+    #[test]
+    fn any_words_are_a_set_that_answers_as_its_members_do(patterns in prop::collection::vec(any_pattern(), 0..16), small in some_patterns(12)) {
+        let small = small.iter().map(|number| PATTERNS[*number].to_string());
+        let words: Vec<String> = patterns.iter().map(ToString::to_string).chain(small).collect();
+        hostile::words(&words.join(" "));
+    }
+}
+
+#[test]
+fn no_text_does_harm() {
+    let long = "a.".repeat(200);
+    let texts = [
+        "",
+        "*",
+        ":",
+        "/",
+        "*:*/*",
+        "GET:a.it/b",
+        "get:A.IT/b",
+        "GET:*/",
+        "GET:*./b",
+        "GET:a.it//",
+        "GET:a.it/*/*",
+        "GET:a.it/\u{0}",
+        "GET:xn--a.it/b",
+        "GET:[::1]/b",
+        "GET:a.it:1/b",
+        "GET:è.it/è",
+        "\u{feff}GET:a.it/b",
+        "[1e3,null,\"GET:a.it/b\",[[]],{}]",
+        "https://a.it/%2e%2e%2f",
+        "https://a.it/%",
+        "https://a.it/%25%32%35%32%66",
+        "https://a.it/\u{202e}/b",
+        "https://*.a.it/b",
+        "*:*.a.it/* GET:a.it/b GET:b.a.it/b/c *:*/b GET:b.a.it/b",
+        &long,
+    ];
+    for text in texts {
+        hostile::read(text);
+        hostile::words(text);
+        for place in ["GET:@/b", "GET:a.it/@", "@:a.it/b", "https://a.it/@", "@ @ GET:a.it/b @", "[\"@\"]"] {
+            hostile::read(&place.replace('@', text));
+            hostile::words(&place.replace('@', text));
         }
     }
 }

@@ -43,7 +43,8 @@ impl Counters {
         self.known.is_empty()
     }
 
-    /// The entries that are not a scope with its counter, as they came: one does not spoil the others.
+    /// The entries that are not a scope with its counter, as they came: one does not spoil the others. One that a [`Value`]
+    /// cannot hold, such as the number `1e999`, is there as its text.
     #[must_use]
     pub fn unrecognized(&self) -> &[(String, Value)] {
         &self.unrecognized

@@ -5,15 +5,31 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::generated::Success;
 use crate::token::not_a;
 
 /// What an account has left to spend, in euro, exact to the cent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(from = "Data")]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!from))]
 pub struct Credit {
-    #[serde(deserialize_with = "exact")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     credit: Decimal,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    #[serde(deserialize_with = "exact")]
+    credit: Decimal,
+    /// What the service says a second time, one level down.
+    #[serde(rename = "success")]
+    _success: Option<Success>,
+}
+
+impl From<Data> for Credit {
+    fn from(data: Data) -> Self {
+        Self { credit: data.credit }
+    }
 }
 
 impl Credit {

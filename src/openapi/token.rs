@@ -1,6 +1,9 @@
+use std::fmt;
 use std::ops::Deref;
 use std::time::SystemTime;
 
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -159,20 +162,36 @@ pub(crate) struct ScopesData(ScopeList);
 
 impl<'de> Deserialize<'de> for ScopesData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Shape {
-            Flat(ScopeList),
-            Nested {
-                data: ScopeList,
-                #[serde(rename = "success")]
-                _success: Option<Success>,
-            },
+        struct Shape;
+
+        impl<'de> Visitor<'de> for Shape {
+            type Value = ScopeList;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of scopes, or an object with one")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, entries: A) -> Result<ScopeList, A::Error> {
+                ScopeList::deserialize(SeqAccessDeserializer::new(entries))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<ScopeList, A::Error> {
+                Nested::deserialize(MapAccessDeserializer::new(fields)).map(|nested| nested.data)
+            }
+
+            fn visit_unit<E>(self) -> Result<ScopeList, E> {
+                Ok(ScopeList::default())
+            }
         }
 
-        Shape::deserialize(deserializer).map(|shape| match shape {
-            Shape::Flat(list) | Shape::Nested { data: list, .. } => Self(list),
-        })
+        #[derive(Deserialize)]
+        struct Nested {
+            data: ScopeList,
+            #[serde(rename = "success")]
+            _success: Option<Success>,
+        }
+
+        deserializer.deserialize_any(Shape).map(Self)
     }
 }
 

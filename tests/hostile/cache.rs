@@ -1,0 +1,266 @@
+//! Tokens that look after themselves, from a store that gives them anything and a service that answers anything.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use gettone::clock::{Clock, ManualClock};
+use gettone::door;
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth};
+use gettone::store::{StoreError, StoredToken, TokenStore};
+use gettone::{AccessToken, Error, ScopeSet, reqwest};
+
+use super::answers::{Exchange, URL};
+use super::secrets::{EMAIL, FAMILIES, Family, assert_clean_error, splice};
+use super::{block_on, http};
+
+/// What a store has, what a service answers in turn, and what time it is.
+#[derive(Debug, Clone, Default)]
+pub struct Story<'a> {
+    pub service: Service,
+    /// Seconds since 1970.
+    pub now: u64,
+    /// The text of a record, under whatever name it is asked for.
+    pub stored: &'a [u8],
+    /// Whether nothing can be saved.
+    pub broken: bool,
+    /// Of these the status, the headers and the body. The last one again and again.
+    pub answers: &'a [Exchange<'a>],
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Service {
+    #[default]
+    Keliweb,
+    /// With a wildcard among the scopes, or without; and whether living tokens are looked for.
+    Openapi { wild: bool, reuse: bool },
+}
+
+impl<'a> Story<'a> {
+    /// Any bytes are one, except for the answers, which are to be in `room`.
+    pub fn read(input: &'a [u8], room: &'a mut Vec<Exchange<'a>>) -> Self {
+        let (&[flags, now], rest) = input.split_first_chunk().unwrap_or((&[0; 2], input));
+        let mut parts = rest.split(|byte| *byte == 0);
+        let stored = parts.next().unwrap_or_default();
+        *room = parts.map(Exchange::read).take(6).collect();
+        let service = match flags & 1 {
+            0 => Service::Keliweb,
+            _ => Service::Openapi { wild: flags & 2 != 0, reuse: flags & 4 != 0 },
+        };
+        let now = NOWS[usize::from(now) % NOWS.len()];
+        Self { service, now, stored, broken: flags & 8 != 0, answers: room }
+    }
+
+    pub fn write(&self) -> Vec<u8> {
+        let flags = match self.service {
+            Service::Keliweb => 0,
+            Service::Openapi { wild, reuse } => 1 | u8::from(wild) << 1 | u8::from(reuse) << 2,
+        };
+        let now = NOWS.iter().position(|now| *now == self.now).unwrap_or_default();
+        let mut bytes = vec![flags | u8::from(self.broken) << 3, now.try_into().unwrap()];
+        bytes.extend_from_slice(self.stored);
+        for answer in self.answers {
+            bytes.push(0);
+            bytes.extend(answer.write());
+        }
+        bytes
+    }
+}
+
+/// The year 2021; the ends of some times.
+pub const NOWS: [u64; 6] = [1_634_169_600, 0, 1, 253_402_300_799, 253_402_300_800, u32::MAX as u64];
+
+/// The secrets of the client, which each request has.
+fn secrets(service: Service) -> Vec<String> {
+    FAMILY.sent(if service == Service::Keliweb { "password_grant" } else { "create_token" })
+}
+
+const FAMILY: &Family = &FAMILIES[0];
+
+/// Goes through the life of a client.
+pub fn check(story: &Story<'_>) {
+    let secrets = secrets(story.service);
+    let stored = String::from_utf8_lossy(&splice(story.stored, &secrets)).into_owned();
+    let mut answers: Vec<_> = story.answers.iter().map(|exchange| exchange.answer(&secrets)).collect();
+    if answers.is_empty() {
+        answers.push(Exchange { status: 503, ..Exchange::default() }.answer(&secrets));
+    }
+    let calls = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&calls);
+    let service = move |_: &reqwest::Request| {
+        let call = counted.replace(counted.get() + 1);
+        // A client that does not stop asking.
+        assert!(call < 200, "more than 200 requests");
+        answers.get(call).or(answers.last()).cloned().expect("there is one")
+    };
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(story.now);
+    let clock = Arc::new(ManualClock::new(start));
+    let store = Hostile(Arc::new(Kept { stored, saved: Mutex::default(), broken: story.broken }));
+    door::answering(service, || {
+        block_on(async {
+            match story.service {
+                Service::Keliweb => {
+                    let credentials = keliweb::Credentials::new("id", FAMILY.client_secret, EMAIL, FAMILY.password);
+                    let builder = Fatture::builder(credentials).store(store.clone()).clock(clock.clone());
+                    life(&builder.base_url(URL).http_client(http()).build().unwrap(), &store, &clock, &secrets).await;
+                }
+                Service::Openapi { wild, reuse } => {
+                    let credentials = openapi::Credentials::new(EMAIL, FAMILY.api_key);
+                    let builder =
+                        Oauth::builder(credentials).store(store.clone()).clock(clock.clone()).reuse_existing(reuse);
+                    let builder = builder.scopes(ScopeSet::parse(["GET:127.0.0.1/below"]).unwrap());
+                    let oauth = builder.base_url(URL).http_client(http()).build().unwrap();
+                    let scopes: &[&str] = if wild { &["*:a.it/*"] } else { &["GET:a.it/b", "GET:a.it/c"] };
+                    let scopes = ScopeSet::parse(scopes).unwrap();
+                    life(&Scoped(oauth, scopes), &store, &clock, &secrets).await;
+                }
+            }
+        });
+    });
+}
+
+/// What both clients can do.
+trait Client {
+    async fn token(&self) -> Result<AccessToken, Error>;
+    async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error>;
+    async fn end(&self) -> Result<(), Error>;
+    fn invalidate(&self, token: &AccessToken);
+    async fn settled(&self);
+}
+
+impl Client for Fatture {
+    async fn token(&self) -> Result<AccessToken, Error> {
+        self.token().await
+    }
+
+    async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
+        self.authorize(request).await
+    }
+
+    async fn end(&self) -> Result<(), Error> {
+        self.forget().await
+    }
+
+    fn invalidate(&self, token: &AccessToken) {
+        self.invalidate(token);
+    }
+
+    async fn settled(&self) {
+        self.settled().await;
+    }
+}
+
+struct Scoped(Oauth, ScopeSet);
+
+impl Client for Scoped {
+    async fn token(&self) -> Result<AccessToken, Error> {
+        self.0.token(&self.1).await
+    }
+
+    async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
+        self.0.authorize(request).await
+    }
+
+    async fn end(&self) -> Result<(), Error> {
+        self.0.revoke_created().await?;
+        self.0.forget().await
+    }
+
+    fn invalidate(&self, token: &AccessToken) {
+        self.0.invalidate(token);
+    }
+
+    async fn settled(&self) {
+        self.0.settled().await;
+    }
+}
+
+async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secrets: &[String]) {
+    let clean = |result: Result<(), Error>| {
+        if let Err(error) = result {
+            assert_clean_error("a cached token", &error, secrets);
+        }
+    };
+    // Each time somewhat later: in the life of a token, in its last tenth, after it.
+    for later in [0, 0, 3_300, 250, 90_000, 4_000_000_000] {
+        clock.advance(Duration::from_secs(later));
+        let token = client.token().await;
+        if let Ok(token) = &token {
+            store.assert_lives(token, clock.now());
+        }
+        clean(token.clone().map(drop));
+        client.settled().await;
+        let mut request = http().get(URL).build().unwrap();
+        clean(client.authorize(&mut request).await);
+        let shown = format!("{request:?}");
+        let token = token.map(|token| token.expose().to_owned()).unwrap_or_default();
+        assert!(token.len() < 20 || !shown.contains(&token), "{shown}");
+        if later == 250 && !token.is_empty() {
+            client.invalidate(&AccessToken::new(token));
+        }
+    }
+    clean(client.end().await);
+    client.settled().await;
+    store.assert_saved_well();
+}
+
+/// A store that has the same for every name, and cannot save at times.
+#[derive(Clone)]
+struct Hostile(Arc<Kept>);
+
+struct Kept {
+    stored: String,
+    saved: Mutex<Vec<StoredToken>>,
+    broken: bool,
+}
+
+impl std::fmt::Debug for Hostile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hostile")
+    }
+}
+
+impl Hostile {
+    fn stored(&self) -> Result<StoredToken, Error> {
+        StoredToken::from_json(&self.0.stored)
+    }
+
+    /// What is handed out is good, by what is known of it.
+    fn assert_lives(&self, token: &AccessToken, now: SystemTime) {
+        let saved = self.0.saved.lock().unwrap();
+        let stored = self.stored().ok();
+        let known: Vec<&StoredToken> =
+            saved.iter().chain(&stored).filter(|known| known.access_token() == token).collect();
+        assert!(!known.is_empty(), "a token that nobody gave");
+        assert!(known.iter().any(|known| now < known.expires_at()), "a token that is over at {now:?}: {known:?}");
+    }
+
+    /// What was to be saved is read again as the same, to the millisecond.
+    fn assert_saved_well(&self) {
+        for token in &*self.0.saved.lock().unwrap() {
+            let json = token.to_json();
+            let again = StoredToken::from_json(json.expose()).unwrap();
+            assert_eq!((&again.to_json(), again.access_token()), (&json, token.access_token()));
+        }
+    }
+}
+
+impl TokenStore for Hostile {
+    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        match self.0.stored.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(self.stored()?)),
+        }
+    }
+
+    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
+        self.0.saved.lock().unwrap().push(token.clone());
+        if self.0.broken { Err("it cannot be saved".into()) } else { Ok(()) }
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), StoreError> {
+        if self.0.broken { Err("it cannot be removed".into()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,30 @@
+//! Input that means harm, and what must hold whatever it is. The fuzz targets under `fuzz/` and the ordinary tests
+//! ([`bounded`]) run the same properties: a fuzzer over whatever it finds, the tests over some of it.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod answers;
+#[cfg(test)]
+mod bounded;
+pub mod cache;
+pub mod memory;
+pub mod secrets;
+pub mod store;
+
+use std::sync::OnceLock;
+
+use gettone::reqwest;
+
+/// Runs what has nothing to wait for but its own tasks.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    }
+    RUNTIME.with(|runtime| runtime.block_on(future))
+}
+
+/// One client for all: nothing is ever sent.
+pub fn http() -> reqwest::Client {
+    static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
+    CLIENT.get_or_init(|| reqwest::Client::builder().no_proxy().build().unwrap()).clone()
+}

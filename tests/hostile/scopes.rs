@@ -1,0 +1,167 @@
+//! Any text as a scope, a pattern, a set, a list or a URL; and any set, whose answers are those of its members one by one. The
+//! fuzz targets `parse` and `match` and the ordinary tests run the same.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use gettone::reqwest::{self, Url};
+use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
+
+/// What the documents say of covering, as simply as it can be said: on labels and segments, without any index.
+pub mod model {
+    pub fn covers(pattern: &str, scope: &str) -> bool {
+        let ((method, host, path), (its_method, its_host, its_path)) = (parts(pattern), parts(scope));
+        let hosts = match host.split_first() {
+            Some((&"*", [])) => true,
+            Some((&"*", suffix)) => its_host.len() > suffix.len() && its_host.ends_with(suffix),
+            _ => host == its_host,
+        };
+        (method == "*" || method == its_method) && hosts && (path == ["*"] || its_path.starts_with(&path))
+    }
+
+    fn parts(text: &str) -> (&str, Vec<&str>, Vec<&str>) {
+        let (method, rest) = text.split_once(':').unwrap();
+        let (host, path) = rest.split_once('/').unwrap();
+        (method, host.split('.').collect(), path.split('/').collect())
+    }
+}
+
+/// Any text, in every way in which one is read.
+pub fn read(text: &str) {
+    pattern(text);
+    url(text);
+    if let Ok(set) = text.parse::<ScopeSet>() {
+        rereads(&set);
+    }
+    if let Ok(serde_json::Value::Array(entries)) = serde_json::from_str(text) {
+        let texts: Vec<String> = entries.iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect();
+        let list: ScopeList = serde_json::from_value(entries.clone().into()).unwrap();
+        assert_eq!(list.len() + list.unrecognized().len(), entries.len());
+        assert!(list.iter().all(|scope| texts.iter().any(|text| text.eq_ignore_ascii_case(scope.as_str()))), "{text}");
+    }
+}
+
+/// A pattern or an error that says where.
+pub fn pattern(text: &str) {
+    let parsed = text.parse::<ScopePattern>();
+    match &parsed {
+        Ok(pattern) => {
+            assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase());
+            assert!(text.ends_with(pattern.path()), "the path is kept as it is");
+            assert_eq!(pattern.to_string().parse::<ScopePattern>().ok().as_ref(), Some(pattern));
+            assert!(pattern.includes(pattern) && ScopePattern::everything().includes(pattern));
+            assert_eq!(text.parse::<Scope>().is_ok(), !pattern.has_wildcard());
+        }
+        Err(error) => {
+            assert!(error.is_invalid_input());
+            let message = error.to_string();
+            // Found from behind: the text itself may have anything in it.
+            let place = message.rsplit_once(", byte ").and_then(|(_, rest)| rest.split_once(": ")?.0.parse().ok());
+            assert!(place.is_some_and(|place: usize| text.is_char_boundary(place)), "{message}");
+        }
+    }
+    if let Ok(scope) = text.parse::<Scope>() {
+        assert!(!scope.as_str().contains('*'));
+        assert_eq!(parsed.unwrap(), scope.into());
+    }
+}
+
+/// The scope of one segment, whatever a URL tries, or an error.
+pub fn url(text: &str) {
+    let Ok(url) = Url::parse(text) else { return };
+    if let Ok(scope) = Scope::for_request(&reqwest::Method::GET, &url) {
+        assert!(!scope.path().contains('/') && !scope.path().is_empty(), "{scope} of {url}");
+        assert_eq!(scope.method(), Method::Get);
+    }
+}
+
+pub fn rereads(set: &ScopeSet) {
+    assert_eq!(&set.to_string().parse::<ScopeSet>().unwrap(), set);
+    assert_eq!(&serde_json::from_str::<ScopeSet>(&serde_json::to_string(set).unwrap()).unwrap(), set);
+}
+
+/// The words of a text as patterns, half of them in a set that is asked about the others.
+pub fn words(text: &str) {
+    let patterns: Vec<ScopePattern> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let scopes: Vec<Scope> = patterns.iter().filter_map(|pattern| pattern.clone().try_into().ok()).collect();
+    let (members, others) = patterns.split_at(patterns.len() / 2);
+    let set: ScopeSet = members.iter().collect();
+    rereads(&set);
+    scopes.iter().for_each(|scope| covers(&set, scope));
+    others.iter().for_each(|other| relates(&set, other));
+    minimised(&set);
+    expands(&set, &scopes);
+    // The search for the least is bounded, but not quick for many words.
+    let covered: Vec<Scope> = scopes.into_iter().filter(|scope| set.covers(scope)).collect();
+    if set.len() < 12 && covered.len() < 12 {
+        least(&set, &covered);
+    }
+}
+
+/// A set covers what a member covers, and names one that does.
+pub fn covers(set: &ScopeSet, scope: &Scope) {
+    let covering: Vec<_> = set.iter().filter(|member| model::covers(member.as_str(), scope.as_str())).collect();
+    assert_eq!(set.covers(scope), !covering.is_empty(), "{set} covers {scope}");
+    match set.explain(scope) {
+        None => assert!(covering.is_empty()),
+        Some(member) => {
+            assert!(covering.contains(&member));
+            // None of the others is narrower.
+            assert!(!covering.iter().any(|other| *other != member && member.includes(other)), "{member} for {scope}");
+        }
+    }
+}
+
+/// A set includes what a member includes, meets what a member meets, and lacks nothing that it includes.
+pub fn relates(set: &ScopeSet, other: &ScopePattern) {
+    assert!(!set.iter().any(|member| member.includes(other)) || set.includes([other]), "{set} includes {other}");
+    assert_eq!(set.intersects([other]), set.iter().any(|member| member.intersects(other)), "{set} meets {other}");
+    let lacks = ScopeSet::from(other.clone()).not_covered_by(set);
+    let there = set.includes([other]) || other.has_wildcard() && set.iter().any(|member| other.includes(member));
+    assert_eq!(lacks.is_empty(), there, "{other} by {set}");
+}
+
+/// The same with less, and with nothing that could be left out.
+pub fn minimised(set: &ScopeSet) -> ScopeSet {
+    let minimal = ScopeSet::minimised(set.iter().cloned());
+    assert!(minimal.includes(set) && set.includes(&minimal), "{minimal} of {set}");
+    for a in &minimal {
+        assert!(!minimal.iter().any(|b| a != b && b.includes(a)), "{minimal} is not minimal");
+    }
+    assert_eq!(ScopeSet::minimised(minimal.iter().cloned()), minimal);
+    minimal
+}
+
+/// The covered part of a catalogue, in its order and once each.
+pub fn expands(set: &ScopeSet, catalogue: &[Scope]) {
+    let mut expected: Vec<Scope> = Vec::new();
+    for scope in catalogue {
+        let covered = set.iter().any(|member| model::covers(member.as_str(), scope.as_str()));
+        if covered && !expected.contains(scope) {
+            expected.push(scope.clone());
+        }
+    }
+    assert_eq!(set.expand(catalogue).collect::<Vec<_>>(), expected);
+    if let (Some(only), 1) = (set.iter().next(), set.len()) {
+        assert_eq!(only.expand(catalogue).collect::<Vec<_>>(), expected);
+    }
+}
+
+/// The smallest part of a set that covers these scopes, all of which it covers.
+pub fn least(set: &ScopeSet, scopes: &[Scope]) {
+    let least = set.least_for(scopes).unwrap();
+    assert!(least.iter().all(|member| set.contains(member)));
+    assert!(scopes.iter().all(|scope| least.covers(scope)));
+    // By trying all subsets.
+    let all: Vec<_> = set.iter().collect();
+    let covers = |choice: u32| {
+        let chosen = |index: usize| choice >> index & 1 == 1;
+        scopes.iter().all(|scope| all.iter().enumerate().any(|(index, member)| chosen(index) && member.covers(scope)))
+    };
+    let smallest = (0..1_u32 << all.len()).filter(|choice| covers(*choice)).map(u32::count_ones).min().unwrap();
+    assert_eq!(least.len(), usize::try_from(smallest).unwrap(), "{least} of {set}");
+    for member in &least {
+        for narrower in set.iter().filter(|other| *other != member && member.includes(other)) {
+            let swapped: ScopeSet = least.iter().filter(|other| *other != member).chain([narrower]).collect();
+            assert!(!scopes.iter().all(|scope| swapped.covers(scope)), "{narrower} would do for {member}");
+        }
+    }
+}

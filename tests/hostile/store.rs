@@ -1,0 +1,188 @@
+//! Any bytes as the file of a [`FileStore`], and any text as a token in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use gettone::store::{FileStore, StoredToken, TokenStore};
+use serde_json::value::RawValue;
+
+use super::secrets::{FAMILIES, assert_clean, assert_clean_error, splice};
+use super::{block_on, memory};
+
+/// What stands for a secret, from 0xf5 on, is one of these.
+pub fn secrets(family: u8) -> Vec<String> {
+    let family = &FAMILIES[usize::from(family) % FAMILIES.len()];
+    [family.token, family.refresh_token, family.api_key].map(str::to_owned).to_vec()
+}
+
+/// Something as the whole file.
+pub fn check_file(family: u8, input: &[u8]) {
+    let secrets = secrets(family);
+    let bytes = splice(input, &secrets);
+    let folder = Folder::with(&bytes);
+    block_on(file(&folder, &bytes, &secrets));
+}
+
+async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
+    let opened = FileStore::open(folder.file()).await;
+    let expected = Model::read(bytes);
+    let store = match (opened, &expected) {
+        (Err(error), Model::Later) => {
+            assert!(error.is_invalid_input() && error.to_string().contains("later version"), "{error}");
+            assert_clean_error("a later version", &error, secrets);
+            assert_eq!((folder.read(), folder.damaged()), (Some(bytes.to_vec()), vec![]));
+            return;
+        }
+        (Ok(store), Model::Later) => panic!("{store:?} of a later version"),
+        (Err(error), _) => panic!("{error}"),
+        (Ok(store), _) => store,
+    };
+    let (tokens, rest) = match expected {
+        // Nothing of it is lost.
+        Model::Damaged | Model::Later => {
+            assert_eq!((folder.read(), folder.damaged()), (None, vec![bytes.to_vec()]));
+            Default::default()
+        }
+        Model::Good { tokens, rest } => {
+            assert_eq!((folder.read(), folder.damaged()), (Some(bytes.to_vec()), vec![]));
+            (tokens, rest)
+        }
+    };
+    for name in tokens.keys().map(String::as_str).chain([MINE, "absent"]).take(12) {
+        assert_eq!(store.load(name).await.unwrap(), tokens.get(name).and_then(|json| readable(json)), "{name:?}");
+    }
+
+    // Saving keeps what can be of use, and what is not understood.
+    let mine = StoredToken::from_json(TOKEN).unwrap();
+    store.save(MINE, &mine).await.unwrap();
+    let mut kept = tokens;
+    kept.retain(|_, json| readable(json).is_none_or(|token| token.useless_at() >= *OBTAINED_AT));
+    kept.insert(MINE.to_owned(), mine.to_json().expose().to_owned());
+    assert_eq!(Model::read(&folder.read().unwrap()), Model::Good { tokens: kept.clone(), rest: rest.clone() });
+    assert_eq!(store.load(MINE).await.unwrap(), Some(mine));
+
+    // Removing takes one away.
+    let gone = kept.keys().find(|name| *name != MINE).cloned().unwrap_or(MINE.to_owned());
+    store.remove(&gone).await.unwrap();
+    kept.remove(&gone);
+    assert_eq!(Model::read(&folder.read().unwrap()), Model::Good { tokens: kept, rest });
+    assert_eq!(store.load(&gone).await.unwrap(), None);
+    folder.tidy();
+}
+
+const MINE: &str = "mine";
+const TOKEN: &str =
+    r#"{"version":1,"access_token":"mine-11ae","obtained_at":1634169600000,"expires_at":4102444800000}"#;
+
+static OBTAINED_AT: std::sync::LazyLock<std::time::SystemTime> = std::sync::LazyLock::new(super::answers::now);
+
+fn readable(json: &str) -> Option<StoredToken> {
+    StoredToken::from_json(json).ok()
+}
+
+/// What a file is to be taken for.
+#[derive(Debug, PartialEq)]
+enum Model {
+    Good { tokens: BTreeMap<String, String>, rest: BTreeMap<String, String> },
+    Damaged,
+    Later,
+}
+
+impl Model {
+    fn read(bytes: &[u8]) -> Self {
+        let fields = |json: &[u8]| {
+            let fields = serde_json::from_slice::<BTreeMap<String, Box<RawValue>>>(json).ok()?;
+            Some(fields.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect::<BTreeMap<_, _>>())
+        };
+        let Some(mut rest) = fields(bytes) else { return Self::Damaged };
+        let (version, tokens) = (rest.remove("version"), rest.remove("tokens"));
+        match version.and_then(|version| version.parse::<u64>().ok()) {
+            Some(1) => match tokens.and_then(|tokens| fields(tokens.as_bytes())) {
+                Some(tokens) => Self::Good { tokens, rest },
+                None => Self::Damaged,
+            },
+            Some(2..) => Self::Later,
+            _ => Self::Damaged,
+        }
+    }
+}
+
+/// Something as one token.
+pub fn check_record(family: u8, input: &[u8]) {
+    let secrets = secrets(family);
+    let bytes = splice(input, &secrets);
+    let text = String::from_utf8_lossy(&bytes);
+    let (read, peak) = memory::peak(|| StoredToken::from_json(&text));
+    memory::assert_in_proportion("a stored token", peak, text.len());
+    match read {
+        Ok(token) => {
+            let json = token.to_json();
+            assert_eq!(StoredToken::from_json(json.expose()).unwrap(), token, "{text}");
+            assert!(token.useless_at() >= token.expires_at());
+            // What it is good for is printed.
+            let printed = format!("{token:?}");
+            let secret = token.access_token().expose();
+            assert!(secret.len() < 20 || text.matches(secret).count() > 1 || !printed.contains(secret), "{printed}");
+        }
+        Err(error) => {
+            assert!(error.is_decode(), "{error:?}");
+            assert_clean_error("a stored token", &error, &secrets);
+            assert_clean("a stored token", &error.to_string(), &secrets);
+        }
+    }
+}
+
+/// A folder of its own with a token file in it, until it is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(bytes: &[u8]) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gettone-hostile-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let (mut folder, mut file) = (fs::DirBuilder::new(), fs::OpenOptions::new());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+        }
+        // In memory where there is such a place: a store waits for the disk.
+        let memory = PathBuf::from("/dev/shm");
+        let path = if memory.is_dir() { memory } else { std::env::temp_dir() }.join(name);
+        folder.create(&path).unwrap();
+        let made = Self(path);
+        file.write(true).create_new(true).open(made.file()).unwrap().write_all(bytes).unwrap();
+        made
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("tokens.json")
+    }
+
+    fn read(&self) -> Option<Vec<u8>> {
+        fs::read(self.file()).ok()
+    }
+
+    /// All that was set aside.
+    fn damaged(&self) -> Vec<Vec<u8>> {
+        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
+        let damaged = names.filter(|path| path.to_str().unwrap().contains("damaged"));
+        damaged.map(|path| fs::read(path).unwrap()).collect()
+    }
+
+    /// Fails if something is left of writing.
+    fn tidy(&self) {
+        for entry in fs::read_dir(&self.0).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(matches!(&*name, "tokens.json" | "tokens.json.lock" | "tokens.json.damaged-0"), "{name}");
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
