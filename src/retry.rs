@@ -67,6 +67,12 @@ impl Retry {
         self
     }
 
+    /// How long a service wants to be left alone after a failure, if that is waited for.
+    pub(crate) fn rest(&self, error: &Error) -> Option<Duration> {
+        let asked = error.retry_after().unwrap_or_default();
+        (asked <= self.max_retry_after).then_some(asked)
+    }
+
     pub(crate) fn delays(&self) -> ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(200))
@@ -113,10 +119,8 @@ impl Repeat {
         if !self.allows(error) {
             return None;
         }
-        let delay = delays.next()?;
-        let asked = error.retry_after().unwrap_or_default();
-        let delay = delay.max(asked);
-        (asked <= retry.max_retry_after && delay < left).then_some(delay)
+        let delay = delays.next()?.max(retry.rest(error)?);
+        (delay < left).then_some(delay)
     }
 }
 

@@ -70,6 +70,20 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
+impl Shared {
+    /// Waits before something else is asked for in place of what failed, if the service wants that. Says whether to ask at all.
+    pub(crate) async fn rest_after(&self, error: &Error) -> bool {
+        match self.retry.rest(error) {
+            Some(Duration::ZERO) => true,
+            Some(rest) => {
+                self.clock.sleep(rest).await;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 /// What is particular to one operation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {

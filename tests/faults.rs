@@ -34,7 +34,7 @@ use way::{WAYS, Way};
 /// - `4` is as many as there are at all, `3` as many as there is time for. With good answers after the first request it is 2 and a
 ///   success. Each repeat is the same request, after a wait that doubles or that was asked for.
 /// - `1` is never repeated, and good answers after it change nothing.
-/// - `1+4` goes on with something else. A token of Keliweb Fatture that cannot be refreshed is asked for with the password. A
+/// - `1+4` goes on with something else, after the wait that was asked for. A token of Keliweb Fatture that cannot be refreshed is asked for with the password. A
 ///   token of Openapi.it whose making may have been lost is looked for, and made if it is not there. With good answers after
 ///   the first request it is one of each and a success.
 /// - `ok` is one request and a success.
@@ -139,7 +139,7 @@ success: false                    | 1    1      1      1      1      | 1     1  
 503, half of it                   | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done         |
 503, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
 503, Retry-After date 7           | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
-503, Retry-After 31               | 1    1      1      1      1+1    | 1     1       1+1   | 503 transient perhaps_done wait:31 |
+503, Retry-After 31               | 1    1      1      1      1      | 1     1       1     | 503 transient perhaps_done wait:31 |
 504                               | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done         |
 504, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done wait:7  |
 505                               | 1    1      1      1      1      | 1     1       1+1   | 505                                |

@@ -159,7 +159,8 @@ impl TokenSource for Tokens {
                     return Err(error);
                 }
                 // Refused, or perhaps taken by a request whose answer was lost. The password is the way back.
-                Err(_) => {}
+                Err(error) if self.grants.shared.rest_after(&error).await => drop(error),
+                Err(error) => return Err(error),
             }
         }
         let (pair, stamp) = self.grants.password().await?;

@@ -209,12 +209,13 @@ impl TokenSource for Tokens {
             return Err(invalid(&CREATE_TOKEN, "no scopes"));
         }
         let previous = previous.map(StoredToken::access_token);
-        let mut result = self.find_or_create(scopes, previous).await;
-        if result.as_ref().is_err_and(is_uncertain) {
+        match self.find_or_create(scopes, previous).await {
             // Once more: there is one to be found now, or there is none.
-            result = self.find_or_create(scopes, previous).await;
+            Err(error) if is_uncertain(&error) && self.api.0.rest_after(&error).await => {
+                self.find_or_create(scopes, previous).await
+            }
+            result => result,
         }
-        result
     }
 
     /// Twice: `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`.

@@ -8,7 +8,7 @@ use gettone::clock::{Clock, ManualClock};
 use serde_json::{Value, json};
 
 use crate::common::raw::{Reply, answer};
-use crate::common::{OPERATIONS, leaks, success, unix};
+use crate::common::{OPERATIONS, leaks, now, success, unix};
 
 const JSON: &str = "content-type: application/json\r\n";
 pub const CLOSE: &str = "connection: close\r\n";
@@ -50,8 +50,8 @@ pub fn in_a_line(operations: &[&str]) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
-/// What is documented as the answer to each operation; the token that was lost is among those of the account, if there is
-/// one. Where the end of a token depends on when it was made, it does here.
+/// What is documented as the answer to each operation; a token that was made and lost when the time began is among those of
+/// the account, if there is one. Where the end of a token depends on when it was made, it does here.
 pub fn good(time: &Arc<ManualClock>, lost: bool, headers: &'static str) -> Reply {
     static EXAMPLES: OnceLock<BTreeMap<&str, String>> = OnceLock::new();
     let examples = || OPERATIONS.into_iter().map(|name| (name, success(name).text().to_owned())).collect();
@@ -66,6 +66,7 @@ pub fn good(time: &Arc<ManualClock>, lost: bool, headers: &'static str) -> Reply
         match name {
             "create_token" => body["expire"] = json!(end),
             "list_tokens" if lost => {
+                let end = unix(now() + DAY);
                 let token = json!({ "scopes": ["GET:imprese.openapi.it/base"], "expire": end, "token": "was-lost" });
                 body["data"].as_array_mut().unwrap().push(token);
             }
