@@ -190,6 +190,10 @@ async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         service.state().lost = 1;
         service.state().failing = (usize::MAX, begin, status);
+        // There may be one already, so that no other is made at once.
+        let error = oauth.token(&set(&["GET:a.it/*"])).await.unwrap_err();
+        assert_eq!((error.status().unwrap().as_u16(), service.count("POST /token")), (status, 1));
+        service.hours(1);
         assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2", "{begin} {status}");
         assert_eq!(service.count("POST /token"), 2);
         // Nor does it keep those who want what there is.

@@ -82,12 +82,18 @@ impl Tokens {
         Ok(there)
     }
 
-    async fn find_or_create(&self, scopes: &ScopeSet, previous: Option<&AccessToken>) -> Result<Fetched, Error> {
+    /// `blindly`: also if the account's tokens cannot be looked through.
+    async fn find_or_create(
+        &self,
+        scopes: &ScopeSet,
+        previous: Option<&AccessToken>,
+        blindly: bool,
+    ) -> Result<Fetched, Error> {
         let now = self.api.0.clock.coarse();
         self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &now));
         if self.options.reuse_existing || self.lost_for(scopes).iter().any(|lost| !lost.looked) {
             let found = match self.look(scopes, previous).await {
-                Err(error) if may_pass(&error) => return Err(error),
+                Err(error) if may_pass(&error) || !blindly => return Err(error),
                 // What cannot be looked at keeps nobody from a token.
                 Err(error) => {
                     trace::cache::not_looked(scopes, &error);
@@ -209,10 +215,10 @@ impl TokenSource for Tokens {
             return Err(invalid(&CREATE_TOKEN, "no scopes"));
         }
         let previous = previous.map(StoredToken::access_token);
-        match self.find_or_create(scopes, previous).await {
-            // Once more: there is one to be found now, or there is none.
+        match self.find_or_create(scopes, previous, true).await {
+            // Once more: there is one to be found now, or there is none. Who cannot tell makes no second one at once.
             Err(error) if is_uncertain(&error) && self.api.0.rest_after(&error).await => {
-                self.find_or_create(scopes, previous).await
+                self.find_or_create(scopes, previous, false).await
             }
             result => result,
         }
