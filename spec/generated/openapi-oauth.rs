@@ -103,7 +103,9 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct TokenAnswer {
         ///An array, also for one token
-        pub data: ::std::vec::Vec<crate::generated::Received<crate::openapi::Token>>,
+        pub data: ::std::vec::Vec<
+            crate::generated::Received<crate::openapi::ListedToken>,
+        >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
             crate::generated::Received<::serde::de::IgnoredAny>,
