@@ -207,7 +207,7 @@ fn compare(options: &Options, snapshots: &[Snapshot]) -> Result<(), Failures> {
 fn compile(root: &Path) -> Result<(), Failures> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(&cargo)
-        .args(["check", "--package", "gettone", "--lib"])
+        .args(["check", "--package", "gettone", "--lib", "--features", "full"])
         .current_dir(root)
         .output()
         .map_err(|error| failed("run", Path::new(&cargo), &error))?;
