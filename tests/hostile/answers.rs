@@ -118,7 +118,8 @@ impl Drop for Shown<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Self(operation, Answer { status, headers, body }) = self;
-            eprintln!("{operation} was answered {status} {headers:?} {}", body.escape_ascii());
+            let start = body.get(..2_000).unwrap_or(body);
+            eprintln!("{operation} was answered {status} {headers:?} {}", start.escape_ascii());
         }
     }
 }

@@ -22,8 +22,20 @@ pub fn secrets(family: u8) -> Vec<String> {
 pub fn check_file(family: u8, input: &[u8]) {
     let secrets = secrets(family);
     let bytes = splice(input, &secrets);
+    let _shown = Shown(&bytes);
     let folder = Folder::with(&bytes);
     block_on(file(&folder, &bytes, &secrets));
+}
+
+/// Tells of an input if a property does not hold.
+struct Shown<'a>(&'a [u8]);
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("of {}", self.0.get(..2_000).unwrap_or(self.0).escape_ascii());
+        }
+    }
 }
 
 async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
@@ -115,6 +127,7 @@ pub fn check_record(family: u8, input: &[u8]) {
     let secrets = secrets(family);
     let bytes = splice(input, &secrets);
     let text = String::from_utf8_lossy(&bytes);
+    let _shown = Shown(&bytes);
     let (read, peak) = memory::peak(|| StoredToken::from_json(&text));
     memory::assert_in_proportion("a stored token", peak, text.len());
     match read {
