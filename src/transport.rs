@@ -33,6 +33,7 @@ pub(crate) struct Wire {
 struct Answered {
     request: Request,
     sent: Moment,
+    received: Moment,
     status: StatusCode,
     headers: HeaderMap,
 }
@@ -42,12 +43,15 @@ struct Answered {
 pub(crate) struct Stamp {
     /// Just before it was sent.
     pub(crate) sent: Moment,
+    /// When all of the answer had come.
+    received: Moment,
     /// By the service's clock, when it answered.
     date: Option<SystemTime>,
 }
 
 impl Stamp {
-    /// A moment that the service names, by the clock of this machine. The two may differ; the answer tells by how much.
+    /// A moment that the service names, by the clock of this machine. The two may differ; the answer tells by how much. It may
+    /// be [`slack`](Self::slack) later than that.
     pub(crate) fn here(&self, moment: SystemTime) -> SystemTime {
         let sent = self.sent.now;
         let here = match self.date.map(|date| moment.duration_since(date)) {
@@ -56,6 +60,11 @@ impl Stamp {
             None => Some(moment),
         };
         here.unwrap_or(moment)
+    }
+
+    /// How long the answer took to come: the service read its clock at some moment of that.
+    pub(crate) fn slack(&self) -> Duration {
+        self.received.monotonic.saturating_sub(self.sent.monotonic)
     }
 }
 
@@ -103,8 +112,8 @@ impl fmt::Debug for Wire {
 /// The value of `Authorization` for HTTP Basic (RFC 7617, section 2), marked as sensitive.
 pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     let pair = Zeroizing::new(format!("{user}:{password}"));
-    let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut value = HeaderValue::from_str(&encoded).ok()?;
+    let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+    let mut value = HeaderValue::from_str(&Zeroizing::new(format!("Basic {}", *encoded))).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -128,8 +137,13 @@ impl Wire {
     /// The times of the call, once it has succeeded.
     pub(crate) fn stamp(&self) -> Stamp {
         match self.answered.get() {
-            Some(answered) => Stamp { sent: answered.sent, date: date(&answered.headers) },
-            None => Stamp { sent: self.shared.clock.coarse(), date: None },
+            Some(Answered { sent, received, headers, .. }) => {
+                Stamp { sent: *sent, received: *received, date: date(headers) }
+            }
+            None => {
+                let now = self.shared.clock.coarse();
+                Stamp { sent: now, received: now, date: None }
+            }
         }
     }
 
@@ -173,8 +187,9 @@ impl Wire {
             let error = match self.attempt(&request, limit).await {
                 Ok((status, headers, body)) => {
                     let response = success(request.url(), status, body);
+                    let received = clock.coarse();
                     // There is nothing in it yet: one wire is for one call.
-                    let _ = self.answered.set(Answered { request, sent, status, headers });
+                    let _ = self.answered.set(Answered { request, sent, received, status, headers });
                     return (attempt, response.map_err(|_| self.error(Kind::InvalidInput)));
                 }
                 Err(error) if uncertain => error.after_uncertain_attempt(),

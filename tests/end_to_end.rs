@@ -11,11 +11,11 @@ mod model;
 mod world;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
-use gettone::clock::{Clock, ManualClock};
+use gettone::clock::{Clock, ManualClock, Moment, Sleep};
 use gettone::emulator::{Emulator, Fault, Part};
 use gettone::openapi::{Period, TokenUpdate, Ttl};
 use gettone::{AccessToken, Error, Scope, ScopeSet, reqwest};
@@ -305,7 +305,7 @@ async fn revoke(world: &mut World, model: &mut Model, trail: &mut String) -> Res
 
 /// A client whose clock can be set, at a service whose clock nobody sets.
 async fn apart() -> (Arc<ManualClock>, Emulator) {
-    let start = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
+    let start = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
     let clock = Arc::new(ManualClock::new(start));
     let service = ServiceTime::new(&clock, start);
     (clock, Emulator::builder().clock(Arc::new(service)).throttle(None).start().await.unwrap())
@@ -331,6 +331,47 @@ async fn a_lost_token_is_found_after_the_clock_was_set() {
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     clock.set(clock.now() - Duration::from_secs(60));
     oauth.revoke_created().await.unwrap();
+    assert_eq!(emulator.living(Part::Production), 0);
+}
+
+/// A clock that moves on whenever both times are asked for, as before and after a request.
+#[derive(Debug)]
+struct Slow {
+    clock: Arc<ManualClock>,
+    by: Mutex<Duration>,
+}
+
+impl Clock for Slow {
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn coarse(&self) -> Moment {
+        let asked = self.clock.coarse();
+        self.clock.advance(*self.by.lock().unwrap());
+        asked
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.clock.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn a_lost_token_is_found_however_long_the_list_takes_to_come() {
+    let (clock, emulator) = apart().await;
+    clock.advance(Duration::from_secs(3600));
+    let slow = Arc::new(Slow { clock, by: Mutex::default() });
+    let oauth = oauth(&emulator).clock(Arc::clone(&slow) as _).retry(gettone::Retry::none()).build().unwrap();
+    emulator.fail_next_on(1, "POST /token", Fault::ResetAfter);
+    emulator.fail_next_on(1, "GET /token", Fault::Status(503));
+    oauth.token(&scopes(&[GET])).await.unwrap_err();
+    *slow.by.lock().unwrap() = Duration::from_secs(15);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
     assert_eq!(emulator.living(Part::Production), 0);
 }
 

@@ -14,7 +14,8 @@ use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
 pub(super) struct Lost {
     pub(super) scopes: ScopeSet,
     pub(super) sent: Moment,
-    /// When it was given up; `None` while it is under way, or if the task that waited for it was stopped.
+    /// When it was given up; `None` while it is under way, which is no longer than a call may take, or if the task that waited for it
+    /// was stopped.
     pub(super) given_up: Option<Moment>,
     /// Whether it was looked for already.
     pub(super) looked: bool,
@@ -24,17 +25,18 @@ pub(super) struct Lost {
 const TICKS: Duration = Duration::from_secs(3);
 
 impl Lost {
-    /// By either time: one of them may have been set since, or may have stood still. Who gave up heard nothing of the service, which
-    /// may have gone on for as long again.
-    fn may_have_been_made(&self, at: SystemTime, now: &Moment, timeout: Duration) -> bool {
-        let last = self.given_up.unwrap_or(*now).after(timeout);
-        let not_after = |a: SystemTime, b: SystemTime| b.checked_add(TICKS).is_none_or(|b| a <= b);
-        if not_after(self.sent.now, at) && not_after(at, last.now) {
+    /// At that moment, or so much later. By either time: one of them may have been set since, or may have stood still. Who gave up
+    /// heard nothing of the service, which may have gone on for as long again.
+    fn may_have_been_made(&self, at: SystemTime, slack: Duration, now: &Moment, timeout: Duration) -> bool {
+        let last = self.given_up.unwrap_or_else(|| self.sent.after(timeout)).after(timeout);
+        let slack = slack.saturating_add(TICKS);
+        let not_after = |a: SystemTime, b: SystemTime, by| b.checked_add(by).is_none_or(|b| a <= b);
+        if not_after(self.sent.now, at, slack) && not_after(at, last.now, TICKS) {
             return true;
         }
         let Ok(ago) = now.now.duration_since(at) else { return false };
         let at = now.monotonic.saturating_sub(ago);
-        self.sent.monotonic <= at.saturating_add(TICKS) && at <= last.monotonic.saturating_add(TICKS)
+        self.sent.monotonic <= at.saturating_add(slack) && at <= last.monotonic.saturating_add(TICKS)
     }
 }
 
@@ -95,7 +97,7 @@ impl Tokens {
         let may = |lost: &Lost, token: &Token| {
             let end = stamp.here(token.expires_at());
             let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
-            lost.may_have_been_made(made, &stamp.sent, self.api.0.timeout)
+            lost.may_have_been_made(made, stamp.slack(), &stamp.sent, self.api.0.timeout)
         };
         let is_lost = |token: &Token| lost.iter().any(|lost| may(lost, token)) && !self.knows(token.token());
         let lives = |token: &Token| {
@@ -148,4 +150,43 @@ fn covers(token: &Token, wanted: &ScopeSet) -> bool {
 /// Whether a token has nothing but what was asked for, as it was said or as it comes to.
 fn within(token: &Token, scopes: &ScopeSet, wanted: &ScopeSet) -> bool {
     granted(token).iter().all(|grant| wanted.includes([grant]) || scopes.includes([grant]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_may_be_made_while_the_request_is_under_way_and_as_long_again() {
+        const TIMEOUT: Duration = Duration::from_secs(60);
+        let sent = Moment { now: SystemTime::UNIX_EPOCH + 1_000 * TIMEOUT, monotonic: 1_000 * TIMEOUT };
+        let at = |seconds: i64| {
+            let by = Duration::from_secs(seconds.unsigned_abs());
+            if seconds < 0 { sent.now - by } else { sent.now + by }
+        };
+        let lost = |given_up: Option<u64>| Lost {
+            scopes: ScopeSet::default(),
+            sent,
+            given_up: given_up.map(|seconds| sent.after(Duration::from_secs(seconds))),
+            looked: false,
+        };
+        for (given_up, made, slack, expected) in [
+            (Some(10), 0, 0, true),
+            (Some(10), 72, 0, true),
+            (Some(10), 74, 0, false),
+            (Some(10), -3, 0, true),
+            (Some(10), -4, 0, false),
+            // The clock of the service was read up to so much later.
+            (Some(10), -13, 10, true),
+            (Some(10), -14, 10, false),
+            // The task was stopped: no request is under way for longer than a call may take.
+            (None, 122, 0, true),
+            (None, 124, 0, false),
+            (None, 3_600, 0, false),
+        ] {
+            let (slack, now) = (Duration::from_secs(slack), sent.after(100 * TIMEOUT));
+            let may = lost(given_up).may_have_been_made(at(made), slack, &now, TIMEOUT);
+            assert_eq!(may, expected, "{given_up:?} {made} {slack:?}");
+        }
+    }
 }
