@@ -564,6 +564,8 @@ async fn a_pattern_may_say_more_of_a_path_than_its_first_segment() {
         ("fields/c%6Funtry", Some("POST:postontarget.com/fields/country")),
         ("areas/a/b/c", Some("POST:postontarget.com/areas")),
         ("areas//fields", Some("POST:postontarget.com/areas")),
+        // An asterisk may stand in a URL, and in no scope.
+        ("areas/ACME*", Some("POST:postontarget.com/areas")),
         ("fields", None),
         ("fields/", None),
         ("fields//country", None),

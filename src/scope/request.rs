@@ -51,7 +51,8 @@ impl Scope {
             first => normal(first)?,
         };
         for segment in rest.split('/').take(segments.saturating_sub(1)).map_while(|segment| normal(segment).ok()) {
-            if segment.is_empty() {
+            // An asterisk may stand in a URL.
+            if segment.is_empty() || segment.contains('*') {
                 break;
             }
             known = format!("{known}/{segment}");
