@@ -131,12 +131,14 @@ fn classify(dialect: Dialect, status: StatusCode, code: Option<&str>) -> Kind {
         (Dialect::Grant(_), _, Some("invalid_client")) => Kind::Unauthorized,
         // Old and new Passport for the same thing.
         (Dialect::Grant(Grant::Refresh), 401, Some("invalid_request")) => Kind::InvalidGrant { credentials: false },
-        (Dialect::Grant(Grant::Refresh), 400 | 401, Some("invalid_grant")) => Kind::InvalidGrant { credentials: false },
-        (Dialect::Grant(Grant::Password), 400 | 401, Some("invalid_grant" | "invalid_credentials")) => {
+        (Dialect::Grant(Grant::Refresh), 200 | 400 | 401, Some("invalid_grant")) => {
+            Kind::InvalidGrant { credentials: false }
+        }
+        (Dialect::Grant(Grant::Password), 200 | 400 | 401, Some("invalid_grant" | "invalid_credentials")) => {
             Kind::InvalidGrant { credentials: true }
         }
-        // Laravel sends to its login page.
-        (Dialect::Grant(_), 300..=399, _) => Kind::Unauthorized,
+        // Laravel sends to its login page; another redirect says that the service has moved.
+        (Dialect::Grant(_), 302 | 303, _) => Kind::Unauthorized,
 
         (Dialect::Envelope(Asked::Token), 402, Some("125")) => Kind::NotFound,
         (Dialect::Envelope(Asked::Counters), 404, Some("610")) => Kind::Rejected,
@@ -387,7 +389,9 @@ fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
 
 /// The words of a text with a space between them.
 fn one_line(text: &str) -> String {
-    let printable: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // It may be a secret.
+    let printable: Zeroizing<String> =
+        Zeroizing::new(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
     printable.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

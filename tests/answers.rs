@@ -113,6 +113,9 @@ async fn an_answer_with_nothing_but_an_error_is_a_failure() {
     let body = json!({ "error": "invalid_grant", "error_description": "nope" });
     let error_of_grant = error("refresh", Answer::json(200, body)).await;
     assert_eq!((error_of_grant.code(), error_of_grant.is_decode()), (Some("invalid_grant"), false));
+    assert!(error_of_grant.is_invalid_grant() && !error_of_grant.is_unauthorized(), "{error_of_grant:?}");
+    let error_of_grant = error("password_grant", Answer::json(200, json!({ "error": "invalid_grant" }))).await;
+    assert!(error_of_grant.is_invalid_grant() && error_of_grant.is_unauthorized(), "{error_of_grant:?}");
     let body = json!({ "message": "Wrong Token", "error": 125.22, "data": null });
     let mock = Mock::answering_with(Answer::json(200, body)).await;
     assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
@@ -486,8 +489,15 @@ async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
 async fn a_redirect_is_a_failed_login_for_keliweb_alone() {
     for operation in OPERATIONS {
         let grant = matches!(operation, "password_grant" | "refresh");
-        let error = error(operation, Answer::empty(302).header("location", "https://example.com/")).await;
-        assert_eq!(error.is_unauthorized(), grant, "{operation}: {error:?}");
+        for status in [302, 303] {
+            let error = error(operation, Answer::empty(status).header("location", "https://example.com/")).await;
+            assert_eq!(error.is_unauthorized(), grant, "{operation} {status}: {error:?}");
+        }
+        // It says that the service is elsewhere, and nothing of the credentials.
+        for status in [301, 308] {
+            let error = error(operation, Answer::empty(status).header("location", "https://example.com/")).await;
+            assert!(!error.is_unauthorized(), "{operation} {status}: {error:?}");
+        }
     }
 }
 

@@ -84,14 +84,14 @@ success: false                    | 1    1      1      1      1      | 1     1  
 
 # Neither a success nor a refusal: a redirect is not followed.
 101                               | 1    1      1      1      1      | 1     1       1+1   | 101                                |
-300                               | 1    1      1      1      1      | 1     1       1+1   | 300                                | 300 unauthorized
-301                               | 1    1      1      1      1      | 1     1       1+1   | 301                                | 301 unauthorized
+300                               | 1    1      1      1      1      | 1     1       1+1   | 300                                | 300
+301                               | 1    1      1      1      1      | 1     1       1+1   | 301                                | 301
 302                               | 1    1      1      1      1      | 1     1       1+1   | 302                                | 302 unauthorized
 302, Retry-After 7                | 1    1      1      1      1      | 1     1       1+1   | 302 wait:7                         | 302 unauthorized wait:7
 303                               | 1    1      1      1      1      | 1     1       1+1   | 303                                | 303 unauthorized
-304                               | 1    1      1      1      1      | 1     1       1+1   | 304                                | 304 unauthorized
-307                               | 1    1      1      1      1      | 1     1       1+1   | 307                                | 307 unauthorized
-308                               | 1    1      1      1      1      | 1     1       1+1   | 308                                | 308 unauthorized
+304                               | 1    1      1      1      1      | 1     1       1+1   | 304                                | 304
+307                               | 1    1      1      1      1      | 1     1       1+1   | 307                                | 307
+308                               | 1    1      1      1      1      | 1     1       1+1   | 308                                | 308
 
 # Refusals.
 400                               | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  |
