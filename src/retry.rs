@@ -73,6 +73,11 @@ impl Retry {
         (asked <= self.max_retry_after).then_some(asked)
     }
 
+    /// The most that [`rest`](Self::rest) comes to.
+    pub(crate) fn longest_rest(&self) -> Duration {
+        self.max_retry_after
+    }
+
     pub(crate) fn delays(&self) -> ExponentialBackoff {
         ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(200))

@@ -403,6 +403,18 @@ async fn no_scopes_are_not_served_by_a_token_that_is_there() {
 }
 
 #[tokio::test]
+async fn a_scope_beside_a_wildcard_that_covers_it_is_to_be_granted_by_its_name() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["POST:a.it/y"]);
+    let oauth = service.oauth();
+    // The wildcard alone is granted with anything of it.
+    oauth.token(&set(&["*:a.it/*"])).await.unwrap();
+    service.state().denied = vec!["GET:a.it/x".into()];
+    let error = oauth.token(&set(&["GET:a.it/x", "*:a.it/*"])).await.unwrap_err();
+    assert_eq!(error.not_granted(), Some(&set(&["GET:a.it/x"])));
+}
+
+#[tokio::test]
 async fn a_wildcard_is_not_served_by_a_token_that_has_nothing_of_it() {
     let service = Service::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x"]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Credentials, Fatture, Grants, TokenPair};
 use crate::cache::{Fetched, TokenSource};
 use crate::store::{Renewal, StoredToken};
-use crate::transport::Stamp;
+use crate::transport::{Shared, Stamp};
 use crate::{AccessToken, Error, RefreshToken, authorize};
 
 /// How long a refresh token lives. The vendor says so; the answer does not.
@@ -23,8 +23,8 @@ impl Fatture {
     ///
     /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
     /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
-    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that no account is locked by it. A
-    /// caller that goes away takes nothing with it.
+    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that no account is locked by
+    /// it, or if what it answered cannot be read. A caller that goes away takes nothing with it.
     ///
     /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
     /// call, of which a refresh that is made up for takes two; and a store may have to be waited for. Put a limit of your own
@@ -60,10 +60,11 @@ impl Fatture {
     ///
     /// # Errors
     ///
-    /// In memory there is nothing left in any case.
+    /// Whatever it is, none of these tokens is handed out any more.
     ///
     /// - [`is_store`](Error::is_store): the store failed.
-    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more.
+    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
+    ///   call comes through.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.cache().forget(|_| true).await
     }
@@ -167,9 +168,10 @@ impl TokenSource for Tokens {
         Ok(fetched(&pair, &stamp))
     }
 
-    /// A refresh and a password grant.
+    /// A refresh and a password grant, with a rest between.
     fn longest(&self) -> Duration {
-        self.grants.shared.timeout.saturating_mul(2)
+        let Shared { timeout, retry, .. } = &*self.grants.shared;
+        timeout.saturating_mul(2).saturating_add(retry.longest_rest())
     }
 }
 

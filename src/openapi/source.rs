@@ -201,8 +201,10 @@ pub(super) fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: S
 impl TokenSource for Tokens {
     type Key = ScopeSet;
 
+    /// What a wildcard comes to is not known, so a scope stays beside one that covers it: it is to be granted by its name.
     fn normal(&self, scopes: &ScopeSet) -> ScopeSet {
-        ScopeSet::minimised(scopes.clone())
+        let (wild, concrete): (Vec<_>, Vec<_>) = scopes.iter().cloned().partition(ScopePattern::has_wildcard);
+        ScopeSet::minimised(wild).into_iter().chain(ScopeSet::minimised(concrete)).collect()
     }
 
     fn name(&self, scopes: &ScopeSet) -> String {
@@ -224,9 +226,9 @@ impl TokenSource for Tokens {
         }
     }
 
-    /// Twice: `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`.
+    /// Twice: `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`, with a rest between.
     fn longest(&self) -> Duration {
-        self.api.0.timeout.saturating_mul(8)
+        self.api.0.timeout.saturating_mul(8).saturating_add(self.api.0.retry.longest_rest())
     }
 
     fn is_broad(&self, scopes: &ScopeSet) -> bool {
