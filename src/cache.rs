@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ struct Slot<K> {
     key: K,
     name: String,
     state: ArcSwap<State>,
-    /// Whether an exchange is under way.
-    busy: AtomicBool,
+    /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
+    turn: AtomicU64,
     /// Changes whenever an exchange has ended. The error is for those that waited for it.
     ended: watch::Sender<Option<Error>>,
 }
@@ -204,7 +204,7 @@ impl<S: TokenSource> Cache<S> {
         let mut result = Ok(());
         for slot in &slots {
             // An exchange that is under way may be about to bring one.
-            if slot.busy.load(Ordering::Acquire) || which(slot.state.load().token()) {
+            if slot.is_busy() || which(slot.state.load().token()) {
                 result = result.and(self.forget_slot(slot, &which).await);
             }
         }
@@ -215,8 +215,8 @@ impl<S: TokenSource> Cache<S> {
     pub(crate) async fn settled(&self) {
         for slot in self.all() {
             let mut ended = slot.ended.subscribe();
-            while slot.busy.load(Ordering::Acquire) {
-                if self.ended(&mut ended).await.is_err() {
+            while slot.is_busy() {
+                if self.ended(&slot, &mut ended).await.is_err() {
                     break;
                 }
             }
@@ -224,13 +224,17 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
-    /// any more.
-    async fn ended(&self, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
+    /// any more. It is given up, so that there can be another.
+    async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
+        let turn = slot.turn.load(Ordering::Acquire);
         // The lock, and a store that is asked four times.
         let longest = self.0.source.longest().saturating_add(LONGEST_LOCK).saturating_add(4 * LONGEST_ANSWER);
-        let in_time = tokio::time::timeout(longest, ended.changed()).await;
         // The slot has the other end.
-        in_time.map(|_| ()).map_err(|_| Error::new(Kind::Timeout))
+        let Err(_) = tokio::time::timeout(longest, ended.changed()).await else { return Ok(()) };
+        if turn % 2 == 1 {
+            slot.end(turn);
+        }
+        Err(Error::new(Kind::Timeout))
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -269,7 +273,7 @@ impl<S: TokenSource> Cache<S> {
             if !life.is_usable(&now) {
                 return None;
             }
-            if classify(&state, &now) == Phase::RefreshSoon && !slot.busy.load(Ordering::Relaxed) {
+            if classify(&state, &now) == Phase::RefreshSoon && !slot.is_busy() {
                 // Without a runtime nothing can be fetched, and the token is good.
                 let _ = self.start(slot);
             }
@@ -292,7 +296,7 @@ impl<S: TokenSource> Cache<S> {
                 return Err(failure.error.clone());
             }
             self.start(slot)?;
-            self.ended(&mut ended).await?;
+            self.ended(slot, &mut ended).await?;
             let error = ended.borrow_and_update().clone();
             if let Some(error) = error {
                 return Err(error);
@@ -321,7 +325,7 @@ impl<S: TokenSource> Cache<S> {
             let mut ended = slot.ended.subscribe();
             match Flight::board(self, slot) {
                 Some(flight) => break flight,
-                None => self.ended(&mut ended).await?,
+                None => self.ended(slot, &mut ended).await?,
             }
         };
         if !flight.is_about(which) {
@@ -392,8 +396,25 @@ impl<K: Clone> Slot<K> {
             key: key.clone(),
             name: source.name(key),
             state: ArcSwap::default(),
-            busy: AtomicBool::new(false),
+            turn: AtomicU64::new(0),
             ended: watch::Sender::new(None),
         }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.turn.load(Ordering::Acquire) % 2 == 1
+    }
+
+    /// Begins an exchange, if none is under way.
+    fn begin(&self) -> Option<u64> {
+        let free = self.turn.load(Ordering::Acquire);
+        let begun =
+            free % 2 == 0 && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        begun.then_some(free + 1)
+    }
+
+    /// Ends an exchange, if it was not given up.
+    fn end(&self, turn: u64) {
+        let _ = self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
     }
 }

@@ -106,8 +106,9 @@
 //! ```
 //!
 //! **Call from synchronous code.** The runtime has a thread of its own, so that a refresh goes on between two calls. (On a runtime
-//! of the calling thread alone it stands still until the next call, which then waits for it, or for another one.) A runtime
-//! may be dropped at any time: whoever waits on another one begins anew.
+//! of the calling thread alone it stands still until the next call there. Whoever waits for it on another runtime gives it up after
+//! the time that it may take, some minutes, with an error; the next call begins anew.) A runtime may be dropped at any time:
+//! whoever waits on another one begins anew at once.
 //!
 //! ```no_run
 //! # fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {

@@ -25,11 +25,17 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use stored::StoredToken;
 pub(crate) use stored::{Renewal, Scopes};
+
+/// How long a lock is waited for: longer than an exchange of Keliweb Fatture may take with the timeout that is the default, a refresh
+/// and a password grant, a minute each. One of Openapi.it may take longer if answers are lost; two of them make two tokens, and
+/// neither is refused.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Why a store could not do what it was asked. Anything will do; no secret may be in it.
 pub type StoreError = Box<dyn StdError + Send + Sync>;

@@ -16,6 +16,7 @@ use crate::{AccessToken, trace};
 pub(super) struct Flight<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
+    turn: u64,
     /// Whether there was no token that could be handed out.
     awaited: bool,
     /// For those that wait.
@@ -45,11 +46,9 @@ impl From<Error> for Unobtained {
 
 impl<S: TokenSource> Flight<S> {
     pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
-        let free = !slot.busy.swap(true, Ordering::AcqRel);
-        free.then(|| {
-            let awaited = slot.state.load().usable(&cache.0.clock.coarse()).is_none();
-            Self { cache: cache.clone(), slot: Arc::clone(slot), awaited, error: None }
-        })
+        let turn = slot.begin()?;
+        let awaited = slot.state.load().usable(&cache.0.clock.coarse()).is_none();
+        Some(Self { cache: cache.clone(), slot: Arc::clone(slot), turn, awaited, error: None })
     }
 
     pub(super) async fn exchange(mut self) {
@@ -59,6 +58,7 @@ impl<S: TokenSource> Flight<S> {
             Phase::Fresh => {}
             Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.error.clone()),
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
+                _ if self.is_given_up() => {}
                 Ok(held) => drop(self.slot.state.rcu(|state| state.obtained(held.clone()))),
                 Err(Unobtained::Here(error)) => {
                     self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now))
@@ -68,6 +68,11 @@ impl<S: TokenSource> Flight<S> {
                 }
             },
         }
+    }
+
+    /// Whether somebody has waited for it long enough, and another one may have begun.
+    fn is_given_up(&self) -> bool {
+        self.slot.turn.load(Ordering::Acquire) != self.turn
     }
 
     /// Whether what the slot holds now is such as that.
@@ -111,6 +116,10 @@ impl<S: TokenSource> Flight<S> {
 
     async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Unobtained> {
         let fetched = self.ask(previous).await?;
+        if self.is_given_up() {
+            // What was stored meanwhile is younger, or was to be forgotten.
+            return Err(Error::new(Kind::Aborted).into());
+        }
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
         // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
@@ -177,7 +186,7 @@ impl<S: TokenSource> Flight<S> {
         let Some(lender) = renewable.filter(|_| on_loan) else { return Ok(None) };
         let mut ended = lender.ended.subscribe();
         self.cache.start(&lender)?;
-        let _ = self.cache.ended(&mut ended).await;
+        let _ = self.cache.ended(&lender, &mut ended).await;
         let (state, now) = (lender.state.load_full(), self.now());
         match (self.loan(&lender), classify(&state, &now), &state.failure) {
             (Some((held, life)), ..) if life.is_fresh(&now) => Ok(Some(held)),
@@ -234,11 +243,11 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Resul
 
 impl<S: TokenSource> Drop for Flight<S> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && !self.is_given_up() {
             let error = Error::new(Kind::Aborted);
             self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now));
         }
-        self.slot.busy.store(false, Ordering::Release);
+        self.slot.end(self.turn);
         self.slot.ended.send_replace(self.error.take());
     }
 }

@@ -13,7 +13,7 @@ mod time;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::SystemTime;
 
@@ -176,7 +176,7 @@ impl House {
     /// Until no exchange is under way for a key.
     async fn idle(&self, key: &str) {
         let slot = self.slot(key);
-        while slot.busy.load(Ordering::SeqCst) {
+        while slot.is_busy() {
             tokio::task::yield_now().await;
         }
     }

@@ -62,8 +62,8 @@ impl Oauth {
     ///
     /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
     /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
-    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes. A caller that goes away takes
-    /// nothing with it.
+    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes, or if what it
+    /// answered cannot be read. A caller that goes away takes nothing with it.
     ///
     /// Should the answer to the request for a token be lost, the account's tokens are looked through for it before another is
     /// made.
@@ -120,10 +120,11 @@ impl Oauth {
     ///
     /// # Errors
     ///
-    /// In memory there is nothing left in any case.
+    /// Whatever it is, none of these tokens is handed out any more.
     ///
     /// - [`is_store`](Error::is_store): the store failed.
-    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more.
+    /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
+    ///   call comes through.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.forget(|_| true).await
     }

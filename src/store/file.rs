@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{StoreError, StoreLock, StoredToken, TokenStore};
+use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Kind;
 use crate::{Error, trace};
@@ -124,10 +124,6 @@ impl fmt::Debug for FileStore {
 fn fnv_1a(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
-
-/// Longer than an exchange of Keliweb Fatture may take with the timeout that is the default: a refresh and a password grant, a
-/// minute each. One of Openapi.it may take longer if answers are lost; two of them make two tokens, and neither is refused.
-const PATIENCE: Duration = Duration::from_secs(150);
 
 const VERSION: u64 = 1;
 const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{StoreError, StoreLock, StoredToken, TokenStore};
+use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
 
 /// Keeps tokens in memory, for several clients of one process: a clone has the same tokens.
 ///
@@ -70,7 +70,11 @@ impl TokenStore for MemoryStore {
             kept.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(kept.locks.entry(name.to_owned()).or_default())
         };
-        Ok(StoreLock::new(lock.lock_owned().await))
+        // Whoever has it may be on a runtime that nobody drives any more.
+        match tokio::time::timeout(PATIENCE, lock.lock_owned()).await {
+            Ok(lock) => Ok(StoreLock::new(lock)),
+            Err(_) => Err(format!("another client has had the lock for {} s", PATIENCE.as_secs()).into()),
+        }
     }
 }
 
@@ -78,5 +82,20 @@ impl TokenStore for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("tokens", &self.kept().tokens.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_is_never_given_back_is_not_waited_for_without_end() {
+        let store = MemoryStore::new();
+        let held = store.lock("a").await.unwrap();
+        let another = tokio::time::timeout(2 * PATIENCE, store.lock("a")).await.unwrap();
+        assert!(another.unwrap_err().to_string().contains("has had the lock for 150 s"));
+        drop(held);
+        store.lock("a").await.unwrap();
     }
 }

@@ -113,10 +113,10 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
     while house.fetches() < 2 {
         tokio::task::yield_now().await;
     }
-    tokio::time::timeout(HOUR, house.cache.settled()).await.unwrap();
     let error = tokio::time::timeout(HOUR, house.cache.forget(|_| true)).await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error}");
-    assert_eq!(house.at_once("a"), None, "in memory there is nothing left");
+    assert_eq!(house.at_once("a"), None, "none is handed out");
+    tokio::time::timeout(HOUR, house.cache.settled()).await.unwrap();
     // Nor those who live on a loan.
     let house = House::new();
     house.get("broad").await;
@@ -126,6 +126,28 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
     let mut ended = house.slot("narrow").ended.subscribe();
     house.at_once("narrow");
     tokio::time::timeout(2 * HOUR, ended.changed()).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_that_nobody_drives_is_given_up_and_what_comes_of_it_later_is_not_taken() {
+    let house = House::new();
+    let stuck = house.close("a");
+    house.cache.get(&"a".to_owned()).await.unwrap_err();
+    // Whoever asks next begins another, which is let through.
+    let callers = house.callers("a", 3);
+    house.waiting("a", 3).await;
+    while house.fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    stuck.add_permits(1);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    stuck.add_permits(1);
+    for token in callers.join_all().await {
+        assert_eq!(token.unwrap().expose(), "a#2");
+    }
+    assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
 }
 
 #[tokio::test(start_paused = true)]
