@@ -29,9 +29,27 @@ macro_rules! token_type {
             }
         }
 
-        impl<T: Into<Secret>> From<T> for $type {
-            fn from(token: T) -> Self {
+        impl From<&str> for $type {
+            fn from(token: &str) -> Self {
                 Self::new(token)
+            }
+        }
+
+        impl From<String> for $type {
+            fn from(token: String) -> Self {
+                Self::new(token)
+            }
+        }
+
+        impl From<Secret> for $type {
+            fn from(token: Secret) -> Self {
+                Self(token)
+            }
+        }
+
+        impl From<$type> for Secret {
+            fn from(token: $type) -> Self {
+                token.0
             }
         }
     };

@@ -122,7 +122,7 @@ static PATTERNS: LazyLock<Vec<ScopePattern>> = LazyLock::new(|| {
 /// names.
 static SCOPES: LazyLock<Vec<Scope>> = LazyLock::new(|| {
     let mut scopes = Vec::new();
-    for method in Method::ALL {
+    for &method in Method::ALL {
         for host in words(&["a", "b", "c"], ".", 3) {
             scopes.extend(words(&["a", "b", "c"], "/", 3).iter().map(|path| scope(&format!("{method}:{host}/{path}"))));
         }
@@ -221,7 +221,7 @@ proptest! {
     #[test]
     fn five_methods_are_all_methods(number in 0..PATTERNS.len(), missing in 0..5_usize) {
         let all = pattern(&format!("*:{}/{}", PATTERNS[number].host(), PATTERNS[number].path()));
-        let five: Vec<_> = Method::ALL.into_iter().map(|method| all.clone().method(method)).collect();
+        let five: Vec<_> = Method::ALL.iter().map(|&method| all.clone().method(method)).collect();
         let four: ScopeSet = five.iter().enumerate().filter(|(index, _)| *index != missing).map(|(_, pattern)| pattern).collect();
         let five: ScopeSet = five.iter().collect();
         prop_assert!(five.includes([&all]));
@@ -433,7 +433,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         let error = Scope::for_request(&method.parse().unwrap(), &url).unwrap_err();
         assert_eq!(error.to_string(), format!("method {method:?}: expected GET, POST, PUT, PATCH or DELETE"));
     }
-    for method in Method::ALL {
+    for &method in Method::ALL {
         assert_eq!(Scope::for_request(&method.into(), &url).unwrap().method(), method);
     }
 }

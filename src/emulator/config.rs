@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 
 /// How many calls of a scope are free, as `limit` of a counter tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Limit {
     /// So many, ever; those after them are paid for.
     Calls(u64),
@@ -24,6 +25,7 @@ pub enum Limit {
 
 /// What `GET /token/{token}` answers when there is no such token: both are documented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum UnknownToken {
     /// 402 with the code 125, "Wrong Token".
     #[default]
@@ -34,6 +36,7 @@ pub enum UnknownToken {
 
 /// What `data` of `GET /scopes` is: the vendor's schema and the vendor's sample say different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ScopesShape {
     /// An array, as in the schema.
     #[default]
@@ -44,6 +47,7 @@ pub enum ScopesShape {
 
 /// Which versions of its server software Keliweb Fatture fails like. Which one runs is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Passport {
     /// 401 `invalid_credentials` for a wrong password and 401 `invalid_request` for a bad refresh token, told in `message`.
     Old,
@@ -210,7 +214,8 @@ impl EmulatorBuilder {
             config.catalogue = parsed(SAMPLES).collect();
         }
         config.hosts.extend(LOOPBACK.map(str::to_owned));
-        let echoes = config.hosts.iter().flat_map(|host| Method::ALL.map(|method| format!("{method}:{host}/echo")));
+        let echoes =
+            config.hosts.iter().flat_map(|host| Method::ALL.iter().map(move |method| format!("{method}:{host}/echo")));
         config.catalogue.extend(parsed(echoes.collect::<Vec<_>>()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         Emulator::listen(address, self.config, self.clock).await

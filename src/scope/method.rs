@@ -8,6 +8,7 @@ use crate::Error;
 /// An HTTP method that a scope can have: those of the vendor's catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, rename_all = "UPPERCASE"))]
+#[non_exhaustive]
 pub enum Method {
     /// `GET`
     Get,
@@ -22,8 +23,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// The five of them.
-    pub const ALL: [Self; 5] = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
 
     /// The method in upper case.
     #[must_use]
@@ -42,7 +43,7 @@ impl Method {
     }
 
     pub(super) fn find(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text))
+        Self::ALL.iter().copied().find(|method| method.as_str().eq_ignore_ascii_case(text))
     }
 }
 
@@ -69,7 +70,7 @@ impl TryFrom<&reqwest::Method> for Method {
     /// [`is_invalid_input`](Error::is_invalid_input) for any other method.
     fn try_from(method: &reqwest::Method) -> Result<Self, Error> {
         let text = method.as_str();
-        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or_else(|| Self::unknown(text))
+        Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| Self::unknown(text))
     }
 }
 
