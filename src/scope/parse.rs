@@ -31,17 +31,21 @@ const LONGEST_HOST: usize = 253;
 const LONGEST_SUFFIX: usize = LONGEST_HOST - 64;
 
 pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
-    let flaw = |offset, reason| Err(Flaw { offset, reason });
-    // What is wrong is only looked for if something is: a list has hundreds of scopes.
-    if !text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') {
-        if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
-            return flaw(offset, "white space or a control character; a scope has none");
-        }
-        if let Some(offset) = text.find('\\') {
-            return flaw(offset, "a backslash, as in Markdown; write the asterisk alone");
-        }
+    read(text, wildcards).map_err(|flaw| of_all(text).unwrap_or(flaw))
+}
+
+/// What is wrong wherever it stands.
+fn of_all(text: &str) -> Option<Flaw> {
+    if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
+        return Some(Flaw { offset, reason: "white space or a control character; a scope has none" });
     }
-    let Some((method, rest)) = text.split_once(':') else {
+    let offset = text.find('\\')?;
+    Some(Flaw { offset, reason: "a backslash, as in Markdown; write the asterisk alone" })
+}
+
+fn read(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
+    let flaw = |offset, reason| Err(Flaw { offset, reason });
+    let Some((method, rest)) = split(text, b':') else {
         return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
     };
     let known = Method::find(method);
@@ -49,7 +53,7 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
         return flaw(0, "expected a method: GET, POST, PUT, PATCH, DELETE, or in a pattern `*`");
     }
     let host_start = method.len() + 1;
-    let Some((host, path_text)) = rest.split_once('/') else {
+    let Some((host, path_text)) = split(rest, b'/') else {
         return flaw(text.len(), "expected '/' and an endpoint after the host");
     };
     check_host(host).map_err(|flaw| Flaw { offset: host_start + flaw.offset, ..flaw })?;
@@ -71,109 +75,117 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     }
     match (u8::try_from(host_start), u16::try_from(path_start)) {
         (Ok(host), Ok(path)) => Ok(Text { text: normal, method: known, host, path, wild }),
-        _ => flaw(host_start, "a host of more than 253 bytes, or of more than 189 behind `*.`"),
+        _ => flaw(host_start, TOO_LONG),
     }
 }
+
+/// As `split_once`, which is made for longer texts.
+fn split(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == at)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+const TOO_LONG: &str = "a host of more than 253 bytes, or of more than 189 behind `*.`";
 
 /// The rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1), with `*` and `*.` in front.
 pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
-    if host.is_empty() {
-        return flaw(0, "expected a host, or in a pattern `*`");
+    match host {
+        "" => return flaw(0, "expected a host, or in a pattern `*`"),
+        "*" => return Ok(()),
+        _ => {}
     }
-    if host == "*" {
-        return Ok(());
+    let start = if host.starts_with("*.") { 2 } else { 0 };
+    if host.len() - start > if start == 0 { LONGEST_HOST } else { LONGEST_SUFFIX } {
+        return flaw(start, TOO_LONG);
     }
-    let suffix = host.strip_prefix("*.").unwrap_or(host);
-    let start = host.len() - suffix.len();
-    let is_plain = suffix.bytes().all(|byte| byte == b'.' || is_of_label(byte));
-    if !is_plain {
-        if let Some(offset) = suffix.find('*') {
-            let reason = if host.starts_with('*') && start == 0 {
-                "an asterisk before a host stands for whole labels; expected `*.`"
-            } else {
-                "an asterisk inside a host is not documented; expected `*` alone or `*.` in front"
+    let mut label = start;
+    for (at, byte) in host.bytes().enumerate().skip(start) {
+        if byte == b'.' {
+            check_label(host, label, at)?;
+            label = at + 1;
+        } else if !OF_LABEL[usize::from(byte)] {
+            let reason = match byte {
+                b'*' if at == 0 => "an asterisk before a host stands for whole labels; expected `*.`",
+                b'*' => "an asterisk inside a host is not documented; expected `*` alone or `*.` in front",
+                0x80.. => "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)",
+                b'@' => "a user before the host; a scope has none",
+                b':' => "a port; a scope has none",
+                _ => "a host has letters, digits, hyphens and dots",
             };
-            return flaw(start + offset, reason);
-        }
-        if let Some(offset) = suffix.find(|c: char| !c.is_ascii()) {
-            return flaw(start + offset, "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)");
-        }
-        if let Some(offset) = suffix.find('@') {
-            return flaw(start + offset, "a user before the host; a scope has none");
-        }
-        if let Some(offset) = suffix.find(':') {
-            return flaw(start + offset, "a port; a scope has none");
+            return flaw(at, reason);
         }
     }
-    if suffix.len() > if start == 0 { LONGEST_HOST } else { LONGEST_SUFFIX } {
-        return flaw(start, "a host of more than 253 bytes, or of more than 189 behind `*.`");
-    }
-    let mut offset = start;
-    for label in suffix.split('.') {
-        if label.is_empty() {
-            return flaw(offset, "an empty label in the host");
-        }
-        if label.len() > 63 {
-            return flaw(offset + 63, "a label of more than 63 bytes in the host");
-        }
-        if let (false, Some(at)) = (is_plain, label.bytes().position(|byte| !is_of_label(byte))) {
-            return flaw(offset + at, "a host has letters, digits, hyphens and dots");
-        }
-        if label.starts_with('-') || label.ends_with('-') {
-            return flaw(offset, "a label of a host neither starts nor ends with a hyphen");
-        }
-        offset += label.len() + 1;
-    }
-    Ok(())
+    check_label(host, label, host.len())
 }
 
-fn is_of_label(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-/// Without the slash, and without the asterisk, which a URL may have.
-fn is_of_segment(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()+,;=:@%".contains(&byte)
+fn check_label(host: &str, start: usize, end: usize) -> Result<(), Flaw> {
+    let flaw = |offset, reason| Err(Flaw { offset, reason });
+    match host.as_bytes().get(start..end).unwrap_or_default() {
+        [] => flaw(start, "an empty label in the host"),
+        [b'-', ..] | [.., b'-'] => flaw(start, "a label of a host neither starts nor ends with a hyphen"),
+        label if label.len() > 63 => flaw(start + 63, "a label of more than 63 bytes in the host"),
+        _ => Ok(()),
+    }
 }
 
 /// One or more segments of what may stand in the path of a URL (RFC 3986, section 3.3), or `*`.
 pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
-    if path.is_empty() {
-        return flaw(0, "expected an endpoint after the '/'; `root` stands for the path `/`");
+    match path {
+        "" => return flaw(0, "expected an endpoint after the '/'; `root` stands for the path `/`"),
+        "*" => return Ok(()),
+        _ => {}
     }
-    if path == "*" {
-        return Ok(());
-    }
-    let is_plain = path.bytes().all(|byte| byte == b'/' || is_of_segment(byte));
-    let mut offset = 0;
-    for segment in path.split('/') {
-        if let (false, Some(at)) = (is_plain, segment.find('*')) {
-            let reason = if segment == "*" && offset == 0 {
-                "`/*` already stands for all endpoints; nothing may follow"
-            } else if segment == "*" {
-                "an asterisk below a segment is not documented; a scope covers what lies below it anyway"
-            } else {
-                "an asterisk stands for all endpoints, not for a part of a path; expected `/*`"
+    let mut segment = 0;
+    for (at, byte) in path.bytes().enumerate() {
+        if byte == b'/' {
+            check_segment(path, segment, at)?;
+            segment = at + 1;
+        } else if !OF_SEGMENT[usize::from(byte)] {
+            let alone = at == segment && matches!(path.as_bytes().get(at + 1), None | Some(b'/'));
+            let reason = match byte {
+                b'*' if alone && at == 0 => "`/*` already stands for all endpoints; nothing may follow",
+                b'*' if alone => {
+                    "an asterisk below a segment is not documented; a scope covers what lies below it anyway"
+                }
+                b'*' => "an asterisk stands for all endpoints, not for a part of a path; expected `/*`",
+                b'?' | b'#' => "a query or a fragment; a scope ends with the path",
+                _ => "a character that a path does not have; write it percent-encoded",
             };
-            return flaw(offset + at, reason);
+            return flaw(at, reason);
         }
-        if segment.is_empty() {
-            return flaw(offset, "an empty segment in the path");
-        }
-        if matches!(segment, "." | "..") {
-            return flaw(offset, "`.` and `..` do not name an endpoint");
-        }
-        if let (false, Some(at)) = (is_plain, segment.find(['?', '#'])) {
-            return flaw(offset + at, "a query or a fragment; a scope ends with the path");
-        }
-        if let (false, Some(at)) = (is_plain, segment.bytes().position(|byte| !is_of_segment(byte))) {
-            return flaw(offset + at, "a character that a path does not have; write it percent-encoded");
-        }
-        offset += segment.len() + 1;
     }
-    Ok(())
+    check_segment(path, segment, path.len())
+}
+
+fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
+    match path.as_bytes().get(start..end).unwrap_or_default() {
+        [] => Err(Flaw { offset: start, reason: "an empty segment in the path" }),
+        b"." | b".." => Err(Flaw { offset: start, reason: "`.` and `..` do not name an endpoint" }),
+        _ => Ok(()),
+    }
+}
+
+static OF_LABEL: [bool; 256] = alphanumeric_or(b"-");
+
+/// Without the slash, and without the asterisk, which a URL may have.
+static OF_SEGMENT: [bool; 256] = alphanumeric_or(b"-._~!$&'()+,;=:@%");
+
+/// By byte: a list has hundreds of scopes, and each of their bytes is looked at.
+const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte as usize] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut place = 0;
+    while place < others.len() {
+        table[others[place] as usize] = true;
+        place += 1;
+    }
+    table
 }
 
 #[cfg(test)]
@@ -208,7 +220,7 @@ mod tests {
             ("", 0, "expected `:` after the method"),
             ("GET", 3, "expected `:` after the method"),
             ("GET\u{e8}:h.it/a", 0, "expected a method"),
-            ("GET:h.it/è*", 11, "not for a part of a path"),
+            ("GET:h.it/è*", 9, "a character that a path does not have"),
             ("GET imprese.openapi.it/base", 3, "white space"),
             ("GET:imprese.openapi.it/base\n", 27, "white space"),
             ("\\*:host.it/\\*", 0, "a backslash, as in Markdown"),

@@ -96,6 +96,6 @@ mod tests {
         let another = tokio::time::timeout(2 * PATIENCE, store.lock("a")).await.unwrap();
         assert!(another.unwrap_err().to_string().contains("has had the lock for 150 s"));
         drop(held);
-        store.lock("a").await.unwrap();
+        drop(store.lock("a").await.unwrap());
     }
 }
