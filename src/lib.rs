@@ -96,7 +96,8 @@
 //! # }
 //! ```
 //!
-//! **Leave nothing behind**, as a program that ends for good should:
+//! **Leave nothing behind**, as a program that ends for good should. It deletes what the client made by itself since it was built;
+//! what `create_token` made is yours to delete, and what was made before a restart lives until its end:
 //!
 //! ```no_run
 //! # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), gettone::Error> {
