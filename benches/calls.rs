@@ -1,6 +1,7 @@
 //! What a typed call costs compared with the same call by hand, and how the cost grows: `cargo bench --bench calls`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod asked;
 mod ratio;
 mod server;
 
@@ -24,8 +25,7 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 const CALL_ROUNDS: usize = 301;
 
 fn main() {
-    // `cargo test --benches` only wants to know that it builds.
-    if std::env::args().any(|argument| argument == "--test") {
+    if !asked::for_figures() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

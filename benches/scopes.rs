@@ -1,6 +1,7 @@
 //! The algebra of scopes: `cargo bench --bench scopes`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod asked;
 mod ratio;
 
 use std::hint::black_box;
@@ -9,8 +10,7 @@ use gettone::{Scope, ScopePattern, ScopeSet};
 use ratio::{row, title};
 
 fn main() {
-    // `cargo test --benches` only wants to know that it builds.
-    if std::env::args().any(|argument| argument == "--test") {
+    if !asked::for_figures() {
         return;
     }
     one_pattern();

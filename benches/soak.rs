@@ -1,9 +1,10 @@
 //! A year of a program's life: a million calls for a token, and whether memory stays where it was.
 //!
-//! The emulator remembers every token and every request, so a new one takes its place at each of the ten points; what
-//! is
+//! The emulator remembers every token and every request, so a new one takes its place at each of the ten points; what is
 //! printed is for the client, which lives on.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
+
+mod asked;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,9 @@ const POINTS: u32 = 10;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 fn main() {
+    if !asked::for_figures() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(soak());
 }

@@ -1,6 +1,7 @@
 //! What it costs to be handed a token that is there, and what happens to many callers while one is fetched.
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
 
+mod asked;
 mod ratio;
 mod server;
 
@@ -26,6 +27,9 @@ const CALLERS: usize = 16;
 const REFRESHES: usize = 10;
 
 fn main() {
+    if !asked::for_figures() {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let _inside = runtime.enter();
     let near = Server::start(Duration::ZERO);

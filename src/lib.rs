@@ -242,7 +242,7 @@ pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 pub use secret::Secret;
 pub use token::{AccessToken, RefreshToken};
 
-/// The examples of the README are compiled with the tests.
+/// The examples of the README are compiled with the tests; `tests/readme.rs` has the one that is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
