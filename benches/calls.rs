@@ -77,6 +77,14 @@ struct Counter {
 
 #[derive(Deserialize)]
 #[allow(dead_code)]
+struct Token {
+    scopes: Vec<String>,
+    expire: u64,
+    token: String,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
 struct Pair {
     token_type: String,
     expires_in: u64,
@@ -142,7 +150,7 @@ fn emulated(runtime: &Runtime) {
     let scopes = ScopeSet::parse((0..10).map(|n| format!("GET:h{n}.openapi.it/base"))).unwrap();
     runtime.block_on(client.create_token(&scopes, openapi::Ttl::days(1).unwrap())).unwrap();
     let url = format!("{base}/token");
-    let read = |bytes: &[u8]| serde_json::from_slice::<Answer<Vec<serde_json::Value>>>(bytes).unwrap().data;
+    let read = |bytes: &[u8]| serde_json::from_slice::<Answer<Vec<Token>>>(bytes).unwrap().data;
     rounds(
         CALL_ROUNDS,
         "tokens of an account, one of ten scopes",
