@@ -424,9 +424,13 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("https://[::1]/base", "without a host name"),
         ("data:text/plain,x", "without a host name"),
         ("https://h.it/*", "an asterisk"),
+        ("https://h.it/base*", "an asterisk"),
+        ("https://-h.it/base", "neither starts nor ends with a hyphen"),
     ] {
         let error = for_request(url).unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
+        // A path may have a secret in it.
+        assert!(!error.to_string().contains("base"), "{url}: {error}");
     }
     let url = Url::parse("https://h.it/a").unwrap();
     for method in ["HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "get"] {

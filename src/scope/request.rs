@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::{Method, Scope, quote};
+use super::{Method, Scope};
 use crate::Error;
 
 impl Scope {
@@ -57,7 +57,11 @@ impl Scope {
             }
             known = format!("{known}/{segment}");
         }
-        format!("{method}:{host}/{known}").parse()
+        format!("{method}:{host}/{known}").parse().or_else(|_| {
+            // It shows what it does not understand, and a path may have a secret of the caller in it.
+            format!("{method}:{host}/root").parse::<Self>()?;
+            Err(Error::invalid_input("URL with an asterisk in its path; a concrete scope has none"))
+        })
     }
 
     /// The same scope in the vendor's sandbox, on `test.` and the host. A scope of the sandbox stays as it is.
@@ -103,15 +107,13 @@ fn refuse_hidden_dots(path: &str) -> Result<(), Error> {
         }
         seen = decoded;
     }
-    let path = quote(path);
-    Err(Error::invalid_input(format!(
-        "path {path}: decoded, it may name another endpoint; a `.` or `..` is hidden in it"
-    )))
+    Err(Error::invalid_input("URL whose path, decoded, may name another endpoint; a `.` or `..` is hidden in it"))
 }
 
 /// A segment in which all that must be encoded is, and nothing else.
 fn normal(segment: &str) -> Result<String, Error> {
-    let refuse = |reason: &str| Err(Error::invalid_input(format!("path segment {}: {reason}", quote(segment))));
+    let refuse =
+        |reason: &str| Err(Error::invalid_input(format!("URL with {reason} in the first segment of its path")));
     let mut normal = String::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
     while let [byte, after @ ..] = rest {
