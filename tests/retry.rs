@@ -127,13 +127,12 @@ async fn a_wait_that_leaves_no_time_for_an_attempt_is_not_made() {
     assert_eq!((mock.calls(), clock.waits()), (1, vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_attempt_has_no_more_time_than_the_call() {
     let raw = Raw::new([Do::Sleep]).await;
     let attempts = Retry::none().attempt_timeout(Duration::from_secs(3600));
-    let oauth = oauth(&raw.url()).timeout(Duration::from_millis(60)).retry(attempts).build().unwrap();
-    // Only a failure of this test waits.
-    let error = tokio::time::timeout(Duration::from_secs(20), oauth.credit()).await.expect("an end").unwrap_err();
+    let oauth = oauth(&raw.url()).timeout(Duration::from_secs(20)).retry(attempts).build().unwrap();
+    let error = raw.until(Duration::from_secs(21), oauth.credit()).await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
 
@@ -171,15 +170,15 @@ async fn after_a_lost_deletion_only_missing_means_deleted() {
     assert_eq!((error.code(), raw.calls()), (Some("140"), 2));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
     let own = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-    let own = own.pool_max_idle_per_host(0).read_timeout(Duration::from_millis(60)).build().unwrap();
+    let own = own.pool_max_idle_per_host(0).read_timeout(Duration::from_secs(5)).build().unwrap();
     for operation in OPERATIONS {
         let raw = Raw::new([Do::Sleep]).await;
         let oauth = oauth(&raw.url()).http_client(own.clone()).build().unwrap();
         let fatture = fatture(&raw.url()).http_client(own.clone()).build().unwrap();
-        let error = call(operation, &oauth, &fatture).await.unwrap_err();
+        let error = raw.until(Duration::from_secs(6), call(operation, &oauth, &fatture)).await.unwrap_err();
         assert!(error.is_timeout(), "{operation}: {error:?}");
         let changes = ["password_grant", "refresh", "create_token", "replace_token", "update_token"];
         let calls = if changes.contains(&operation) { 1 } else { 4 };
@@ -187,14 +186,15 @@ async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_deletion_without_an_answer_in_time_may_have_been_done() {
     let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
     let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
     let raw = Raw::new([Do::Sleep, not_found]).await;
-    let attempts = Retry::default().attempt_timeout(Duration::from_millis(200));
+    let attempts = Retry::default().attempt_timeout(Duration::from_secs(5));
     let oauth = oauth(&raw.url()).retry(attempts).http_client(http()).build().unwrap();
-    oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap();
+    let token = AccessToken::new("5f8041e42efdfc468b6e60ea");
+    raw.until(Duration::from_secs(6), oauth.delete_token(&token)).await.unwrap();
     assert_eq!(raw.calls(), 2);
 }
 

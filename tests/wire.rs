@@ -142,7 +142,7 @@ async fn the_user_agent_can_be_extended() {
 async fn a_client_of_the_callers_own_is_used() {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("x-own", "yes".parse().unwrap());
-    let own = reqwest::Client::builder().default_headers(headers).user_agent("own/1").build().unwrap();
+    let own = reqwest::Client::builder().no_proxy().default_headers(headers).user_agent("own/1").build().unwrap();
     let mock = Mock::answering_with(success("get_credit")).await;
     oauth(&mock.url()).http_client(own).build().unwrap().credit().await.unwrap();
     let asked = mock.request();
@@ -155,10 +155,13 @@ async fn a_client_of_the_callers_own_is_used() {
 async fn a_client_that_followed_a_redirect_is_found_out() {
     let elsewhere = Mock::answering_with(success("get_credit")).await;
     let mock = Mock::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
-    let follows = reqwest::Client::new();
+    let follows = reqwest::Client::builder().no_proxy().build().unwrap();
     let error = oauth(&mock.url()).http_client(follows).build().unwrap().credit().await.unwrap_err();
     assert!(error.to_string().contains("redirect::Policy::none()"), "{error}");
     assert_eq!((mock.calls(), elsewhere.calls()), (1, 1));
+    // A refusal, with the status of the place that it led to.
+    assert_eq!(error.status().unwrap(), 200);
+    assert!(!error.is_decode() && !error.is_transient() && !error.is_unauthorized(), "{error:?}");
 }
 
 const CHILD: &str = "GETTONE_TEST_CHILD";
@@ -307,12 +310,13 @@ fn credentials_of_the_environment_say_what_is_missing() {
     in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
-    let raw = Raw::new([Do::Sleep]).await;
+    let raw = Raw::new([Do::Silence]).await;
     let url = raw.url().replace("http:", "https:");
-    let builder = oauth(&url).connect_timeout(Duration::from_millis(60)).timeout(Duration::from_secs(5));
-    let error = builder.retry(Retry::none()).build().unwrap().credit().await.unwrap_err();
+    let builder = oauth(&url).connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(60));
+    let oauth = builder.retry(Retry::none()).build().unwrap();
+    let error = raw.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout() && error.is_transient(), "{error:?}");
     assert_eq!(error.to_string(), "Openapi.it Oauth get_credit: no connection in time");
 }
@@ -320,21 +324,11 @@ async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
 #[tokio::test]
 async fn a_client_that_refuses_the_address_is_wrong_input_and_not_asked_again() {
     let mock = Mock::answering_with(success("get_credit")).await;
-    let only_https = reqwest::Client::builder().https_only(true).build().unwrap();
+    let only_https = reqwest::Client::builder().no_proxy().https_only(true).build().unwrap();
     let (builder, clock) = oauth(&mock.url()).http_client(only_https).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
     assert!(error.is_invalid_input() && !error.is_transient() && error.status().is_none(), "{error:?}");
     assert_eq!((mock.calls(), clock.waits().len()), (0, 0));
-}
-
-#[tokio::test]
-async fn a_redirect_that_was_followed_is_a_refusal_with_its_status() {
-    let elsewhere = Mock::answering_with(success("get_credit")).await;
-    let mock = Mock::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
-    let follows = oauth(&mock.url()).http_client(reqwest::Client::new()).build().unwrap();
-    let error = follows.credit().await.unwrap_err();
-    assert_eq!(error.status().unwrap(), 200);
-    assert!(!error.is_decode() && !error.is_transient() && !error.is_unauthorized(), "{error:?}");
 }
 
 #[tokio::test]
@@ -433,14 +427,14 @@ fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failure_without_an_answer_says_what_happened() {
     for (act, said) in
         [(Do::Hang, "the connection broke before the answer was complete"), (Do::Sleep, "no answer in time")]
     {
         let raw = Raw::new([act]).await;
-        let oauth = oauth(&raw.url()).timeout(Duration::from_millis(60)).retry(Retry::none()).build().unwrap();
-        let error = oauth.credit().await.unwrap_err();
+        let oauth = oauth(&raw.url()).timeout(Duration::from_secs(5)).retry(Retry::none()).build().unwrap();
+        let error = raw.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
         assert_eq!(error.to_string(), format!("Openapi.it Oauth get_credit: {said}"));
         assert!(std::error::Error::source(&error).is_some() && format!("{error:?}").contains("source"), "{error:?}");
     }

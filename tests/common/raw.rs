@@ -1,6 +1,7 @@
 //! A server that speaks in bytes, for what an HTTP library does not do.
 
 use std::fmt;
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -192,6 +193,30 @@ impl Raw {
     /// The peer waits no longer.
     pub fn given_up(&self) {
         self.seen.stalled.send_replace(false);
+    }
+
+    /// The end of a call while time, which is paused, stands still; but each time that this keeps the peer waiting, it moves by as
+    /// much as the peer's patience.
+    pub async fn until<T>(&self, patience: Duration, call: impl Future<Output = T>) -> T {
+        // While a thread is busy, time does not jump to the next end of a wait when there is only the network to wait for.
+        let (_busy, idle) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || idle.recv_timeout(Duration::from_secs(60)));
+        let mut call = std::pin::pin!(call);
+        loop {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    result = &mut call => Some(result),
+                    () = self.stalled() => None,
+                }
+            };
+            // Over when time jumps, because the thread is busy no longer.
+            match tokio::time::timeout(Duration::from_secs(1 << 30), next).await.expect("an end within a minute") {
+                Some(result) => return result,
+                None => self.given_up(),
+            }
+            tokio::time::advance(patience).await;
+        }
     }
 }
 
