@@ -19,7 +19,7 @@
 //!
 //! emulator.fail_next(1, Fault::ResetAfter); // the token is made, and the answer is lost
 //! let token = oauth.token(&ScopeSet::parse(["GET:127.0.0.1/echo"])?).await?;
-//! let http = gettone::reqwest::Client::new();
+//! let http = gettone::reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build()?;
 //! let answer = http.get(emulator.url("/echo/me")).bearer_auth(token.expose()).send().await?;
 //! assert_eq!(answer.status(), 200);
 //! assert_eq!(emulator.tokens().iter().filter(|token| token.is_alive).count(), 1);

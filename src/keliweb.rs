@@ -78,7 +78,7 @@ impl Credentials {
 /// let fatture = Fatture::builder(Credentials::from_env()?).build()?;
 ///
 /// let token = fatture.token().await?;
-/// let http = reqwest::Client::new();
+/// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 /// let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
 /// if response.status() == 401 {
 ///     fatture.invalidate(&token);
