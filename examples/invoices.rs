@@ -9,11 +9,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use gettone::Builder;
 use gettone::emulator::{Emulator, Fault};
 use gettone::keliweb::{Credentials, Fatture};
-use gettone::reqwest::{Client, Response, StatusCode, header::ACCEPT};
+use gettone::reqwest::header::{ACCEPT, AUTHORIZATION};
+use gettone::reqwest::{Client, Response, StatusCode};
 use gettone::store::FileStore;
+use gettone::{AccessToken, Builder};
 
 /// What the program does each time that it is started.
 async fn invoices(
@@ -31,19 +32,20 @@ async fn invoices(
 
 /// A GET with a token; if that one is refused, once more with another.
 async fn get(fatture: &Fatture, http: &Client, url: &str) -> Result<Response, Box<dyn Error>> {
-    let token = fatture.token().await?;
-    let answer = send(fatture, http, url).await?;
+    let (answer, token) = send(fatture, http, url).await?;
     if answer.status() != StatusCode::UNAUTHORIZED {
         return Ok(answer);
     }
     fatture.invalidate(&token); // this one, and never a newer one
-    send(fatture, http, url).await
+    Ok(send(fatture, http, url).await?.0)
 }
 
-async fn send(fatture: &Fatture, http: &Client, url: &str) -> Result<Response, Box<dyn Error>> {
+/// The answer, and the token that was sent: `fatture.token()` may have a newer one by then.
+async fn send(fatture: &Fatture, http: &Client, url: &str) -> Result<(Response, AccessToken), Box<dyn Error>> {
     let mut request = http.get(url).header(ACCEPT, "application/json").build()?;
     fatture.authorize(&mut request).await?; // refuses a request to anybody else
-    Ok(http.execute(request).await?)
+    let token = AccessToken::new(request.headers()[AUTHORIZATION].to_str()?.trim_start_matches("Bearer "));
+    Ok((http.execute(request).await?, token))
 }
 
 #[tokio::main]
