@@ -91,9 +91,9 @@ fn hits(runtime: &Runtime, server: &Server) {
     let fatture = Fatture::builder(credentials).base_url(server.url()).http_client(http()).build().unwrap();
     runtime.block_on(fatture.token()).unwrap();
 
-    row("a handle, against a bare ArcSwap (bar 1.2x)", bare, || at_once(handle.get()).unwrap());
-    row("the same, against one with an exact clock", || held.get(clock.monotonic()), || at_once(handle.get()).unwrap());
-    row("Fatture::token, against a bare ArcSwap", bare, || at_once(fatture.token()).unwrap());
+    row("a handle, against a bare ArcSwap, same clock", bare, || at_once(handle.get()).unwrap());
+    row("the same, with an exact clock (bar 1.2x)", || held.get(clock.monotonic()), || at_once(handle.get()).unwrap());
+    row("Fatture::token, against a bare ArcSwap, same clock", bare, || at_once(fatture.token()).unwrap());
     row("by a set of 1, against a handle (bar 4x)", || at_once(handle.get()), || at_once(oauth.token(&one)));
     row("by a set of 10, against a handle", || at_once(of_ten.get()), || at_once(oauth.token(&ten)));
 }

@@ -438,20 +438,21 @@ fn a_spec_that_is_not_the_one_of_the_snapshot_fails_the_check() {
     let mut cases = Vec::new();
     for file in [KELIWEB, OPENAPI] {
         let text = fs::read(workspace().join(file)).unwrap();
-        for start in (0..text.len()).step_by(389) {
-            let Some(offset) = text[start..].iter().position(u8::is_ascii_alphanumeric) else { continue };
+        // One here and there, the first and the last; the snapshot has a digest of all.
+        let letters: Vec<usize> = (0..text.len()).filter(|at| text[*at].is_ascii_alphanumeric()).collect();
+        for at in letters.iter().step_by(1_500).chain(letters.last()) {
             let mut changed = text.clone();
-            let byte = &mut changed[start + offset];
+            let byte = &mut changed[*at];
             *byte = match *byte {
                 b'9' => b'0',
                 b'z' => b'a',
                 b'Z' => b'A',
                 byte => byte + 1,
             };
-            cases.push((file, start + offset, changed));
+            cases.push((file, *at, changed));
         }
     }
-    assert!(cases.len() > 80);
+    assert!(cases.len() > 20);
     in_parallel(&cases, |tree, (file, at, changed)| {
         tree.write(file, changed);
         assert_eq!(tree.check().code, Some(1), "{file}, byte {at}");
