@@ -9,7 +9,7 @@ mod common;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -844,17 +844,23 @@ fn without_a_runtime_it_is_an_error_and_no_panic() {
 
 #[tokio::test]
 async fn what_belongs_to_somebody_else_is_refused() {
+    let refused = async |path: PathBuf, reason: &str| {
+        let error = FileStore::open(&path).await.unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains(reason), "{error}");
+    };
     for (of_the_folder, reason) in [(true, "its folder belongs to another user"), (false, "it belongs to another user")]
     {
         let folder = Folder::new();
         folder.open().await.save("a", &token("1")).await.unwrap();
         let path = if of_the_folder { folder.0.clone() } else { folder.file() };
-        // Only who may do anything can give something away.
-        if std::os::unix::fs::chown(&path, Some(12345), None).is_err() {
-            return;
+        // Only who may do anything can give something away; to everybody else the system's own files belong to somebody else.
+        let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+        let systems = Path::new("/etc/passwd");
+        if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {
+            refused(folder.file(), reason).await;
+        } else if !of_the_folder && owner(systems) != owner(&path) {
+            refused(systems.to_owned(), reason).await;
         }
-        let error = FileStore::open(folder.file()).await.unwrap_err();
-        assert!(error.is_invalid_input() && error.to_string().contains(reason), "{error}");
     }
 }
 
