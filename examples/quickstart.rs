@@ -35,7 +35,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let emulator = Emulator::start().await?;
 
-    if is_set(["OPENAPI_EMAIL", "OPENAPI_API_KEY"]) {
+    if environment == Environment::Production || is_set(["OPENAPI_EMAIL", "OPENAPI_API_KEY"]) {
         title("Openapi.it", &environment.to_string());
         let oauth = Oauth::builder(openapi::Credentials::from_env()?).environment(environment).build()?;
         tokens(&oauth).await?;

@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::time::SystemTime;
 
 use gettone::ScopeSet;
 use gettone::emulator::{CLIENT_SECRET, Emulator, PASSWORD, PRODUCTION_KEY, SANDBOX_KEY};
@@ -30,11 +31,19 @@ fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(format!("{name}.rs"));
-    let (built, changed) = (changed(&path), changed(&source).unwrap());
-    assert!(built >= Some(changed), "not built, or not of late: cargo build --examples --features full");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("examples").join(format!("{name}.rs"));
+    let newest = changed(&source).max(changed(&root.join("src"))).unwrap();
+    assert!(changed(&path) >= Some(newest), "not built, or not of late: cargo build --examples --features full");
     path
+}
+
+/// When a file, or one below a folder, was changed last; `None` if there is none.
+fn changed(path: &Path) -> Option<SystemTime> {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.filter_map(|entry| changed(&entry.unwrap().path())).max(),
+        Err(_) => fs::metadata(path).and_then(|found| found.modified()).ok(),
+    }
 }
 
 fn command(name: &str) -> Command {
@@ -271,6 +280,8 @@ fn what_is_not_understood_or_not_there_is_said() {
         ("company_data", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("custom_store", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("usage", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
+        ("quickstart", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
+        ("quickstart", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("invoices", &["--production", "https://fatture.keliweb.it/x", "tokens.json"], "KELIWEB_CLIENT_ID is not set"),
     ] {
         let mut command = command(name);

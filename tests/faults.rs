@@ -285,6 +285,7 @@ fn whatever_goes_wrong_comes_to_what_the_table_says() {
     found.sort();
     let lines: Vec<_> = found.into_iter().map(|(_, line)| line).collect();
     assert!(lines.is_empty(), "{} differences in {} cells:\n{}", lines.len(), cells.len(), lines.join("\n"));
+    assert!(started >= cells.len(), "{started} of {} cells were begun", cells.len());
 }
 
 #[test]

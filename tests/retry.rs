@@ -1,5 +1,5 @@
-//! What is sent again, how often and after which wait, beside what the table of `faults.rs` says of it. Time stands still: no
-//! test waits.
+//! What is sent again, how often and after which wait, beside what the table of `faults.rs` says of it. Time stands still, or is
+//! moved: no test waits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

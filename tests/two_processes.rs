@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use common::raw::read_request;
 use gettone::clock::{ManualClock, SystemClock};
 use gettone::keliweb::Fatture;
-use gettone::store::FileStore;
+use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -19,9 +20,37 @@ use tokio::sync::{mpsc, oneshot};
 const FILE: &str = "GETTONE_TEST_FILE";
 const URL: &str = "GETTONE_TEST_URL";
 
+/// A store that says when the lock is had or waited for.
+#[derive(Debug)]
+struct Told(FileStore);
+
+impl TokenStore for Told {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        self.0.load(name).await
+    }
+
+    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        self.0.save(name, token).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.0.remove(name).await
+    }
+
+    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        let mut lock = pin!(self.0.lock(name));
+        let soon = tokio::time::timeout(Duration::from_millis(50), &mut lock).await;
+        println!("{}", if soon.is_ok() { "locked" } else { "waiting" });
+        match soon {
+            Ok(lock) => lock,
+            Err(_) => lock.await,
+        }
+    }
+}
+
 async fn fatture(url: &str, file: &str) -> gettone::Builder<Fatture> {
     let store = FileStore::open(file).await.unwrap();
-    common::fatture(url).http_client(common::http()).store(store)
+    common::fatture(url).http_client(common::http()).store(Told(store))
 }
 
 /// Asks for a token and says what it got. Does nothing unless it is told the file.
@@ -29,7 +58,7 @@ async fn fatture(url: &str, file: &str) -> gettone::Builder<Fatture> {
 async fn child() {
     let (Ok(file), Ok(url)) = (std::env::var(FILE), std::env::var(URL)) else { return };
     let fatture = fatture(&url, &file).await.clock(Arc::new(SystemClock::default())).build().unwrap();
-    println!("\nasking");
+    println!();
     println!("token {}", fatture.token().await.unwrap().expose());
 }
 
@@ -81,10 +110,10 @@ async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
     let mut lines = Vec::new();
     for child in &mut children {
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        while output.next_line().await.unwrap().unwrap() != "asking" {}
+        while !["locked", "waiting"].contains(&output.next_line().await.unwrap().unwrap().as_str()) {}
         lines.push(output);
     }
-    // Both are on their way, and one of them has asked.
+    // Both are at the lock, and the one that has it has asked.
     let (request, answer) = requests.recv().await.unwrap();
     assert!(request.contains("refresh_token=r1"), "{request}");
     answer.send(2).unwrap();

@@ -127,12 +127,12 @@ fn a_manual_clock_moves_only_when_it_is_moved() {
     assert_eq!((clock.now(), clock.monotonic(), clock.waits()), (start + second, second, vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_clock_of_the_system_waits_and_moves() {
-    let clock = SystemClock::default();
-    // Long enough for a wait that is none; nothing is measured.
-    let soon = Duration::from_millis(20);
-    assert!(tokio::time::timeout(soon, clock.sleep(Duration::from_secs(3600))).await.is_err());
+    let (clock, hour) = (SystemClock::default(), Duration::from_secs(3600));
+    for (limit, is_over) in [(hour - Duration::from_secs(1), false), (hour + Duration::from_secs(1), true)] {
+        assert_eq!(tokio::time::timeout(limit, clock.sleep(hour)).await.is_ok(), is_over);
+    }
     let before = clock.monotonic();
     let after = (0..10_000_000).map(|_| clock.monotonic()).find(|now| *now > before);
     assert!(after.is_some(), "time stands still");

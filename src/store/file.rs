@@ -212,6 +212,8 @@ impl Place {
             if tries >= 1_000 || matches!(error, TryLockError::Error(_)) {
                 return Err(error.into());
             }
+            // Another process is waited for, which knows no clock of ours.
+            #[allow(clippy::disallowed_methods)]
             std::thread::sleep(Duration::from_millis(5));
             tries += 1;
         }

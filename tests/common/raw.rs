@@ -309,7 +309,7 @@ async fn speak(mut stream: impl Connection, mut act: Do, seen: Arc<Seen>) {
             let _ = stream.write_all(head.as_bytes()).await;
             seen.stalled.send_replace(true);
             while stream.write_all(b" ").await.is_ok() {
-                // The peer's patience is what is tested; how slow a drip is does not matter.
+                // In time that is moved, too. The peer's patience is what is tested; how slow a drip is does not matter.
                 let pause = Duration::from_millis(5);
                 let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
             }
