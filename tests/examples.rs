@@ -8,7 +8,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::SystemTime;
 
 use gettone::ScopeSet;
 use gettone::emulator::{CLIENT_SECRET, Emulator, PASSWORD, PRODUCTION_KEY, SANDBOX_KEY};
@@ -31,19 +30,16 @@ fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = root.join("examples").join(format!("{name}.rs"));
-    let newest = changed(&source).max(changed(&root.join("src"))).unwrap();
-    assert!(changed(&path) >= Some(newest), "not built, or not of late: cargo build --examples --features full");
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    // Beside it stands what it was made of: its own source, and those of the crate.
+    let made_of = fs::read_to_string(path.with_extension("d")).unwrap_or_default().replace("\\ ", "\0");
+    let sources = made_of.split_ascii_whitespace().skip(1).map(|source| PathBuf::from(source.replace('\0', " ")));
+    let newest = sources.map(|source| changed(&source)).max().flatten();
+    assert!(
+        newest.is_some() && changed(&path) >= newest,
+        "not built, or not of late: cargo build --examples --features full"
+    );
     path
-}
-
-/// When a file, or one below a folder, was changed last; `None` if there is none.
-fn changed(path: &Path) -> Option<SystemTime> {
-    match fs::read_dir(path) {
-        Ok(entries) => entries.filter_map(|entry| changed(&entry.unwrap().path())).max(),
-        Err(_) => fs::metadata(path).and_then(|found| found.modified()).ok(),
-    }
 }
 
 fn command(name: &str) -> Command {
