@@ -200,7 +200,7 @@ impl Raw {
     pub async fn until<T>(&self, patience: Duration, call: impl Future<Output = T>) -> T {
         // While a thread is busy, time does not jump to the next end of a wait when there is only the network to wait for.
         let (_busy, idle) = std::sync::mpsc::channel::<()>();
-        tokio::task::spawn_blocking(move || idle.recv_timeout(Duration::from_secs(60)));
+        let busy = tokio::task::spawn_blocking(move || idle.recv_timeout(Duration::from_secs(60)));
         let mut call = std::pin::pin!(call);
         loop {
             let next = async {
@@ -210,8 +210,10 @@ impl Raw {
                     () = self.stalled() => None,
                 }
             };
-            // Over when time jumps, because the thread is busy no longer.
-            match tokio::time::timeout(Duration::from_secs(1 << 30), next).await.expect("an end within a minute") {
+            // Only a failure lasts until the thread is busy no longer and time jumps.
+            let next = tokio::time::timeout(Duration::from_secs(1 << 30), next).await;
+            assert!(!busy.is_finished(), "no end");
+            match next.unwrap() {
                 Some(result) => return result,
                 None => self.given_up(),
             }
