@@ -340,13 +340,13 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// How long the wait for the lock of a store is reckoned with.
+/// Allowance for waiting for a store's lock.
 const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
 
 /// How long a store may take for an answer.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
-/// As many exchanges that end without a result are waited for.
+/// Give up after this many exchanges without a result.
 const MAX_EXCHANGES: usize = 16;
 
 impl<S: TokenSource> Handle<S> {

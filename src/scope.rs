@@ -174,8 +174,8 @@ impl ScopePattern {
     /// | `GET:*.h.it/a` | every host with one or more labels before `.h.it`, but not `h.it` itself |
     /// | `GET:*/a` | every host |
     ///
-    /// The asterisks are as the vendor documents them, `*.` for one label. That a path covers what lies below it follows from the
-    /// vendor's description of a scope, "METHOD:host/path-prefix".
+    /// The asterisks are as the vendor documents them, `*.` for one label; that it stands for more of them too is assumed. That a path
+    /// covers what lies below it follows from the vendor's description of a scope, "METHOD:host/path-prefix".
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
         self.0.includes(&scope.0)

@@ -65,7 +65,7 @@ token_type! {
     RefreshToken
 }
 
-/// A moment as both services write it: whole seconds since 1970.
+/// A moment as Openapi.it writes it: whole seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct UnixSeconds(u64);
@@ -109,7 +109,7 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
     text.parse().or_else(|_| otherwise()).map_err(|_| not_a("a whole number"))
 }
 
-/// A token of a type that is not known must not be used (RFC 6749, section 7.1). Types are told in any case.
+/// A token of a type that is not known must not be used (RFC 6749, section 7.1). Token types are compared without regard to case.
 pub(crate) fn bearer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "the token type `Bearer`";
     let kind = Value::deserialize(deserializer)?;

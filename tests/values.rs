@@ -4,61 +4,8 @@
 use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, SystemClock};
-use gettone::openapi::{Limit, Period, Ttl};
+use gettone::openapi::Limit;
 use gettone::{Scope, ScopeList, ScopePattern, ScopeSet};
-
-#[test]
-fn a_period_is_a_real_one() {
-    for (period, shown) in [
-        (Period::year(1), "0001"),
-        (Period::year(9999), "9999"),
-        (Period::month(2022, 1), "2022-01"),
-        (Period::month(2022, 12), "2022-12"),
-        (Period::day(2024, 2, 29), "2024-02-29"),
-        (Period::day(2022, 12, 31), "2022-12-31"),
-    ] {
-        assert_eq!(period.unwrap().to_string(), shown);
-    }
-    for period in [
-        Period::year(0),
-        Period::year(10_000),
-        Period::month(2022, 0),
-        Period::month(2022, 13),
-        Period::month(0, 1),
-        Period::day(2022, 2, 29),
-        Period::day(2022, 4, 31),
-        Period::day(2022, 1, 0),
-        Period::day(2022, 13, 1),
-        Period::day(10_000, 1, 1),
-    ] {
-        assert!(period.unwrap_err().is_invalid_input());
-    }
-}
-
-#[test]
-fn a_lifetime_is_a_second_to_a_year() {
-    assert_eq!(Ttl::seconds(1).unwrap(), Ttl::MIN);
-    assert_eq!(Ttl::seconds(31_536_000).unwrap(), Ttl::MAX);
-    assert_eq!(Ttl::days(1).unwrap().as_secs(), 86_400);
-    assert_eq!(Ttl::days(365).unwrap(), Ttl::MAX);
-    assert_eq!(Ttl::try_from(Duration::from_millis(1_999)).unwrap(), Ttl::MIN);
-    assert_eq!(Duration::from(Ttl::MIN), Duration::from_secs(1));
-    assert_eq!(Ttl::MIN.to_string(), "1 s");
-    for refused in [
-        Ttl::seconds(0),
-        Ttl::seconds(31_536_001),
-        Ttl::days(0),
-        Ttl::days(366),
-        Ttl::try_from(Duration::from_millis(999)),
-        Ttl::try_from(Duration::MAX),
-    ] {
-        assert!(refused.unwrap_err().is_invalid_input());
-    }
-    assert_eq!(serde_json::from_str::<Ttl>("60").unwrap().as_secs(), 60);
-    for json in ["0", "31536001", "-1", "\"60\""] {
-        assert!(serde_json::from_str::<Ttl>(json).is_err(), "{json}");
-    }
-}
 
 #[test]
 fn a_set_is_the_same_wherever_it_comes_from() {

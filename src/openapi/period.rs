@@ -169,11 +169,29 @@ mod tests {
         ] {
             assert!(text.parse::<Period>().unwrap_err().is_invalid_input(), "{text:?}");
         }
-        assert!(Period::year(0).is_err() && Period::year(10_000).is_err() && Period::month(2022, 255).is_err());
-        assert!(
-            Period::day(10_000, 1, 1).is_err()
-                && Period::day(2022, 13, 1).is_err()
-                && Period::day(2022, 1, 255).is_err()
-        );
+        for (period, shown) in [
+            (Period::year(1), "0001"),
+            (Period::year(9999), "9999"),
+            (Period::month(2022, 12), "2022-12"),
+            (Period::day(2024, 2, 29), "2024-02-29"),
+        ] {
+            assert_eq!(period.unwrap().to_string(), shown);
+        }
+        for period in [
+            Period::year(0),
+            Period::year(10_000),
+            Period::month(0, 1),
+            Period::month(2022, 0),
+            Period::month(2022, 13),
+            Period::month(2022, 255),
+            Period::day(2022, 2, 29),
+            Period::day(2022, 4, 31),
+            Period::day(2022, 1, 0),
+            Period::day(2022, 1, 255),
+            Period::day(2022, 13, 1),
+            Period::day(10_000, 1, 1),
+        ] {
+            assert!(period.unwrap_err().is_invalid_input());
+        }
     }
 }

@@ -141,7 +141,10 @@ mod tests {
         }
         assert_eq!(Ttl::try_from(Duration::from_millis(1_999)).unwrap(), Ttl::MIN);
         assert!(Ttl::try_from(Duration::from_millis(999)).is_err() && Ttl::try_from(Duration::MAX).is_err());
-        assert_eq!(Duration::from(Ttl::MIN), Duration::from_secs(1));
-        assert!(serde_json::from_str::<Ttl>("0").is_err() && serde_json::from_str::<Ttl>("60").is_ok());
+        assert_eq!((Duration::from(Ttl::MIN), Ttl::MIN.to_string()), (Duration::from_secs(1), "1 s".to_owned()));
+        assert_eq!(serde_json::from_str::<Ttl>("60").unwrap().as_secs(), 60);
+        for json in ["0", "31536001", "-1", "\"60\""] {
+            assert!(serde_json::from_str::<Ttl>(json).is_err(), "{json}");
+        }
     }
 }

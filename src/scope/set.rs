@@ -172,7 +172,7 @@ impl ScopeSet {
     }
 }
 
-/// As many members are asked one by one sooner than they are looked up.
+/// Up to this many members, asking each is faster than a lookup.
 const FEW: usize = 32;
 
 /// The part of a sorted slice for which the comparison says "equal".

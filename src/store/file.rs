@@ -20,8 +20,7 @@ use crate::{Error, trace};
 /// Keeps tokens in a file, for several processes of one user.
 ///
 /// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not so or belong
-///   to somebody else. Elsewhere
-///   permissions are not looked at.
+///   to somebody else. Elsewhere permissions are not looked at.
 /// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
 ///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token.
 /// - A token that was of no use any more when another one was obtained is dropped when that is saved.

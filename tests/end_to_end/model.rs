@@ -187,11 +187,9 @@ impl Model {
         let quiet = self.failures.get(&key).is_some_and(|failures| before.mono < failures.quiet_until);
         hold!(!quiet || seen.is_empty(), "asked in a pause: {:?} {seen:?}", self.failures.get(&key));
         hold!(before.mono >= self.refused_until || seen.is_empty(), "asked again for a refused account: {seen:?}");
-        // The bound: a call sends one request for a token, and only if none is fresh and no pause is on; beyond it one
-        // for
-        // each fault that it met, and one for a refresh token that the service refused. Over a schedule that is:
-        // requests
-        // for a token <= renewals due + faults + refusals.
+        // The bound: a call sends one request for a token, and only if none is fresh and no pause is on; beyond it one for each
+        // fault that it met, and one for a refresh token that the service refused. Over a schedule that is: requests for a
+        // token <= renewals due + faults + refusals.
         let (faults, refused) = (seen.faults(), seen.refused());
         hold!(refused <= 1, "a refresh token that was refused is sent again: {seen:?}");
         hold!(seen.asked.len() <= 1 + faults + refused, "more requests than needed: {seen:?}");
