@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS, call, success};
 use gettone::openapi::{Limit, Period, Ttl};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
@@ -414,8 +415,8 @@ async fn a_long_message_is_cut_to_a_line() {
 #[tokio::test]
 async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
     fn everywhere<T: Clone + Send + Sync + std::error::Error + 'static>(_: &T) {}
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (builder, _) = common::Still::still(common::oauth(&format!("http://{address}/a-secret-path")));
+    let nobody = Raw::new([Do::Refuse]).await;
+    let (builder, _) = common::Still::still(common::oauth(&format!("{}/a-secret-path", nobody.url())));
     let error = builder.build().unwrap().credit().await.unwrap_err();
     everywhere(&error);
     let source = std::error::Error::source(&error).unwrap().downcast_ref::<reqwest::Error>().unwrap();

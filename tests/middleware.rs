@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::raw::{Do, Raw};
-use common::{API_KEY, Answer, Mock, Still, http, mint, minted, success};
+use common::{API_KEY, Answer, Mock, Still, http, mint, minted, success, until};
 use gettone::clock::ManualClock;
 use gettone::openapi::Oauth;
 use gettone::{AccessToken, Error, ScopeSet};
@@ -328,12 +328,8 @@ async fn a_401_without_an_end_is_not_read_to_its_end() {
     assert_eq!((answer.status().as_u16(), raw.calls(), setup.tokens.calls()), (401, 2, 2));
     assert!(answer.chunk().await.unwrap().is_some_and(|chunk| chunk.iter().all(|byte| *byte == b'x')));
     drop(answer);
-    let sent = loop {
-        match raw.flooded() {
-            Some(sent) => break sent,
-            None => tokio::task::yield_now().await,
-        }
-    };
+    until(|| raw.flooded().is_some()).await;
+    let sent = raw.flooded().unwrap();
     // What was sent beyond the limit sits in the buffers of the two sockets.
     assert!(sent < 32 << 20, "{sent} bytes were read");
 }

@@ -7,7 +7,7 @@ use std::error::Error as _;
 use std::fmt::{Debug, Display};
 
 use common::leaks::*;
-use common::raw::Raw;
+use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS};
 use gettone::keliweb;
 use gettone::openapi::{self, Environment, Oauth, Period, Ttl};
@@ -48,9 +48,9 @@ async fn no_value_shows_a_secret() {
         // A list may be odd where a body is not; but each operation has both outcomes here.
         assert!(succeeded >= 1 && failed >= 15, "{operation}: {succeeded} and {failed}");
     }
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Raw::new([Do::Refuse]).await;
     for operation in OPERATIONS {
-        error("no connection", &call(operation, &format!("http://{address}")).await.unwrap_err());
+        error("no connection", &call(operation, &nobody.url()).await.unwrap_err());
     }
     for token in ["", "..", &format!("{ACCESS_TOKEN}\\")] {
         error("a bad token", &oauth("http://127.0.0.1:1").delete_token(&AccessToken::new(token)).await.unwrap_err());

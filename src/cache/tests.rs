@@ -100,6 +100,17 @@ struct House {
     cache: Cache<Arc<Source>>,
 }
 
+/// Until something is so that others bring about: it fails after more turns of theirs than there can be need for.
+async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..20_000_000 {
+        if done() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never came to be");
+}
+
 impl House {
     fn new() -> Self {
         Self::with_store(None)
@@ -168,17 +179,13 @@ impl House {
     /// Until so many callers wait for a key.
     async fn waiting(&self, key: &str, callers: usize) {
         let slot = self.slot(key);
-        while slot.ended.receiver_count() != callers {
-            tokio::task::yield_now().await;
-        }
+        until(|| slot.ended.receiver_count() == callers).await;
     }
 
     /// Until no exchange is under way for a key.
     async fn idle(&self, key: &str) {
         let slot = self.slot(key);
-        while slot.is_busy() {
-            tokio::task::yield_now().await;
-        }
+        until(|| !slot.is_busy()).await;
     }
 
     fn callers(&self, key: &str, number: usize) -> JoinSet<Result<AccessToken, Error>> {

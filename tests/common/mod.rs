@@ -244,6 +244,17 @@ pub fn http() -> reqwest::Client {
     CLIENT.get_or_init(build).clone()
 }
 
+/// Until something is so that others bring about: it fails after more turns of theirs than there can be need for.
+pub async fn until(mut done: impl FnMut() -> bool) {
+    for _ in 0..20_000_000 {
+        if done() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never came to be");
+}
+
 pub fn oauth(url: &str) -> Builder<Oauth> {
     Oauth::builder(openapi::Credentials::new(EMAIL, API_KEY)).base_url(url).still().0
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::raw::read_request;
-use super::{API_KEY, EMAIL, http, now, unix};
+use super::{API_KEY, EMAIL, http, now, unix, until};
 
 pub struct Service {
     pub address: SocketAddr,
@@ -104,9 +104,7 @@ impl Service {
 
     /// Until a request has come to the gate.
     pub async fn knocked(&self) {
-        while self.state().at_gate == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| self.state().at_gate != 0).await;
     }
 
     pub fn hours(&self, hours: u64) {

@@ -8,7 +8,7 @@ use gettone::reqwest;
 use serde_json::{Value, json};
 
 use crate::asking::*;
-use crate::common::{http, now};
+use crate::common::{http, now, until};
 
 /// `POST /token`, of which the answer may not come.
 async fn try_make(bench: &Bench) -> reqwest::Result<(u16, String)> {
@@ -87,9 +87,7 @@ async fn late_is_carried_out_all_the_same_and_moves_no_clock() {
     let request = http().post(format!("{}/token", bench.emulator.production_url()));
     let request = request.basic_auth(account.email(), Some(account.production_key().expose()));
     let asked = tokio::spawn(request.body(json!({ "scopes": [BASE] }).to_string()).send());
-    while bench.emulator.tokens().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(|| !bench.emulator.tokens().is_empty()).await;
     assert!(!asked.is_finished());
     asked.abort();
     bench.emulator.latency(Duration::ZERO);
@@ -177,9 +175,7 @@ async fn a_stopped_emulator_leaves_its_port_and_its_connections() {
     assert!(Emulator::builder().port(address.port()).start().await.is_err());
     emulator.latency(Duration::from_secs(3600));
     let waiting = tokio::spawn(http().get(url).send());
-    while emulator.requests().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(|| !emulator.requests().is_empty()).await;
     emulator.stop().await;
     assert!(waiting.await.unwrap().is_err());
     let again = Emulator::builder().port(address.port()).start().await.unwrap();

@@ -11,7 +11,7 @@ use gettone::openapi::{self, Oauth, TokenHandle, Ttl};
 use gettone::store::{FileStore, MemoryStore};
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
-use crate::common::http;
+use crate::common::{http, until};
 use crate::model::{Now, Seen};
 
 /// Later than any real time, so that nothing that asks the machine for it is right by chance.
@@ -268,9 +268,7 @@ impl Drop for World {
 
 /// Waits until no more than so many tasks are alive. Connections are not kept, so that theirs end too.
 async fn idle(tasks: usize) {
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
-        tokio::task::yield_now().await;
-    }
+    until(|| tokio::runtime::Handle::current().metrics().num_alive_tasks() <= tasks).await;
 }
 
 fn bearer(request: &reqwest::Request) -> AccessToken {

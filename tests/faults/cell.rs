@@ -13,7 +13,7 @@ use gettone::openapi::{self, Oauth};
 use gettone::{Builder, Error, Service, reqwest};
 
 use crate::common::raw::{Do, Raw, certificate};
-use crate::common::{leaks, now};
+use crate::common::{leaks, now, until};
 use crate::fault::Fault;
 use crate::service::{CLOSE, RESET, first, good, in_a_line, operation};
 use crate::way::{Clients, Held, Way};
@@ -95,9 +95,7 @@ impl Cell {
             found.extend(self.compare_next(&outcome, &again));
         }
         if fault.is_a_flood() {
-            while raw.flooded().is_none() {
-                tokio::task::yield_now().await;
-            }
+            until(|| raw.flooded().is_some()).await;
             // What was sent beyond the limit of 4 MiB sits in the buffers of the two sockets.
             let flooded = raw.flooded().unwrap_or_default();
             found.extend((flooded > 32 << 20).then(|| format!("{flooded} bytes were read")));

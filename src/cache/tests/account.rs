@@ -20,9 +20,7 @@ async fn what_concerns_the_account_holds_for_all_keys() {
         house.clock.advance(5 * MINUTE + SECOND);
         let gate = house.close("b");
         let b = house.callers("b", 1);
-        while house.fetches() < 3 {
-            tokio::task::yield_now().await;
-        }
+        until(|| house.fetches() >= 3).await;
         let others: Vec<_> = ["a", "c", "d"].map(|key| house.callers(key, 10)).into();
         for key in ["a", "c", "d"] {
             house.waiting(key, 10).await;
@@ -54,9 +52,7 @@ async fn of_those_that_were_refused_together_only_one_counts() {
     house.fail(wrong_password());
     let gates = ["a", "b", "c"].map(|key| house.close(key));
     let callers = ["a", "b", "c"].map(|key| house.callers(key, 1));
-    while house.fetches() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 3).await;
     gates.iter().for_each(|gate| gate.add_permits(9));
     for callers in callers {
         assert!(callers.join_all().await[0].is_err());

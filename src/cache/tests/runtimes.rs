@@ -9,9 +9,7 @@ async fn no_task_is_left_when_nothing_is_to_be_done() {
     house.clock.advance(HOUR);
     house.get("a").await;
     house.idle("a").await;
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0).await;
 }
 
 #[tokio::test]
@@ -35,9 +33,7 @@ fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
     let gate = house.close("a");
     first.block_on(async {
         house.at_once("a");
-        while house.fetches() < 1 {
-            tokio::task::yield_now().await;
-        }
+        until(|| house.fetches() >= 1).await;
     });
     // Somebody waits for it on another runtime.
     let callers = second.block_on(async {
@@ -110,9 +106,7 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
     let _never = house.close("a");
     house.clock.advance(57 * MINUTE);
     house.at_once("a");
-    while house.fetches() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 2).await;
     let error = tokio::time::timeout(HOUR, house.cache.forget(|_| true)).await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error}");
     assert_eq!(house.at_once("a"), None, "none is handed out");
@@ -136,9 +130,7 @@ async fn an_exchange_that_nobody_drives_is_given_up_and_what_comes_of_it_later_i
     // Whoever asks next begins another, which is let through.
     let callers = house.callers("a", 3);
     house.waiting("a", 3).await;
-    while house.fetches() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 2).await;
     stuck.add_permits(1);
     for _ in 0..100 {
         tokio::task::yield_now().await;

@@ -54,9 +54,7 @@ async fn nobody_waits_for_a_refresh_while_a_token_is_valid() {
     for _ in 0..16 {
         assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
     }
-    while house.fetches() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 2).await;
     for _ in 0..16 {
         assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
     }
@@ -126,17 +124,13 @@ async fn who_waits_for_a_refresh_that_began_without_him_is_not_given_its_failure
     house.fail(unavailable());
     house.clock.advance(56 * MINUTE);
     house.at_once("a");
-    while house.fetches() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 2).await;
     // Nobody has driven it on until the token is over.
     house.clock.advance(10 * MINUTE);
     let callers = house.callers("a", 50);
     house.waiting("a", 50).await;
     gate.add_permits(1);
-    while house.fetches() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 3).await;
     house.recover();
     gate.add_permits(1);
     assert!(callers.join_all().await.iter().all(Result::is_ok));

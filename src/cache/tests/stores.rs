@@ -9,9 +9,7 @@ async fn a_token_is_stored_before_it_is_handed_out() {
     let house = House::with_store(Some(Arc::new(store.clone())));
     let mut callers = house.callers("a", 10);
     house.waiting("a", 10).await;
-    while house.fetches() < 1 {
-        tokio::task::yield_now().await;
-    }
+    until(|| house.fetches() >= 1).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
         assert!(callers.try_join_next().is_none());
