@@ -231,7 +231,7 @@ impl<S: TokenSource> Cache<S> {
         let longest = self.0.source.longest().saturating_add(LONGEST_LOCK).saturating_add(4 * LONGEST_ANSWER);
         // The slot has the other end.
         let Err(_) = tokio::time::timeout(longest, ended.changed()).await else { return Ok(()) };
-        if turn % 2 == 1 {
+        if !turn.is_multiple_of(2) {
             slot.end(turn);
         }
         Err(Error::new(Kind::Timeout))
@@ -402,14 +402,14 @@ impl<K: Clone> Slot<K> {
     }
 
     fn is_busy(&self) -> bool {
-        self.turn.load(Ordering::Acquire) % 2 == 1
+        !self.turn.load(Ordering::Acquire).is_multiple_of(2)
     }
 
     /// Begins an exchange, if none is under way.
     fn begin(&self) -> Option<u64> {
         let free = self.turn.load(Ordering::Acquire);
-        let begun =
-            free % 2 == 0 && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let begun = free.is_multiple_of(2)
+            && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         begun.then_some(free + 1)
     }
 

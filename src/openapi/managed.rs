@@ -115,8 +115,9 @@ impl Oauth {
         self.tokens.settled().await;
     }
 
-    /// Drops all tokens that the client has asked for, from memory and from the store. At the service they live on:
-    /// [`revoke_created`](Self::revoke_created) deletes those that this client made.
+    /// Drops all tokens that the client has asked for since it was built, from memory and from the store. What an earlier client left
+    /// in the store stays there, and at the service they all live on: [`revoke_created`](Self::revoke_created) deletes those that
+    /// this client made.
     ///
     /// # Errors
     ///
