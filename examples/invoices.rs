@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use gettone::emulator::{Emulator, Fault};
 use gettone::keliweb::{Credentials, Fatture};
-use gettone::reqwest::header::{ACCEPT, AUTHORIZATION};
-use gettone::reqwest::{Client, Response, StatusCode};
+use gettone::reqwest::{Client, Response, StatusCode, header::ACCEPT};
 use gettone::store::FileStore;
 use gettone::{AccessToken, Builder};
 
@@ -40,11 +39,10 @@ async fn get(fatture: &Fatture, http: &Client, url: &str) -> Result<Response, Bo
     Ok(send(fatture, http, url).await?.0)
 }
 
-/// The answer, and the token that was sent: `fatture.token()` may have a newer one by then.
+/// The answer, and the token that was sent.
 async fn send(fatture: &Fatture, http: &Client, url: &str) -> Result<(Response, AccessToken), Box<dyn Error>> {
     let mut request = http.get(url).header(ACCEPT, "application/json").build()?;
-    fatture.authorize(&mut request).await?; // refuses a request to anybody else
-    let token = AccessToken::new(request.headers()[AUTHORIZATION].to_str()?.trim_start_matches("Bearer "));
+    let token = fatture.authorize(&mut request).await?; // refuses a request to anybody else
     Ok((http.execute(request).await?, token))
 }
 

@@ -51,7 +51,7 @@
 //!
 //! ```no_run
 //! # async fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
-//! let token = fatture.token().await?;
+//! let token = fatture.token().await?; // or `authorize`, which puts it on a request and gives it
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //! let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
 //! if response.status() == 401 {

@@ -69,7 +69,8 @@ async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
     let mut request = request("POST", "https://imprese.openapi.it/advance/a/b?x=1#y");
     request.headers_mut().insert("x-own", HeaderValue::from_static("yes"));
     *request.body_mut() = Some("body".into());
-    client(&mock, None).authorize(&mut request).await.unwrap();
+    let token = client(&mock, None).authorize(&mut request).await.unwrap();
+    assert_eq!(token.expose(), "token-1");
     assert_eq!(asked_for(&mock), json!(["POST:imprese.openapi.it/advance"]));
     assert_eq!(sent(&request), ["Bearer token-1"]);
     assert_eq!((request.headers().len(), &request.headers()["x-own"]), (2, &HeaderValue::from_static("yes")));
@@ -83,7 +84,8 @@ async fn the_header_is_sensitive_and_not_printed() {
     let openapi = mint(&["GET:imprese.openapi.it/base"]).await;
     let (mut one, mut other) = (get("https://imprese.openapi.it/base"), get(&keliweb.url()));
     client(&openapi, None).authorize(&mut one).await.unwrap();
-    keliweb.fatture().authorize(&mut other).await.unwrap();
+    let token = keliweb.fatture().authorize(&mut other).await.unwrap();
+    assert_eq!(sent(&other), [format!("Bearer {}", token.expose())]);
     for request in [&one, &one.try_clone().unwrap(), &other] {
         let value = &request.headers()[AUTHORIZATION];
         assert!(value.is_sensitive());

@@ -70,7 +70,7 @@ impl Fatture {
     }
 
     /// Sets the header `Authorization` of a request to the service, with a token as of [`token`](Self::token). Marked as
-    /// sensitive: it is not printed.
+    /// sensitive: it is not printed. Gives the token, to be [invalidated](Self::invalidate) should it be refused.
     ///
     /// # Security
     ///
@@ -82,9 +82,10 @@ impl Fatture {
     /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to another scheme, host or port than the client's
     ///   own. No token was asked for.
     /// - those of [`token`](Self::token)
-    pub async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
+    pub async fn authorize(&self, request: &mut reqwest::Request) -> Result<AccessToken, Error> {
         let token = self.bearer(request).await?;
-        authorize::set(request, &token)
+        authorize::set(request, &token)?;
+        Ok(token)
     }
 
     pub(crate) async fn bearer(&self, request: &reqwest::Request) -> Result<AccessToken, Error> {

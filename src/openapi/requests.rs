@@ -10,7 +10,8 @@ const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];
 
 impl Oauth {
     /// Sets the header `Authorization` of a request to one of the vendor's services. The scope is worked out from the method
-    /// and the URL, and the token is as of [`token`](Self::token). Marked as sensitive: it is not printed.
+    /// and the URL, and the token is as of [`token`](Self::token). Marked as sensitive: it is not printed. Gives the token, to be
+    /// [invalidated](Self::invalidate) should it be refused.
     ///
     /// Without [scopes](crate::Builder::scopes) of the client the scope has the first segment of the path alone. A few endpoints
     /// have two, such as `POST:test.postontarget.com/fields/country`: they are to be named there.
@@ -37,9 +38,10 @@ impl Oauth {
     ///   to a loopback address; or its URL is none that a scope [can be worked out from](Scope::for_request). No token was
     ///   asked for.
     /// - those of [`token`](Self::token)
-    pub async fn authorize(&self, request: &mut Request) -> Result<(), Error> {
+    pub async fn authorize(&self, request: &mut Request) -> Result<AccessToken, Error> {
         let token = self.bearer(request).await?;
-        authorize::set(request, &token)
+        authorize::set(request, &token)?;
+        Ok(token)
     }
 
     pub(crate) async fn bearer(&self, request: &Request) -> Result<AccessToken, Error> {

@@ -101,13 +101,13 @@ impl Way {
             "oauth.authorize" => {
                 let mut request = get("https://imprese.openapi.it/base/12345670124");
                 let result = oauth.authorize(&mut request).await;
-                result.map(|()| bearer(&request)).inspect_err(|_| assert!(request.headers().is_empty()))
+                result.map(|_| bearer(&request)).inspect_err(|_| assert!(request.headers().is_empty()))
             }
             "fatture.token" => fatture.token().await.map(text),
             "fatture.authorize" => {
                 let mut request = get(url);
                 let result = fatture.authorize(&mut request).await;
-                result.map(|()| bearer(&request)).inspect_err(|_| assert!(request.headers().is_empty()))
+                result.map(|_| bearer(&request)).inspect_err(|_| assert!(request.headers().is_empty()))
             }
             operation => leaks::call_on(operation, oauth, fatture).await,
         }

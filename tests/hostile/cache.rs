@@ -136,7 +136,7 @@ impl Client for Fatture {
     }
 
     async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
-        self.authorize(request).await
+        self.authorize(request).await.map(drop)
     }
 
     async fn end(&self) -> Result<(), Error> {
@@ -160,7 +160,7 @@ impl Client for Scoped {
     }
 
     async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
-        self.0.authorize(request).await
+        self.0.authorize(request).await.map(drop)
     }
 
     async fn end(&self) -> Result<(), Error> {
