@@ -397,11 +397,28 @@ fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::Toke
     let generated = panic::catch_unwind(|| Generator::new(&settings).generate_tokens(&document));
     panic::set_hook(hook);
     match generated {
-        Ok(result) => result.map_err(|error| error.to_string()),
+        Ok(result) => result.map_err(|error| error.to_string()).and_then(|tokens| without_api_version(&tokens)),
         Err(panic) => {
             let text =
                 panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             Err(text.unwrap_or("the generator panicked").to_owned())
         }
     }
+}
+
+/// The generator sends the version of the spec as a header, of which the services know nothing.
+fn without_api_version(tokens: &proc_macro2::TokenStream) -> Result<proc_macro2::TokenStream, String> {
+    let made = quote! {
+        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
+        header_map.append(
+            ::reqwest::header::HeaderName::from_static("api-version"),
+            ::reqwest::header::HeaderValue::from_static(Self::api_version()),
+        );
+    };
+    let sent = quote!(.headers(header_map));
+    let text = tokens.to_string().replace(&made.to_string(), "").replace(&sent.to_string(), "");
+    if text.contains("header_map") {
+        return Err("a header that is made in another way; see `without_api_version` in build.rs".to_owned());
+    }
+    text.parse().map_err(|error| format!("no Rust: {error}"))
 }

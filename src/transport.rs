@@ -207,8 +207,6 @@ impl Wire {
     }
 
     fn prepare(&self, headers: &mut HeaderMap) {
-        // The generator makes it from the version of the spec; the service knows nothing of it.
-        headers.remove("api-version");
         headers.insert(USER_AGENT, self.shared.user_agent.clone());
         if let Some(authorization) = &self.shared.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());

@@ -285,12 +285,6 @@ is described here. One of them also sends `X-Requested-With: XMLHttpRequest`.
         Error<()>,
     > {
         let url = format!("{}/oauth/token", self.baseurl,);
-        let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-        header_map
-            .append(
-                ::reqwest::header::HeaderName::from_static("api-version"),
-                ::reqwest::header::HeaderValue::from_static(Self::api_version()),
-            );
         #[allow(unused_mut)]
         let mut request = self
             .client
@@ -300,7 +294,6 @@ is described here. One of them also sends `X-Requested-With: XMLHttpRequest`.
                 ::reqwest::header::HeaderValue::from_static("application/json"),
             )
             .form_urlencoded(&body)?
-            .headers(header_map)
             .build()?;
         let info = OperationInfo {
             operation_id: "request_token",
