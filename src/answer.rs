@@ -48,7 +48,7 @@ impl Dialect {
     /// Whether an answer with a status of success is asked what it says before it is read as what it should be. All others
     /// cannot be read as that if they say no.
     pub(crate) fn is_judged_at_once(self) -> bool {
-        matches!(self, Self::Grant(_) | Self::Envelope(Asked::Flat))
+        self == Self::Envelope(Asked::Flat)
     }
 }
 

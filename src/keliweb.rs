@@ -235,8 +235,12 @@ impl sealed::Sealed for Fatture {
 }
 
 impl ClientHooks<Wire> for Client {
-    async fn exec(&self, request: reqwest::Request, info: &OperationInfo) -> reqwest::Result<reqwest::Response> {
-        Ok(self.inner.exec(request, info.operation_id).await)
+    fn exec(
+        &self,
+        request: reqwest::Request,
+        info: &OperationInfo,
+    ) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
+        self.inner.exec(request, info.operation_id)
     }
 }
 

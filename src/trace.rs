@@ -32,10 +32,10 @@ impl Span {
     }
 
     /// Runs a future inside the span.
-    pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn of<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
         use tracing::Instrument;
 
-        future.instrument(self.span.clone()).await
+        future.instrument(self.span.clone())
     }
 
     /// An attempt failed, and there will be another.
@@ -68,8 +68,8 @@ impl Span {
         Self {}
     }
 
-    pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
-        future.await
+    pub(crate) fn of<F: Future>(&self, future: F) -> F {
+        future
     }
 
     pub(crate) fn again(&self, _: u32, _: &Error, _: Duration) {}
