@@ -227,12 +227,12 @@ impl<S: TokenSource> Cache<S> {
     /// any more. It is given up, so that there can be another.
     async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
         let turn = slot.turn.load(Ordering::Acquire);
-        // The lock, and a store that is asked four times.
-        let longest = self.0.source.longest().saturating_add(LONGEST_LOCK).saturating_add(4 * LONGEST_ANSWER);
+        // The trial of another exchange, the lock, and a store that is asked four times.
+        let longest = self.0.source.longest().saturating_mul(2).saturating_add(LONGEST_LOCK + 4 * LONGEST_ANSWER);
         // The slot has the other end.
         let Err(_) = tokio::time::timeout(longest, ended.changed()).await else { return Ok(()) };
         if !turn.is_multiple_of(2) {
-            slot.end(turn);
+            slot.end(turn, None);
         }
         Err(Error::new(Kind::Timeout))
     }
@@ -413,8 +413,10 @@ impl<K: Clone> Slot<K> {
         begun.then_some(free + 1)
     }
 
-    /// Ends an exchange, if it was not given up.
-    fn end(&self, turn: u64) {
-        let _ = self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed);
+    /// Ends an exchange, if it was not given up, and tells those who wait for it.
+    fn end(&self, turn: u64, error: Option<Error>) {
+        if self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.ended.send_replace(error);
+        }
     }
 }

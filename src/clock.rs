@@ -1,8 +1,8 @@
 //! What time it is, and how to wait: the only room that asks.
 //!
 //! Everything in this crate that depends on what time it is takes it from a [`Clock`], and so do the waits between two tries: a test
-//! can hold time still ([`ManualClock`]). Limits go by tokio's own time: those of reqwest for an answer, and how long an exchange or a
-//! store is waited for; the file store's waits for a lock go by the machine's, and so does the latency of the emulator. A program
+//! can hold time still ([`ManualClock`]). Limits go by tokio's own time: those of reqwest for an answer, how long an exchange, a
+//! store or a lock is waited for, and the latency of the emulator; only the wait for the file itself goes by the machine's. A program
 //! needs none of this: [`SystemClock`] is the default.
 
 #![allow(clippy::disallowed_methods)]

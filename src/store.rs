@@ -33,9 +33,9 @@ pub use stored::StoredToken;
 pub(crate) use stored::{Renewal, Scopes};
 
 /// How long a lock is waited for: longer than an exchange of Keliweb Fatture may take with the timeout that is the default, a refresh
-/// and a password grant, a minute each. One of Openapi.it may take longer if answers are lost; two of them make two tokens, and
-/// neither is refused.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// and a password grant, a minute each, with a rest of half a minute between. One of Openapi.it may take longer if answers are lost;
+/// two of them make two tokens, and neither is refused.
+const PATIENCE: Duration = Duration::from_secs(170);
 
 /// Why a store could not do what it was asked. Anything will do; no secret may be in it.
 pub type StoreError = Box<dyn StdError + Send + Sync>;
@@ -43,8 +43,7 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 /// Keeps tokens.
 ///
 /// Before a token is fetched it is loaded, the lock is taken, and it is loaded again; afterwards it is saved and the lock is
-/// dropped. A call that does not end within 30 seconds is given up, as if it had failed; only [`lock`](Self::lock) sets its own
-/// limit.
+/// dropped. A call that does not end within 30 seconds is given up, as if it had failed; [`lock`](Self::lock) has three minutes.
 ///
 /// A name says whose token it is and what it is good for; it is the same in every process and holds no secret.
 ///
@@ -87,7 +86,7 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 /// None of them costs anybody a token, as the [module](self) says:
 ///
 /// - `load` fails: as if nothing were kept.
-/// - `lock` fails: the token is fetched without it. It sets a limit of its own, since the other side may be fetching for minutes.
+/// - `lock` fails: the token is fetched without it. It has three minutes, since the other side may be fetching for as long.
 /// - `save` fails: what is kept under the name is [removed](Self::remove), because its refresh token may be spent. The client goes
 ///   on with what it has in memory. So a store that has kept the token should not say that it failed.
 /// - `remove` fails: the token may be loaded again. Only [`forget`](crate::openapi::Oauth::forget) and what deletes tokens tell

@@ -607,7 +607,7 @@ async fn a_lock_that_is_never_free_is_given_up() {
     let _held = store.lock("a").await.unwrap();
     let start = Instant::now();
     let error = timeout(10 * LONG, other.lock("a")).await.unwrap().unwrap_err().to_string();
-    assert!((150..152).contains(&start.elapsed().as_secs()));
+    assert!((170..172).contains(&start.elapsed().as_secs()));
     assert!(error.ends_with("; a process has had the lock for too long: end it if it hangs"), "{error}");
 }
 

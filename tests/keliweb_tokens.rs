@@ -47,7 +47,7 @@ async fn token(fatture: &Fatture) -> String {
 
 /// Until the refresh that the last call began has ended.
 async fn refreshed(fatture: &Fatture, token: &str) {
-    for _ in 0..1_000_000 {
+    for _ in 0..20_000_000 {
         if self::token(fatture).await == token {
             return;
         }

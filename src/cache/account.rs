@@ -15,29 +15,32 @@ pub(super) struct Account {
 }
 
 /// The right to ask the service.
+#[derive(Default)]
 pub(super) struct Admission<'a> {
     /// Whether there was a failure before, and this is to find out whether it has passed.
-    trial: Option<tokio::sync::MutexGuard<'a, ()>>,
+    is_trial: bool,
+    _others_wait: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl Account {
     pub(super) async fn admit(&self, clock: &dyn Clock, patience: Duration) -> Result<Admission<'_>, Failure> {
-        let Some(failure) = self.failure() else { return Ok(Admission { trial: None }) };
+        let Some(failure) = self.failure() else { return Ok(Admission::default()) };
         let early = |failure: Failure| failure.is_early(&clock.coarse()).then_some(failure);
         if let Some(failure) = early(failure.clone()) {
             return Err(failure);
         }
-        let Ok(trial) = tokio::time::timeout(patience, self.trial.lock()).await else { return Err(failure) };
+        // A trial that takes longer is on a runtime that nobody drives any more.
+        let others_wait = tokio::time::timeout(patience, self.trial.lock()).await.ok();
         match self.failure() {
-            None => Ok(Admission { trial: None }),
-            Some(failure) => early(failure).map_or(Ok(Admission { trial: Some(trial) }), Err),
+            None => Ok(Admission::default()),
+            Some(failure) => early(failure).map_or(Ok(Admission { is_trial: true, _others_wait: others_wait }), Err),
         }
     }
 
     /// What came of an exchange. Gives the failure that is one of all keys.
     pub(super) fn learn(&self, of: &Admission<'_>, error: Option<&Error>, now: &Moment) -> Option<Failure> {
         let mut known = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_trial = of.trial.is_some();
+        let is_trial = of.is_trial;
         match error {
             // Sent before the failure was known, it says nothing new.
             Some(error) if concerns_all(error) && (is_trial || known.is_none()) => {

@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::state::{Failure, Held, Life, Phase, State, classify};
-use super::{Cache, Fetched, Inner, LONGEST_ANSWER, Slot, TokenSource};
+use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSource};
 use crate::clock::Moment;
 use crate::error::{Error, Kind};
 use crate::store::{AnyStore, StoreError, StoreLock, StoredToken};
@@ -52,6 +53,9 @@ impl<S: TokenSource> Flight<S> {
     }
 
     pub(super) async fn exchange(mut self) {
+        if self.is_given_up() {
+            return;
+        }
         let state = self.slot.state.load_full();
         match classify(&state, &self.now()) {
             // Another exchange ended between the caller's look and its start.
@@ -82,6 +86,9 @@ impl<S: TokenSource> Flight<S> {
 
     /// Drops what the slot holds, and what the store has of it.
     pub(super) async fn forget(self) -> Result<(), Error> {
+        if self.is_given_up() {
+            return Err(Error::new(Kind::Aborted));
+        }
         self.slot.state.store(Arc::default());
         trace::cache::forgotten(&self.slot.key);
         let Some(store) = &self.cache.0.store else { return Ok(()) };
@@ -117,7 +124,7 @@ impl<S: TokenSource> Flight<S> {
     async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Unobtained> {
         let fetched = self.ask(previous).await?;
         if self.is_given_up() {
-            // What was stored meanwhile is younger, or was to be forgotten.
+            // There may be a younger one by now, or all was to be forgotten.
             return Err(Error::new(Kind::Aborted).into());
         }
         let now = self.now();
@@ -137,6 +144,9 @@ impl<S: TokenSource> Flight<S> {
     async fn ask(&self, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
         let Inner { account, clock, source, .. } = &*self.cache.0;
         let admission = account.admit(&**clock, source.longest()).await.map_err(Unobtained::Everywhere)?;
+        if self.is_given_up() {
+            return Err(Error::new(Kind::Aborted).into());
+        }
         trace::cache::fetching(&self.slot.key, previous.is_some());
         let result = source.fetch(&self.slot.key, previous).await;
         let failure = account.learn(&admission, result.as_ref().err(), &self.now());
@@ -226,7 +236,7 @@ impl<S: TokenSource> Flight<S> {
     }
 
     async fn lock(&self, store: &dyn AnyStore) -> Option<StoreLock> {
-        let lock = store.lock(&self.slot.name).await;
+        let lock = within(LONGEST_LOCK, store.lock(&self.slot.name)).await;
         lock.inspect_err(|error| trace::cache::store_failed("lock", &**error)).ok()
     }
 
@@ -235,10 +245,14 @@ impl<S: TokenSource> Flight<S> {
     }
 }
 
-/// A store that does not answer is as good as one that fails. (Its lock may take longer, and is for it to limit.)
 async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let in_time = tokio::time::timeout(LONGEST_ANSWER, asked).await;
-    in_time.unwrap_or_else(|_| Err(format!("no answer in {} s", LONGEST_ANSWER.as_secs()).into()))
+    within(LONGEST_ANSWER, asked).await
+}
+
+/// A store that does not answer is as good as one that fails.
+async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let in_time = tokio::time::timeout(limit, asked).await;
+    in_time.unwrap_or_else(|_| Err(format!("no answer in {} s", limit.as_secs()).into()))
 }
 
 impl<S: TokenSource> Drop for Flight<S> {
@@ -247,7 +261,6 @@ impl<S: TokenSource> Drop for Flight<S> {
             let error = Error::new(Kind::Aborted);
             self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now));
         }
-        self.slot.end(self.turn);
-        self.slot.ended.send_replace(self.error.take());
+        self.slot.end(self.turn, self.error.take());
     }
 }

@@ -26,9 +26,9 @@ impl Scope {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for a method that no scope has, a URL without a host name, a path that
-    /// begins with an empty segment, that could be taken for another one, or that has a broken percent-encoding in its first
-    /// segment.
+    /// [`is_invalid_input`](Error::is_invalid_input) for a method that no scope has, a URL without a host name or with one that no scope
+    /// can have, a path that begins with an empty segment, that could be taken for another one, or that has an asterisk or a broken
+    /// percent-encoding in its first segment.
     pub fn for_request(method: &reqwest::Method, url: &Url) -> Result<Self, Error> {
         Self::for_path(method, url, 1)
     }
@@ -60,7 +60,9 @@ impl Scope {
         format!("{method}:{host}/{known}").parse().or_else(|_| {
             // It shows what it does not understand, and a path may have a secret of the caller in it.
             format!("{method}:{host}/root").parse::<Self>()?;
-            Err(Error::invalid_input("URL with an asterisk in its path; a concrete scope has none"))
+            Err(Error::invalid_input(
+                "URL with an asterisk in the first segment of its path; a concrete scope has none",
+            ))
         })
     }
 

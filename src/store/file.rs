@@ -26,7 +26,7 @@ use crate::{Error, trace};
 /// - A token that was of no use any more when another one was obtained is dropped when that is saved.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
 ///   remove them. Not every file system over a network has locks.
-/// - The lock of a name is waited for at the most 150 s. Who does not get it goes on without, so that a process that hangs holds up
+/// - The lock of a name is waited for at the most 170 s. Who does not get it goes on without, so that a process that hangs holds up
 ///   nobody for ever; two refreshes at the same time are possible then, also where a client's
 ///   [timeout](crate::Builder::timeout) lets an exchange take longer than that. The file itself is waited for at the most 5 s.
 ///
@@ -94,7 +94,7 @@ impl TokenStore for FileStore {
     ///
     /// # Errors
     ///
-    /// Another process has had it for 150 s, the lock file cannot be opened, or its file system has no locks.
+    /// Another process has had it for 170 s, the lock file cannot be opened, or its file system has no locks.
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
         let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);

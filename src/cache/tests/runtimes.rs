@@ -135,11 +135,61 @@ async fn an_exchange_that_nobody_drives_is_given_up_and_what_comes_of_it_later_i
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(house.at_once("a"), None);
     stuck.add_permits(1);
     for token in callers.join_all().await {
         assert_eq!(token.unwrap().expose(), "a#2");
     }
     assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
+}
+
+#[test]
+fn an_exchange_that_was_given_up_before_it_began_asks_nothing() {
+    let house = House::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let (still, driven) = (runtime(), runtime());
+    {
+        let _inside = still.enter();
+        assert_eq!(house.at_once("a"), None);
+    }
+    let key = "a".to_owned();
+    assert!(driven.block_on(house.cache.get(&key)).unwrap_err().is_timeout());
+    still.block_on(async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(house.fetches(), 0);
+    assert_eq!(driven.block_on(house.get("a")), "a#1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_an_exchange_that_another_gives_up_begins_anew() {
+    let house = House::new();
+    let gate = house.close("a");
+    let first = house.callers("a", 1);
+    house.waiting("a", 1).await;
+    tokio::time::advance(5 * MINUTE).await;
+    let second = house.callers("a", 1);
+    house.waiting("a", 2).await;
+    assert!(first.join_all().await.iter().all(|result| result.as_ref().is_err_and(Error::is_timeout)));
+    until(|| house.fetches() >= 2).await;
+    gate.add_permits(2);
+    for token in second.join_all().await {
+        assert_eq!(token.unwrap().expose(), "a#2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_not_tried_for_ever_by_an_exchange_that_nobody_drives() {
+    let house = House::new();
+    house.fail(wrong_password());
+    house.error("a").await;
+    house.recover();
+    house.clock.advance(11 * MINUTE);
+    let _never = house.close("a");
+    assert!(house.error("a").await.is_timeout());
+    assert_eq!(house.get("b").await, "b#3");
 }
 
 #[tokio::test(start_paused = true)]
