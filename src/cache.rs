@@ -340,7 +340,7 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// Allowance for waiting for a store's lock.
+/// How long the lock of a store is waited for.
 const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
 
 /// How long a store may take for an answer.
