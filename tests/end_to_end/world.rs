@@ -98,7 +98,8 @@ impl World {
         let emulator = builder.start().await.unwrap();
         let kept = match rng.u8(..8) {
             0 => {
-                let name = format!("gettone-end-to-end-{}-{}", std::process::id(), rng.u64(..));
+                // The other service has the same seeds, at the same time.
+                let name = format!("gettone-end-to-end-{kind:?}-{}-{}", std::process::id(), rng.u64(..));
                 let path = std::env::temp_dir().join(name);
                 Kept::File(FileStore::open(path.join("tokens.json")).await.unwrap(), path)
             }
