@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -68,41 +68,41 @@ impl Answer<'_> {
     pub(crate) fn failure(&self, dialect: Dialect, secrets: impl FnOnce() -> Secrets) -> Option<Error> {
         let says = Says::read(self.body);
         let refused = says.refused();
-        let login_page = matches!(dialect, Dialect::Grant(_)) && self.is_html();
-        if self.status.is_success() && !refused && !login_page {
+        let is_success = self.status.is_success();
+        // Neither service answers with a page for people, unless it cannot do what it is for: maintenance, a proxy's notice.
+        let is_page = is_success && self.is_html();
+        if is_success && !refused && !is_page {
             return None;
         }
-        let kind = if self.status.is_success() && login_page {
-            Kind::Unauthorized
-        } else {
-            let status =
-                if refused && self.status.is_success() { documented_status(says.code.as_deref()) } else { self.status };
-            classify(dialect, status, says.code.as_deref())
+        let code = says.code.as_deref();
+        let kind = match dialect {
+            _ if is_page => Kind::Unavailable,
+            Dialect::Grant(_) if matches!(self.status.as_u16(), 302 | 303) && !self.leads_to_login() => {
+                Kind::Unavailable
+            }
+            _ if refused && is_success => classify(dialect, documented_status(code), code),
+            _ => classify(dialect, self.status, code),
         };
         let secrets = secrets();
-        let message = match says.message {
-            Some(message) => Some(tidy(&message, &secrets, MESSAGE_LENGTH)),
-            None if self.status.is_redirection() => Some("a redirect, which is not followed".to_owned()),
-            None if self.is_html() => Some("an HTML page in place of an answer".to_owned()),
-            None => None,
-        };
+        let said = says.message.map(|message| tidy(&message, &secrets, MESSAGE_LENGTH)).filter(|said| !said.is_empty());
         let code = says.code.map(|code| tidy(&code, &secrets, CODE_LENGTH));
         let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
-        Some(match message {
-            Some(message) if !message.is_empty() => error.with_message(message),
-            _ => error,
+        Some(match said {
+            Some(said) => error.with_service_message(said),
+            None if self.status.is_redirection() => error.with_message("a redirect, which is not followed"),
+            None if self.is_html() => error.with_message("an HTML page in place of an answer"),
+            None => error,
         })
     }
 
-    /// The body decides: PHP says `text/html` of whatever it is not told otherwise.
+    /// Whether a redirect leads to a page to log in on: Laravel's is `/login`.
+    fn leads_to_login(&self) -> bool {
+        let location = self.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        location.is_some_and(is_login_page)
+    }
+
     fn is_html(&self) -> bool {
-        match self.body.trim_ascii_start().first() {
-            Some(b'<') => true,
-            Some(b'{' | b'[') => false,
-            _ => self.headers.get(CONTENT_TYPE).is_some_and(|value| {
-                value.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))
-            }),
-        }
+        is_html(self.headers, self.body)
     }
 
     /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the server's own clock if the
@@ -115,6 +115,23 @@ impl Answer<'_> {
         let until = httpdate::parse_http_date(value).ok()?;
         Some(until.duration_since(date(self.headers).unwrap_or(self.now)).unwrap_or_default())
     }
+}
+
+/// Whether an answer is a page for people. The body decides: PHP says `text/html` of whatever it is not told otherwise.
+pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
+    match body.trim_ascii_start().first() {
+        Some(b'<') => true,
+        Some(b'{' | b'[') => false,
+        _ => headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))),
+    }
+}
+
+/// Whether a reference to a page (RFC 3986, section 4.1) is to one on which people log in.
+pub(crate) fn is_login_page(reference: &str) -> bool {
+    let path = reference.split(['?', '#']).next().unwrap_or_default();
+    path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case("login"))
 }
 
 /// What the server's clock said (RFC 9110, section 6.6.1).

@@ -1,6 +1,6 @@
 //! A token on a request.
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
 use reqwest::{Request, Url, redirect};
 use zeroize::Zeroizing;
 
@@ -38,11 +38,14 @@ pub(crate) fn check(url: &Url) -> Result<(), Error> {
     }
 }
 
-/// Sets `Authorization: Bearer` (RFC 6750, section 2.1), marked as sensitive.
+/// Sets `Authorization: Bearer` (RFC 6750, section 2.1), marked as sensitive, and `Accept: application/json` if there is no
+/// `Accept`: without it, Keliweb Fatture's server software answers a refused token with a redirect to its login page.
 pub(crate) fn set(request: &mut Request, token: &AccessToken) -> Result<(), Error> {
     let text = Zeroizing::new(format!("Bearer {}", token.expose()));
     let mut value = HeaderValue::from_str(&text).map_err(|_| Error::decode("the token cannot stand in a header"))?;
     value.set_sensitive(true);
-    request.headers_mut().insert(AUTHORIZATION, value);
+    let headers = request.headers_mut();
+    headers.insert(AUTHORIZATION, value);
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
     Ok(())
 }

@@ -9,7 +9,7 @@ use reqwest::{Client, ClientBuilder, Url, redirect};
 use crate::Retry;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
-use crate::store::{AnyStore, TokenStore};
+use crate::store::{AnyStore, OnFailure, ReportingStore, TokenStore};
 use crate::transport::Shared;
 
 /// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::Oauth).
@@ -23,7 +23,7 @@ pub struct Parts<C: Service> {
     pub(crate) credentials: C::Credentials,
     pub(crate) options: C::Options,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) store: Option<Arc<dyn AnyStore>>,
+    pub(crate) store: Option<ReportingStore>,
 }
 
 pub(crate) mod sealed {
@@ -72,6 +72,7 @@ pub struct Builder<C: Service> {
     user_agent: Option<String>,
     clock: Option<Arc<dyn Clock>>,
     store: Option<Arc<dyn AnyStore>>,
+    on_store_failure: Option<OnFailure>,
     pub(crate) options: C::Options,
     client: PhantomData<fn() -> C>,
 }
@@ -105,6 +106,7 @@ impl<C: Service> Builder<C> {
             user_agent: None,
             clock: None,
             store: None,
+            on_store_failure: None,
             options: C::Options::default(),
             client: PhantomData,
         }
@@ -198,6 +200,31 @@ impl<C: Service> Builder<C> {
         self
     }
 
+    /// Calls a function whenever the [store](Self::store) fails, and when a [`FileStore`](crate::store::FileStore) found its file
+    /// or a record in it damaged.
+    ///
+    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. The error
+    /// [says](Error::is_store) what failed and what to do; there is no secret in it. The function is called in the middle of an
+    /// exchange and must not block. With the feature `tracing` there is an event too.
+    ///
+    /// ```
+    /// use gettone::keliweb::{Credentials, Fatture};
+    /// use gettone::store::MemoryStore;
+    ///
+    /// let credentials = Credentials::new("client id", "client secret", "test@example.com", "password");
+    /// let fatture = Fatture::builder(credentials)
+    ///     .store(MemoryStore::new())
+    ///     .on_store_failure(|error| eprintln!("{error}"))
+    ///     .build()?;
+    /// # let _ = fatture;
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
+    #[must_use]
+    pub fn on_store_failure(mut self, call: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.on_store_failure = Some(Arc::new(call));
+        self
+    }
+
     /// Takes the time from this clock. For tests.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
@@ -232,7 +259,7 @@ impl<C: Service> Builder<C> {
             credentials: self.credentials,
             options: self.options,
             shared: Arc::new(shared),
-            store: self.store,
+            store: self.store.map(|store| ReportingStore::new(store, self.on_store_failure)),
         }))
     }
 }

@@ -15,21 +15,22 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, Kind};
-use crate::store::{AnyStore, StoredToken};
+use crate::error::{Error, Kind, Operation};
+use crate::store::{ReportingStore, StoredToken};
 use crate::{AccessToken, trace};
 
 use account::Account;
 use flight::Flight;
 pub(crate) use state::window;
-use state::{Phase, State, classify};
+use state::{Held, Phase, State, classify};
 
 /// Where tokens come from.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -44,6 +45,21 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// The name under which a store keeps the token: the same in each process, different for each account, without a secret.
     fn name(&self, key: &Self::Key) -> String;
 
+    /// What an error of an exchange names that did not come from the service.
+    fn operation(&self) -> Operation;
+
+    /// What is wrong with a key, whatever the service says.
+    fn check(&self, key: &Self::Key) -> Result<(), Error> {
+        let _ = key;
+        Ok(())
+    }
+
+    /// Whether the service ends this token when it renews it.
+    fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
+        let _ = token;
+        false
+    }
+
     /// Asks the service for a token. The one before, if there was one, is over, about to be, or was refused; it may be good
     /// for a renewal.
     fn fetch(
@@ -55,8 +71,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// How long fetching may take at the most.
     fn longest(&self) -> Duration;
 
-    /// Whether a token that was fetched for another key will do for this one. Asked of tokens for keys that are broad or that
-    /// are above this one.
+    /// Whether a token that was fetched for another key will do for this one. Asked of tokens for keys that are broad.
     fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
         let _ = (token, key);
         false
@@ -67,12 +82,6 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         let _ = key;
         false
     }
-
-    /// Keys that are not broad and whose tokens may do for this one.
-    fn above(&self, key: &Self::Key) -> Vec<Self::Key> {
-        let _ = key;
-        Vec::new()
-    }
 }
 
 /// A token from its source.
@@ -81,6 +90,8 @@ pub(crate) struct Fetched {
     pub(crate) token: StoredToken,
     /// Just before the request was sent: its life counts from there.
     pub(crate) sent: Moment,
+    /// What gave it.
+    pub(crate) operation: Operation,
 }
 
 /// The tokens of a source. Cheap to clone.
@@ -88,7 +99,7 @@ pub(crate) struct Cache<S: TokenSource>(Arc<Inner<S>>);
 
 struct Inner<S: TokenSource> {
     source: S,
-    store: Option<Arc<dyn AnyStore>>,
+    store: Option<ReportingStore>,
     clock: Arc<dyn Clock>,
     slots: RwLock<Slots<S::Key>>,
     account: Account,
@@ -110,7 +121,9 @@ struct Slot<K> {
     state: ArcSwap<State>,
     /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
     turn: AtomicU64,
-    /// Changes whenever an exchange has ended. The error is for those that waited for it.
+    /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
+    patience_ends: Mutex<Option<Instant>>,
+    /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
     ended: watch::Sender<Option<Error>>,
 }
 
@@ -133,7 +146,7 @@ impl<S: TokenSource> Clone for Handle<S> {
 }
 
 impl<S: TokenSource> Cache<S> {
-    pub(crate) fn new(source: S, store: Option<Arc<dyn AnyStore>>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
         let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Vec::new(), full: 0 };
         Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots), account: Account::default() }))
     }
@@ -178,9 +191,9 @@ impl<S: TokenSource> Cache<S> {
         }
     }
 
-    /// Whether it is held for any key, whatever became of it.
-    pub(crate) fn holds(&self, token: &AccessToken) -> bool {
-        self.all().iter().any(|slot| slot.state.load().token() == Some(token))
+    /// Whether such a token is held for any key, whatever became of it.
+    pub(crate) fn holds(&self, which: impl Fn(&AccessToken) -> bool) -> bool {
+        self.all().iter().any(|slot| slot.state.load().token().is_some_and(&which))
     }
 
     /// How old a token is that can be handed out.
@@ -234,7 +247,7 @@ impl<S: TokenSource> Cache<S> {
         if !turn.is_multiple_of(2) {
             slot.end(turn, None);
         }
-        Err(Error::new(Kind::Timeout))
+        Err(Error::new(Kind::Timeout).with_operation(self.0.source.operation()))
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -244,9 +257,8 @@ impl<S: TokenSource> Cache<S> {
 
     /// The slots of other keys whose tokens may do for this one.
     fn lenders(&self, key: &S::Key) -> Vec<Arc<Slot<S::Key>>> {
-        let above = self.0.source.above(key);
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let others = slots.broad.iter().chain(&above).filter(|other| *other != key);
+        let others = slots.broad.iter().filter(|other| *other != key);
         others.filter_map(|other| slots.normal.get(other).cloned()).collect()
     }
 
@@ -269,20 +281,29 @@ impl<S: TokenSource> Cache<S> {
         let held = state.held.as_ref()?;
         let life = held.life.as_ref()?;
         let now = self.0.clock.coarse();
-        if !life.is_fresh(&now) {
-            if !life.is_usable(&now) {
-                return None;
-            }
-            if classify(&state, &now) == Phase::RefreshSoon && !slot.is_busy() {
-                // Without a runtime nothing can be fetched, and the token is good.
-                let _ = self.start(slot);
-            }
+        if !life.is_fresh(&now) && !(life.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now)) {
+            return None;
         }
         trace::cache::hit(&slot.key);
         Some(held.token.access_token.clone())
     }
 
+    /// Whether to hand out a token that is near its end, for which a refresh is begun if none is under way. If the service ends
+    /// the token with that refresh, it would be refused a moment later: callers wait for the next one, but not for long.
+    fn outlives_refresh(&self, slot: &Arc<Slot<S::Key>>, state: &State, held: &Held, now: &Moment) -> bool {
+        if classify(state, now) != Phase::RefreshSoon {
+            return true;
+        }
+        // Without a runtime nothing can be fetched, and the token is good.
+        if !slot.is_busy() && self.start(slot).is_err() {
+            return true;
+        }
+        let is_dying = held.own && self.0.source.is_ended_by_renewal(&held.token);
+        !is_dying || slot.patience().is_none_or(|end| end <= Instant::now())
+    }
+
     async fn awaited(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
+        self.0.source.check(&slot.key)?;
         // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
         for _ in 0..MAX_EXCHANGES {
             // Before looking: an exchange that ends from here on is noticed.
@@ -291,9 +312,16 @@ impl<S: TokenSource> Cache<S> {
                 return Ok(token);
             }
             let (state, now) = (slot.state.load_full(), self.0.clock.coarse());
+            if state.usable(&now).is_some() {
+                if let Some(end) = slot.patience() {
+                    // Whatever comes of it: there is a usable token.
+                    let _ = tokio::time::timeout_at(end, ended.changed()).await;
+                }
+                continue;
+            }
             if let (Phase::BackingOff, Some(failure)) = (classify(&state, &now), &state.failure) {
                 trace::cache::backing_off(&slot.key, failure.left(&now));
-                return Err(failure.error.clone());
+                return Err(failure.repeated(&now));
             }
             self.start(slot)?;
             self.ended(slot, &mut ended).await?;
@@ -302,7 +330,12 @@ impl<S: TokenSource> Cache<S> {
                 return Err(error);
             }
         }
-        Err(Error::new(Kind::Aborted))
+        Err(self.aborted())
+    }
+
+    /// The task of an exchange was stopped.
+    fn aborted(&self) -> Error {
+        Error::new(Kind::Aborted).with_operation(self.0.source.operation())
     }
 
     /// Begins an exchange, if none is under way.
@@ -334,11 +367,15 @@ impl<S: TokenSource> Cache<S> {
         // On a task of its own: it is not to be left half done.
         let task = tokio::runtime::Handle::try_current().map(|runtime| runtime.spawn(flight.forget()));
         match task {
-            Ok(task) => task.await.unwrap_or_else(|_| Err(Error::new(Kind::Aborted))),
+            Ok(task) => task.await.unwrap_or_else(|_| Err(self.aborted())),
             Err(_) => Err(Error::invalid_input("no tokio runtime")),
         }
     }
 }
+
+/// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
+/// does not, a token that may be refused is better than none.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the lock of a store is waited for.
 const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
@@ -397,6 +434,7 @@ impl<K: Clone> Slot<K> {
             name: source.name(key),
             state: ArcSwap::default(),
             turn: AtomicU64::new(0),
+            patience_ends: Mutex::default(),
             ended: watch::Sender::new(None),
         }
     }
@@ -410,7 +448,24 @@ impl<K: Clone> Slot<K> {
         let free = self.turn.load(Ordering::Acquire);
         let begun = free.is_multiple_of(2)
             && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if begun {
+            *self.patience_ends() = Some(Instant::now() + LONGEST_PATIENCE);
+        }
         begun.then_some(free + 1)
+    }
+
+    /// Until when callers with a usable token wait; `None` if there is nothing to wait for.
+    fn patience(&self) -> Option<Instant> {
+        self.patience_ends().filter(|_| self.is_busy())
+    }
+
+    fn patience_ends(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.patience_ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those that wait look again.
+    fn published(&self) {
+        self.ended.send_replace(None);
     }
 
     /// Ends an exchange, if it was not given up, and tells those who wait for it.

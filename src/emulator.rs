@@ -132,7 +132,7 @@ impl Emulator {
         EmulatorBuilder::new()
     }
 
-    async fn listen(address: SocketAddr, config: Config, clock: Arc<dyn Clock>) -> io::Result<Self> {
+    async fn listen(address: SocketAddr, config: Config, clock: Option<Arc<dyn Clock>>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let account = config.accounts.first().cloned().unwrap_or_default();
@@ -185,7 +185,10 @@ impl Emulator {
         &self.customer
     }
 
-    /// The emulator's time. A client with this clock moves with [`advance`](Self::advance).
+    /// Returns the emulator's time. A client with this clock moves with [`advance`](Self::advance).
+    ///
+    /// A wait by this clock, such as that before a call is retried, moves the emulator's time ahead and is over at once; if the
+    /// emulator has a [clock](EmulatorBuilder::clock) of your own, that clock waits.
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.shared.clock) as _

@@ -37,7 +37,11 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<String>,
     message: Option<String>,
+    /// The service's own words.
+    service_message: Option<String>,
     retry_after: Option<Duration>,
+    /// Nothing was sent: the error of an earlier attempt, while its pause lasts.
+    is_backing_off: bool,
     after_uncertain_attempt: bool,
     not_granted: Option<ScopeSet>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -63,7 +67,7 @@ pub(crate) enum Kind {
     },
     NotFound,
     RateLimited,
-    /// 502, 503, 504.
+    /// 502, 503, 504, or a page for people in place of an answer.
     Unavailable,
     /// Any other refusal of the service.
     Refused,
@@ -94,7 +98,9 @@ impl Error {
             status: None,
             code: None,
             message: None,
+            service_message: None,
             retry_after: None,
+            is_backing_off: false,
             after_uncertain_attempt: false,
             not_granted: None,
             source: None,
@@ -156,8 +162,20 @@ impl Error {
         self.with(|inner| inner.message = Some(message.into()))
     }
 
+    pub(crate) fn with_service_message(self, message: String) -> Self {
+        self.with(|inner| inner.service_message = Some(message))
+    }
+
     pub(crate) fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         self.with(|inner| inner.retry_after = retry_after)
+    }
+
+    /// The same for a caller that comes while the pause after it lasts: nothing is sent for so long.
+    pub(crate) fn backing_off(self, left: Duration) -> Self {
+        self.with(|inner| {
+            inner.is_backing_off = true;
+            inner.retry_after = Some(left);
+        })
     }
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -178,7 +196,7 @@ impl Error {
     }
 
     /// The service refused the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
-    /// Fatture) a login page in place of an answer. Not a refused refresh token: that is
+    /// Fatture) a redirect to its login page. Not a refused refresh token: that is
     /// [`is_invalid_grant`](Self::is_invalid_grant) alone.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
@@ -217,18 +235,20 @@ impl Error {
         matches!(self.0.kind, Kind::Connect { .. } | Kind::Tls)
     }
 
-    /// The service may have done what was asked, although nobody said so: after a timeout, a lost answer, or a gateway's 502,
-    /// 503 or 504, in this attempt or an earlier one of the same call.
+    /// Returns whether the service may have done what was asked, although nobody said so: after a timeout, a lost answer,
+    /// status 408 or any 5xx, in this attempt or an earlier one of the same call.
     ///
     /// After such an error of `create_token` a token may have been made, and after one of `refresh` both tokens may be spent.
     #[must_use]
     pub fn may_have_been_carried_out(&self) -> bool {
+        let unclear = |status: StatusCode| status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
         self.0.after_uncertain_attempt
             || matches!(self.0.kind, Kind::Timeout | Kind::Interrupted | Kind::Unavailable | Kind::Aborted)
+            || self.0.status.is_some_and(unclear)
     }
 
-    /// The same call may succeed later: no connection, a timeout, a lost answer, or status 429, 502, 503 or 504. Whether it can
-    /// do harm, [`may_have_been_carried_out`](Self::may_have_been_carried_out) says.
+    /// The same call may succeed later: no connection, a timeout, a lost answer, status 429, 502, 503 or 504, or a maintenance page
+    /// (HTML under a status of success, or a redirect to one). Whether it can do harm, [`may_have_been_carried_out`](Self::may_have_been_carried_out) says.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -282,10 +302,28 @@ impl Error {
         self.0.code.as_deref()
     }
 
-    /// How long the service asks to wait (`Retry-After`; RFC 9110, section 10.2.3), counted from its answer.
+    /// Returns the service's own message as one line, without secrets and cut after 300 characters. `None` if the service sent
+    /// none, or was not reached.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.0.service_message.as_deref()
+    }
+
+    /// Returns how long to wait before the next attempt.
+    ///
+    /// Of an error that came from the service: what the service asks for (`Retry-After`; RFC 9110, section 10.2.3), counted from
+    /// its answer. If [`is_backing_off`](Self::is_backing_off): what is left of the client's own pause; a call before that sends
+    /// nothing.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns whether nothing was sent, because the client pauses after a failed attempt to get a token. Everything else that
+    /// the error says is about that attempt, except [`retry_after`](Self::retry_after), which counts down to the next one.
+    #[must_use]
+    pub fn is_backing_off(&self) -> bool {
+        self.0.is_backing_off
     }
 
     /// The service that was asked, `Openapi.it Oauth` or `Keliweb Fatture`. `None` if the error is not of a call.
@@ -324,7 +362,7 @@ impl fmt::Display for Error {
         if let Some(code) = &inner.code {
             write!(f, ", code {code}")?;
         }
-        match (&inner.message, inner.kind) {
+        match (inner.message.as_ref().or(inner.service_message.as_ref()), inner.kind) {
             (Some(message), Kind::InvalidInput | Kind::NotGranted) => f.write_str(message)?,
             (Some(message), _) => write!(f, ": {message}")?,
             (None, Kind::InvalidInput) => f.write_str("the request cannot be built")?,
@@ -333,14 +371,32 @@ impl fmt::Display for Error {
         if inner.after_uncertain_attempt {
             f.write_str(" (an earlier attempt may have been carried out)")?;
         }
+        if inner.is_backing_off {
+            f.write_str(" (not sent again: the next attempt is made ")?;
+            match inner.retry_after.unwrap_or_default().as_secs() {
+                0 => f.write_str("in less than a second)")?,
+                seconds => write!(f, "in {seconds} s)")?,
+            }
+        }
         Ok(())
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, operation, status, code, message, retry_after, after_uncertain_attempt, source, .. } =
-            &*self.0;
+        let Inner {
+            kind,
+            operation,
+            status,
+            code,
+            message,
+            service_message,
+            retry_after,
+            is_backing_off,
+            after_uncertain_attempt,
+            source,
+            ..
+        } = &*self.0;
         let mut debug = f.debug_struct("Error");
         debug.field("kind", kind);
         if let Some(operation) = operation {
@@ -352,11 +408,14 @@ impl fmt::Debug for Error {
         if let Some(code) = code {
             debug.field("code", code);
         }
-        if let Some(message) = message {
+        if let Some(message) = message.as_ref().or(service_message.as_ref()) {
             debug.field("message", message);
         }
         if let Some(retry_after) = retry_after {
             debug.field("retry_after", retry_after);
+        }
+        if *is_backing_off {
+            debug.field("is_backing_off", is_backing_off);
         }
         if *after_uncertain_attempt {
             debug.field("after_uncertain_attempt", after_uncertain_attempt);

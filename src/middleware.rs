@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use http::Extensions;
 use http_body::Frame;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, LOCATION};
 use reqwest::{Body, Request, Response, ResponseBuilderExt, StatusCode, Url};
 use reqwest_middleware::{Next, Result};
 
+use crate::answer::is_login_page;
 use crate::clock::Clock;
 use crate::keliweb::Fatture;
 use crate::openapi::Oauth;
@@ -20,11 +21,15 @@ use crate::{AccessToken, Error, authorize};
 
 /// Puts a token on each request, as of [`Oauth::middleware`] and [`Fatture::middleware`].
 ///
-/// - A request to another host, and one that has an `Authorization` already, passes as it is.
-/// - After a 401 the token is [invalidated](Oauth::invalidate), and the request is sent once more with a new one. Where tokens
+/// - A request that has an `Authorization` already passes as it is.
+/// - A request to a host that no token is for passes as it is. If that host answers 401, the request fails with an error that names the
+///   host and says how to have a token sent there; [`other_hosts`](Self::other_hosts) lets the 401 pass instead.
+/// - If a request has no `Accept`, it gets `Accept: application/json`.
+/// - After a 401, or a redirect to the login page of Keliweb Fatture, the token is [invalidated](Oauth::invalidate), and the request is sent once more with a new one. Where tokens
 ///   are refused one after the other there is not always a new one, and the 401 is the answer.
 /// - A token that was made less than 15 seconds ago and is answered "Wrong Token" may not have reached all of the vendor's
-///   machines yet: the request is sent again with the same token, after 1, 2, 4 and 8 seconds.
+///   machines yet: the request is sent again with the same token, after 1, 2, 4 and 8 seconds by the client's
+///   [clock](crate::Builder::clock).
 /// - A request whose body cannot be cloned, because it is a stream, is sent once. Whoever sent it gets the answer.
 /// - A 401 of another address, to which a redirect led, is the answer: it says nothing of the token.
 ///
@@ -42,17 +47,40 @@ use crate::{AccessToken, Error, authorize};
 ///
 /// # Errors
 ///
-/// If there is no token to be had, the request fails with `reqwest_middleware::Error::Middleware`, which has the
-/// [`Error`](crate::Error) of [`Oauth::authorize`] or [`Fatture::authorize`] in it. If that happens after a 401, the 401 is the
-/// answer.
+/// A request fails with `reqwest_middleware::Error::Middleware`, which has an [`Error`](crate::Error) in it:
+///
+/// - that of [`Oauth::authorize`] or [`Fatture::authorize`], if there is no token to be had. If that happens after a 401, the 401 is the
+///   answer.
+/// - [`is_invalid_input`](crate::Error::is_invalid_input) with [`status`](crate::Error::status) 401: a host that no token is for answered
+///   401.
 #[derive(Clone)]
-pub struct Middleware<C>(C);
+pub struct Middleware<C> {
+    client: C,
+    other_hosts: bool,
+}
+
+impl<C> Middleware<C> {
+    fn new(client: C) -> Self {
+        Self { client, other_hosts: false }
+    }
+
+    /// Lets a 401 of a host that no token is for pass as the answer: for programs that call such hosts through the same client and
+    /// look at the 401 themselves.
+    #[must_use]
+    pub fn other_hosts(self) -> Self {
+        Self { other_hosts: true, ..self }
+    }
+}
+
+/// In the extensions of a request: a layer of this crate put a token on it.
+#[derive(Clone)]
+struct Authorized;
 
 impl Oauth {
     /// A layer that [authorizes](Self::authorize) each request to the vendor's services.
     #[must_use]
     pub fn middleware(&self) -> Middleware<Self> {
-        Middleware(self.clone())
+        Middleware::new(self.clone())
     }
 }
 
@@ -60,7 +88,7 @@ impl Fatture {
     /// A layer that [authorizes](Self::authorize) each request to the service.
     #[must_use]
     pub fn middleware(&self) -> Middleware<Self> {
-        Middleware(self.clone())
+        Middleware::new(self.clone())
     }
 }
 
@@ -72,6 +100,9 @@ impl<C> fmt::Debug for Middleware<C> {
 
 /// What the layer needs of a client.
 pub trait Bearer: Send + Sync + 'static {
+    /// Whether the service answers a refused token with a redirect to a page to log in on.
+    const HAS_LOGIN_PAGE: bool;
+
     fn is_known(&self, url: &Url) -> bool;
     fn bearer(&self, request: &Request) -> impl Future<Output = std::result::Result<AccessToken, Error>> + Send;
     fn age_of(&self, token: &AccessToken) -> Option<Duration>;
@@ -80,8 +111,10 @@ pub trait Bearer: Send + Sync + 'static {
 }
 
 macro_rules! bearer {
-    ($client:ident) => {
+    ($client:ident, $has_login_page:literal) => {
         impl Bearer for $client {
+            const HAS_LOGIN_PAGE: bool = $has_login_page;
+
             fn is_known(&self, url: &Url) -> bool {
                 $client::is_known(self, url)
             }
@@ -105,8 +138,8 @@ macro_rules! bearer {
     };
 }
 
-bearer!(Oauth);
-bearer!(Fatture);
+bearer!(Oauth, false);
+bearer!(Fatture, true);
 
 /// Within this time a new token may not be known everywhere: 4 to 10 seconds were seen.
 const SETTLING: Duration = Duration::from_secs(15);
@@ -121,20 +154,26 @@ const MAX_PEEKED: usize = 64 * 1024;
 #[async_trait::async_trait]
 impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        let Self(client) = self;
-        if request.headers().contains_key(AUTHORIZATION) || !client.is_known(request.url()) {
+        let Self { client, other_hosts } = self;
+        if request.headers().contains_key(AUTHORIZATION) {
             return next.run(request, extensions).await;
         }
-        let origin = request.url().origin();
+        if !client.is_known(request.url()) {
+            let unsent = request.url().clone();
+            let response = next.run(request, extensions).await?;
+            let is_riddle = response.status() == StatusCode::UNAUTHORIZED && extensions.get::<Authorized>().is_none();
+            return if is_riddle && !other_hosts { Err(no_token_sent(&unsent)) } else { Ok(response) };
+        }
+        let url = request.url().clone();
         let mut token = client.bearer(&request).await.map_err(reqwest_middleware::Error::middleware)?;
         authorize::set(&mut request, &token).map_err(reqwest_middleware::Error::middleware)?;
+        extensions.insert(Authorized);
         let mut waits = WAITS.iter();
         let mut renewed = false;
         loop {
             let copy = request.try_clone();
             let mut response = next.clone().run(request, extensions).await?;
-            // At another address, after a redirect, a 401 says nothing of the token.
-            if response.status() != StatusCode::UNAUTHORIZED || response.url().origin() != origin {
+            if !is_refused::<C>(&response, &url) {
                 return Ok(response);
             }
             let mut settling = client.age_of(&token).is_some_and(|age| age < SETTLING);
@@ -162,6 +201,31 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
             }
         }
     }
+}
+
+/// Whether an answer refuses the token. At another address, to which a redirect led, it says nothing of the token.
+fn is_refused<C: Bearer>(response: &Response, asked: &Url) -> bool {
+    if response.url().origin() != asked.origin() {
+        return false;
+    }
+    let leads_to_login =
+        || response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).is_some_and(is_login_page);
+    match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        _ if !C::HAS_LOGIN_PAGE || is_login_page(asked.path()) => false,
+        status if status.is_redirection() => leads_to_login(),
+        // The redirect was followed.
+        _ => is_login_page(response.url().path()),
+    }
+}
+
+fn no_token_sent(url: &Url) -> reqwest_middleware::Error {
+    let host = url.host_str().unwrap_or_default();
+    let error = Error::invalid_input(format!(
+        "401 from {host}, a host that no token is for, so none was sent: for Openapi.it name it with `Builder::scopes`, for Keliweb \
+         Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::other_hosts`"
+    ));
+    reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
 }
 
 /// Looks into an answer, and puts it together again.

@@ -188,9 +188,7 @@ impl Oauth {
     ///   110).
     /// - [those of all operations](Self#errors)
     pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
-        let (token, stamp) = self.api.create_token(scopes, ttl).await?;
-        self.tokens.source().note(&token, &stamp);
-        Ok(token)
+        self.api.create_token(scopes, ttl).await.map(|(token, _)| token)
     }
 
     /// `GET /token`: the tokens of the account that have not expired.
@@ -231,10 +229,12 @@ impl Oauth {
     /// `PUT /token/{token}`: gives a token other scopes and another end. The end is always said, because without one the
     /// service extends the token to a year. What is under a second is cut off.
     ///
-    /// Go on with the token of the answer.
+    /// Go on with the token of the answer. If the client cached the token, it drops it from memory and from the store: what
+    /// [`token`](Self::token) gives next is another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
+    /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the end lies before 1970, the token cannot stand in
     ///   a path, or the service takes the scopes for invalid (406, code 270).
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 170).
@@ -249,16 +249,18 @@ impl Oauth {
         let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
         let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
-        let answer = finish(&client.inner, client.replace_token(segment(&call, token)?, &body).await)?;
-        only(call.operation, answer)?.ok_or_else(|| Error::no_content(call.operation))
+        let result = finish(&client.inner, client.replace_token(segment(&call, token)?, &body).await);
+        self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
     }
 
     /// `PATCH /token/{token}`: gives a token other scopes, or another lifetime, or both.
     ///
-    /// Go on with the token of the answer.
+    /// Go on with the token of the answer. If the client cached the token, it drops it from memory and from the store: what
+    /// [`token`](Self::token) gives next is another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
+    /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
     /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, the token cannot stand
     ///   in a path, or the service takes the request for invalid (406, code 310).
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 290).
@@ -271,8 +273,8 @@ impl Oauth {
         let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
-        let answer = finish(&client.inner, client.update_token(segment(&call, token)?, &body).await)?;
-        only(call.operation, answer)?.ok_or_else(|| Error::no_content(call.operation))
+        let result = finish(&client.inner, client.update_token(segment(&call, token)?, &body).await);
+        self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
     }
 
     /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
@@ -400,6 +402,11 @@ fn only(operation: Operation, answer: Option<types::TokenAnswer>) -> Result<Opti
         }
         (token, _) => Ok(token.cloned()),
     }
+}
+
+/// The answer to a change of one token.
+fn changed(call: Call, result: Result<Option<types::TokenAnswer>, Error>) -> Result<Token, Error> {
+    only(call.operation, result?)?.ok_or_else(|| Error::no_content(call.operation))
 }
 
 fn invalid(call: &Call, reason: &str) -> Error {

@@ -187,6 +187,11 @@ impl ScopePattern {
         self.0.includes(&other.0)
     }
 
+    /// Whether the pattern is the other, or stands for it by an asterisk.
+    pub(crate) fn names(&self, other: &Self) -> bool {
+        self.includes(other) && (self.0.wild.path || self.path() == other.path())
+    }
+
     /// Whether this host is written out in the pattern, or is one of those below a domain that is.
     pub(crate) fn names_host(&self, host: &str) -> bool {
         self.0.wild.host != WildHost::Any && self.0.host().includes(Host::Exact(host))

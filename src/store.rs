@@ -23,9 +23,13 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::{Error, trace};
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -166,6 +170,11 @@ impl fmt::Debug for StoreLock {
     }
 }
 
+/// Returns a hash that is the same in every build and process, unlike that of the standard library (FNV-1a, 64 bits).
+pub(crate) fn fnv_1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// A store of any type: what [`TokenStore`] would be if it were not for the convenience of those who write one.
@@ -174,6 +183,39 @@ pub(crate) trait AnyStore: fmt::Debug + Send + Sync {
     fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()>;
     fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()>;
     fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock>;
+}
+
+/// A store, and who is told of its failures.
+#[derive(Clone)]
+pub(crate) struct ReportingStore {
+    store: Arc<dyn AnyStore>,
+    on_failure: Option<OnFailure>,
+}
+
+pub(crate) type OnFailure = Arc<dyn Fn(&Error) + Send + Sync>;
+
+impl ReportingStore {
+    pub(crate) fn new(store: Arc<dyn AnyStore>, on_failure: Option<OnFailure>) -> Self {
+        Self { store, on_failure }
+    }
+
+    /// Reports a failure that costs nobody a token.
+    pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
+        trace::cache::store_failed(action, &*error);
+        if let Some(on_failure) = &self.on_failure {
+            let error = Error::store(error);
+            // It is the caller's own code, and nothing of the exchange is lost by it.
+            let _ = catch_unwind(AssertUnwindSafe(|| on_failure(&error)));
+        }
+    }
+}
+
+impl Deref for ReportingStore {
+    type Target = dyn AnyStore;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
 }
 
 impl<S: TokenStore> AnyStore for S {

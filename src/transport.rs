@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, Secrets, date};
+use crate::answer::{Answer, Dialect, Secrets, date, is_html};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation};
 use crate::retry::{Repeat, Retry};
@@ -60,6 +60,11 @@ impl Stamp {
             None => Some(moment),
         };
         here.unwrap_or(moment)
+    }
+
+    /// By the service's clock when it answered, if it said so; by this machine's if not.
+    pub(crate) fn service_time(&self) -> SystemTime {
+        self.date.unwrap_or(self.sent.now)
     }
 
     /// How long the answer took to come: the service read its clock at some moment of that.
@@ -225,9 +230,9 @@ impl Wire {
             return Err(self.error(Kind::Refused).with_status(status).with_message(message));
         }
         let body = read(&mut response).await;
-        if !status.is_success() || self.call.dialect.is_judged_at_once() {
-            // What an unreadable body says is not known; the status is.
-            let read = body.as_deref().unwrap_or_default();
+        // What an unreadable body says is not known; the status is.
+        let read = body.as_deref().unwrap_or_default();
+        if !status.is_success() || self.call.dialect.is_judged_at_once() || is_html(&headers, read) {
             if let Some(error) = self.failure(request, status, &headers, read) {
                 return Err(error);
             }

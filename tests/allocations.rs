@@ -112,7 +112,8 @@ async fn a_file_of_tokens_takes_memory_in_proportion() {
         let before = HELD.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
         let store = FileStore::open(&path).await.unwrap();
-        let _ = store.load("b").await.unwrap();
+        // Damaged, most of them, which is an error.
+        let _ = store.load("b").await;
         store.save("a", &token).await.unwrap();
         let taken = PEAK.load(Ordering::Relaxed) - before;
         let start: String = contents.chars().take(60).collect();

@@ -229,15 +229,43 @@ async fn a_gateways_page_keeps_its_status() {
     }
 }
 
+/// A maintenance page says nothing of the credentials, and passes.
 #[tokio::test]
-async fn a_page_under_status_200_is_a_login_for_keliweb_and_no_answer_for_openapi() {
-    for page in [Answer::html(200, "<!doctype html><title>Login</title>"), Answer::empty(200).body(" <html>")] {
-        for grant in ["password_grant", "refresh"] {
-            let error = error(grant, page.clone()).await;
-            assert!(error.is_unauthorized() && !error.is_decode() && !error.is_invalid_grant(), "{error:?}");
+async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
+    for operation in OPERATIONS {
+        for page in
+            [Answer::html(200, "<!doctype html><title>Manutenzione</title>"), Answer::empty(200).body(" <html>")]
+        {
+            let error = error(operation, page.clone()).await;
+            assert!(error.is_transient() && !error.is_unauthorized() && !error.is_decode(), "{operation}: {error:?}");
+            assert!(error.may_have_been_carried_out() && !error.is_invalid_grant(), "{operation}: {error:?}");
+            assert!(error.to_string().contains(": an HTML page in place of an answer"), "{operation}: {error}");
         }
-        let error = error("get_credit", page).await;
-        assert!(error.is_decode() && !error.is_unauthorized(), "{error:?}");
+    }
+}
+
+/// Nobody said whether it was carried out.
+#[tokio::test]
+async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {
+    for operation in OPERATIONS {
+        for status in [408, 500, 501, 502, 503, 504, 505, 507, 511, 599] {
+            let error = error(operation, Answer::empty(status)).await;
+            assert!(error.may_have_been_carried_out(), "{operation}: {error:?}");
+        }
+        for status in [400, 401, 403, 404, 406, 409, 422, 429] {
+            let error = error(operation, refused(status, json!({ "message": "no" }))).await;
+            assert!(!error.may_have_been_carried_out(), "{operation}: {error:?}");
+        }
+    }
+}
+
+/// One line, without what we say ourselves.
+#[tokio::test]
+async fn the_services_own_message_can_be_asked_for() {
+    let said = error("get_credit", refused(404, json!({ "message": " non-existent\n credit", "error": 320 }))).await;
+    assert_eq!((said.message(), said.code()), (Some("non-existent credit"), Some("320")));
+    for silent in [Answer::empty(500), Answer::html(503, "<p>down"), Answer::empty(200).body("no")] {
+        assert_eq!(error("get_credit", silent).await.message(), None);
     }
 }
 
@@ -487,17 +515,26 @@ async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_a_failed_login_for_keliweb_alone() {
+async fn a_redirect_to_the_login_page_is_a_failed_login_for_keliweb_alone() {
     for operation in OPERATIONS {
         let grant = matches!(operation, "password_grant" | "refresh");
         for status in [302, 303] {
-            let error = error(operation, Answer::empty(status).header("location", "https://example.com/")).await;
-            assert_eq!(error.is_unauthorized(), grant, "{operation} {status}: {error:?}");
+            for login in ["https://example.com/login", "/login", "login?from=%2Foauth", "/it/Login/#top"] {
+                let error = error(operation, Answer::empty(status).header("location", login)).await;
+                assert_eq!(error.is_unauthorized(), grant, "{operation} {status} {login}: {error:?}");
+                assert!(!error.is_transient(), "{operation} {status} {login}: {error:?}");
+            }
+            // Elsewhere, such as a maintenance page: that may pass.
+            for elsewhere in ["https://example.com/", "/maintenance", "/login/help", "/blogin", ""] {
+                let error = error(operation, Answer::empty(status).header("location", elsewhere)).await;
+                assert!(!error.is_unauthorized(), "{operation} {status} {elsewhere}: {error:?}");
+                assert_eq!(error.is_transient(), grant, "{operation} {status} {elsewhere}: {error:?}");
+            }
         }
         // It says that the service is elsewhere, and nothing of the credentials.
-        for status in [301, 308] {
-            let error = error(operation, Answer::empty(status).header("location", "https://example.com/")).await;
-            assert!(!error.is_unauthorized(), "{operation} {status}: {error:?}");
+        for status in [301, 307, 308] {
+            let error = error(operation, Answer::empty(status).header("location", "https://example.com/login")).await;
+            assert!(!error.is_unauthorized() && !error.is_transient(), "{operation} {status}: {error:?}");
         }
     }
 }
@@ -521,7 +558,7 @@ async fn an_oauth_error_means_the_same_under_400_and_401() {
 #[tokio::test]
 async fn a_page_is_known_by_its_header_too() {
     let found = error("password_grant", Answer::html(200, "Log in first")).await;
-    assert!(found.is_unauthorized() && !found.is_decode(), "{found:?}");
+    assert!(found.is_transient() && !found.is_unauthorized() && !found.is_decode(), "{found:?}");
     let found = error("get_credit", Answer::html(500, "Oops")).await;
     assert!(found.to_string().ends_with("an HTML page in place of an answer"), "{found}");
 }

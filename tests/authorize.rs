@@ -73,9 +73,20 @@ async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
     assert_eq!(token.expose(), "token-1");
     assert_eq!(asked_for(&mock), json!(["POST:imprese.openapi.it/advance"]));
     assert_eq!(sent(&request), ["Bearer token-1"]);
-    assert_eq!((request.headers().len(), &request.headers()["x-own"]), (2, &HeaderValue::from_static("yes")));
+    assert_eq!((request.headers().len(), &request.headers()["x-own"]), (3, &HeaderValue::from_static("yes")));
+    assert_eq!(request.headers()["accept"], "application/json");
     assert_eq!(request.url().as_str(), "https://imprese.openapi.it/advance/a/b?x=1#y");
     assert_eq!(request.body().unwrap().as_bytes().unwrap(), b"body");
+}
+
+#[tokio::test]
+async fn an_accept_of_the_programs_own_stays() {
+    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
+    let mut request = get("https://imprese.openapi.it/base");
+    request.headers_mut().insert("accept", HeaderValue::from_static("application/pdf"));
+    client(&mock, None).authorize(&mut request).await.unwrap();
+    let accepted: Vec<_> = request.headers().get_all("accept").iter().collect();
+    assert_eq!(accepted, ["application/pdf"]);
 }
 
 #[tokio::test]

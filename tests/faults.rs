@@ -76,7 +76,7 @@ huge body, announced              | 1    1      1      1      1+1    | 1     1  
 bad JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
 cut JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
 wrong types                       | 1    ok     1      1      1+1    | 1     1       1+1   | 200 decode                         |
-HTML                              | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         | 200 unauthorized
+HTML                              | 4    4      4      1      1+4    | 4     1       1+4   | 200 transient perhaps_done         |
 blank                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
 empty                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
 204                               | 1    ok     1      1      1+1+1  | 1     1       1+1   | 204 decode                         |
@@ -87,8 +87,10 @@ success: false                    | 1    1      1      1      1      | 1     1  
 300                               | 1    1      1      1      1      | 1     1       1+1   | 300                                | 300
 301                               | 1    1      1      1      1      | 1     1       1+1   | 301                                | 301
 302                               | 1    1      1      1      1      | 1     1       1+1   | 302                                | 302 unauthorized
-302, Retry-After 7                | 1    1      1      1      1      | 1     1       1+1   | 302 wait:7                         | 302 unauthorized wait:7
+302, Retry-After 7                | 1    1      1      1      1      | 4     1       1+4   | 302 wait:7                         | 302 transient perhaps_done wait:7
 303                               | 1    1      1      1      1      | 1     1       1+1   | 303                                | 303 unauthorized
+302, elsewhere                    | 1    1      1      1      1      | 4     1       1+4   | 302                                | 302 transient perhaps_done
+303, elsewhere                    | 1    1      1      1      1      | 4     1       1+4   | 303                                | 303 transient perhaps_done
 304                               | 1    1      1      1      1      | 1     1       1+1   | 304                                | 304
 307                               | 1    1      1      1      1      | 1     1       1+1   | 307                                | 307
 308                               | 1    1      1      1      1      | 1     1       1+1   | 308                                | 308
@@ -106,7 +108,7 @@ success: false                    | 1    1      1      1      1      | 1     1  
 404                               | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
 404, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
 406                               | 1    1      1      1      1      | 1     1       1+1   | 406 invalid_input                  |
-408                               | 1    1      1      1      1      | 1     1       1+1   | 408                                |
+408                               | 1    1      1      1      1+1    | 1     1       1+1   | 408 perhaps_done                   |
 418                               | 1    1      1      1      1      | 1     1       1+1   | 418                                |
 422                               | 1    1      1      1      1      | 1     1       1+1   | 422 invalid_input                  |
 
@@ -129,9 +131,9 @@ success: false                    | 1    1      1      1      1      | 1     1  
 429, Retry-After date 31          | 1    1      1      1      1      | 1     1       1     | 429 rate_limited transient wait:31 |
 
 # The service fails, or what stands before it.
-500                               | 1    1      1      1      1      | 1     1       1+1   | 500                                |
-500, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 500                                |
-501                               | 1    1      1      1      1      | 1     1       1+1   | 501                                |
+500                               | 1    1      1      1      1+1    | 1     1       1+1   | 500 perhaps_done                   |
+500, HTML                         | 1    1      1      1      1+1    | 1     1       1+1   | 500 perhaps_done                   |
+501                               | 1    1      1      1      1+1    | 1     1       1+1   | 501 perhaps_done                   |
 502                               | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
 502, HTML                         | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
 502, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done wait:7  |
@@ -142,9 +144,9 @@ success: false                    | 1    1      1      1      1      | 1     1  
 503, Retry-After 31               | 1    1      1      1      1      | 1     1       1     | 503 transient perhaps_done wait:31 |
 504                               | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done         |
 504, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done wait:7  |
-505                               | 1    1      1      1      1      | 1     1       1+1   | 505                                |
-507                               | 1    1      1      1      1      | 1     1       1+1   | 507                                |
-511                               | 1    1      1      1      1      | 1     1       1+1   | 511                                |
+505                               | 1    1      1      1      1+1    | 1     1       1+1   | 505 perhaps_done                   |
+507                               | 1    1      1      1      1+1    | 1     1       1+1   | 507 perhaps_done                   |
+511                               | 1    1      1      1      1+1    | 1     1       1+1   | 511 perhaps_done                   |
 
 # What a code says.
 402, code 125                     | 1    1      1      1      1      | 1     1       1+1   | 402                                |

@@ -187,7 +187,11 @@ async fn a_damaged_record_is_no_token_until_one_is_saved_in_its_place() {
     let folder = Folder::with(r#"{"version":1,"tokens":{"a":{"version":1},"b":"x","c":{"version":2},"d":null}}"#);
     let store = folder.open().await;
     for name in ["a", "b", "c", "d"] {
-        assert_eq!(loaded(&store, name).await, None);
+        // Each time: it stays until another is saved.
+        for _ in 0..2 {
+            let error = store.load(name).await.unwrap_err().to_string();
+            assert!(error.contains(&format!("the record of {name} cannot be read")), "{error}");
+        }
         store.save(name, &token(name)).await.unwrap();
         assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
     }
@@ -384,7 +388,7 @@ async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
         set_mode(&folder.file(), 0o600);
         match *operation {
             "open" => drop(folder.open().await),
-            "load" => assert_eq!(store.load("a").await.unwrap(), None),
+            "load" => drop(store.load("a").await.unwrap_err()),
             "save" => store.save("a", &token("1")).await.unwrap(),
             _ => store.remove("a").await.unwrap(),
         }
@@ -392,6 +396,12 @@ async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
         assert_eq!(fs::read(folder.0.join("tokens.json.damaged-0")).unwrap(), b"old");
         assert_eq!(folder.file().exists(), *operation == "save");
         store.save("b", &token("2")).await.unwrap();
+        // Said once, by the store that set it aside.
+        if matches!(*operation, "save" | "remove") {
+            let error = store.load("b").await.unwrap_err().to_string();
+            assert!(error.contains("damaged, and kept as") && error.contains(".damaged-1"), "{error}");
+            assert!(!error.contains(SECRET), "{error}");
+        }
         assert_eq!(loaded(&store, "b").await.unwrap(), "2");
         assert_eq!(loaded(&store, "a").await.is_some(), *operation == "save");
         assert!(!folder.has("damaged-2"));
@@ -415,11 +425,14 @@ async fn only_one_sets_a_damaged_file_aside() {
                 if number % 2 == 0 {
                     store.save(&name, &token(&name)).await.unwrap();
                 } else {
-                    store.load(&name).await.unwrap();
+                    return store.load(&name).await.is_err();
                 }
+                // Said with the next that is loaded.
+                store.load(&name).await.is_err()
             });
         }
-        tasks.join_all().await;
+        let told = tasks.join_all().await.into_iter().filter(|told| *told).count();
+        assert_eq!(told, 1, "one of them says so");
         let store = folder.open().await;
         for name in ["0", "2", "4", "6"] {
             assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
@@ -462,7 +475,8 @@ async fn damage_is_reported_without_a_secret() {
     let record = json!({ "version": 1, "tokens": { "name": { "version": 1, "access_token": SECRET } } });
     fs::write(folder.file(), record.to_string()).unwrap();
     set_mode(&folder.file(), 0o600);
-    store.load("name").await.unwrap();
+    let error = store.load("name").await.unwrap_err().to_string();
+    assert!(error.contains("the record of name cannot be read") && !error.contains(SECRET), "{error}");
     let path = folder.file().display().to_string();
     let text = written.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains(&path)).collect();

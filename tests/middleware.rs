@@ -113,16 +113,35 @@ async fn each_request_gets_the_token() {
 
 #[tokio::test]
 async fn a_request_to_another_host_passes_as_it_is() {
-    let (setup, service) = (Setup::new().await, Mock::answering([refused(), wrong_token()]).await);
+    let (setup, service) = (Setup::new().await, Mock::answering([Answer::empty(204), Answer::empty(403)]).await);
     let url = service.url().replace("127.0.0.1", "localhost");
     // Also what no token could be had for.
-    for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
+    for (method, status) in [(Method::GET, 204), (Method::HEAD, 403), (Method::OPTIONS, 403)] {
         let answer = setup.http().request(method, format!("{url}//a")).header("x-own", "yes").send().await.unwrap();
-        assert_eq!(answer.status(), 401);
+        assert_eq!(answer.status(), status);
     }
     for asked in service.requests() {
         assert_eq!((asked.header("authorization"), asked.header("x-own")), (None, Some("yes")));
     }
+    assert_eq!((service.calls(), setup.tokens.calls()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
+    let (setup, service) = (Setup::new().await, Mock::answering_with(refused()).await);
+    let url = service.url().replace("127.0.0.1", "localhost") + "/secret-path?secret=1";
+    let error = setup.http().get(&url).send().await.unwrap_err();
+    let found = own(&error);
+    assert_eq!((found.is_invalid_input(), found.status()), (true, Some(StatusCode::UNAUTHORIZED)));
+    let text = found.to_string();
+    assert!(text.contains("401 from localhost") && text.contains("`Builder::scopes`"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+    assert_eq!((service.calls(), setup.tokens.calls()), (1, 0));
+    // A program that looks at it itself has the answer.
+    let client = ClientBuilder::new(http()).with(setup.oauth.middleware().other_hosts()).build();
+    assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
+    // One with an authorization of its own knows what it does.
+    assert_eq!(setup.http().get(&url).bearer_auth("x").send().await.unwrap().status(), 401);
     assert_eq!((service.calls(), setup.tokens.calls()), (3, 0));
 }
 
@@ -623,10 +642,9 @@ async fn keliweb_renews_its_token_with_the_refresh_token() {
     }
     assert_eq!(*grants.lock().unwrap(), ["password", "refresh_token"]);
     // Another origin gets no token.
-    let other = Mock::answering_with(refused()).await;
+    let other = Mock::answering_with(Answer::empty(403)).await;
     for url in [other.url(), service.url().replace("127.0.0.1", "localhost")] {
-        let status = client.get(url + "/api").send().await.unwrap().status();
-        assert!([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status));
+        assert_eq!(client.get(url + "/api").send().await.unwrap().status(), 403);
     }
     assert_eq!((numbers(&other), service.requests().last().unwrap().header("authorization")), (vec![0], None));
     assert_eq!(grants.lock().unwrap().len(), 2);
@@ -650,6 +668,15 @@ async fn two_services_share_a_client() {
         let (at_keliweb, at_service) = (keliweb.requests(), numbers(&service));
         assert!(!at_keliweb.last().unwrap().header("authorization").unwrap().contains("token-"));
         assert_eq!((at_keliweb.len(), at_service, setup.tokens.calls()), (2, vec![1], 1));
+        // A 401 that the layer for that host could not mend is the answer, also to the other layer.
+        let refusing = Mock::answering([success("password_grant"), refused()]).await;
+        let url = refusing.url().replace("127.0.0.1", "localhost");
+        let fatture = common::fatture(&url).http_client(http()).build().unwrap();
+        let client = match first {
+            true => ClientBuilder::new(http()).with(fatture.middleware()).with(setup.oauth.middleware()),
+            false => ClientBuilder::new(http()).with(setup.oauth.middleware()).with(fatture.middleware()),
+        };
+        assert_eq!(client.build().get(&url).send().await.unwrap().status(), 401, "{first}");
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::service::Service;
+use common::service::{Made, Service};
 use gettone::openapi::Ttl;
 use gettone::store::{FileStore, MemoryStore};
 use gettone::{Error, Scope, ScopeSet};
@@ -23,26 +23,49 @@ async fn a_token_is_made_once_for_a_day() {
     let service = Service::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
-    for _ in 0..23 {
+    for _ in 0..18 {
         assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
         assert_eq!(oauth.token_for(&scopes).get().await.unwrap().expose(), "t1");
-        service.hours(1);
+        service.clock.advance(Duration::from_secs(3540));
     }
     assert_eq!(service.requests(), ["POST /token"]);
-    assert_eq!(service.state().tokens[0].ttl, 86_400);
-    service.hours(1);
+    assert!((64_800..86_400).contains(&service.state().tokens[0].ttl));
+    service.hours(7);
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
 }
 
+/// In seconds: what is asked for is never more than what is wanted, and less by so much that two requests hardly ever ask for the same.
 #[tokio::test]
-async fn the_lifetime_is_as_was_asked_for() {
+async fn each_token_is_asked_for_with_a_lifetime_of_its_own() {
+    for (longest, shortest) in [(1_200, 900), (7_200, 5_400), (86_400, 64_800), (365 * 86_400, 365 * 86_400 - 21_600)] {
+        let service = Service::start().await;
+        let oauth = service.builder().ttl(Ttl::seconds(longest).unwrap()).build().unwrap();
+        for number in 0..20 {
+            oauth.token(&set(&[&format!("GET:a.it/x{number}")])).await.unwrap();
+        }
+        let mut asked = service.state().asked.clone();
+        // Not the whole of it either, as other programs ask for.
+        assert!(asked.iter().all(|ttl| (shortest..=u64::from(longest) - 10).contains(ttl)), "{longest}: {asked:?}");
+        asked.sort_unstable();
+        asked.dedup();
+        assert!(asked.len() >= 15, "{longest}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_short_lifetime_is_as_was_asked_for() {
     let service = Service::start().await;
-    let oauth = service.builder().ttl(Ttl::hours(2).unwrap()).build().unwrap();
+    let oauth = service.builder().ttl(short()).build().unwrap();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
     oauth.token(&scopes).await.unwrap();
-    assert_eq!(service.state().tokens[0].ttl, 7_200);
-    service.hours(2);
+    assert_eq!(service.state().tokens[0].ttl, 1_000);
+    service.clock.advance(Duration::from_secs(1_000));
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+}
+
+/// One that is not shortened by chance.
+fn short() -> Ttl {
+    Ttl::seconds(1_000).unwrap()
 }
 
 #[tokio::test]
@@ -67,7 +90,7 @@ async fn what_was_granted_serves_less_and_what_was_not_does_not() {
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["*:a.it/*"])).await.unwrap().expose(), "t1");
     // Covered by what was granted, and patterns by what was asked for.
-    for less in [&["GET:a.it/x"][..], &["POST:a.it/x", "GET:a.it/y"], &["GET:a.it/x/below"], &["GET:a.it/*"]] {
+    for less in [&["GET:a.it/x"][..], &["POST:a.it/x", "GET:a.it/y"], &["GET:a.it/*"]] {
         assert_eq!(oauth.token(&set(less)).await.unwrap().expose(), "t1", "{less:?}");
     }
     // In the pattern, but not in the account's catalogue when the token was made.
@@ -78,17 +101,45 @@ async fn what_was_granted_serves_less_and_what_was_not_does_not() {
     assert_eq!(oauth.token(&set(&["GET:a.it/x", "GET:b.it/z"])).await.unwrap().expose(), "t5");
 }
 
+/// The service may know both as scopes of their own, as it does `/fields` and `/fields/country`.
 #[tokio::test]
-async fn a_token_for_one_endpoint_serves_what_lies_below_it() {
+async fn a_token_for_a_path_serves_nothing_that_lies_below_it() {
     let service = Service::start().await;
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
-    for below in [&["GET:a.it/x/y"][..], &["GET:a.it/x/y/z"], &["GET:a.it/x/y", "GET:a.it/x/z"]] {
-        assert_eq!(oauth.token(&set(below)).await.unwrap().expose(), "t1", "{below:?}");
+    for (number, other) in ["GET:a.it/x/y", "GET:a.it/xy", "POST:a.it/x", "GET:b.it/x"].into_iter().enumerate() {
+        assert_eq!(oauth.token(&set(&[other])).await.unwrap().expose(), format!("t{}", number + 2));
     }
-    for beside in ["GET:a.it/xy", "POST:a.it/x/y", "GET:b.it/x/y"] {
-        assert_ne!(oauth.token(&set(&[beside])).await.unwrap().expose(), "t1");
+    // Both are asked for by their names, and each is served by that.
+    service.state().catalogue = catalogue(&["GET:c.it/x", "GET:c.it/x/y"]);
+    let both = oauth.token(&set(&["GET:c.it/x", "GET:c.it/x/y"])).await.unwrap();
+    let made = service.state().tokens.last().unwrap().clone();
+    assert_eq!((made.token.as_str(), made.scopes), (both.expose(), set(&["GET:c.it/x", "GET:c.it/x/y"])));
+    for one in ["GET:c.it/x", "GET:c.it/x/y"] {
+        assert_eq!(oauth.token(&set(&[one])).await.unwrap(), both);
     }
+    // A wildcard is one for all paths.
+    let wild = oauth.token(&set(&["*:c.it/*"])).await.unwrap();
+    for served in ["GET:c.it/*", "*:c.it/*"] {
+        assert_eq!(oauth.token(&set(&[served])).await.unwrap(), wild);
+    }
+}
+
+/// However often both refuse: a key with a token of its own does not take the one for the path above.
+#[tokio::test]
+async fn a_refused_token_is_not_made_up_for_with_that_of_the_path_above() {
+    let service = Service::start().await;
+    let oauth = service.oauth();
+    let (above, below) = (set(&["GET:a.it/x"]), set(&["GET:a.it/x/y"]));
+    let of_above = oauth.token(&above).await.unwrap();
+    let of_below = oauth.token(&below).await.unwrap();
+    oauth.invalidate(&of_below);
+    assert_eq!(oauth.token(&below).await.unwrap().expose(), "t3");
+    assert_eq!(oauth.token(&above).await.unwrap(), of_above);
+    // Nor is it adopted.
+    let other = service.builder().reuse_existing(true).build().unwrap();
+    service.state().tokens.retain(|made| made.token == "t1");
+    assert_eq!(other.token(&below).await.unwrap().expose(), "t4");
 }
 
 #[tokio::test]
@@ -184,7 +235,7 @@ async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted()
 
 #[tokio::test]
 async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
-    for (begin, status) in [("GET /token", 500), ("GET /token", 404), ("GET /scopes", 500)] {
+    for (begin, status) in [("GET /token", 404), ("GET /token", 410), ("GET /scopes", 404)] {
         let service = Service::start().await;
         service.state().catalogue = catalogue(&["GET:a.it/x"]);
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
@@ -204,7 +255,7 @@ async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
 
 #[tokio::test]
 async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_over() {
-    for status in [503, 401, 403] {
+    for status in [503, 500, 408, 401, 403] {
         let service = Service::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
@@ -301,12 +352,14 @@ async fn the_services_clock_does_not_matter() {
     for (ahead, tells_no_date) in [(0, false), (0, true), (7_200, false), (7_200, true), (400 * 86_400, false)] {
         let service = Service::start().await;
         (service.state().ahead, service.state().tells_no_date) = (ahead, tells_no_date);
-        let oauth = service.oauth();
+        let oauth = service.builder().ttl(short()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
-        for hour in 0..48 {
-            let expected = if hour < 24 { "t1" } else { "t2" };
-            assert_eq!(oauth.token(&scopes).await.unwrap().expose(), expected, "{ahead} s ahead, hour {hour}");
-            service.hours(1);
+        for expected in ["t1", "t2"] {
+            for _ in 0..10 {
+                assert_eq!(oauth.token(&scopes).await.unwrap().expose(), expected, "{ahead} s ahead");
+                service.clock.advance(Duration::from_secs(89));
+            }
+            service.clock.advance(Duration::from_secs(110));
         }
     }
 }
@@ -319,7 +372,8 @@ async fn a_shorter_life_than_was_asked_for_is_believed() {
     oauth.token(&scopes).await.unwrap();
     // As if it had been made an hour ago with two hours to live.
     let listed = service.builder().reuse_existing(true).build().unwrap();
-    service.state().tokens[0].expire -= 23 * 3600;
+    let left = service.state().tokens[0].ttl - 3600;
+    service.state().tokens[0].expire -= left;
     assert_eq!(listed.token(&scopes).await.unwrap().expose(), "t1");
     service.hours(1);
     assert_eq!(listed.token(&scopes).await.unwrap().expose(), "t2");
@@ -448,35 +502,92 @@ async fn a_plain_404_does_not_count_as_deleted() {
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
 }
 
-#[tokio::test]
-async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_deleted() {
-    let service = Service::start().await;
-    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
-    let scopes = set(&["GET:a.it/x"]);
-    // Nobody heard of it, it was not there yet, and then the service was away.
-    service.state().failing = (2, "POST", 504);
-    oauth.token(&scopes).await.unwrap_err();
-    let another_program = service.oauth();
-    another_program.create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
-    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
-    assert!(service.state().tokens.is_empty());
+/// What the service makes, so much later, of a request that was given up.
+async fn made_late(service: &Service, scopes: &ScopeSet, number: usize, later: Duration) {
+    service.clock.advance(later);
+    let ttl = u32::try_from(service.state().asked[number]).unwrap();
+    service.oauth().create_token(scopes, Ttl::seconds(ttl).unwrap()).await.unwrap();
 }
 
 #[tokio::test]
-async fn of_two_losses_for_the_same_scopes_the_earlier_one_is_not_left_behind() {
+async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_deleted() {
+    for (seconds, is_ours) in [(0, true), (14, true), (25, false)] {
+        let service = Service::start().await;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        let scopes = set(&["GET:a.it/x"]);
+        // Nobody heard of it, it was not there yet, and then the service was away.
+        service.state().failing = (2, "POST", 504);
+        oauth.token(&scopes).await.unwrap_err();
+        made_late(&service, &scopes, 0, Duration::from_secs(seconds)).await;
+        assert_eq!(oauth.revoke_created().await.unwrap(), usize::from(is_ours), "{seconds}");
+        assert_eq!(service.state().tokens.is_empty(), is_ours, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_losses_for_the_same_scopes_neither_is_left_behind() {
     let service = Service::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
-    // Nobody heard of it, it was made after it was looked for, and then the list could not be read.
+    // Nobody heard of either, and both were made after they were looked for.
     service.state().failing = (2, "POST", 504);
     oauth.token(&scopes).await.unwrap_err();
-    service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    made_late(&service, &scopes, 0, Duration::from_secs(1)).await;
+    made_late(&service, &scopes, 1, Duration::from_secs(1)).await;
     service.hours(1);
-    service.state().failing = (1, "GET", 500);
-    service.state().lost = 1;
-    assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
+    // One of them is handed out, and both are deleted.
+    let token = oauth.token(&scopes).await.unwrap();
+    assert!(["t1", "t2"].contains(&token.expose()), "{}", token.expose());
+    assert_eq!((service.count("POST /token"), service.state().tokens.len()), (4, 2));
     assert_eq!(oauth.revoke_created().await.unwrap(), 2);
     assert!(service.state().tokens.is_empty());
+}
+
+/// Whatever else fits: a token of another program, with other scopes, with another end.
+#[tokio::test]
+async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
+    let scopes = set(&["GET:a.it/x"]);
+    let wide = set(&["GET:a.it/x", "GET:b.it/y"]);
+    for (name, others, by, is_ours) in [
+        ("the lost one", &scopes, 0, true),
+        ("broader", &wide, 0, false),
+        ("five seconds shorter", &scopes, -5, false),
+        ("five seconds longer", &scopes, 5, false),
+        ("a minute shorter", &scopes, -60, false),
+    ] {
+        let service = Service::start().await;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        // Neither request was carried out, and at the same second another program asked for a token.
+        service.state().failing = (2, "POST", 502);
+        oauth.token(&scopes).await.unwrap_err();
+        let ttl = service.state().asked[1].saturating_add_signed(by);
+        let expire = common::unix(common::now()) + ttl;
+        service.state().tokens.push(Made { token: "other".to_owned(), scopes: others.clone(), expire, ttl });
+        service.clock.advance(Duration::from_secs(3));
+        let token = oauth.token(&scopes).await.unwrap();
+        assert_eq!(token.expose(), if is_ours { "other" } else { "t1" }, "{name}");
+        assert_eq!(oauth.revoke_created().await.unwrap(), 1, "{name}");
+        let left: Vec<_> = service.state().tokens.iter().map(|made| made.token.clone()).collect();
+        assert_eq!(left, if is_ours { vec![] } else { vec!["other"] }, "{name}");
+    }
+}
+
+/// Where tokens stand close to each other, one of them has the end of the lost one by accident.
+#[tokio::test]
+async fn among_many_tokens_none_is_taken_for_a_lost_one() {
+    let service = Service::start().await;
+    let scopes = set(&["GET:a.it/x"]);
+    let now = common::unix(common::now());
+    for ttl in (64_800..86_400).step_by(10) {
+        let made = Made { token: format!("other-{ttl}"), scopes: scopes.clone(), expire: now + ttl, ttl };
+        service.state().tokens.push(made);
+    }
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().failing = (1, "POST", 502);
+    let token = oauth.token(&scopes).await.unwrap();
+    assert_eq!(token.expose(), "t1");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert_eq!(service.state().tokens.len(), 2160);
 }
 
 #[tokio::test]
@@ -495,21 +606,6 @@ async fn each_set_of_scopes_is_looked_through_once() {
     assert_eq!(service.requests().len(), 4);
 }
 
-#[tokio::test]
-async fn a_request_that_was_given_up_may_make_a_token_for_as_long_again_as_a_call_may_take() {
-    for (seconds, is_ours) in [(62, true), (70, false)] {
-        let service = Service::start().await;
-        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
-        let scopes = set(&["GET:a.it/x"]);
-        service.state().failing = (2, "POST", 504);
-        oauth.token(&scopes).await.unwrap_err();
-        service.clock.advance(Duration::from_secs(seconds));
-        service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
-        assert_eq!(oauth.revoke_created().await.unwrap(), usize::from(is_ours), "{seconds}");
-        assert_eq!(service.state().tokens.is_empty(), is_ours, "{seconds}");
-    }
-}
-
 /// Until a future has gone as far as it can, with what it asks the service.
 async fn begun<T>(future: &mut (impl Future<Output = T> + Unpin)) {
     for _ in 0..5000 {
@@ -526,11 +622,11 @@ async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
     for on_loan in [false, true] {
         let service = Service::start().await;
         let store = MemoryStore::new();
-        let oauth = service.builder().store(store.clone()).build().unwrap();
+        let oauth = service.builder().ttl(short()).store(store.clone()).build().unwrap();
         let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
         oauth.token(&broad).await.unwrap();
         assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t1");
-        service.clock.advance(Duration::from_secs(86_400 - 300));
+        service.clock.advance(Duration::from_secs(1_000 - 50));
         let gate = service.close();
         // The next one is on its way, in the background.
         assert_eq!(oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap().expose(), "t1");
@@ -552,11 +648,11 @@ async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
 async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
     for on_loan in [false, true] {
         let service = Service::start().await;
-        let oauth = service.oauth();
+        let oauth = service.builder().ttl(short()).build().unwrap();
         let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
         oauth.token(&broad).await.unwrap();
         oauth.token(&narrow).await.unwrap();
-        service.clock.advance(Duration::from_secs(86_400 - 300));
+        service.clock.advance(Duration::from_secs(1_000 - 50));
         let gate = service.close();
         oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap();
         service.knocked().await;
@@ -724,12 +820,14 @@ async fn a_year_of_calls(oauth: &gettone::openapi::Oauth, service: &Service) -> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_year_of_calls_makes_one_token_a_day_and_nothing_else() {
+async fn a_year_of_calls_makes_hardly_more_than_one_token_a_day_and_nothing_else() {
     let service = Service::start().await;
     let scopes = set(&["GET:127.0.0.1/base"]);
     let oauth = service.builder().scopes(scopes).build().unwrap();
     assert_eq!(a_year_of_calls(&oauth, &service).await.unwrap(), 365 * 24);
-    assert_eq!(service.count("POST /token"), 365);
-    assert_eq!(service.requests().len(), 365 + 365 * 24);
-    assert!(service.state().tokens.iter().all(|made| made.ttl == 86_400));
+    // A day, and up to six hours less.
+    let made = service.count("POST /token");
+    assert!((365..=365 * 4 / 3 + 1).contains(&made), "{made}");
+    assert_eq!(service.requests().len(), made + 365 * 24);
+    assert!(service.state().tokens.iter().all(|made| (64_800..86_400).contains(&made.ttl)));
 }

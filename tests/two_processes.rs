@@ -60,6 +60,7 @@ async fn child() {
     let fatture = fatture(&url, &file).await.clock(Arc::new(SystemClock::default())).build().unwrap();
     println!();
     println!("token {}", fatture.token().await.unwrap().expose());
+    fatture.settled().await;
 }
 
 fn start(file: &str, url: &str) -> Child {
@@ -100,7 +101,11 @@ async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
     // Two hours ago somebody got a pair.
     let then = Arc::new(ManualClock::new(SystemTime::now() - Duration::from_secs(7200)));
     let before = fatture(&url, &file).await.clock(then).build().unwrap();
-    let first = tokio::spawn(async move { before.token().await.unwrap() });
+    let first = tokio::spawn(async move {
+        let token = before.token().await.unwrap();
+        before.settled().await;
+        token
+    });
     let (request, answer) = requests.recv().await.unwrap();
     assert!(request.contains("grant_type=password"));
     answer.send(1).unwrap();

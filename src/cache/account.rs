@@ -23,17 +23,28 @@ pub(super) struct Admission<'a> {
 }
 
 impl Account {
-    pub(super) async fn admit(&self, clock: &dyn Clock, patience: Duration) -> Result<Admission<'_>, Failure> {
-        let Some(failure) = self.failure() else { return Ok(Admission::default()) };
-        let early = |failure: Failure| failure.is_early(&clock.coarse()).then_some(failure);
-        if let Some(failure) = early(failure.clone()) {
-            return Err(failure);
+    /// `paused`: what the key waited out, if it holds a token that is still good. Such a key does not wait for the account's
+    /// whole pause, which may outlast its token, but tries once more unless another key has tried since.
+    pub(super) async fn admit(
+        &self,
+        clock: &dyn Clock,
+        patience: Duration,
+        paused: Option<&Failure>,
+    ) -> Result<Admission<'_>, Failure> {
+        let early = |failure: &Failure| {
+            failure.is_early(&clock.coarse()) && !paused.is_some_and(|paused| paused.is_same(failure))
+        };
+        match self.failure() {
+            None => return Ok(Admission::default()),
+            Some(failure) if early(&failure) => return Err(failure),
+            Some(_) => {}
         }
         // A trial that takes longer is on a runtime that nobody drives any more.
         let others_wait = tokio::time::timeout(patience, self.trial.lock()).await.ok();
         match self.failure() {
             None => Ok(Admission::default()),
-            Some(failure) => early(failure).map_or(Ok(Admission { is_trial: true, _others_wait: others_wait }), Err),
+            Some(failure) if early(&failure) => Err(failure),
+            Some(_) => Ok(Admission { is_trial: true, _others_wait: others_wait }),
         }
     }
 
@@ -44,12 +55,12 @@ impl Account {
         match error {
             // Sent before the failure was known, it says nothing new.
             Some(error) if concerns_all(error) && (is_trial || known.is_none()) => {
-                *known = Some(Failure::after(known.as_ref(), error, Duration::MAX, now));
+                *known = Some(Failure::after(known.as_ref(), error, now));
             }
             Some(error) if concerns_all(error) => {}
             // It did not come through.
             Some(error) if error.is_transient() && is_trial => {
-                *known = Some(Failure::after(known.as_ref(), error, Duration::MAX, now));
+                *known = Some(Failure::after(known.as_ref(), error, now));
             }
             _ if is_trial => *known = None,
             _ => return None,

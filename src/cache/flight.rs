@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::state::{Failure, Held, Life, Phase, State, classify};
 use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSource};
 use crate::clock::Moment;
-use crate::error::{Error, Kind};
-use crate::store::{AnyStore, StoreError, StoreLock, StoredToken};
+use crate::error::Error;
+use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
 use crate::{AccessToken, trace};
 
 /// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
@@ -18,8 +18,12 @@ pub(super) struct Flight<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
     turn: u64,
+    /// The generation of the slot's state when it began.
+    generation: u64,
     /// Whether there was no token that could be handed out.
     awaited: bool,
+    /// Whether it has brought a token: from then on nothing that goes wrong is a failure.
+    has_published: bool,
     /// For those that wait.
     error: Option<Error>,
 }
@@ -37,6 +41,8 @@ enum Unobtained {
     Here(Error),
     /// It is about the account.
     Everywhere(Failure),
+    /// The account's pause after an earlier failure is not over: nothing was sent.
+    Paused(Failure),
 }
 
 impl From<Error> for Unobtained {
@@ -48,8 +54,16 @@ impl From<Error> for Unobtained {
 impl<S: TokenSource> Flight<S> {
     pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         let turn = slot.begin()?;
-        let awaited = slot.state.load().usable(&cache.0.clock.coarse()).is_none();
-        Some(Self { cache: cache.clone(), slot: Arc::clone(slot), turn, awaited, error: None })
+        let state = slot.state.load();
+        Some(Self {
+            cache: cache.clone(),
+            slot: Arc::clone(slot),
+            turn,
+            generation: state.generation,
+            awaited: state.usable(&cache.0.clock.coarse()).is_none(),
+            has_published: false,
+            error: None,
+        })
     }
 
     pub(super) async fn exchange(mut self) {
@@ -57,18 +71,22 @@ impl<S: TokenSource> Flight<S> {
             return;
         }
         let state = self.slot.state.load_full();
-        match classify(&state, &self.now()) {
+        let now = self.now();
+        match classify(&state, &now) {
             // Another exchange ended between the caller's look and its start.
             Phase::Fresh => {}
-            Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.error.clone()),
+            Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.repeated(&now)),
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
-                _ if self.is_given_up() => {}
-                Ok(held) => drop(self.slot.state.rcu(|state| state.obtained(held.clone()))),
+                Ok(()) => {}
+                Err(_) if self.is_given_up() => {}
                 Err(Unobtained::Here(error)) => {
                     self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now))
                 }
                 Err(Unobtained::Everywhere(failure)) => {
-                    self.fail(&failure.error, |state, _, _| state.paused(failure.clone()))
+                    self.fail(&failure.error, |state, _, now| state.paused(failure.clone(), now))
+                }
+                Err(Unobtained::Paused(failure)) => {
+                    self.fail(&failure.repeated(&self.now()), |state, _, now| state.paused(failure.clone(), now))
                 }
             },
         }
@@ -87,65 +105,91 @@ impl<S: TokenSource> Flight<S> {
     /// Drops what the slot holds, and what the store has of it.
     pub(super) async fn forget(self) -> Result<(), Error> {
         if self.is_given_up() {
-            return Err(Error::new(Kind::Aborted));
+            return Err(self.cache.aborted());
         }
-        self.slot.state.store(Arc::default());
+        self.slot.state.rcu(|state| state.cleared());
         trace::cache::forgotten(&self.slot.key);
         let Some(store) = &self.cache.0.store else { return Ok(()) };
-        let _lock = self.lock(&**store).await;
+        let _lock = self.lock(store).await;
         in_time(store.remove(&self.slot.name)).await.map_err(Error::store)
     }
 
-    /// A token: of another slot, from the store, or from the source.
-    async fn obtain(&self, state: &State) -> Result<Held, Unobtained> {
+    /// Publishes a token: of another slot, from the store, or from the source.
+    async fn obtain(&mut self, state: &State) -> Result<(), Unobtained> {
         if let Some(lent) = self.borrow(state).await? {
             trace::cache::borrowed(&self.slot.key);
-            return Ok(lent);
+            return self.publish(&lent);
         }
         let held = state.held.as_ref().map(|held| &held.token);
-        let Some(store) = self.cache.0.store.as_deref() else {
-            return self.fetch(held).await;
+        let cache = self.cache.clone();
+        let Some(store) = &cache.0.store else {
+            return self.fetch(state, held).await;
         };
         // Without the lock first: who only reads need not wait for somebody else's exchange.
         if let Found::Good(held) = self.find(store, state).await {
-            return Ok(held);
+            return self.publish(&held);
         }
         let _lock = self.lock(store).await;
         match self.find(store, state).await {
-            Found::Good(held) => Ok(held),
+            Found::Good(held) => self.publish(&held),
             Found::Old(stored) => {
                 // What is stored is ours or comes after it, unless ours could not be saved.
                 let unsaved = held.filter(|_| state.held.as_ref().is_some_and(|held| !held.saved));
-                self.fetch(unsaved.or(stored.as_ref()).or(held)).await
+                self.fetch(state, unsaved.or(stored.as_ref()).or(held)).await
             }
         }
     }
 
-    async fn fetch(&self, previous: Option<&StoredToken>) -> Result<Held, Unobtained> {
-        let fetched = self.ask(previous).await?;
-        if self.is_given_up() {
-            // There may be a younger one by now, or all was to be forgotten.
-            return Err(Error::new(Kind::Aborted).into());
-        }
+    /// Fetches a token, publishes it, and saves it: with some services the one before has ended, and callers must not be given
+    /// that while a store takes its time. The exchange ends when the store has answered.
+    async fn fetch(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), Unobtained> {
+        let fetched = self.ask(state, previous).await?;
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
-        // Before anybody has the token: what it can be renewed with is lost otherwise, should this process end.
-        let saved = self.save(&fetched.token).await;
-        let held = Held { token: fetched.token, life: Some(life), own: true, saved };
-        if life.is_usable(&now) {
-            trace::cache::obtained(&self.slot.key, life.left(&now));
-            return Ok(held);
+        let Fetched { token, operation, .. } = fetched;
+        let held = Held { token, life: Some(life), own: true, saved: self.cache.0.store.is_none() };
+        if !life.is_usable(&now) {
+            if self.put(|state| state.obtained_too_late(held.clone())) {
+                self.save(&held.token).await;
+            }
+            let error = Error::decode("the token that came has already expired; is the clock of this machine right?");
+            return Err(error.with_operation(operation).into());
         }
-        self.slot.state.rcu(|state| state.obtained_too_late(held.clone()));
-        Err(Error::decode("the token that came is already over; is the clock of this machine right?").into())
+        trace::cache::obtained(&self.slot.key, life.left(&now));
+        self.publish(&held)?;
+        self.save(&held.token).await;
+        Ok(())
+    }
+
+    /// Hands a token to all that wait, and to all that come.
+    fn publish(&mut self, held: &Held) -> Result<(), Unobtained> {
+        if !self.put(|state| state.obtained(held.clone())) {
+            return Err(self.cache.aborted().into());
+        }
+        self.has_published = true;
+        self.slot.published();
+        Ok(())
+    }
+
+    /// Changes what the slot holds. An exchange that was given up may still do so, as what it brings cannot be had again, unless
+    /// something newer was published since it began, or all was to be forgotten.
+    fn put(&self, change: impl Fn(&State) -> State) -> bool {
+        let may = |state: &State| !self.is_given_up() || state.generation == self.generation;
+        let mut is_put = false;
+        self.slot.state.rcu(|state| {
+            is_put = may(state);
+            if is_put { Arc::new(change(state)) } else { Arc::clone(state) }
+        });
+        is_put
     }
 
     /// Asks the source, unless it is too early for the whole account.
-    async fn ask(&self, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
+    async fn ask(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
         let Inner { account, clock, source, .. } = &*self.cache.0;
-        let admission = account.admit(&**clock, source.longest()).await.map_err(Unobtained::Everywhere)?;
+        let paused = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
+        let admission = account.admit(&**clock, source.longest(), paused).await.map_err(Unobtained::Paused)?;
         if self.is_given_up() {
-            return Err(Error::new(Kind::Aborted).into());
+            return Err(self.cache.aborted().into());
         }
         trace::cache::fetching(&self.slot.key, previous.is_some());
         let result = source.fetch(&self.slot.key, previous).await;
@@ -157,15 +201,18 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
-    async fn save(&self, token: &StoredToken) -> bool {
-        let Some(store) = &self.cache.0.store else { return true };
-        let saved = in_time(store.save(&self.slot.name, token)).await;
-        if let Err(error) = &saved {
-            trace::cache::store_failed("save", &**error);
-            // Rather nothing than the one before, which may be spent.
-            let _ = in_time(store.remove(&self.slot.name)).await;
+    async fn save(&self, token: &StoredToken) {
+        let Some(store) = &self.cache.0.store else { return };
+        match in_time(store.save(&self.slot.name, token)).await {
+            Ok(()) => drop(self.slot.state.rcu(|state| state.saved(&token.access_token))),
+            Err(error) => {
+                store.failed("save", error);
+                // Rather nothing than the one before, which may be spent.
+                if let Err(error) = in_time(store.remove(&self.slot.name)).await {
+                    store.failed("remove", error);
+                }
+            }
         }
-        saved.is_ok()
     }
 
     fn fail(&mut self, error: &Error, after: impl Fn(&State, bool, &Moment) -> State) {
@@ -200,7 +247,7 @@ impl<S: TokenSource> Flight<S> {
         let (state, now) = (lender.state.load_full(), self.now());
         match (self.loan(&lender), classify(&state, &now), &state.failure) {
             (Some((held, life)), ..) if life.is_fresh(&now) => Ok(Some(held)),
-            (_, Phase::BackingOff, Some(failure)) => Err(failure.error.clone()),
+            (_, Phase::BackingOff, Some(failure)) => Err(failure.repeated(&now)),
             _ => Ok(None),
         }
     }
@@ -213,12 +260,12 @@ impl<S: TokenSource> Flight<S> {
         serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
     }
 
-    async fn find(&self, store: &dyn AnyStore, state: &State) -> Found {
+    async fn find(&self, store: &ReportingStore, state: &State) -> Found {
         let token = match in_time(store.load(&self.slot.name)).await {
             Ok(Some(token)) => token,
             Ok(None) => return Found::Old(None),
             Err(error) => {
-                trace::cache::store_failed("load", &*error);
+                store.failed("load", error);
                 return Found::Old(None);
             }
         };
@@ -235,9 +282,9 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
-    async fn lock(&self, store: &dyn AnyStore) -> Option<StoreLock> {
+    async fn lock(&self, store: &ReportingStore) -> Option<StoreLock> {
         let lock = within(LONGEST_LOCK, store.lock(&self.slot.name)).await;
-        lock.inspect_err(|error| trace::cache::store_failed("lock", &**error)).ok()
+        lock.map_err(|error| store.failed("lock", error)).ok()
     }
 
     fn now(&self) -> Moment {
@@ -257,8 +304,8 @@ async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, StoreE
 
 impl<S: TokenSource> Drop for Flight<S> {
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.is_given_up() {
-            let error = Error::new(Kind::Aborted);
+        if std::thread::panicking() && !self.is_given_up() && !self.has_published {
+            let error = self.cache.aborted();
             self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now));
         }
         self.slot.end(self.turn, self.error.take());

@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use super::Fetched;
 use crate::clock::Moment;
-use crate::store::StoredToken;
+use crate::store::{StoredToken, fnv_1a};
 use crate::{AccessToken, Error};
 
 /// What is to be done.
@@ -28,6 +28,8 @@ pub(crate) enum Phase {
 /// Replaced as a whole, never changed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
+    /// Grows whenever a token is published, withdrawn or cleared: what was asked for before that is out of date.
+    pub(crate) generation: u64,
     /// The last token, whatever became of it: the next one may be had from it.
     pub(crate) held: Option<Held>,
     pub(crate) failure: Option<Failure>,
@@ -61,6 +63,8 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// By the time that only moves forward: a correction of the clock is no reason to ask sooner.
     retry_at: Duration,
+    /// When it happened, by the same time.
+    since: Duration,
     /// How many in a row.
     count: usize,
 }
@@ -110,32 +114,60 @@ impl State {
     }
 
     pub(crate) fn obtained(&self, held: Held) -> Self {
-        Self { held: Some(held), failure: None, ..self.clone() }
+        Self { held: Some(held), failure: None, ..self.next() }
     }
 
     /// A token that is over already: of no use but for what it can be renewed with.
     pub(crate) fn obtained_too_late(&self, held: Held) -> Self {
-        Self { held: Some(held), ..self.clone() }
+        Self { held: Some(held), ..self.next() }
+    }
+
+    /// The store kept this token, if it is the one that is held.
+    pub(crate) fn saved(&self, token: &AccessToken) -> Self {
+        let saved = |held: Held| Held { saved: held.saved || held.token.access_token == *token, ..held };
+        Self { held: self.held.clone().map(saved), ..self.clone() }
     }
 
     /// The token is not to be handed out or lent any more, whoever asks.
     pub(crate) fn withdrawn(&self) -> Self {
-        Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.clone() }
+        Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.next() }
+    }
+
+    /// Nothing is known any more.
+    pub(crate) fn cleared(&self) -> Self {
+        Self { generation: self.generation + 1, ..Self::default() }
+    }
+
+    fn next(&self) -> Self {
+        Self { generation: self.generation + 1, ..self.clone() }
     }
 
     pub(crate) fn token(&self) -> Option<&AccessToken> {
         self.held.as_ref().map(|held| &held.token.access_token)
     }
 
-    /// A failure displaces no token. The next try waits; but if nobody waited for this one, because there was a good token, and
-    /// if it may pass, then no longer than that token lives.
+    /// A failure displaces no token. The next attempt waits.
+    ///
+    /// `awaited`: the attempt began without a usable token. Where it began with one that has ended since, and the failure may
+    /// pass, the callers that wait by now make an attempt of their own.
     pub(crate) fn failed(&self, error: &Error, awaited: bool, now: &Moment) -> Self {
-        let life = self.held.as_ref().and_then(|held| held.life).filter(|_| !awaited && !is_lasting(error));
-        let longest = life.map_or(Duration::MAX, |life| life.left(now));
-        self.paused(Failure::after(self.failure.as_ref(), error, longest, now))
+        let failure = Failure::after(self.failure.as_ref(), error, now);
+        match self.held.as_ref().and_then(|held| held.life) {
+            Some(life) if !awaited && !life.is_usable(now) && !is_lasting(error) => {
+                Self { failure: Some(failure.no_later_than(now.monotonic)), ..self.clone() }
+            }
+            _ => self.paused(failure, now),
+        }
     }
 
-    pub(crate) fn paused(&self, failure: Failure) -> Self {
+    /// No pause outlasts a token that is still good, whatever failed and whatever the service asks for: there is another attempt
+    /// before the token ends, at three quarters of what is left of it.
+    pub(crate) fn paused(&self, failure: Failure, now: &Moment) -> Self {
+        let left = self.usable(now).and_then(|held| held.life).map(|life| life.left(now));
+        let failure = match left {
+            Some(left) => failure.no_later_than(now.monotonic.saturating_add(left / 4 * 3)),
+            None => failure,
+        };
         Self { failure: Some(failure), ..self.clone() }
     }
 
@@ -168,15 +200,29 @@ impl State {
 }
 
 impl Failure {
-    /// The wait doubles with each one of the same sort. It takes no longer than `longest`, unless the service asks for it.
-    pub(crate) fn after(before: Option<&Self>, error: &Error, longest: Duration, now: &Moment) -> Self {
+    /// The wait doubles with each one of the same sort. It is longer if the service asks for that, by an hour at most.
+    pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
         let lasting = is_lasting(error);
         let alike = before.filter(|failure| is_lasting(&failure.error) == lasting);
         let count = alike.map_or(0, |failure| failure.count) + 1;
         let delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
         let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
-        let retry_at = now.monotonic.saturating_add(delay.min(longest).max(asked));
-        Self { error: error.clone(), retry_at, count }
+        let retry_at = now.monotonic.saturating_add(delay.max(asked));
+        Self { error: error.clone(), retry_at, since: now.monotonic, count }
+    }
+
+    fn no_later_than(self, latest: Duration) -> Self {
+        Self { retry_at: self.retry_at.min(latest), ..self }
+    }
+
+    /// Whether it is the same failure, however long either pause is.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.since, self.count) == (other.since, other.count)
+    }
+
+    /// The error for callers that come during the pause: it says that nothing was sent, and counts down.
+    pub(crate) fn repeated(&self, now: &Moment) -> Error {
+        self.error.clone().backing_off(self.left(now))
     }
 
     /// Whether it is too early for another try.
@@ -193,12 +239,12 @@ impl Life {
     /// Of a token that has just come. The window for its refresh is a part of what is left of its life, so that no token is
     /// in it from the beginning.
     pub(crate) fn fetched(fetched: &Fetched, now: &Moment) -> Self {
-        let Fetched { token, sent } = fetched;
+        let Fetched { token, sent, .. } = fetched;
         let lifetime = token.expires_at.duration_since(sent.now).unwrap_or_default();
         // A machine that fell asleep meanwhile shows it in one time or in both.
         let age =
             now.monotonic.saturating_sub(sent.monotonic).max(now.now.duration_since(sent.now).unwrap_or_default());
-        Self::new(lifetime, age, now)
+        Self::new(token, lifetime, age, now)
     }
 
     /// Of a token from a store, by the time of day alone. `None` if it was obtained in the future: then nothing can be said.
@@ -209,12 +255,13 @@ impl Life {
             Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,
             Err(_) => return None,
         };
-        Some(Self::new(lifetime, age, now))
+        Some(Self::new(token, lifetime, age, now))
     }
 
-    fn new(lifetime: Duration, age: Duration, now: &Moment) -> Self {
-        // Spread, so that what was obtained together is not refreshed together.
-        let window = window(lifetime).mul_f64(0.75 + 0.25 * fastrand::f64());
+    fn new(token: &StoredToken, lifetime: Duration, age: Duration, now: &Moment) -> Self {
+        // Spread, so that tokens that were obtained together are not refreshed together; but by the token, so that all
+        // processes that share one look at their store at the same moment.
+        let window = window(lifetime).mul_f64(0.75 + 0.25 * share_of(&token.access_token));
         let at = |end: Duration| now.after(end.saturating_sub(age));
         Self {
             known: now.monotonic,
@@ -253,6 +300,14 @@ fn leeway(lifetime: Duration) -> Duration {
     (lifetime / 20).clamp(SECOND.min(lifetime / 2), Duration::from_secs(10))
 }
 
+/// A number from 0 to 1 that is the same for a token in every process.
+fn share_of(token: &AccessToken) -> f64 {
+    // The high bits of the hash hardly depend on the last letters: one more round, as in MurmurHash3.
+    let hash = fnv_1a(token.expose());
+    let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    (mixed >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// Trying again soon would not help, and a customer's account may be locked for it, or a token be left behind each time.
 fn is_lasting(error: &Error) -> bool {
     let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
@@ -276,7 +331,11 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::cache::tests::{HOUR, stored, wrong_password};
+    use crate::cache::tests::{HOUR, OPERATION, stored, wrong_password};
+
+    fn fetched(token: StoredToken, sent: Moment) -> Fetched {
+        Fetched { token, sent, operation: OPERATION }
+    }
 
     #[test]
     fn each_state_is_one_of_five_phases() {
@@ -284,7 +343,7 @@ mod tests {
 
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
         let at = |minutes: u32| start.after(minutes * MINUTE);
-        let life = Life::fetched(&Fetched { token: stored("t", start.now, HOUR), sent: start }, &start);
+        let life = Life::fetched(&fetched(stored("t", start.now, HOUR), start), &start);
         let held = |life| Held { token: stored("t", start.now, HOUR), life, own: true, saved: true };
         let with = |life| State::default().obtained(held(life));
         let (empty, good, refused) = (State::default(), with(Some(life)), with(None));
@@ -300,7 +359,7 @@ mod tests {
             ("nothing, failed", &failed(&empty, 0), at(1), BackingOff),
             ("nothing, failed a while ago", &failed(&empty, 0), at(11), Empty),
             ("in the window, failed", &failed(&good, 56), at(57), BackingOff),
-            ("failed, and over", &failed(&good, 56), at(61), BackingOff),
+            ("failed, and over", &failed(&good, 56), at(61), Expired),
             ("failed a while ago, and over", &failed(&good, 56), at(67), Expired),
             ("refused, failed", &failed(&refused, 1), at(2), BackingOff),
             ("new, whatever failed", &failed(&good, 0), at(1), Fresh),
@@ -321,16 +380,18 @@ mod tests {
             (24 * HOUR, 85_800_000, 85_950_000, 86_390_000),
             (365 * 24 * HOUR, 31_535_400_000, 31_535_550_000, 31_535_990_000),
         ] {
-            let fetched = Fetched { token: stored("t", start.now, lifetime), sent: start };
             let mut seen = std::collections::HashSet::new();
-            for _ in 0..100 {
-                let life = Life::fetched(&fetched, &start);
+            for number in 0..100 {
+                let token = stored(&format!("t#{number}"), start.now, lifetime);
+                let life = Life::fetched(&fetched(token.clone(), start), &start);
+                // Whoever has the token, however it was had, begins its refresh at the same moment.
+                assert_eq!(Life::stored(&token, &start), Some(life));
                 let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
                 assert!(life.is_fresh(&at(first - 1)) && !life.is_fresh(&at(last + 1)), "{lifetime:?} {life:?}");
                 assert!(life.is_usable(&at(unusable - 1)) && !life.is_usable(&at(unusable)), "{lifetime:?} {life:?}");
                 seen.insert(format!("{life:?}"));
             }
-            assert!(seen.len() > 50, "it is spread");
+            assert!(seen.len() > 90, "it is spread: {} of 100", seen.len());
         }
     }
 
@@ -340,7 +401,7 @@ mod tests {
         let with = |renewable: bool| {
             let mut token = stored("t", start.now, HOUR);
             token.renewal = token.renewal.filter(|_| renewable);
-            let life = Life::fetched(&Fetched { token: token.clone(), sent: start }, &start);
+            let life = Life::fetched(&fetched(token.clone(), start), &start);
             State::default().obtained(Held { token, life: Some(life), own: true, saved: true })
         };
         let failed = State::default().failed(&wrong_password(), true, &start);

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::RefreshToken;
 use crate::clock::ManualClock;
-use crate::store::{MemoryStore, Renewal, StoreError, StoreLock, TokenStore};
+use crate::store::{AnyStore, MemoryStore, Renewal, StoreError, StoreLock, TokenStore};
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -40,7 +40,12 @@ struct Source {
     failure: Mutex<Option<Error>>,
     panics: AtomicBool,
     previous: Mutex<Vec<Option<StoredToken>>>,
+    /// Whether a renewal ends the token before.
+    ends_previous: AtomicBool,
 }
+
+/// What an error of this source names.
+pub(super) const OPERATION: Operation = Operation { service: "a service", name: "an operation" };
 
 impl TokenSource for Arc<Source> {
     type Key = String;
@@ -51,6 +56,18 @@ impl TokenSource for Arc<Source> {
 
     fn name(&self, key: &String) -> String {
         format!("name of {key}")
+    }
+
+    fn operation(&self) -> Operation {
+        OPERATION
+    }
+
+    fn check(&self, key: &String) -> Result<(), Error> {
+        if key.is_empty() { Err(Error::invalid_input("no key")) } else { Ok(()) }
+    }
+
+    fn is_ended_by_renewal(&self, _: &StoredToken) -> bool {
+        self.ends_previous.load(Ordering::SeqCst)
     }
 
     async fn fetch(&self, key: &String, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
@@ -66,7 +83,7 @@ impl TokenSource for Arc<Source> {
             return Err(error);
         }
         let token = stored(&format!("{key}#{number}"), sent.now, *self.lifetime.lock().unwrap());
-        Ok(Fetched { token, sent })
+        Ok(Fetched { token, sent, operation: OPERATION })
     }
 
     fn longest(&self) -> Duration {
@@ -127,9 +144,18 @@ impl House {
             failure: Mutex::default(),
             panics: AtomicBool::new(false),
             previous: Mutex::default(),
+            ends_previous: AtomicBool::new(false),
         });
+        let store = store.map(|store| ReportingStore::new(store, None));
         let cache = Cache::new(Arc::clone(&source), store, Arc::clone(&clock) as _);
         Self { clock, source, cache }
+    }
+
+    /// Another process at the same service and store.
+    fn beside(&self, store: &MemoryStore) -> Self {
+        let store = ReportingStore::new(Arc::new(store.clone()), None);
+        let cache = Cache::new(Arc::clone(&self.source), Some(store), Arc::clone(&self.clock) as _);
+        Self { clock: Arc::clone(&self.clock), source: Arc::clone(&self.source), cache }
     }
 
     async fn get(&self, key: &str) -> String {

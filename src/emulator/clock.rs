@@ -3,28 +3,37 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::clock::{Clock, Moment, Sleep};
+use crate::clock::{Clock, Moment, Sleep, SystemClock};
 use rust_decimal::Decimal;
 
+/// Without a clock of the caller's own it runs with the machine's, and a wait by it moves it ahead at once: a test waits for
+/// nothing. With one, that clock waits.
 #[derive(Debug)]
 pub(super) struct MovedClock {
     base: Arc<dyn Clock>,
-    ahead: Mutex<Duration>,
+    waits_by_base: bool,
+    ahead: Arc<Mutex<Duration>>,
 }
 
 impl MovedClock {
-    pub(super) fn new(base: Arc<dyn Clock>) -> Self {
-        Self { base, ahead: Mutex::new(Duration::ZERO) }
+    pub(super) fn new(own: Option<Arc<dyn Clock>>) -> Self {
+        let waits_by_base = own.is_some();
+        let base = own.unwrap_or_else(|| Arc::new(SystemClock::default()));
+        Self { base, waits_by_base, ahead: Arc::default() }
     }
 
     pub(super) fn advance(&self, duration: Duration) {
-        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        *ahead = ahead.saturating_add(duration);
+        advance(&self.ahead, duration);
     }
 
     fn ahead(&self) -> Duration {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn advance(ahead: &Mutex<Duration>, duration: Duration) {
+    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+    *ahead = ahead.saturating_add(duration);
 }
 
 impl Clock for MovedClock {
@@ -43,7 +52,11 @@ impl Clock for MovedClock {
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        self.base.sleep(duration)
+        if self.waits_by_base {
+            return self.base.sleep(duration);
+        }
+        let ahead = Arc::clone(&self.ahead);
+        Box::pin(async move { advance(&ahead, duration) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Emulator;
 use super::accounts::{Account, Customer};
 use super::clock::decimal;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::{Method, Scope, ScopePattern};
 use rust_decimal::Decimal;
 
@@ -85,7 +85,7 @@ impl Config {
 pub struct EmulatorBuilder {
     config: Config,
     port: u16,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 impl EmulatorBuilder {
@@ -104,7 +104,7 @@ impl EmulatorBuilder {
             gives_refresh_tokens: true,
             throttle: Some(60),
         };
-        Self { config, port: 0, clock: Arc::new(SystemClock::default()) }
+        Self { config, port: 0, clock: None }
     }
 
     /// The port on 127.0.0.1. Default: one that is free.
@@ -114,9 +114,9 @@ impl EmulatorBuilder {
     }
 
     /// Where the time comes from. With a [`ManualClock`](crate::clock::ManualClock) that a client shares, both move together.
-    /// Default: the time of the operating system.
+    /// Default: the time of the operating system, in which a wait by [`Emulator::clock`] takes no time.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 

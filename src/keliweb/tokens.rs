@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Credentials, Fatture, Grants, TokenPair};
+use super::{Credentials, Fatture, Grants, PASSWORD_GRANT, REFRESH, TokenPair};
 use crate::cache::{Fetched, TokenSource};
+use crate::error::Operation;
 use crate::store::{Renewal, StoredToken};
 use crate::transport::{Shared, Stamp};
 use crate::{AccessToken, Error, RefreshToken, authorize};
@@ -145,6 +146,15 @@ impl TokenSource for Tokens {
         format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.shared.base_url)
     }
 
+    fn operation(&self) -> Operation {
+        PASSWORD_GRANT.operation
+    }
+
+    /// The refresh grant ends the access token that came with the refresh token.
+    fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
+        token.renewal.is_some()
+    }
+
     async fn fetch(&self, _: &Account, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
         let now = self.grants.shared.clock.now();
         let renewal = previous.and_then(|token| token.renewal.as_ref());
@@ -155,7 +165,7 @@ impl TokenSource for Tokens {
             // Known before it is sent: whoever stops this task stops it without a word.
             *self.spent() = Some(refresh_token.clone());
             match self.grants.refresh(refresh_token).await {
-                Ok((pair, stamp)) => return Ok(fetched(&pair, &stamp)),
+                Ok((pair, stamp)) => return Ok(fetched(&pair, &stamp, REFRESH.operation)),
                 Err(error) if is_untouched(&error) => {
                     *self.spent() = None;
                     return Err(error);
@@ -166,7 +176,7 @@ impl TokenSource for Tokens {
             }
         }
         let (pair, stamp) = self.grants.password().await?;
-        Ok(fetched(&pair, &stamp))
+        Ok(fetched(&pair, &stamp, PASSWORD_GRANT.operation))
     }
 
     /// A refresh and a password grant, with a rest between.
@@ -182,7 +192,7 @@ fn is_untouched(error: &Error) -> bool {
     unread && !error.may_have_been_carried_out()
 }
 
-fn fetched(pair: &TokenPair, stamp: &Stamp) -> Fetched {
+fn fetched(pair: &TokenPair, stamp: &Stamp, operation: Operation) -> Fetched {
     let sent = stamp.sent;
     let renewal = pair.refresh_token().map(|refresh_token| Renewal {
         refresh_token: refresh_token.clone(),
@@ -195,5 +205,5 @@ fn fetched(pair: &TokenPair, stamp: &Stamp) -> Fetched {
         renewal,
         scopes: None,
     };
-    Fetched { token, sent }
+    Fetched { token, sent, operation }
 }

@@ -1,64 +1,152 @@
-//! Requests for a token whose answer was lost, and the tokens that they may have made.
+//! Requests for a token whose answer was lost, and the tokens that they made.
+//!
+//! Each request asks for a lifetime of its own, drawn by chance. The service answers with the end of a token, so the end names
+//! the request: a token of somebody else, asked for at the same time for the same scopes, has another end.
 
+use std::ops::RangeInclusive;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::source::{Tokens, fetched, granted};
-use super::{CREATE_TOKEN, Token};
+use super::{CREATE_TOKEN, LIST_TOKENS, Token, Ttl};
 use crate::cache::{Fetched, window};
 use crate::clock::Moment;
+use crate::transport::Stamp;
 use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
 
-/// A request for a token that nobody has heard of, or not yet.
+/// A request for a token of which nothing was heard.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Lost {
-    pub(super) scopes: ScopeSet,
-    pub(super) sent: Moment,
-    /// When it was given up; `None` while it is under way, which is no longer than a call may take, or if the task that waited for it
-    /// was stopped.
-    pub(super) given_up: Option<Moment>,
-    /// Whether it was looked for already.
-    pub(super) looked: bool,
+    scopes: ScopeSet,
+    /// The lifetime that it asked for.
+    ttl: Ttl,
+    sent: Moment,
+    /// When it was given up; `None` while it is under way.
+    given_up: Option<Moment>,
 }
 
-/// The service's clock is read to the second, when it makes a token and when it answers.
-const TICKS: Duration = Duration::from_secs(3);
+/// The service tells its time to the second, when it makes a token and when it answers, perhaps by the clocks of two machines.
+const TICK: Duration = Duration::from_millis(1_500);
+
+/// For so long after a request was given up the service may still make its token, or not list it yet.
+const LATE: Duration = Duration::from_secs(15);
+
+/// With so many requests whose fate is unknown, the oldest is not looked for any more.
+const MOST_LOST: usize = 256;
+
+/// A token is taken for one that was lost if it is that by accident in fewer than one of so many cases.
+const CERTAIN: i64 = 100;
+
+/// By how much a lifetime is shortened at least: other programs ask for whole minutes, hours and days.
+const LEAST_CUT: u32 = 10;
+
+/// By how much the longest lifetime is shortened at most; `None` if that is too little to tell tokens apart.
+fn longest_cut(ttl: Ttl) -> Option<u32> {
+    let cut = (ttl.as_secs() / 4).min(6 * 60 * 60);
+    (i64::from(cut) * 1_000 >= 2 * CERTAIN * millis(TICK)).then_some(cut)
+}
+
+/// The lifetime that a request asks for: somewhat less than the longest that is wanted.
+fn lifetime(longest: Ttl) -> Ttl {
+    let cut = longest_cut(longest).map_or(0, |most| fastrand::u32(LEAST_CUT..=most));
+    Ttl::seconds(longest.as_secs() - cut).unwrap_or(longest)
+}
+
+/// The account's tokens of which nobody here knows, that have nothing but the scopes in question, by their ends in milliseconds
+/// of the service's time.
+struct Unknown<'a>(Vec<(i64, &'a Token)>);
+
+impl<'a> Unknown<'a> {
+    fn new(tokens: impl Iterator<Item = &'a Token>) -> Self {
+        let mut tokens: Vec<_> = tokens.map(|token| (since_1970(token.expires_at()), token)).collect();
+        tokens.sort_by_key(|(end, _)| *end);
+        Self(tokens)
+    }
+
+    fn ending(&self, ends: &RangeInclusive<i64>) -> &[(i64, &'a Token)] {
+        let first = self.0.partition_point(|(end, _)| end < ends.start());
+        let after = self.0.partition_point(|(end, _)| end <= ends.end());
+        self.0.get(first..after).unwrap_or_default()
+    }
+}
 
 impl Lost {
-    /// At that moment, or so much later. By either time: one of them may have been set since, or may have stood still. Who gave up
-    /// heard nothing of the service, which may have gone on for as long again.
-    fn may_have_been_made(&self, at: SystemTime, slack: Duration, now: &Moment, timeout: Duration) -> bool {
-        let last = self.given_up.unwrap_or_else(|| self.sent.after(timeout)).after(timeout);
-        let slack = slack.saturating_add(TICKS);
-        let not_after = |a: SystemTime, b: SystemTime, by| b.checked_add(by).is_none_or(|b| a <= b);
-        if not_after(self.sent.now, at, slack) && not_after(at, last.now, TICKS) {
-            return true;
+    /// The ends that its token may have, by either time of this machine: one of them may have been set since, or may have stood
+    /// still.
+    fn ends(&self, stamp: &Stamp) -> [RangeInclusive<i64>; 2] {
+        let listed = &stamp.sent;
+        let given_up = self.given_up.unwrap_or(self.sent).after(LATE);
+        let ends = |ago: fn(&Moment, &Moment) -> i64| {
+            let made = |moment| since_1970(stamp.service_time()) - ago(listed, moment) + millis(self.ttl.into());
+            let (first, last) = (made(&self.sent), made(&given_up).min(made(listed)));
+            first - millis(stamp.slack() + TICK)..=last + millis(TICK)
+        };
+        [
+            ends(|listed, moment| since_1970(listed.now) - since_1970(moment.now)),
+            ends(|listed, moment| millis(listed.monotonic) - millis(moment.monotonic)),
+        ]
+    }
+
+    /// The token that it made, if that can be told.
+    ///
+    /// It is the only one with such an end. And where tokens stand so close that one may have such an end by accident, or where
+    /// the request was under way for so long that many ends may be its, nothing is certain.
+    fn found_in<'a>(&self, unknown: &Unknown<'a>, stamp: &Stamp, longest: Ttl) -> Option<&'a Token> {
+        let mut found: Option<&Token> = None;
+        for ends in self.ends(stamp) {
+            let token = match unknown.ending(&ends) {
+                [] => continue,
+                [(_, token)] if self.is_certain(&ends, unknown, longest) => *token,
+                _ => return None,
+            };
+            if found.is_some_and(|found| found.token() != token.token()) {
+                return None;
+            }
+            found = Some(token);
         }
-        let Ok(ago) = now.now.duration_since(at) else { return false };
-        let at = now.monotonic.saturating_sub(ago);
-        self.sent.monotonic <= at.saturating_add(slack) && at <= last.monotonic.saturating_add(TICKS)
+        found
+    }
+
+    /// Whether hardly any of the tokens that may have been made at that time can have one of these ends by accident.
+    fn is_certain(&self, ends: &RangeInclusive<i64>, unknown: &Unknown<'_>, longest: Ttl) -> bool {
+        let Some(cut) = longest_cut(longest) else { return false };
+        let cut = i64::from(cut) * 1_000;
+        let later = millis(longest.into()) - millis(self.ttl.into());
+        let tokens = unknown.ending(&(ends.start() + later - cut..=ends.end() + later)).len();
+        let chances = (ends.end() - ends.start()).saturating_mul(i64::try_from(tokens).unwrap_or(i64::MAX));
+        chances.saturating_mul(CERTAIN) <= cut
+    }
+
+    /// Whether its token, if it made one, was listed by now.
+    fn is_settled(&self, stamp: &Stamp) -> bool {
+        self.given_up.is_some_and(|given_up| given_up.after(LATE).monotonic <= stamp.sent.monotonic)
     }
 }
 
-/// Which of these tokens were made by these requests, if it can be told: of more tokens than requests that may have made them,
-/// some are somebody else's. Takes away the requests whose tokens were found.
-fn found_of<'a>(lost: &mut Vec<Lost>, tokens: &[&'a Token], may: impl Fn(&Lost, &Token) -> bool) -> Vec<&'a Token> {
-    let mut ours: Vec<&Token> = Vec::new();
-    for one in lost.clone() {
-        let left = tokens.iter().filter(|token| !ours.iter().any(|known| known.token() == token.token()));
-        let made: Vec<&Token> = left.copied().filter(|token| may(&one, token)).collect();
-        let makers = lost.iter().filter(|lost| made.iter().any(|token| may(lost, token))).count();
-        if made.len() > makers {
-            continue;
-        }
-        for token in &made {
-            if let Some(place) = lost.iter().position(|lost| may(lost, token)) {
-                lost.remove(place);
-            }
-        }
-        ours.extend(made);
+/// A request that is under way. However it ends, and if only because its task is stopped, what became of it is noted.
+pub(super) struct Sending<'a> {
+    tokens: &'a Tokens,
+    lost: Lost,
+}
+
+impl Sending<'_> {
+    pub(super) fn ttl(&self) -> Ttl {
+        self.lost.ttl
     }
-    ours
+
+    /// The service answered: there is nothing to look for.
+    pub(super) fn heard(self) {
+        self.tokens.lost().retain(|lost| *lost != self.lost);
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let now = self.tokens.api.0.clock.coarse();
+        if let Some(lost) = self.tokens.lost().iter_mut().find(|lost| **lost == self.lost) {
+            lost.given_up = Some(now);
+        }
+    }
 }
 
 impl Tokens {
@@ -66,15 +154,37 @@ impl Tokens {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn lost_for(&self, scopes: &ScopeSet) -> Vec<Lost> {
-        self.lost().iter().filter(|lost| lost.scopes == *scopes).cloned().collect()
+    /// A request for a token, known before it is sent.
+    pub(super) fn sending(&self, scopes: &ScopeSet) -> Sending<'_> {
+        let (ttl, sent) = (lifetime(self.options.ttl), self.api.0.clock.coarse());
+        let lost = Lost { scopes: scopes.clone(), ttl, sent, given_up: None };
+        if longest_cut(self.options.ttl).is_some() {
+            let mut all = self.lost();
+            if all.len() >= MOST_LOST {
+                all.remove(0);
+            }
+            all.push(lost.clone());
+        }
+        Sending { tokens: self, lost }
+    }
+
+    /// The requests for these scopes of which nothing was heard, and nothing will be.
+    fn lost_for(&self, scopes: &ScopeSet) -> Vec<Lost> {
+        self.lost().iter().filter(|lost| lost.scopes == *scopes && lost.given_up.is_some()).cloned().collect()
+    }
+
+    pub(super) fn has_lost(&self, scopes: &ScopeSet) -> bool {
+        let now = self.api.0.clock.coarse();
+        let mut lost = self.lost();
+        lost.retain(|lost| !super::source::is_over(&lost.sent.after(lost.ttl.into()), &now));
+        lost.iter().any(|lost| lost.scopes == *scopes && lost.given_up.is_some())
     }
 
     /// Looks for all tokens whose making was lost, so that they are known.
     pub(super) async fn find_lost(&self) -> Result<(), Error> {
         let mut sets: Vec<ScopeSet> = Vec::new();
-        for Lost { scopes, .. } in self.lost().iter() {
-            if !sets.contains(scopes) {
+        for Lost { scopes, given_up, .. } in self.lost().iter() {
+            if given_up.is_some() && !sets.contains(scopes) {
                 sets.push(scopes.clone());
             }
         }
@@ -85,7 +195,7 @@ impl Tokens {
         result
     }
 
-    /// A living token of the account that covers the scopes: one whose making was lost, or any, if that is wanted.
+    /// A living token of the account that is good for the scopes: one that was made here and lost, or any, if that is wanted.
     pub(super) async fn look(
         &self,
         scopes: &ScopeSet,
@@ -94,35 +204,39 @@ impl Tokens {
         let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
         let (tokens, stamp) = self.api.list_tokens(concrete.as_ref()).await?;
         let lost = self.lost_for(scopes);
-        let may = |lost: &Lost, token: &Token| {
-            let end = stamp.here(token.expires_at());
-            let made = end.checked_sub(self.options.ttl.into()).unwrap_or(end);
-            lost.may_have_been_made(made, stamp.slack(), &stamp.sent, self.api.0.timeout)
-        };
-        let is_lost = |token: &Token| lost.iter().any(|lost| may(lost, token)) && !self.knows(token.token());
+        let longest = self.options.ttl;
         let lives = |token: &Token| {
             let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
-            left > window(self.options.ttl.into())
+            left > window(longest.into())
         };
-        let mut found: Vec<&Token> = tokens.iter().filter(|token| previous != Some(token.token())).collect();
-        found.retain(|token| is_lost(token) || (self.options.reuse_existing && lives(token)));
-        found.sort_by_key(|token| (is_lost(token), token.expires_at()));
-        let wanted = match found.is_empty() {
-            true => return Ok(None),
-            false => self.expanded(scopes).await?,
+        let others: Vec<&Token> = tokens.iter().filter(|token| previous != Some(token.token())).collect();
+        let unknown = || others.iter().copied().filter(|token| !self.knows(token.token()));
+        let is_of_interest = {
+            let unknown = Unknown::new(unknown());
+            let ends = |lost: &Lost| lost.ends(&stamp).iter().any(|ends| !unknown.ending(ends).is_empty());
+            lost.iter().any(ends) || (self.options.reuse_existing && others.iter().any(|token| lives(token)))
         };
-        let Some(wanted) = wanted else { return Ok(None) };
-        // A lost one was granted what was asked for or less.
-        let own: Vec<&Token> =
-            found.iter().copied().filter(|token| is_lost(token) && within(token, scopes, &wanted)).collect();
-        let mut left = lost.clone();
-        for token in found_of(&mut left, &own, may) {
-            self.remember(token, &stamp);
+        let wanted = if is_of_interest { self.expanded(scopes).await? } else { None };
+        let mut good: Vec<&Token> = Vec::new();
+        if let Some(wanted) = &wanted {
+            // A lost one was granted what was asked for or less.
+            let unknown = Unknown::new(unknown().filter(|token| within(token, scopes, wanted)));
+            if self.options.reuse_existing {
+                good.extend(&others);
+                good.sort_by_key(|token| token.expires_at());
+            }
+            for lost in &lost {
+                let Some(token) = lost.found_in(&unknown, &stamp, longest) else { continue };
+                self.remember(token, &stamp);
+                self.lost().retain(|known| known != lost);
+                good.push(token);
+            }
+            good.retain(|token| lives(token) && covers(token, wanted));
         }
-        self.lost().retain(|known| left.contains(known) || !lost.contains(known));
-        let Some(token) = found.iter().rev().find(|token| covers(token, &wanted)) else { return Ok(None) };
+        self.lost().retain(|known| !known.is_settled(&stamp) || !lost.contains(known));
+        let Some(token) = good.last() else { return Ok(None) };
         trace::cache::adopted(scopes);
-        Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()))))
+        Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()), LIST_TOKENS.operation)))
     }
 
     /// What the scopes come to, as a grant says it. `None` if one of them comes to nothing.
@@ -144,49 +258,23 @@ pub(super) fn is_uncertain(error: &Error) -> bool {
 }
 
 fn covers(token: &Token, wanted: &ScopeSet) -> bool {
-    granted(token).includes(wanted)
+    granted(token).names(wanted)
 }
 
 /// Whether a token has nothing but what was asked for, as it was said or as it comes to.
 fn within(token: &Token, scopes: &ScopeSet, wanted: &ScopeSet) -> bool {
-    granted(token).iter().all(|grant| wanted.includes([grant]) || scopes.includes([grant]))
+    granted(token).iter().all(|grant| wanted.names([grant]) || scopes.names([grant]))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_may_be_made_while_the_request_is_under_way_and_as_long_again() {
-        const TIMEOUT: Duration = Duration::from_secs(60);
-        let sent = Moment { now: SystemTime::UNIX_EPOCH + 1_000 * TIMEOUT, monotonic: 1_000 * TIMEOUT };
-        let at = |seconds: i64| {
-            let by = Duration::from_secs(seconds.unsigned_abs());
-            if seconds < 0 { sent.now - by } else { sent.now + by }
-        };
-        let lost = |given_up: Option<u64>| Lost {
-            scopes: ScopeSet::default(),
-            sent,
-            given_up: given_up.map(|seconds| sent.after(Duration::from_secs(seconds))),
-            looked: false,
-        };
-        for (given_up, made, slack, expected) in [
-            (Some(10), 0, 0, true),
-            (Some(10), 72, 0, true),
-            (Some(10), 74, 0, false),
-            (Some(10), -3, 0, true),
-            (Some(10), -4, 0, false),
-            // The clock of the service was read up to so much later.
-            (Some(10), -13, 10, true),
-            (Some(10), -14, 10, false),
-            // The task was stopped: no request is under way for longer than a call may take.
-            (None, 122, 0, true),
-            (None, 124, 0, false),
-            (None, 3_600, 0, false),
-        ] {
-            let (slack, now) = (Duration::from_secs(slack), sent.after(100 * TIMEOUT));
-            let may = lost(given_up).may_have_been_made(at(made), slack, &now, TIMEOUT);
-            assert_eq!(may, expected, "{given_up:?} {made} {slack:?}");
-        }
+fn since_1970(moment: SystemTime) -> i64 {
+    match moment.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => millis(since),
+        Err(before) => -millis(before.duration()),
     }
+}
+
+/// So that no sum of some of them overflows.
+fn millis(duration: Duration) -> i64 {
+    const MOST: i64 = i64::MAX / 64;
+    i64::try_from(duration.as_millis()).map_or(MOST, |millis| millis.min(MOST))
 }

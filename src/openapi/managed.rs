@@ -3,9 +3,10 @@
 use std::fmt;
 
 use super::source::Tokens;
-use super::{Oauth, Ttl, is_missing};
+use super::{Oauth, Token, Ttl, is_missing};
 use crate::builder::Builder;
 use crate::cache::Handle;
+use crate::transport::Stamp;
 use crate::{AccessToken, Error, ScopeSet};
 
 /// What can be said of the tokens that the client looks after.
@@ -37,7 +38,10 @@ impl Builder<Oauth> {
         self
     }
 
-    /// How long the tokens are to live. Default: one day.
+    /// How long the tokens live at most. Default: one day.
+    ///
+    /// From 20 minutes on, each token lives up to a quarter less, and up to six hours less: a lifetime drawn by chance tells a token
+    /// whose answer was lost from those of other programs. With a shorter lifetime, a token whose answer was lost is left behind.
     #[must_use]
     pub fn ttl(mut self, ttl: Ttl) -> Self {
         self.options.ttl = ttl;
@@ -65,8 +69,8 @@ impl Oauth {
     /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes, or if what it
     /// answered cannot be read. A caller that goes away takes nothing with it.
     ///
-    /// Should the answer to the request for a token be lost, the account's tokens are looked through for it before another is
-    /// made.
+    /// If the answer to the request for a token is lost, the client searches the account's tokens for it before it makes another
+    /// one. It takes only a token that is certainly its own, see [`revoke_created`](Self::revoke_created).
     ///
     /// Who has to wait may wait for minutes, if the service answers late: the [timeout](Builder::timeout) is that of each call,
     /// of which one is enough as a rule, and eight may be needed where answers are lost; and a store may have to be waited for.
@@ -139,11 +143,10 @@ impl Oauth {
     /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
     /// that were deleted.
     ///
-    /// Where the answer to a request for a token was lost, the account's tokens are looked through for it. It is known by its
-    /// scopes, its lifetime and the time at which it was made: while the request was under way, or as long after it was given up
-    /// as a call may [take](Builder::timeout). One that the service makes later is left behind, until its lifetime ends. And one
-    /// that another program of the account asked for at the same time, for the same scopes or less and with the same lifetime, is
-    /// taken for it and deleted, if it is the only one: where that can be, give each program a lifetime of its own.
+    /// If the answer to a request for a token was lost, the client searches the account's tokens for it. It deletes only a token
+    /// that is certainly its own: one with nothing but the scopes that were asked for, and with the one end that the request
+    /// can have made ([`Builder::ttl`] says why there is only one). A token that cannot be told from others is left behind until its
+    /// end, and so is one that the service makes more than 15 seconds after the client gave up.
     ///
     /// # Errors
     ///
@@ -173,12 +176,40 @@ impl Oauth {
         result.map(|()| deleted)
     }
 
+    /// A token that was changed is not what the cache knows of it, and neither is one that may have been.
+    pub(super) async fn drop_changed(
+        &self,
+        token: &AccessToken,
+        result: Result<Token, Error>,
+        stamp: &Stamp,
+    ) -> Result<Token, Error> {
+        let is_as_before = |error: &Error| !error.may_have_been_carried_out() && !error.is_decode();
+        if result.as_ref().is_err_and(is_as_before) {
+            return result;
+        }
+        let source = self.tokens.source();
+        let changed = result.as_ref().ok();
+        if let Some(changed) = changed
+            && source.strike_out(token)
+        {
+            // It may have another name by now, and has another end.
+            source.remember(changed, stamp);
+        }
+        let is_it = |held: &AccessToken| held == token || changed.is_some_and(|changed| changed.token() == held);
+        let forgotten = match self.tokens.holds(is_it) {
+            true => self.tokens.forget(|held| held.is_some_and(is_it)).await,
+            // Nothing to wait for.
+            false => Ok(()),
+        };
+        forgotten.and(result)
+    }
+
     /// What the service has no more, as it says, is not handed out any more.
     pub(super) async fn drop_deleted(&self, token: &AccessToken, result: Result<(), Error>) -> Result<(), Error> {
         if result.as_ref().is_err_and(|error| !is_missing(error)) {
             return result;
         }
-        let is_known = self.tokens.source().strike_out(token) || self.tokens.holds(token);
+        let is_known = self.tokens.source().strike_out(token) || self.tokens.holds(|held| held == token);
         match is_known {
             true => result.and(self.tokens.forget(|held| held == Some(token)).await),
             // Nothing to wait for.

@@ -1,5 +1,6 @@
 //! Where tokens come from: `POST /token`, or what is there already.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -7,12 +8,13 @@ use reqwest::StatusCode;
 
 use super::lost::{Lost, is_uncertain};
 use super::managed::Options;
-use super::{Api, CREATE_TOKEN, Credentials, Token, invalid, is_missing};
+use super::{Api, CREATE_TOKEN, Credentials, Token, Ttl, invalid, is_missing};
 use crate::cache::{Fetched, TokenSource};
 use crate::clock::Moment;
+use crate::error::Operation;
 use crate::store::{Scopes, StoredToken};
 use crate::transport::Stamp;
-use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
+use crate::{AccessToken, Error, ScopePattern, ScopeSet, trace};
 
 /// Makes tokens, and knows which it made.
 pub(crate) struct Tokens {
@@ -20,34 +22,16 @@ pub(crate) struct Tokens {
     email: String,
     pub(super) options: Options,
     created: Mutex<Known>,
-    /// Those that somebody else looks after.
-    made: Mutex<Known>,
     pub(super) lost: Mutex<Vec<Lost>>,
 }
 
 impl Tokens {
     pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
-        Self {
-            api,
-            email: credentials.email.clone(),
-            options,
-            created: Mutex::default(),
-            made: Mutex::default(),
-            lost: Mutex::default(),
-        }
+        Self { api, email: credentials.email.clone(), options, created: Mutex::default(), lost: Mutex::default() }
     }
 
     fn created(&self) -> MutexGuard<'_, Known> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn made(&self) -> MutexGuard<'_, Known> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes note of a token that somebody asked for to look after it himself: it is not one that was lost.
-    pub(super) fn note(&self, token: &Token, stamp: &Stamp) {
-        self.made().add(token, stamp);
     }
 
     pub(super) fn remember(&self, token: &Token, stamp: &Stamp) {
@@ -55,20 +39,19 @@ impl Tokens {
     }
 
     pub(super) fn knows(&self, token: &AccessToken) -> bool {
-        self.created().has(token) || self.made().has(token)
+        self.created().tokens.contains_key(token)
     }
 
     /// The tokens that were made here to look after, and that have not expired.
     pub(super) fn living(&self) -> Vec<AccessToken> {
         let mut created = self.created();
         created.sweep(&self.api.0.clock.coarse());
-        created.tokens.iter().map(|(token, _)| token.clone()).collect()
+        created.tokens.keys().cloned().collect()
     }
 
     /// Forgets a token that is no more. Says whether it was one that was made here to look after.
     pub(super) fn strike_out(&self, token: &AccessToken) -> bool {
-        self.made().remove(token);
-        self.created().remove(token)
+        self.created().tokens.remove(token).is_some()
     }
 
     /// Deletes a token that was made here. Says whether it was still there.
@@ -89,40 +72,26 @@ impl Tokens {
         previous: Option<&AccessToken>,
         blindly: bool,
     ) -> Result<Fetched, Error> {
-        let now = self.api.0.clock.coarse();
-        self.lost().retain(|lost| !is_over(&lost.sent.after(self.options.ttl.into()), &now));
-        if self.options.reuse_existing || self.lost_for(scopes).iter().any(|lost| !lost.looked) {
-            let found = match self.look(scopes, previous).await {
+        if self.options.reuse_existing || self.has_lost(scopes) {
+            match self.look(scopes, previous).await {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
                 Err(error) if may_pass(&error) || !blindly => return Err(error),
                 // What cannot be looked at keeps nobody from a token.
-                Err(error) => {
-                    trace::cache::not_looked(scopes, &error);
-                    None
-                }
-                Ok(found) => found,
-            };
-            self.lost().iter_mut().filter(|lost| lost.scopes == *scopes).for_each(|lost| lost.looked = true);
-            if let Some(found) = found {
-                return Ok(found);
+                Err(error) => trace::cache::not_looked(scopes, &error),
             }
         }
-        // Known before it is sent: whoever stops this task stops it without a word.
-        let sent = self.api.0.clock.coarse();
-        self.lost().push(Lost { scopes: scopes.clone(), sent, given_up: None, looked: false });
-        let result = self.create(scopes).await;
-        let mut lost = self.lost();
-        if let Some(place) = lost.iter().rposition(|lost| lost.scopes == *scopes && lost.sent == sent) {
-            match &result {
-                Err(error) if is_uncertain(error) => lost[place].given_up = Some(self.api.0.clock.coarse()),
-                _ => drop(lost.remove(place)),
-            }
+        let sending = self.sending(scopes);
+        let result = self.create(scopes, sending.ttl()).await;
+        match &result {
+            Err(error) if is_uncertain(error) => {}
+            _ => sending.heard(),
         }
-        drop(lost);
         result
     }
 
-    async fn create(&self, scopes: &ScopeSet) -> Result<Fetched, Error> {
-        let (token, stamp) = self.api.create_token(scopes, self.options.ttl).await?;
+    async fn create(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Fetched, Error> {
+        let (token, stamp) = self.api.create_token(scopes, ttl).await?;
         self.remember(&token, &stamp);
         let lacking = scopes.not_covered_by(&granted(&token));
         if !lacking.is_empty() {
@@ -131,15 +100,15 @@ impl Tokens {
             return Err(Error::lacking(lacking).with_operation(CREATE_TOKEN.operation));
         }
         // The service's clock is not needed for what was asked for here.
-        let latest = stamp.sent.after(self.options.ttl.into()).now;
-        Ok(fetched(&token, &stamp, scopes, latest))
+        let latest = stamp.sent.after(ttl.into()).now;
+        Ok(fetched(&token, &stamp, scopes, latest, CREATE_TOKEN.operation))
     }
 }
 
 /// Tokens, with their ends. Those that have expired go away now and then.
 #[derive(Default)]
 struct Known {
-    tokens: Vec<(AccessToken, Moment)>,
+    tokens: HashMap<AccessToken, Moment>,
     /// With so many it is time to look for them.
     full: usize,
 }
@@ -150,34 +119,26 @@ impl Known {
             self.sweep(&stamp.sent);
         }
         let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
-        self.tokens.push((token.token().clone(), stamp.sent.after(left)));
+        self.tokens.insert(token.token().clone(), stamp.sent.after(left));
     }
 
     fn sweep(&mut self, now: &Moment) {
-        self.tokens.retain(|(_, end)| !is_over(end, now));
+        self.tokens.retain(|_, end| !is_over(end, now));
         self.full = 2 * self.tokens.len().max(32);
-    }
-
-    fn has(&self, token: &AccessToken) -> bool {
-        self.tokens.iter().any(|(known, _)| known == token)
-    }
-
-    /// Says whether it was there.
-    fn remove(&mut self, token: &AccessToken) -> bool {
-        let before = self.tokens.len();
-        self.tokens.retain(|(known, _)| known != token);
-        self.tokens.len() < before
     }
 }
 
 /// Whether both times say so: one of them may have been set.
-fn is_over(end: &Moment, now: &Moment) -> bool {
+pub(super) fn is_over(end: &Moment, now: &Moment) -> bool {
     end.now <= now.now && end.monotonic <= now.monotonic
 }
 
 /// Whether it is about the service or the account, and not about what was asked. `POST /token` would fail alike.
 fn may_pass(error: &Error) -> bool {
-    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
+    error.is_transient()
+        || error.may_have_been_carried_out()
+        || error.is_unauthorized()
+        || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
 /// What a token is good for. A service that repeats a pattern rather than what it comes to has granted it.
@@ -186,7 +147,13 @@ pub(super) fn granted(token: &Token) -> ScopeSet {
     token.scopes().iter().cloned().map(ScopePattern::from).chain(patterns).collect()
 }
 
-pub(super) fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: SystemTime) -> Fetched {
+pub(super) fn fetched(
+    token: &Token,
+    stamp: &Stamp,
+    scopes: &ScopeSet,
+    latest: SystemTime,
+    operation: Operation,
+) -> Fetched {
     let granted = granted(token);
     let token = StoredToken {
         access_token: token.token().clone(),
@@ -195,16 +162,16 @@ pub(super) fn fetched(token: &Token, stamp: &Stamp, scopes: &ScopeSet, latest: S
         renewal: None,
         scopes: Some(Scopes { requested: scopes.clone(), granted }),
     };
-    Fetched { token, sent: stamp.sent }
+    Fetched { token, sent: stamp.sent, operation }
 }
 
 impl TokenSource for Tokens {
     type Key = ScopeSet;
 
-    /// What a wildcard comes to is not known, so a scope stays beside one that covers it: it is to be granted by its name.
+    /// What a wildcard comes to is not known, and neither is whether a token for a path is good for what lies below it. So a scope
+    /// stays beside one that covers it: it is asked for by its name. Only a wildcard goes that another one stands for.
     fn normal(&self, scopes: &ScopeSet) -> ScopeSet {
-        let (wild, concrete): (Vec<_>, Vec<_>) = scopes.iter().cloned().partition(ScopePattern::has_wildcard);
-        ScopeSet::minimised(wild).into_iter().chain(ScopeSet::minimised(concrete)).collect()
+        scopes.without_named_wildcards()
     }
 
     fn name(&self, scopes: &ScopeSet) -> String {
@@ -212,10 +179,16 @@ impl TokenSource for Tokens {
         format!("openapi-oauth {:?} {:?} {scopes}", self.api.0.base_url, self.email)
     }
 
+    fn operation(&self) -> Operation {
+        CREATE_TOKEN.operation
+    }
+
+    fn check(&self, scopes: &ScopeSet) -> Result<(), Error> {
+        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "no scopes")) } else { Ok(()) }
+    }
+
     async fn fetch(&self, scopes: &ScopeSet, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
-        if scopes.is_empty() {
-            return Err(invalid(&CREATE_TOKEN, "no scopes"));
-        }
+        self.check(scopes)?;
         let previous = previous.map(StoredToken::access_token);
         match self.find_or_create(scopes, previous, true).await {
             // Once more: there is one to be found now, or there is none. Who cannot tell makes no second one at once.
@@ -235,18 +208,12 @@ impl TokenSource for Tokens {
         scopes.len() > 1 || scopes.iter().any(ScopePattern::has_wildcard)
     }
 
-    /// A scope covers what lies below its path. Who serves them all serves the first.
-    fn above(&self, scopes: &ScopeSet) -> Vec<ScopeSet> {
-        let first = scopes.iter().next().and_then(|pattern| pattern.as_str().parse::<Scope>().ok());
-        let shorter = |scope: &Scope| scope.as_str().rsplit_once('/').and_then(|(above, _)| above.parse().ok());
-        std::iter::successors(first, shorter).map(ScopeSet::from).collect()
-    }
-
+    /// By its name, or by a wildcard that was asked for: whether a token for a path is good for what lies below it is not known.
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
         // What a wildcard comes to is not known, so who asks for one is served by who asked for it and got anything of it.
         let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| {
-            let expanded = || requested.includes([pattern]) && granted.iter().any(|grant| pattern.includes(grant));
-            granted.includes([pattern]) || (pattern.has_wildcard() && expanded())
+            let expanded = || requested.names([pattern]) && granted.iter().any(|grant| pattern.names(grant));
+            granted.names([pattern]) || (pattern.has_wildcard() && expanded())
         };
         let known = token.scopes.as_ref().filter(|_| !scopes.is_empty());
         known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))

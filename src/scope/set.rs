@@ -134,6 +134,24 @@ impl ScopeSet {
         })
     }
 
+    /// Whether each of these patterns is a member, or a member with an asterisk stands for it. Unlike for
+    /// [`includes`](Self::includes), a path does not stand for what lies below it: the service may know both as scopes of their
+    /// own.
+    pub(crate) fn names<'a>(&self, patterns: impl IntoIterator<Item = &'a ScopePattern>) -> bool {
+        let named =
+            |pattern: &ScopePattern| self.above(pattern.0.host(), pattern.0.path()).any(|member| member.names(pattern));
+        patterns.into_iter().all(named)
+    }
+
+    /// The set without the wildcards that another member stands for.
+    pub(crate) fn without_named_wildcards(&self) -> Self {
+        let is_named = |pattern: &ScopePattern| {
+            let mut above = self.above(pattern.0.host(), pattern.0.path());
+            above.any(|member| member != pattern && member.names(pattern))
+        };
+        self.iter().filter(|pattern| !(pattern.has_wildcard() && is_named(pattern))).cloned().collect()
+    }
+
     pub(super) fn has_other_above(&self, pattern: &ScopePattern) -> bool {
         self.above(pattern.0.host(), pattern.0.path()).any(|member| member != pattern && member.includes(pattern))
     }

@@ -5,14 +5,14 @@ use std::io::{self, ErrorKind, Write};
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
+use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Kind;
 use crate::{Error, trace};
@@ -22,7 +22,9 @@ use crate::{Error, trace};
 /// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not so or belong
 ///   to somebody else. Elsewhere permissions are not looked at.
 /// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
-///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token.
+///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token. The next call of
+///   [`load`](TokenStore::load) returns that as an error once, which [`Builder::on_store_failure`](crate::Builder::on_store_failure)
+///   shows.
 /// - A token that was of no use any more when another one was obtained is dropped when that is saved.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
 ///   remove them. Not every file system over a network has locks.
@@ -51,7 +53,9 @@ impl FileStore {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::invalid_input(format!("token file {given:?}: give the path of a file")));
         };
-        let store = Self(Arc::new(Place { path: folder.join(name), folder: folder.to_owned(), sync_folder }));
+        let place =
+            Place { path: folder.join(name), folder: folder.to_owned(), sync_folder, unreported: Mutex::default() };
+        let store = Self(Arc::new(place));
         store.blocking(Place::open).await?;
         Ok(store)
     }
@@ -74,7 +78,11 @@ impl FileStore {
 impl TokenStore for FileStore {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
         let name = name.to_owned();
-        Ok(self.blocking(move |place| place.load(&name)).await?)
+        let loaded = self.blocking(move |place| place.load(&name)).await?;
+        match self.0.unreported().take() {
+            Some(damage) => Err(Error::new(Kind::Store).with_message(damage).into()),
+            None => Ok(loaded),
+        }
     }
 
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
@@ -96,6 +104,7 @@ impl TokenStore for FileStore {
     ///
     /// Another process has had it for 170 s, the lock file cannot be opened, or its file system has no locks.
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        // Two names with the same hash merely wait for each other.
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
         let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
@@ -116,12 +125,6 @@ impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileStore").field("path", &self.0.path).finish()
     }
-}
-
-/// The same in every build, unlike the hash of the standard library: all processes must agree on the lock of a name. Two names
-/// with the same hash merely wait for each other.
-fn fnv_1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 const VERSION: u64 = 1;
@@ -158,9 +161,15 @@ struct Place {
     path: PathBuf,
     folder: PathBuf,
     sync_folder: fn(&Path) -> io::Result<()>,
+    /// What was found damaged, until somebody is told.
+    unreported: Mutex<Option<String>>,
 }
 
 impl Place {
+    fn unreported(&self) -> MutexGuard<'_, Option<String>> {
+        self.unreported.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
@@ -181,7 +190,12 @@ impl Place {
     /// A damaged record is as good as none, and stays until a token is saved in its place.
     fn token(&self, contents: &Contents<'_>, name: &str) -> Option<StoredToken> {
         let token = StoredToken::from_json(contents.tokens.get(name)?.get());
-        token.inspect_err(|error| trace::cache::no_token(&self.path, name, error)).ok()
+        let damaged = |error: &Error| {
+            trace::cache::no_token(&self.path, name, error);
+            let path = self.path.display();
+            *self.unreported() = Some(format!("token file {path}: the record of {name} cannot be read: {error}"));
+        };
+        token.inspect_err(damaged).ok()
     }
 
     /// What was of no use any more at a moment goes with it.
@@ -224,6 +238,11 @@ impl Place {
         let (to, _) = self.create(|number| format!(".damaged-{number}"))?;
         fs::rename(&self.path, &to)?;
         trace::cache::set_aside(&self.path, &to);
+        let (path, to) = (self.path.display(), to.display());
+        *self.unreported() = Some(format!(
+            "token file {path}: damaged, and kept as {to}, in which tokens may stand; the client gets new ones; find out what \
+             wrote the file, then remove {to}"
+        ));
         drop(lock);
         self.alone(work)
     }

@@ -112,22 +112,29 @@ pub async fn tokens() {
     let json = "content-type: application/json\r\n";
     let (made, listed, pair) = (good("create_token"), good("list_tokens"), good("refresh"));
     let answer = |body: &str| Do::answer("200 OK", json, body);
-    let (scopes, below) = (&["GET:imprese.openapi.it/base"], &["GET:imprese.openapi.it/base/below"]);
-    let (scopes, below) = (ScopeSet::parse(scopes).unwrap(), ScopeSet::parse(below).unwrap());
+    let (scopes, less) =
+        (["GET:imprese.openapi.it/base", "GET:comparabili.openapi.it/root"], ["GET:imprese.openapi.it/base"]);
+    let (scopes, less) = (ScopeSet::parse(scopes).unwrap(), ScopeSet::parse(less).unwrap());
     let builder = |url: String| {
         let builder = Oauth::builder(openapi::Credentials::new("test@example.com", API_KEY)).base_url(url);
         builder.http_client(http()).still().0
     };
 
-    let raw = Raw::new([answer(&made), answer(&echo("create_token"))]).await;
+    let both = made.replacen(
+        r#""GET:imprese.openapi.it/base""#,
+        r#""GET:imprese.openapi.it/base","GET:comparabili.openapi.it/root""#,
+        1,
+    );
+    let raw = Raw::new([answer(&both), answer(&echo("create_token"))]).await;
     let store = FileStore::open(&path).await.unwrap();
     let url = raw.url();
     let oauth = builder(raw.url()).store(store.clone()).build().unwrap();
     let handle = oauth.token_for(&scopes);
     let token = handle.get().await.unwrap();
     assert_eq!(token.expose(), ISSUED_ACCESS);
-    oauth.token(&below).await.unwrap();
+    oauth.token(&less).await.unwrap();
     debugs("a handle", &(&handle, &token, &oauth, &store));
+    oauth.settled().await;
     let stored = std::fs::read_to_string(&path).unwrap();
     assert!(stored.contains(ISSUED_ACCESS), "this file is where it belongs");
     builder(raw.url()).store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
@@ -139,7 +146,7 @@ pub async fn tokens() {
 
     let raw = Raw::new([answer(&listed)]).await;
     let adopting = builder(raw.url()).reuse_existing(true).store(Broken).build().unwrap();
-    adopting.token(&scopes).await.unwrap();
+    adopting.token(&less).await.unwrap();
     debugs("a broken store", &adopting.forget().await.unwrap_err());
 
     // What is told back is another matter: the password grant that follows a refresh has not sent its token.

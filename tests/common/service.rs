@@ -27,6 +27,8 @@ pub struct State {
     pub tokens: Vec<Made>,
     /// `METHOD path`, in the order in which they came.
     pub requests: Vec<String>,
+    /// The lifetimes that were asked for, also by requests that failed.
+    pub asked: Vec<u64>,
     /// What wildcards are expanded to, and what `GET /scopes` says.
     pub catalogue: Vec<Scope>,
     /// What is asked for and not granted.
@@ -137,6 +139,9 @@ impl State {
         let mut line = head.split(' ');
         let (method, target) = (line.next().unwrap_or_default(), line.next().unwrap_or_default());
         self.requests.push(format!("{method} {target}"));
+        if method == "POST" {
+            self.asked.extend(serde_json::from_str::<Value>(body).ok().and_then(|body| body["ttl"].as_u64()));
+        }
         let (failures, begin, status) = self.failing;
         if failures > 0 && format!("{method} {target}").starts_with(begin) {
             self.failing.0 -= 1;

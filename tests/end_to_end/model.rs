@@ -78,6 +78,8 @@ struct Made {
     /// Which has it, and when it was made by the clocks of that one.
     holder: usize,
     at: Now,
+    /// How long it lives: less than the longest lifetime, by chance.
+    life: i64,
     /// Whether its answer came, or it was found later.
     came: bool,
     /// Whether this client dropped it, for good.
@@ -91,6 +93,13 @@ struct Failures {
     lasting: bool,
     /// No request before, by the monotonic clock.
     quiet_until: i64,
+}
+
+impl Made {
+    /// The earliest age at which the next one may be fetched, less two seconds for ends read off a clock that ticks.
+    fn fresh_for(&self) -> i64 {
+        self.life - (self.life / 10).min(10 * MINUTE) - 2000
+    }
 }
 
 pub struct Model {
@@ -152,11 +161,6 @@ impl Model {
         }
     }
 
-    /// The earliest age at which the next one may be fetched, less two seconds for ends read off a clock that ticks.
-    fn fresh_for(&self) -> i64 {
-        self.ttl - (self.ttl / 10).min(10 * MINUTE) - 2000
-    }
-
     /// Whether a token that the client has is good for this, and so young that there is nothing to fetch.
     fn must_do(&self, token: &Made, key: usize, now: Now) -> bool {
         if !token.came || token.dropped || token.under & key != key {
@@ -164,13 +168,13 @@ impl Model {
         }
         let aged = now.wall - token.at.wall;
         let here = token.holder == self.client
-            && now.mono - token.at.mono < self.fresh_for()
+            && now.mono - token.at.mono < token.fresh_for()
             // A clock that was set back is not looked at but for an end.
-            && aged < self.fresh_for();
+            && aged < token.fresh_for();
         let stored = !self.touched.contains(&key)
             && self.has_store
             && self.stored.get(&key) == Some(&token.text)
-            && (0..self.fresh_for()).contains(&aged);
+            && (0..token.fresh_for()).contains(&aged);
         here || stored
     }
 
@@ -241,12 +245,14 @@ impl Model {
                 self.stored.insert(scopes, text.clone());
             }
             let (maker, holder) = (self.client, self.client);
-            self.tokens.push(Made { text, scopes, under: scopes, maker, holder, at, came, dropped: false });
+            let life = issued.expires_at.duration_since(issued.issued_at).unwrap().as_secs();
+            let life = i64::try_from(life).unwrap() * 1000;
+            self.tokens.push(Made { text, scopes, under: scopes, maker, holder, at, life, came, dropped: false });
         }
     }
 
     fn given(&mut self, key: usize, (before, after): (Now, Now), seen: &Seen, text: &str) -> Result<(), Broken> {
-        let (client, ttl) = (self.client, self.ttl);
+        let client = self.client;
         let is_new = seen.issued.iter().any(|issued| issued.token.expose() == text);
         let found = !seen.delivered() && matches!(seen.lists.last(), Some(None));
         // Of what is there already, the call was over before a refresh in the background took its time.
@@ -272,8 +278,9 @@ impl Model {
             token.holder = client;
             token.at.mono = now.mono - (now.wall - token.at.wall).max(0);
         }
-        hold!(now.mono < token.at.mono + ttl, "over by the monotonic clock");
-        hold!(now.wall < token.at.wall + ttl, "over by the time of day");
+        // The service's ends are whole seconds.
+        hold!(now.mono < token.at.mono + token.life + 1000, "over by the monotonic clock");
+        hold!(now.wall < token.at.wall + token.life + 1000, "over by the time of day");
         if !self.touched.contains(&key) {
             self.touched.push(key);
         }
@@ -281,7 +288,7 @@ impl Model {
     }
 
     /// After a failure nothing is sent for a while: a second and more, doubling to a minute, or five minutes and more,
-    /// doubling to an hour. Who has a good token does not wait longer than that is good.
+    /// doubling to an hour. No pause outlasts a token that is good: there is another attempt at three quarters of what is left of it.
     fn pause(&mut self, key: usize, now: Now, seen: &Seen, given: Option<&str>) {
         let failed = match (seen.asked.last(), seen.lists.last()) {
             // The list was looked at last, and may have had the token.
@@ -305,10 +312,12 @@ impl Model {
         let count = before.map_or(0, |failures| failures.count) + 1;
         let (first, longest) = if lasting { (5 * MINUTE, 60 * MINUTE) } else { (1000, MINUTE) };
         let mut wait = longest.min(first << (count - 1).min(16));
-        if let (false, Some(text)) = (lasting, given) {
+        if let Some(text) = given {
             let held = self.tokens.iter().find(|token| token.text == text).unwrap();
-            let usable = self.ttl - (self.ttl / 20).min(10_000) - 1000;
-            wait = wait.min((held.at.mono + usable - now.mono).max(0));
+            let usable = held.life - (held.life / 20).min(10_000) - 1000;
+            let ends = (held.at.mono + usable - now.mono).min(held.at.wall + usable - now.wall);
+            wait = wait.min((ends / 4 * 3).max(0));
+            self.refused_until = self.refused_until.min(now.mono + wait - 1);
         }
         self.failures.insert(key, Failures { count, lasting, quiet_until: now.mono + wait - 1 });
     }
@@ -341,7 +350,10 @@ impl Model {
 
     /// All that this client made is to be dead.
     pub fn revoked(&mut self, is_alive: impl Fn(&str) -> bool) -> Result<(), Broken> {
-        let left = self.tokens.iter().filter(|token| token.maker == self.client && is_alive(&token.text)).count();
+        // Of a short life too little can be taken to tell a token that was lost, and not found at once, from those of others.
+        let may_stay = |token: &Made| !token.came && self.ttl < 24 * 60 * MINUTE;
+        let of_this = self.tokens.iter().filter(|token| token.maker == self.client && !may_stay(token));
+        let left = of_this.filter(|token| is_alive(&token.text)).count();
         hold!(left == 0, "{left} tokens live on after all were to be deleted");
         self.failures.clear();
         self.last_refusal = None;

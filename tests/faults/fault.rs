@@ -83,6 +83,11 @@ impl Fault {
         !self.is_of_tls() && !matches!(self.act, Do::Refuse)
     }
 
+    /// Whether the client waits for what does not come.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.act, Do::Sleep | Do::Drip(_) | Do::Silence)
+    }
+
     pub fn is_a_flood(&self) -> bool {
         matches!(self.act, Do::Flood(_))
     }
@@ -99,6 +104,7 @@ fn status(name: &'static str, clock: &Arc<ManualClock>) -> Do {
         }));
     }
     match more {
+        "elsewhere" => Do::answer(&line(status), &format!("{CLOSE}location: /maintenance\r\n"), ""),
         "HTML" => Do::answer(&line(status), HTML, &page()),
         "" => reply(status, |said| json!({ "message": said, "data": null })),
         code => {

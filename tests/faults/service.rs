@@ -50,9 +50,9 @@ pub fn in_a_line(operations: &[&str]) -> String {
     if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
-/// What is documented as the answer to each operation; a token that was made and lost when the time began is among those of
-/// the account, if there is one. Where the end of a token depends on when it was made, it does here.
-pub fn good(time: &Arc<ManualClock>, lost: bool, headers: &'static str) -> Reply {
+/// What is documented as the answer to each operation; a token that was made, with this lifetime, and lost when the time began is
+/// among those of the account, if there is one. Where the end of a token depends on when it was made, it does here.
+pub fn good(time: &Arc<ManualClock>, lost: Option<Duration>, headers: &'static str) -> Reply {
     static EXAMPLES: OnceLock<BTreeMap<&str, String>> = OnceLock::new();
     let examples = || OPERATIONS.into_iter().map(|name| (name, success(name).text().to_owned())).collect();
     let time = Arc::clone(time);
@@ -65,10 +65,12 @@ pub fn good(time: &Arc<ManualClock>, lost: bool, headers: &'static str) -> Reply
         let end = unix(time.now() + DAY);
         match name {
             "create_token" => body["expire"] = json!(end),
-            "list_tokens" if lost => {
-                let end = unix(now() + DAY);
-                let token = json!({ "scopes": ["GET:imprese.openapi.it/base"], "expire": end, "token": "was-lost" });
-                body["data"].as_array_mut().unwrap().push(token);
+            "list_tokens" => {
+                let token = lost.map(|lifetime| {
+                    let end = unix(now() + lifetime);
+                    json!({ "scopes": ["GET:imprese.openapi.it/base"], "expire": end, "token": "was-lost" })
+                });
+                body["data"].as_array_mut().unwrap().extend(token);
             }
             _ => {}
         }

@@ -63,8 +63,20 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
             (tokens, rest)
         }
     };
+    if !folder.damaged().is_empty() {
+        // Said once, to whoever comes first.
+        let told = store.load("absent").await.unwrap_err().to_string();
+        assert!(told.contains("damaged, and kept as"), "{told}");
+        assert_clean("a damaged file", &told, secrets);
+    }
     for name in tokens.keys().map(String::as_str).chain([MINE, "absent"]).take(12) {
-        assert_eq!(store.load(name).await.unwrap(), tokens.get(name).and_then(|json| readable(json)), "{name:?}");
+        match (store.load(name).await, tokens.get(name)) {
+            (Ok(loaded), json) => assert_eq!(loaded, json.and_then(|json| readable(json)), "{name:?}"),
+            (Err(error), json) => {
+                assert!(json.is_some_and(|json| readable(json).is_none()), "{name:?}: {error}");
+                assert!(error.to_string().contains("cannot be read"), "{error}");
+            }
+        }
     }
 
     // Saving keeps what can be of use, and what is not understood.

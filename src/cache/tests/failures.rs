@@ -78,7 +78,7 @@ async fn a_token_that_is_over_when_it_comes_is_an_error_and_no_busy_loop() {
     house.live(Duration::ZERO);
     for second in 0..3600 {
         let error = house.error("a").await;
-        assert!(error.is_decode() && error.to_string().contains("already over"), "{error}");
+        assert!(error.is_decode() && error.to_string().contains("already expired"), "{error}");
         house.clock.advance(SECOND);
         assert!(house.fetches() <= 1 + second / 300, "less and less, as after any failure");
     }
@@ -147,15 +147,116 @@ async fn a_success_ends_the_row_of_failures_and_the_last_error_is_what_is_said()
     house.get("a").await;
 }
 
+/// Whatever failed, and whatever the service asks for: a wrong password, which is not sent again for minutes otherwise, a 429.
 #[tokio::test]
-async fn a_wait_that_the_service_asks_for_does_not_end_with_the_token() {
+async fn no_pause_outlasts_a_token_that_is_still_good() {
+    let rate_limited = || Error::new(Kind::RateLimited).with_retry_after(Some(HOUR));
+    for (error, most) in [(unavailable(), 20), (wrong_password(), 8), (rate_limited(), 8)] {
+        for minutes in [55, 58, 59] {
+            let house = House::new();
+            house.get("a").await;
+            house.fail(error.clone());
+            house.clock.advance(minutes * MINUTE);
+            let (mut last, mut tries) = (Duration::ZERO, 0);
+            let begun = house.clock.monotonic();
+            while house.at_once("a").is_some() {
+                house.idle("a").await;
+                if house.fetches() > 1 + tries {
+                    (last, tries) = (house.clock.monotonic() - begun, house.fetches() - 1);
+                }
+                house.clock.advance(SECOND / 4);
+            }
+            // What is left of the hour, less the ten seconds in which the token is not handed out.
+            let left = (60 - minutes) * MINUTE - 10 * SECOND;
+            assert!(
+                last > left * 3 / 4 && last < left,
+                "{error:?} {minutes}: the last of {tries} tries after {last:?}"
+            );
+            assert!(tries <= most, "{error:?} {minutes}: {tries} tries");
+            // One that comes through makes up for all of them.
+            house.recover();
+            house.clock.advance(2 * HOUR);
+            house.get("a").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pause_of_the_account_does_not_outlast_the_token_of_a_key() {
     let house = House::new();
-    house.get("a").await;
+    for key in ["a", "b", "c"] {
+        house.get(key).await;
+    }
     house.clock.advance(56 * MINUTE);
-    house.fail(Error::new(Kind::RateLimited).with_retry_after(Some(30 * MINUTE)));
-    house.at_once("a");
-    house.idle("a").await;
-    house.clock.advance(10 * MINUTE);
-    assert!(house.error("a").await.is_rate_limited());
-    assert_eq!(house.fetches(), 2);
+    house.fail(wrong_password());
+    house.error("without a token").await;
+    assert_eq!(house.fetches(), 4);
+    // Their tokens live for less than the pause of five minutes and more.
+    let refresh = async || {
+        for key in ["a", "b", "c"] {
+            assert!(house.at_once(key).is_some());
+            house.idle(key).await;
+        }
+    };
+    refresh().await;
+    assert_eq!(house.fetches(), 4, "it is too early for all");
+    house.clock.advance(3 * MINUTE);
+    refresh().await;
+    assert_eq!(house.fetches(), 5, "one tries for all");
+    house.recover();
+    house.clock.advance(45 * SECOND);
+    refresh().await;
+    assert_eq!(house.fetches(), 8);
+}
+
+#[tokio::test]
+async fn an_error_that_was_not_sent_again_says_so_and_counts_down() {
+    for (error, wait) in [(unavailable(), SECOND), (wrong_password(), 5 * MINUTE)] {
+        let house = House::new();
+        house.fail(error);
+        let first = house.error("a").await;
+        assert!(!first.is_backing_off() && first.retry_after().is_none(), "{first:?}");
+        let second = house.error("a").await;
+        let left = second.retry_after().unwrap();
+        assert!(second.is_backing_off() && (wait..=2 * wait).contains(&left), "{second:?}");
+        let text = second.to_string();
+        assert!(text.starts_with(&first.to_string()) && text.contains("not sent again"), "{text}");
+        house.clock.advance(wait / 2);
+        let third = house.error("a").await;
+        assert_eq!((third.retry_after(), third.kind()), (Some(left - wait / 2), first.kind()));
+        // Then it is sent.
+        house.clock.advance(left - wait / 2);
+        assert!(!house.error("a").await.is_backing_off());
+        assert_eq!(house.fetches(), 2);
+    }
+    // Also where it is the account that waits.
+    let house = House::new();
+    house.fail(wrong_password());
+    house.error("a").await;
+    house.clock.advance(MINUTE);
+    let other = house.error("b").await;
+    assert!(other.is_backing_off() && other.retry_after().is_some_and(|left| left >= 4 * MINUTE), "{other:?}");
+    assert_eq!(house.fetches(), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_key_is_said_before_any_pause() {
+    let house = House::new();
+    house.fail(wrong_password());
+    house.error("a").await;
+    let error = house.error("").await;
+    assert!(error.is_invalid_input() && !error.is_backing_off() && error.to_string() == "no key", "{error}");
+    assert_eq!(house.fetches(), 1);
+}
+
+#[tokio::test]
+async fn an_error_of_an_exchange_names_the_service_and_the_operation() {
+    let house = House::new();
+    house.live(Duration::ZERO);
+    let error = house.error("a").await;
+    assert_eq!((error.service(), error.operation()), (Some("a service"), Some("an operation")));
+    assert!(error.to_string().starts_with("a service an operation: "), "{error}");
+    house.source.panics.store(true, Ordering::SeqCst);
+    let error = house.error("b").await;
+    assert_eq!((error.service(), error.operation()), (Some("a service"), Some("an operation")));
 }

@@ -123,24 +123,51 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_that_nobody_drives_is_given_up_and_what_comes_of_it_later_is_not_taken() {
+async fn what_an_exchange_that_was_given_up_brings_is_taken_if_there_is_nothing_newer() {
     let house = House::new();
     let stuck = house.close("a");
     house.cache.get(&"a".to_owned()).await.unwrap_err();
-    // Whoever asks next begins another, which is let through.
+    stuck.add_permits(1);
+    until(|| house.at_once("a").is_some()).await;
+    assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#1"), 1));
+
+    // Whoever asks next begins another exchange, and takes what comes first.
+    let house = House::new();
+    let stuck = house.close("a");
+    house.cache.get(&"a".to_owned()).await.unwrap_err();
     let callers = house.callers("a", 3);
     house.waiting("a", 3).await;
     until(|| house.fetches() >= 2).await;
     stuck.add_permits(1);
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(house.at_once("a"), None);
-    stuck.add_permits(1);
     for token in callers.join_all().await {
-        assert_eq!(token.unwrap().expose(), "a#2");
+        assert_eq!(token.unwrap().expose(), "a#1");
     }
-    assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
+    stuck.add_permits(1);
+    house.idle("a").await;
+    assert_eq!(house.at_once("a").as_deref(), Some("a#2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_exchange_that_was_given_up_brings_displaces_nothing_newer() {
+    for forgotten in [false, true] {
+        let house = House::new();
+        let stuck = house.close("a");
+        house.cache.get(&"a".to_owned()).await.unwrap_err();
+        let _other = house.close("a");
+        let quick = house.close("a");
+        quick.add_permits(1);
+        if forgotten {
+            house.cache.forget(|_| true).await.unwrap();
+        } else {
+            assert_eq!(house.get("a").await, "a#2");
+        }
+        stuck.add_permits(1);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let held = house.slot("a").state.load().token().map(|token| token.expose().to_owned());
+        assert_eq!(held.as_deref(), if forgotten { None } else { Some("a#2") });
+    }
 }
 
 #[test]

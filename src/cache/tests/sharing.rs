@@ -90,7 +90,8 @@ async fn a_thousand_callers_share_one_failure_and_nothing_sticks() {
     }
     assert_eq!(house.fetches(), 1);
     // While it is too early, everybody gets the same error at once.
-    assert_eq!(house.error("a").await.to_string(), unavailable().with_message("down").to_string());
+    let error = house.error("a").await;
+    assert!(error.is_backing_off() && error.to_string().starts_with("failed: down"), "{error}");
     assert_eq!(house.fetches(), 1);
     house.recover();
     house.clock.advance(2 * SECOND);
@@ -186,4 +187,77 @@ async fn slots_that_nobody_can_miss_go_away() {
         (slots.given.len(), slots.normal.len())
     };
     assert!(given <= 2 * normal + 32, "{given} names for {normal} slots");
+}
+
+/// With a service whose refresh ends the token before.
+mod a_refresh_that_ends_the_token_before {
+    use super::*;
+
+    fn dying() -> House {
+        let house = House::new();
+        house.source.ends_previous.store(true, Ordering::SeqCst);
+        house
+    }
+
+    #[tokio::test]
+    async fn is_waited_for_by_all_that_come_meanwhile() {
+        let house = dying();
+        assert_eq!(house.get("a").await, "a#1");
+        let gate = house.close("a");
+        house.clock.advance(57 * MINUTE);
+        // Also by the one with whom it begins: its call would be sent after the refresh.
+        let callers = house.callers("a", 50);
+        house.waiting("a", 50).await;
+        assert_eq!(house.at_once("a"), None);
+        gate.add_permits(1);
+        for token in callers.join_all().await {
+            assert_eq!(token.unwrap().expose(), "a#2");
+        }
+        assert_eq!(house.fetches(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn is_waited_for_two_seconds_by_all_together() {
+        let house = dying();
+        house.get("a").await;
+        let gate = house.close("a");
+        house.clock.advance(57 * MINUTE);
+        let begun = tokio::time::Instant::now();
+        assert_eq!(house.get("a").await, "a#1");
+        assert_eq!(begun.elapsed(), 2 * SECOND);
+        // Those that come later wait no more.
+        for _ in 0..100 {
+            assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+        }
+        gate.add_permits(1);
+        house.idle("a").await;
+        assert_eq!(house.at_once("a").as_deref(), Some("a#2"));
+    }
+
+    #[tokio::test]
+    async fn that_fails_leaves_the_token_to_those_that_waited() {
+        let house = dying();
+        house.get("a").await;
+        let gate = house.close("a");
+        house.fail(unavailable());
+        house.clock.advance(57 * MINUTE);
+        let callers = house.callers("a", 10);
+        house.waiting("a", 10).await;
+        gate.add_permits(1);
+        for token in callers.join_all().await {
+            assert_eq!(token.unwrap().expose(), "a#1");
+        }
+        // During the pause nobody waits.
+        assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+        assert_eq!(house.fetches(), 2);
+    }
+
+    #[test]
+    fn is_not_waited_for_without_a_runtime() {
+        let house = dying();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(house.get("a"));
+        house.clock.advance(57 * MINUTE);
+        assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+    }
 }

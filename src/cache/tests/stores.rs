@@ -3,20 +3,58 @@
 use super::*;
 
 #[tokio::test]
-async fn a_token_is_stored_before_it_is_handed_out() {
+async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered() {
     let gate = Arc::new(Semaphore::new(0));
     let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
     let house = House::with_store(Some(Arc::new(store.clone())));
-    let mut callers = house.callers("a", 10);
-    house.waiting("a", 10).await;
-    until(|| house.fetches() >= 1).await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-        assert!(callers.try_join_next().is_none());
+    // All that waited have the token, although the store has not answered.
+    for token in house.callers("a", 10).join_all().await {
+        assert_eq!(token.unwrap().expose(), "a#1");
     }
+    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+    assert!(TokenStore::load(&store.kept, "name of a").await.unwrap().is_none());
+    let cache = house.cache.clone();
+    let settled = tokio::spawn(async move { cache.settled().await });
+    house.waiting("a", 1).await;
+    assert!(!settled.is_finished() && house.slot("a").is_busy());
     gate.add_permits(1);
-    assert!(callers.join_all().await.iter().all(Result::is_ok));
+    settled.await.unwrap();
     assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap().unwrap().access_token.expose(), "a#1");
+    assert_eq!(house.fetches(), 1);
+}
+
+/// A service whose refresh ends the token before: each call with that one would be refused.
+#[tokio::test]
+async fn the_next_token_is_handed_out_while_the_store_hangs() {
+    let gate = Arc::new(Semaphore::new(1));
+    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store)));
+    house.source.ends_previous.store(true, Ordering::SeqCst);
+    assert_eq!(house.get("a").await, "a#1");
+    house.idle("a").await;
+    house.clock.advance(57 * MINUTE);
+    assert_eq!(house.get("a").await, "a#2");
+    assert!(house.slot("a").is_busy());
+    for _ in 0..100 {
+        assert_eq!(house.at_once("a").as_deref(), Some("a#2"));
+    }
+    assert_eq!(house.fetches(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_forgotten_while_the_store_saves_it_does_not_come_back() {
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store.clone())));
+    house.get("a").await;
+    let cache = house.cache.clone();
+    let forgetting = tokio::spawn(async move { cache.forget(|_| true).await });
+    house.waiting("a", 1).await;
+    assert_eq!(house.at_once("a"), None);
+    gate.add_permits(1);
+    forgetting.await.unwrap().unwrap();
+    let kept = TokenStore::load(&store.kept, "name of a").await.unwrap();
+    assert!(kept.is_none_or(|token| token.access_token.expose() != "a#1"));
 }
 
 #[tokio::test]
@@ -24,11 +62,7 @@ async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has()
     // Shared by an `Arc` of its own, as somebody may have it.
     let store = Arc::new(MemoryStore::new());
     let one = House::with_store(Some(Arc::new(store.clone())));
-    let other = House {
-        cache: Cache::new(Arc::clone(&one.source), Some(Arc::new(store.clone())), Arc::clone(&one.clock) as _),
-        clock: Arc::clone(&one.clock),
-        source: Arc::clone(&one.source),
-    };
+    let other = one.beside(&store);
     let gate = one.close("a");
     let (of_one, of_other) = (one.callers("a", 10), other.callers("a", 10));
     one.waiting("a", 10).await;
@@ -63,11 +97,7 @@ async fn a_new_process_goes_on_with_what_is_stored() {
     let now = house.clock.now();
     let keep = async |age: Duration| {
         TokenStore::save(&store, "name of a", &stored("kept", now - age, HOUR)).await.unwrap();
-        House {
-            cache: Cache::new(Arc::clone(&house.source), Some(Arc::new(store.clone())), Arc::clone(&house.clock) as _),
-            clock: Arc::clone(&house.clock),
-            source: Arc::clone(&house.source),
-        }
+        house.beside(&store)
     };
     // Good: no request.
     let young = keep(10 * MINUTE).await;

@@ -73,5 +73,5 @@ async fn a_machine_that_slept_during_the_exchange_counts_it_in() {
     house.waiting("a", 1).await;
     house.clock.set(house.clock.now() + 2 * HOUR);
     gate.add_permits(1);
-    assert!(callers.join_all().await[0].as_ref().unwrap_err().to_string().contains("already over"));
+    assert!(callers.join_all().await[0].as_ref().unwrap_err().to_string().contains("already expired"));
 }
