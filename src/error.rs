@@ -12,7 +12,8 @@ use crate::store::StoreError;
 ///
 /// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
 /// and the service's own message, and never shows a URL (at most the scope that a request needs), a body, a header or a secret:
-/// should a service repeat a secret in its message, as it is, in base64, or as in a URL or a form, it is taken out.
+/// should a service repeat a secret in its message, as it is, in base64, or with the escapes of a URL, a form, JSON or HTML, it
+/// is taken out.
 ///
 /// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
 ///
