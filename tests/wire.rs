@@ -302,11 +302,14 @@ fn credentials_of_the_environment_say_what_is_missing() {
         assert!(error.is_invalid_input());
         assert_eq!(error.to_string(), "OPENAPI_API_KEY is not set");
         let error = gettone::keliweb::Credentials::from_env().unwrap_err();
-        let missing = ["KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
-        assert_eq!(error.to_string(), missing.map(|name| format!("{name} is not set")).join(", "));
+        assert_eq!(
+            error.to_string(),
+            "KELIWEB_CLIENT_SECRET is not set, KELIWEB_USERNAME is empty, KELIWEB_PASSWORD is empty"
+        );
         return;
     }
-    let variables = [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_PASSWORD", " ")];
+    let variables =
+        [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_USERNAME", ""), ("KELIWEB_PASSWORD", " ")];
     in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
 }
 
@@ -351,6 +354,39 @@ async fn an_answer_that_is_too_large_keeps_its_status() {
     let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
     assert_eq!(error.status().unwrap(), 200);
     assert!(error.to_string().ends_with("an answer of more than 4 MiB, which is not read"), "{error}");
+}
+
+#[test]
+fn a_limit_of_no_time_is_refused() {
+    let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
+    let none = Duration::ZERO;
+    for (builder, name) in [
+        (builder().timeout(none), "timeout"),
+        (builder().connect_timeout(none), "connect_timeout"),
+        (builder().retry(Retry::default().attempt_timeout(none)), "attempt_timeout"),
+        // Also where it would not be used.
+        (builder().http_client(reqwest::Client::new()).connect_timeout(none), "connect_timeout"),
+        (builder().retry(Retry::none().attempt_timeout(none)), "attempt_timeout"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), format!("{name}: zero, in which no call succeeds"));
+    }
+    let least = Duration::from_nanos(1);
+    let retry = Retry::default().attempt_timeout(least).max_retry_after(none).max_attempts(0);
+    builder().timeout(least).connect_timeout(least).retry(retry).build().unwrap();
+    let keliweb = gettone::keliweb::Credentials::new("id", "secret", "name", "password");
+    let error = gettone::keliweb::Fatture::builder(keliweb).timeout(none).build().unwrap_err();
+    assert!(error.to_string().starts_with("timeout: zero"), "{error}");
+}
+
+#[test]
+fn an_empty_set_of_scopes_is_refused() {
+    let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
+    let error = builder().scopes(ScopeSet::default()).build().unwrap_err();
+    assert!(error.is_invalid_input());
+    assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
+    builder().scopes(ScopeSet::parse(["*:*/*"]).unwrap()).build().unwrap();
 }
 
 #[test]
