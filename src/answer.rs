@@ -513,9 +513,15 @@ const LATIN_1: [&str; 96] = [
     "yacute", "thorn", "yuml",
 ];
 
+/// What a library says of a failure, of a request with these secrets.
+pub(crate) fn reason(text: &str, secrets: &Secrets) -> Option<String> {
+    Some(tidy(text, secrets, REASON_LENGTH)).filter(|reason| !reason.is_empty())
+}
+
 /// The most of a service's message that an error repeats, in characters.
 const MESSAGE_LENGTH: usize = 300;
 const CODE_LENGTH: usize = 64;
+const REASON_LENGTH: usize = 160;
 
 /// Text of a service as one line without the secrets. They go first: cut in half, they would not be found. Where one begins
 /// before another has ended, both go.
@@ -595,6 +601,8 @@ mod tests {
         assert_eq!(tidy(&"è".repeat(400), &secrets, 300).chars().count(), 301);
         // However many spaces come back.
         assert_eq!(tidy("two words, two   words", &secrets, 300), "[redacted], [redacted]");
+        assert_eq!(reason("no host\n s3cret", &secrets).unwrap(), "no host [redacted]");
+        assert_eq!((reason("", &secrets), reason(&"x".repeat(1_000), &secrets).unwrap().len()), (None, 163));
         // A secret that straddles the end is gone as well.
         assert!(!tidy(&("x".repeat(297) + "s3cret"), &secrets, 300).contains("s3c"));
     }

@@ -12,9 +12,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, Secrets, date};
+use crate::answer::{Answer, Dialect, Secrets, date, reason};
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, Kind, Operation};
+use crate::error::{Error, Kind, Operation, Unreached};
 use crate::retry::{Repeat, Retry};
 use crate::trace::Span;
 
@@ -218,7 +218,7 @@ impl Wire {
         let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
         *copy.timeout_mut() = Some(limit);
         let sent = execute(&self.shared.http, copy);
-        let mut response = sent.await.map_err(|error| self.lost(error))?;
+        let mut response = sent.await.map_err(|error| self.lost(request, error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if response.url() != request.url() {
             let message = "a redirect was followed; build the `reqwest::Client` with `redirect::Policy::none()`";
@@ -233,7 +233,7 @@ impl Wire {
             }
         }
         let body = body.map_err(|unread| match unread {
-            Unread::Broken(error) => self.lost(error),
+            Unread::Broken(error) => self.lost(request, error),
             Unread::TooLarge => {
                 let message = format!("an answer of more than {} MiB, which is not read", MAX_ANSWER >> 20);
                 self.error(Kind::Decode).with_status(status).with_message(message)
@@ -250,7 +250,7 @@ impl Wire {
     }
 
     /// A request without an answer, or without the whole of it.
-    fn lost(&self, error: reqwest::Error) -> Error {
+    fn lost(&self, request: &Request, error: reqwest::Error) -> Error {
         let kind = match (error.is_connect(), error.is_timeout()) {
             (true, false) if !is_network(&error) => Kind::Tls,
             (true, timeout) => Kind::Connect { timeout },
@@ -260,7 +260,13 @@ impl Wire {
             (false, false) if error.is_redirect() => Kind::Refused,
             (false, false) => Kind::Interrupted,
         };
-        self.error(kind).with_source(error.without_url())
+        let source = error.without_url();
+        let lost = self.error(kind);
+        let lost = match kind {
+            Kind::Connect { .. } | Kind::Tls => lost.with_unreached(unreached(request, kind, &source)),
+            _ => lost,
+        };
+        lost.with_source(source)
     }
 
     fn error(&self, kind: Kind) -> Error {
@@ -311,6 +317,25 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Which host and port a request did not reach, and why. Nothing else of the URL is told.
+fn unreached(request: &Request, kind: Kind, error: &reqwest::Error) -> Unreached {
+    let url = request.url();
+    let host = url.host_str().unwrap_or_default();
+    let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    // That the time was up is what the kind says already.
+    let cause = || reason(&deepest(error).to_string(), &secrets_of(request));
+    Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
+}
+
+/// The last of an error's sources, which the others were built around.
+fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    deepest
+}
 
 /// Whether there was no connection because of the network, and not because of what was agreed on over it: the libraries for
 /// TLS say what went wrong as data that is not valid, or with errors of their own.
