@@ -43,10 +43,11 @@
 //!
 //! # Credit
 //!
-//! Each account has a credit of its own in either environment: 423.38 euro, or what [`Account::credit`] says. A call of `/echo` that no
-//! [limit](EmulatorBuilder::limit) makes free takes its [price](EmulatorBuilder::price) from it, 0.01 euro unless set otherwise. If
-//! less than the price is left, `/echo` answers 402 "Insufficient credit" without a code, and neither counts nor bills the call;
-//! `GET /credit` still shows what is left. [`Emulator::set_credit`] changes the credit while the emulator runs.
+//! Each account has a credit of its own in either environment: 423.38 euro, or what [`Account::credit`] says. A call of `/echo` that
+//! no [limit](EmulatorBuilder::limit) makes free takes its [price](EmulatorBuilder::price) from it, 0.01 euro unless set otherwise.
+//! If less than the price is left, `/echo` answers 402 "Insufficient credit" without a code, and neither counts nor bills the call;
+//! `GET /credit` still shows what is left. An account without a credit record is answered 402 too. [`Emulator::set_credit`] changes
+//! the credit while the emulator runs.
 //!
 //! # What is not known
 //!

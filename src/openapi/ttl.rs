@@ -81,7 +81,8 @@ impl TryFrom<Duration> for Ttl {
 
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the duration is not a number of whole seconds, or outside 1 second to 365 days.
+    /// [`is_invalid_input`](Error::is_invalid_input) if the duration is not a whole number of seconds, or is shorter than 1 second or
+    /// longer than 365 days.
     fn try_from(duration: Duration) -> Result<Self, Error> {
         if duration.subsec_nanos() != 0 {
             return Err(Error::invalid_input(format!("ttl of {duration:?}: expected whole seconds")));

@@ -18,9 +18,10 @@ impl Scope {
     /// # Ok::<(), gettone::Error>(())
     /// ```
     ///
-    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2); so is a comma, which a
-    /// scope does not have. A path that a server may take for another one is refused: an encoded slash, backslash or percent sign in the first segment, and a
-    /// `.` or `..` that only shows when something is decoded, wherever it stands.
+    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2). A comma is
+    /// encoded too, because a scope has none. A path that a server may take for another one is refused: an encoded slash,
+    /// backslash or percent sign in the first segment, and a `.` or `..` that only shows when something is decoded, wherever it
+    /// stands.
     ///
     /// The path `/root` gives the same scope as `/`.
     ///
