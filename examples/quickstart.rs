@@ -8,8 +8,9 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Environment, Oauth, Period, Token, TokenUpdate, Ttl};
@@ -136,7 +137,7 @@ async fn calls(oauth: &Oauth, emulator: &Emulator) -> Result<(), Box<dyn Error>>
 
 /// What was called this month.
 async fn usage(oauth: &Oauth) -> Result<(), Box<dyn Error>> {
-    let period = Period::month_containing(SystemTime::now())?;
+    let period = Period::month_containing(SystemClock::default().now())?;
     println!("  {:<42} {:>8} {:>6} {:>10}", format!("usage, {period}"), "requests", "paid", "limit");
     for (scope, counter) in &oauth.counters(period).await? {
         println!("  {scope:<42} {:>8} {:>6} {:>10}", counter.requests(), counter.paid(), counter.limit());

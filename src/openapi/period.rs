@@ -132,8 +132,8 @@ impl Period {
         Self::year(year_of(date_of(moment)?)?)
     }
 
-    /// Returns the period of the same length that ends where this one begins; `None` for [`total`](Self::total) and for the first day,
-    /// month and year of all.
+    /// Returns the period of the same length that ends where this one begins; `None` for [`total`](Self::total), for the year 1, and
+    /// for its first month and day.
     ///
     /// ```
     /// use gettone::openapi::Period;

@@ -88,7 +88,8 @@ fn split(text: &str, at: u8) -> Option<(&str, &str)> {
     Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
-/// A path may have one, by its grammar. No scope of the catalogue has, and two scopes with a comma between them would be read as one.
+/// The grammar of a path allows one. No scope of the catalogue has one, and two scopes with a comma between them would be read
+/// as one.
 const COMMA: &str =
     "a comma; write several scopes as several strings, or with spaces between them in the text of a `ScopeSet`";
 
