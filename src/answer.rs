@@ -372,7 +372,7 @@ fn ends_of(character: char, text: &[u8], start: usize) -> impl Iterator<Item = u
     lengths.into_iter().flatten().map(move |length| start + length)
 }
 
-/// Whether [`one_line`] makes a space of a character.
+/// Returns whether [`one_line`] replaces a character with a space.
 fn is_blank(character: char) -> bool {
     character.is_whitespace() || character.is_control()
 }
@@ -456,7 +456,7 @@ fn number_of(digits: &[u8], radix: u32) -> Option<u32> {
         .try_fold(0_u32, |number, digit| number.checked_mul(radix)?.checked_add(char::from(*digit).to_digit(radix)?))
 }
 
-/// Returns the name that PHP's `htmlentities` gives a character of Latin-1 or of Windows' extension of it (HTML 4.01, section 24).
+/// Returns the name that PHP's `htmlentities` gives a character of Latin-1 or of Windows-1252 (HTML 4.01, section 24).
 fn entity_of(character: char) -> Option<&'static str> {
     Some(match character {
         '"' => "quot",
@@ -513,7 +513,7 @@ const LATIN_1: [&str; 96] = [
     "yacute", "thorn", "yuml",
 ];
 
-/// What a library says of a failure, of a request with these secrets.
+/// Returns what a library says of a failure as one line, without the secrets of the request.
 pub(crate) fn reason(text: &str, secrets: &Secrets) -> Option<String> {
     Some(tidy(text, secrets, REASON_LENGTH)).filter(|reason| !reason.is_empty())
 }
@@ -700,7 +700,7 @@ mod tests {
             secrets.add(&(begins.repeat(64) + "!"));
         }
         let text = [r"\", "%25", "&amp;", r"\u005c", "%"].map(|escape| escape.repeat(1_024)).concat();
-        // Whoever tried each way to read it would not come to an end.
+        // Trying every reading one by one would take exponential time.
         assert_eq!(tidy(&text, &secrets, text.len()), text);
     }
 

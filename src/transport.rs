@@ -318,17 +318,17 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Which host and port a request did not reach, and why. Nothing else of the URL is told.
+/// Returns the host and port that a request did not reach, and the reason. The rest of the URL stays out.
 fn unreached(request: &Request, kind: Kind, error: &reqwest::Error) -> Unreached {
     let url = request.url();
     let host = url.host_str().unwrap_or_default();
     let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    // That the time was up is what the kind says already.
+    // The kind says already that the time was up.
     let cause = || reason(&deepest(error).to_string(), &secrets_of(request));
     Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
 }
 
-/// The last of an error's sources, which the others were built around.
+/// Returns the innermost of an error's sources.
 fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(deeper) = deepest.source() {

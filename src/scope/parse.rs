@@ -132,7 +132,7 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
     check_label(host, label, host.len())
 }
 
-/// Whether what stands before a colon is a scheme and no host.
+/// Returns whether the text before a colon is the scheme of a URL.
 fn is_scheme(text: &str, colon: usize) -> bool {
     let (before, after) = (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default());
     after.starts_with("//") || ["http", "https"].iter().any(|scheme| before.eq_ignore_ascii_case(scheme))
