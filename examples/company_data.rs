@@ -39,6 +39,22 @@ fn client(oauth: &Oauth, http: reqwest::ClientBuilder) -> Result<ClientWithMiddl
     Ok(ClientBuilder::new(http).with(oauth.middleware()).build())
 }
 
+const HELP: &str = "\
+Data of three companies at once, from Openapi.it: each request finds its token itself, and all share one.
+
+It sends `GET /base/{VAT number}` three times, to test.imprese.openapi.it (free of charge) or with --production to
+imprese.openapi.it, where EACH OF THE THREE MAY BE BILLED. It deletes the token that it makes.
+
+Options:
+  --production  talks to production; without it, to the sandbox
+  -h, --help    prints this
+
+Environment variables:
+  OPENAPI_EMAIL    the account's e-mail address
+  OPENAPI_API_KEY  its API key: the sandbox's, or production's with --production
+
+Without them the example runs against the emulator, on this machine.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -51,6 +67,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     let environment = match std::env::args().nth(1).as_deref() {
         None => Environment::Sandbox,
         Some("--production") => Environment::Production,

@@ -80,6 +80,21 @@ impl fmt::Debug for Document {
     }
 }
 
+const HELP: &str = "\
+A token store of your own: two clients of Openapi.it share one JSON document, and a third reads it after a restart.
+
+It makes one token and deletes it again. It calls no paid endpoint.
+
+Options:
+  --production  talks to production; without it, to the sandbox
+  -h, --help    prints this
+
+Environment variables:
+  OPENAPI_EMAIL    the account's e-mail address
+  OPENAPI_API_KEY  its API key: the sandbox's, or production's with --production
+
+Without them the example runs against the emulator, on this machine.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -92,6 +107,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     let environment = match std::env::args().nth(1).as_deref() {
         None => Environment::Sandbox,
         Some("--production") => Environment::Production,

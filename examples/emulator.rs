@@ -6,6 +6,15 @@ use std::process::ExitCode;
 
 use gettone::emulator::Emulator;
 
+const HELP: &str = "\
+Both services on this machine, at 127.0.0.1, for curl and for other languages. It prints what to try; Ctrl-C ends it.
+
+Options:
+  --port <number>  listens on this port; without it, on one that is free
+  -h, --help       prints this
+
+Environment variables: none.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -18,13 +27,18 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => 0,
         ["--port", port] => port.parse().map_err(|error| format!("--port {port}: {error}"))?,
         other => return Err(format!("unknown arguments {other:?}; those there are: --port <number>").into()),
     };
-    let emulator = Emulator::builder().port(port).start().await?;
+    let emulator = Emulator::builder().port(port).start().await;
+    let emulator = emulator.map_err(|error| format!("port {port} of 127.0.0.1: {error}"))?;
     introduce(&emulator);
     tokio::signal::ctrl_c().await?;
     emulator.stop().await;

@@ -46,6 +46,21 @@ async fn send(fatture: &Fatture, http: &Client, url: &str) -> Result<(Response, 
     Ok((http.execute(request).await?, token))
 }
 
+const HELP: &str = "\
+A token of Keliweb Fatture on a request, kept in a file, so that the next run needs no password.
+
+Without arguments it runs four times against the emulator, on this machine.
+
+Options:
+  --production <URL> <token file>  sends one GET of this URL to the real service; WHAT YOU ASK FOR MAY BE BILLED
+  -h, --help                       prints this
+
+Environment variables, for --production:
+  KELIWEB_CLIENT_ID      the client id
+  KELIWEB_CLIENT_SECRET  its secret
+  KELIWEB_USERNAME       the customer's user name
+  KELIWEB_PASSWORD       the customer's password";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -58,6 +73,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     // A client that takes a token to nobody but the one it was meant for.
     let http = Client::builder().redirect(gettone::same_origin());
     let arguments: Vec<String> = std::env::args().skip(1).collect();

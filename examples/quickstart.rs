@@ -10,11 +10,30 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Environment, Oauth, Period, Token, TokenUpdate, Ttl};
 use gettone::{Scope, ScopePattern, ScopeSet, reqwest};
-use time::OffsetDateTime;
+
+const HELP: &str = "\
+The main job with both services, from the first token to the last.
+
+It calls no paid endpoint. It deletes the token that it makes at Openapi.it; the one of Keliweb Fatture expires after an hour.
+
+Options:
+  --production  talks to production of Openapi.it; without it, to the sandbox
+  -h, --help    prints this
+
+Environment variables:
+  OPENAPI_EMAIL          the account's e-mail address at Openapi.it
+  OPENAPI_API_KEY        its API key: the sandbox's, or production's with --production
+  KELIWEB_CLIENT_ID      the client id for Keliweb Fatture, which has no sandbox
+  KELIWEB_CLIENT_SECRET  its secret
+  KELIWEB_USERNAME       the customer's user name
+  KELIWEB_PASSWORD       the customer's password
+
+A service without its variables is emulated, on this machine.";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -28,6 +47,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     let environment = match std::env::args().nth(1).as_deref() {
         None => Environment::Sandbox,
         Some("--production") => Environment::Production,
@@ -114,8 +137,7 @@ async fn calls(oauth: &Oauth, emulator: &Emulator) -> Result<(), Box<dyn Error>>
 
 /// What was called this month.
 async fn usage(oauth: &Oauth) -> Result<(), Box<dyn Error>> {
-    let today = OffsetDateTime::now_utc();
-    let period = Period::month(u16::try_from(today.year())?, today.month().into())?;
+    let period = Period::month_containing(SystemClock::default().now())?;
     println!("  {:<42} {:>8} {:>6} {:>10}", format!("usage, {period}"), "requests", "paid", "limit");
     for (scope, counter) in &oauth.counters(period).await? {
         println!("  {scope:<42} {:>8} {:>6} {:>10}", counter.requests(), counter.paid(), counter.limit());

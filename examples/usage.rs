@@ -16,12 +16,11 @@ use gettone::emulator::{Emulator, Limit};
 use gettone::openapi::{Counters, Credentials, Decimal, Environment, Oauth, Period};
 use gettone::reqwest::{Client, header::HOST};
 use gettone::{Scope, ScopeSet};
-use time::OffsetDateTime;
 
 async fn usage(oauth: &Oauth, now: SystemTime) -> Result<(), Box<dyn Error>> {
-    let today = OffsetDateTime::from(now);
-    let (year, month, day) = (u16::try_from(today.year())?, today.month().into(), today.day());
-    for period in [Period::day(year, month, day)?, Period::month(year, month)?, Period::year(year)?, Period::total()] {
+    let (day, month, year) =
+        (Period::day_containing(now)?, Period::month_containing(now)?, Period::year_containing(now)?);
+    for period in [day, month, year, Period::total()] {
         table(period, &oauth.counters(period).await?);
     }
     println!("\ncredit {} EUR", oauth.credit().await?); // exact: a decimal number, not a binary one
@@ -41,6 +40,21 @@ fn table(period: Period, counters: &Counters) {
     println!("{:<width$} {requests:>8} {billed:>6}", "sum");
 }
 
+const HELP: &str = "\
+Credit and counters of an account of Openapi.it: today, this month, this year and all time, as tables.
+
+It only reads, which is free of charge.
+
+Options:
+  --production  talks to production; without it, to the sandbox
+  -h, --help    prints this
+
+Environment variables:
+  OPENAPI_EMAIL    the account's e-mail address
+  OPENAPI_API_KEY  its API key: the sandbox's, or production's with --production
+
+Without them the example runs against the emulator, on this machine.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -53,6 +67,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
+    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return Ok(());
+    }
     let environment = match std::env::args().nth(1).as_deref() {
         None => Environment::Sandbox,
         Some("--production") => Environment::Production,

@@ -36,6 +36,11 @@ pub(crate) mod sealed {
         /// Where the service is, unless something else is said.
         const BASE_URL: &'static str;
 
+        /// Checks what can be said of this service alone.
+        fn check(_: &Self::Options) -> Result<(), Error> {
+            Ok(())
+        }
+
         /// Checks the credentials; the value of `Authorization`, if they are sent there.
         fn authorization(credentials: &Self::Credentials) -> Result<Option<HeaderValue>, Error>
         where
@@ -127,14 +132,14 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// How long connecting may take, TLS included. Default: 10 s.
+    /// How long connecting may take, TLS included. Not zero. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call may take: all attempts, the waits between them, and the reading of the answer. Default: 60 s.
+    /// How long a call may take: all attempts, the waits between them, and the reading of the answer. Not zero. Default: 60 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -237,9 +242,18 @@ impl<C: Service> Builder<C> {
     /// # Errors
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) if the credentials are incomplete, if the address is not one that
-    /// credentials may be sent to, if the user agent cannot be a header, if the crate was built without TLS, or if TLS
-    /// cannot be set up.
+    /// credentials may be sent to, if a time limit is zero, if the set of scopes is empty, if the user agent cannot be a header, if
+    /// the crate was built without TLS, or if TLS cannot be set up.
     pub fn build(self) -> Result<C, Error> {
+        let limits = [
+            ("timeout", self.timeout),
+            ("connect_timeout", self.connect_timeout),
+            ("attempt_timeout", self.retry.longest_attempt()),
+        ];
+        if let Some((name, _)) = limits.iter().find(|(_, limit)| limit.is_zero()) {
+            return Err(Error::invalid_input(format!("{name}: zero, in which no call succeeds")));
+        }
+        C::check(&self.options)?;
         let authorization = C::authorization(&self.credentials)?;
         let base_url = checked(self.base_url.as_deref().unwrap_or(self.default_base_url))?;
         let http = match self.http {
@@ -323,17 +337,18 @@ fn user_agent(product: Option<&str>) -> Result<HeaderValue, Error> {
     value.map_err(|_| Error::invalid_input("user agent: a line break or another character that a header cannot have"))
 }
 
-/// Reads all of these variables, or says which are missing. Empty counts as missing.
+/// Reads all of these variables, or says which are missing or empty.
 pub(crate) fn from_env<const N: usize>(names: [&str; N]) -> Result<[String; N], Error> {
     let mut missing = Vec::new();
     let values = names.map(|name| match std::env::var(name) {
         Ok(value) if !value.trim().is_empty() => value,
-        Ok(_) | Err(std::env::VarError::NotPresent) => {
-            missing.push(format!("{name} is not set"));
-            String::new()
-        }
-        Err(std::env::VarError::NotUnicode(_)) => {
-            missing.push(format!("{name} is not UTF-8"));
+        unusable => {
+            let reason = match unusable {
+                Ok(_) => "is empty",
+                Err(std::env::VarError::NotPresent) => "is not set",
+                Err(std::env::VarError::NotUnicode(_)) => "is not UTF-8",
+            };
+            missing.push(format!("{name} {reason}"));
             String::new()
         }
     });

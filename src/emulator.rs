@@ -41,14 +41,26 @@
 //! environments are good. For a request to a host of the catalogue, which is one that has that name in its `Host` header, every
 //! path is protected: production's tokens are good there, the sandbox's on `test.` and that host.
 //!
+//! # Credit
+//!
+//! Each account has a credit of its own in either environment: 423.38 euro, or what [`Account::credit`] says. A call of `/echo` that
+//! no [limit](EmulatorBuilder::limit) makes free takes its [price](EmulatorBuilder::price) from it, 0.01 euro unless set otherwise.
+//! If less than the price is left, `/echo` answers 402 "Insufficient credit" without a code, and neither counts nor bills the call;
+//! `GET /credit` still shows what is left. An account without a credit record is answered 402 too. [`Emulator::set_credit`] changes
+//! the credit while the emulator runs.
+//!
 //! # What is not known
 //!
 //! Neither service could be reached when this was written. Not documented, and so only likely:
 //!
 //! - the answer to a failed login at Openapi.it (here 401, the usual envelope, no code), and any other status that it does not
 //!   list; where no code is documented, the emulator sends none;
-//! - what becomes of a lifetime of 0 or of more than a year (here 406), of an `expire` that is over (the token ends at once), and
-//!   what the deprecated `expire` of `POST` means (here what it means in `PUT`; 0 is nothing);
+//! - what becomes of a lifetime of more than a year (here 406), of an `expire` that is over (the token ends at once), and what the
+//!   deprecated `expire` of `POST` means (here what it means in `PUT`; 0 is nothing);
+//! - what a `ttl` of 0 means, which the vendor's Python SDK sends unless it is told a lifetime (here the same as no `ttl`: a new token
+//!   lives a year, `PATCH` leaves the end as it is);
+//! - what `GET /token?scope=` with an empty value lists, which the same SDK sends for all tokens (here all of them);
+//! - what a service answers when the credit does not last for a call (here 402, the usual envelope, no code);
 //! - what `POST` and `PATCH` answer to a scope that there is none of ([`EmulatorBuilder::strict`]);
 //! - what makes a token one that is not *single* ([`Emulator::set_single`]), and what is checked first when two things are wrong;
 //! - by which time zone the counters have their days (here UTC), and over which time a `limit` counts (here ever);
@@ -81,6 +93,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+use rust_decimal::Decimal;
 
 use crate::ScopeSet;
 use crate::clock::Clock;
@@ -229,6 +243,35 @@ impl Emulator {
     /// Grants everything again.
     pub fn grant_all(&self) {
         self.shared.state().granted = None;
+    }
+
+    /// Sets what the first account of Openapi.it has to spend, in euro, in either environment; `None` takes its credit record away.
+    ///
+    /// ```
+    /// use gettone::emulator::Emulator;
+    /// use gettone::openapi::{Credentials, Decimal, Oauth};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// let account = emulator.account();
+    /// let credentials = Credentials::new(account.email(), account.production_key().clone());
+    /// let oauth = Oauth::builder(credentials).base_url(emulator.production_url()).build()?;
+    ///
+    /// emulator.set_credit(Decimal::new(5, 2)); // 0.05 euro
+    /// assert_eq!(oauth.credit().await?.amount(), Decimal::new(5, 2));
+    /// emulator.set_credit(None);
+    /// assert!(oauth.credit().await.unwrap_err().is_not_found());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_credit(&self, credit: impl Into<Option<Decimal>>) {
+        let credit = credit.into();
+        let mut state = self.shared.state();
+        let State { production, sandbox, .. } = &mut *state;
+        for ledger in [production, sandbox].into_iter().filter_map(|environment| environment.ledgers.first_mut()) {
+            ledger.usage.credit = credit;
+        }
     }
 
     /// For how long after it was made a token of Openapi.it is a "Wrong Token" at `/echo`. Users saw 4 to 10 seconds.

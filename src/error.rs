@@ -11,8 +11,10 @@ use crate::store::StoreError;
 /// Why a call failed.
 ///
 /// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
-/// and the service's own message, and never shows a URL (at most the scope that a request needs), a body, a header or a secret:
-/// should a service repeat a secret in its message, as it is, in base64, or as in a URL or a form, it is taken out.
+/// and the service's own message. If there was no connection it names the host and port that were tried, and the reason. It
+/// never shows a URL (at most the scope that a request needs), a body, a header or a secret:
+/// should a service repeat a secret in its message, as it is, in base64, or with the escapes of a URL, a form, JSON or HTML, it
+/// is taken out.
 ///
 /// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
 ///
@@ -44,7 +46,17 @@ struct Inner {
     is_backing_off: bool,
     after_uncertain_attempt: bool,
     not_granted: Option<ScopeSet>,
+    unreached: Option<Unreached>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What there was no connection to, and why.
+#[derive(Debug, Clone)]
+pub(crate) struct Unreached {
+    /// The host and the port of the service, also if it was a proxy that could not be reached.
+    pub(crate) host: String,
+    /// What the operating system or the library for TLS said.
+    pub(crate) reason: Option<String>,
 }
 
 /// What the error says of itself: the service and the name of the operation.
@@ -103,6 +115,7 @@ impl Error {
             is_backing_off: false,
             after_uncertain_attempt: false,
             not_granted: None,
+            unreached: None,
             source: None,
         }))
     }
@@ -180,6 +193,10 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_unreached(self, unreached: Unreached) -> Self {
+        self.with(|inner| inner.unreached = Some(unreached))
     }
 
     pub(crate) fn after_uncertain_attempt(self) -> Self {
@@ -348,9 +365,20 @@ impl fmt::Display for Error {
         }
         match (inner.kind, inner.status) {
             (Kind::InvalidInput, _) => {}
-            (Kind::Connect { timeout: false }, _) => f.write_str("no connection")?,
-            (Kind::Connect { timeout: true }, _) => f.write_str("no connection in time")?,
-            (Kind::Tls, _) => f.write_str("no connection: the TLS handshake, or the tunnel through a proxy, failed")?,
+            (Kind::Connect { .. } | Kind::Tls, _) => {
+                f.write_str("no connection")?;
+                if let Some(Unreached { host, .. }) = &inner.unreached {
+                    write!(f, " to {host}")?;
+                }
+                match inner.kind {
+                    Kind::Connect { timeout: true } => f.write_str(" in time")?,
+                    Kind::Tls => f.write_str(": the TLS handshake, or the tunnel through a proxy, failed")?,
+                    _ => {}
+                }
+                if let Some(Unreached { reason: Some(reason), .. }) = &inner.unreached {
+                    write!(f, ": {reason}")?;
+                }
+            }
             (Kind::Timeout, _) => f.write_str("no answer in time")?,
             (Kind::NotGranted, _) => {}
             (Kind::Store, _) => f.write_str("the store of tokens failed")?,
@@ -394,6 +422,7 @@ impl fmt::Debug for Error {
             retry_after,
             is_backing_off,
             after_uncertain_attempt,
+            unreached,
             source,
             ..
         } = &*self.0;
@@ -419,6 +448,9 @@ impl fmt::Debug for Error {
         }
         if *after_uncertain_attempt {
             debug.field("after_uncertain_attempt", after_uncertain_attempt);
+        }
+        if let Some(Unreached { host, reason }) = unreached {
+            debug.field("host", host).field("reason", reason);
         }
         if let Some(source) = source {
             debug.field("source", source);

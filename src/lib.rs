@@ -177,7 +177,7 @@
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
-//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::Token), [`Credit`](openapi::Credit), [`Counters`](openapi::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits) |
+//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::Token), [`Credit`](openapi::Credit), [`Counters`](openapi::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
 //! | `middleware` | | [`Middleware`], a layer for `reqwest-middleware`, and a method `middleware` of each client |
 //! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event at `DEBUG` for each repeat. Events with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, served by a broader token, adopted, not looked for, failed, not tried again yet, invalidated, forgotten; and to a store: it failed, a damaged file was set aside, a damaged token passed over |
 //! | `emulator` | | [`emulator`]: both services in one process, for tests |

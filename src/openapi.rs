@@ -458,6 +458,13 @@ impl sealed::Sealed for Oauth {
 
     const BASE_URL: &'static str = "https://oauth.openapi.it";
 
+    fn check(options: &Options) -> Result<(), Error> {
+        match options.scopes.as_ref().is_some_and(ScopeSet::is_empty) {
+            true => Err(Error::invalid_input("scopes: an empty set, which covers no request")),
+            false => Ok(()),
+        }
+    }
+
     fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
         let refuse = |reason| Err(Error::invalid_input(format!("Openapi.it credentials: {reason}")));
         let Credentials { email, api_key } = credentials;

@@ -60,11 +60,15 @@ impl Retry {
     }
 
     /// How long an attempt may take after which there can be another even without an answer (the first column above). All
-    /// other attempts, and the last one, have all the time that the call has left. Default: 20 s.
+    /// other attempts, and the last one, have all the time that the call has left. Not zero. Default: 20 s.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
         self
+    }
+
+    pub(crate) fn longest_attempt(&self) -> Duration {
+        self.attempt_timeout
     }
 
     /// How long a service wants to be left alone after a failure, if that is waited for.

@@ -109,7 +109,7 @@ impl ScopePattern {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a host.
+    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a host alone: a URL or a path is none.
     pub fn domain(host: &str) -> Result<Self, Error> {
         parse::check_host(host).map_err(|flaw| flaw.into_error("host", host))?;
         format!("*:{host}/*").parse()

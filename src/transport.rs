@@ -12,9 +12,9 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, Secrets, date, is_html};
+use crate::answer::{Answer, Dialect, Secrets, date, is_html, reason};
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, Kind, Operation};
+use crate::error::{Error, Kind, Operation, Unreached};
 use crate::retry::{Repeat, Retry};
 use crate::trace::Span;
 
@@ -223,7 +223,7 @@ impl Wire {
         let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
         *copy.timeout_mut() = Some(limit);
         let sent = execute(&self.shared.http, copy);
-        let mut response = sent.await.map_err(|error| self.lost(error))?;
+        let mut response = sent.await.map_err(|error| self.lost(request, error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if response.url() != request.url() {
             let message = "a redirect was followed; build the `reqwest::Client` with `redirect::Policy::none()`";
@@ -238,7 +238,7 @@ impl Wire {
             }
         }
         let body = body.map_err(|unread| match unread {
-            Unread::Broken(error) => self.lost(error),
+            Unread::Broken(error) => self.lost(request, error),
             Unread::TooLarge => {
                 let message = format!("an answer of more than {} MiB, which is not read", MAX_ANSWER >> 20);
                 self.error(Kind::Decode).with_status(status).with_message(message)
@@ -255,7 +255,7 @@ impl Wire {
     }
 
     /// A request without an answer, or without the whole of it.
-    fn lost(&self, error: reqwest::Error) -> Error {
+    fn lost(&self, request: &Request, error: reqwest::Error) -> Error {
         let kind = match (error.is_connect(), error.is_timeout()) {
             (true, false) if !is_network(&error) => Kind::Tls,
             (true, timeout) => Kind::Connect { timeout },
@@ -265,7 +265,13 @@ impl Wire {
             (false, false) if error.is_redirect() => Kind::Refused,
             (false, false) => Kind::Interrupted,
         };
-        self.error(kind).with_source(error.without_url())
+        let source = error.without_url();
+        let lost = self.error(kind);
+        let lost = match kind {
+            Kind::Connect { .. } | Kind::Tls => lost.with_unreached(unreached(request, kind, &source)),
+            _ => lost,
+        };
+        lost.with_source(source)
     }
 
     fn error(&self, kind: Kind) -> Error {
@@ -316,6 +322,25 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// Returns the host and port that a request did not reach, and the reason. The rest of the URL stays out.
+fn unreached(request: &Request, kind: Kind, error: &reqwest::Error) -> Unreached {
+    let url = request.url();
+    let host = url.host_str().unwrap_or_default();
+    let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    // The kind says already that the time was up.
+    let cause = || reason(&deepest(error).to_string(), &secrets_of(request));
+    Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
+}
+
+/// Returns the innermost of an error's sources.
+fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
+    }
+    deepest
+}
 
 /// Whether there was no connection because of the network, and not because of what was agreed on over it: the libraries for
 /// TLS say what went wrong as data that is not valid, or with errors of their own.

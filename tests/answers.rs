@@ -5,7 +5,7 @@ mod common;
 
 use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS, call, success};
-use gettone::openapi::{Limit, Period, Ttl};
+use gettone::openapi::{Counters, Credit, Limit, Period, Ttl};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
 
@@ -457,7 +457,12 @@ async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
     }
     assert!(text.contains("Connection refused"), "{text}");
     assert!(!text.contains("a-secret-path") && !text.contains("http://"), "{text}");
-    assert_eq!(error.clone().to_string(), "Openapi.it Oauth get_credit: no connection");
+    let host = nobody.url().replace("http://", "");
+    let said = format!("Openapi.it Oauth get_credit: no connection to {host}: Connection refused (os error 111)");
+    #[cfg(target_os = "linux")]
+    assert_eq!(error.clone().to_string(), said);
+    #[cfg(not(target_os = "linux"))]
+    assert!(error.to_string().starts_with(said.split(" (").next().unwrap()), "{error}");
 }
 
 fn refused(status: u16, body: Value) -> Answer {
@@ -656,4 +661,36 @@ async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
 async fn credit_may_be_overdrawn() {
     let mock = Mock::answering_with(Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
     assert_eq!(mock.oauth().credit().await.unwrap().to_string(), "-3.00");
+}
+
+/// A program may pass on what it was answered, in the service's own form.
+#[tokio::test]
+async fn credit_and_counters_can_be_passed_on() {
+    let mock = Mock::answering_with(success("get_credit")).await;
+    let credit = mock.oauth().credit().await.unwrap();
+    let written = serde_json::to_string(&credit).unwrap();
+    assert_eq!(written, r#"{"credit":423.38}"#);
+    assert_eq!(serde_json::from_str::<Credit>(&written).unwrap(), credit);
+
+    let data = json!({
+        "POST:ws.ufficiopostale.com/raccomandate": { "counter": 12, "paid": 2, "limit": 10 },
+        "GET:imprese.openapi.it/base": { "counter": 7, "paid": 7, "limit": null },
+        "GET:sms.openapi.com/root": { "counter": 1, "paid": 0, "limit": false },
+    });
+    let mut sent = data.clone();
+    sent["secret-of-somebody"] = json!({ "token": "5f8711afe4754a532a7a8358" });
+    sent["GET:imprese.openapi.it/IT-full"] = json!("5f8711afe4754a532a7a8358");
+    let body = json!({ "data": sent, "success": true, "message": "", "error": null });
+    let counters = Mock::answering_with(Answer::json(200, body)).await.oauth().counters(Period::total()).await.unwrap();
+    assert_eq!((counters.len(), counters.unrecognized().len()), (3, 2));
+    assert_eq!(serde_json::to_value(&counters).unwrap(), data);
+    let again: Counters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
+    assert!(again.unrecognized().is_empty() && again.iter().eq(&counters));
+
+    // A map has each key once.
+    let twice = r#"{"GET:a.it/b":{"counter":1,"paid":0},"get:A.it/b":{"counter":2,"paid":0},"GET:a.it/a":{"counter":3,"paid":0}}"#;
+    let twice: Counters = serde_json::from_str(twice).unwrap();
+    let once = r#"{"GET:a.it/b":{"counter":1,"paid":0,"limit":null},"GET:a.it/a":{"counter":3,"paid":0,"limit":null}}"#;
+    assert_eq!((twice.len(), serde_json::to_string(&twice).unwrap()), (3, once.to_owned()));
+    assert_eq!(serde_json::to_string(&Counters::default()).unwrap(), "{}");
 }

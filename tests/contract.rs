@@ -132,7 +132,7 @@ fn table() -> Vec<(&'static str, u16, &'static str, String)> {
     };
     let fails = |what: &str| format!("Openapi.it Oauth {what}");
     let base = "GET:imprese.openapi.it/base";
-    let period = |operation: &str| fails(&format!("{operation}: HTTP 404 Not Found, code 610: Wrong date format for the selected range [invalid input]"));
+    let period = |operation: &str, example: &str| fails(&format!("{operation}: HTTP 404 Not Found, code 610: Wrong date format for the selected range, please format the date like: {example} [invalid input]"));
     let mut rows = [keliweb("password_grant"), keliweb("refresh")].concat();
     rows.extend([
         ("create_token", 200, "created", format!("5f8711afe4754a532a7a8358 until 1634223407: {base} GET:comparabili.openapi.it/root POST:comparabili.openapi.it/root")),
@@ -145,11 +145,11 @@ fn table() -> Vec<(&'static str, u16, &'static str, String)> {
         ("replace_token", 404, "missing", fails("replace_token: HTTP 404 Not Found, code 170: Missing Token [not found]")),
         ("replace_token", 406, "invalid_scopes", fails("replace_token: HTTP 406 Not Acceptable, code 270: invalid scopes specified [invalid input]")),
         ("update_token", 200, "updated", format!("{TOKEN} until 1660640780: {base} GET:comparabili.openapi.it/root")),
-        ("update_token", 403, "not_single", fails("update_token: HTTP 403 Forbidden, code 280 []")),
+        ("update_token", 403, "not_single", fails("update_token: HTTP 403 Forbidden, code 280: Only single tokens are enabled for this method []")),
         ("update_token", 404, "missing", fails("update_token: HTTP 404 Not Found, code 290: Missing Token [not found]")),
         ("update_token", 406, "nothing_to_change", fails("update_token: HTTP 406 Not Acceptable, code 310: missing scopes array and expire [invalid input]")),
         ("delete_token", 200, "deleted", "deleted".to_owned()),
-        ("delete_token", 403, "not_single", fails("delete_token: HTTP 403 Forbidden, code 140 []")),
+        ("delete_token", 403, "not_single", fails("delete_token: HTTP 403 Forbidden, code 140: Only single tokens are enabled for this method []")),
         ("delete_token", 404, "missing", fails("delete_token: HTTP 404 Not Found, code 150: Missing Token [not found]")),
         ("list_scopes", 200, "flat", format!("{base} GET:imprese.openapi.it/IT-full GET:comparabili.openapi.it/root POST:comparabili.openapi.it/root POST:ws.ufficiopostale.com/raccomandate POST:test.postontarget.com/fields/country")),
         ("list_scopes", 200, "nested", format!("{base} POST:ws.ufficiopostale.com/raccomandate")),
@@ -159,13 +159,13 @@ fn table() -> Vec<(&'static str, u16, &'static str, String)> {
         ("counters_total", 200, "without_calls", String::new()),
         ("counters_day", 200, "used", USED.to_owned()),
         ("counters_day", 200, "without_calls", String::new()),
-        ("counters_day", 404, "wrong_format", period("counters_day")),
+        ("counters_day", 404, "wrong_format", period("counters_day", "2022-01-01")),
         ("counters_month", 200, "used", USED.to_owned()),
         ("counters_month", 200, "without_calls", String::new()),
-        ("counters_month", 404, "wrong_format", period("counters_month")),
+        ("counters_month", 404, "wrong_format", period("counters_month", "2022-01")),
         ("counters_year", 200, "used", USED.to_owned()),
         ("counters_year", 200, "without_calls", String::new()),
-        ("counters_year", 404, "wrong_format", period("counters_year")),
+        ("counters_year", 404, "wrong_format", period("counters_year", "2022")),
     ]);
     rows
 }

@@ -267,6 +267,49 @@ fn invoices_talks_to_the_service_only_when_it_is_told_to() {
 }
 
 #[test]
+fn help_is_printed_and_nothing_is_asked() {
+    let (openapi, keliweb) = (&ACCOUNT[..2], &ACCOUNT[2..]);
+    for (name, options, variables) in [
+        ("company_data", &["--production"][..], openapi),
+        ("custom_store", &["--production"], openapi),
+        ("emulator", &["--port <number>"], &[]),
+        ("invoices", &["--production <URL> <token file>"], keliweb),
+        ("quickstart", &["--production"], &ACCOUNT),
+        ("usage", &["--production"], openapi),
+    ] {
+        let (proxy, hosts) = closed_proxy();
+        // With an account, which would be asked for something.
+        for arguments in [&["--help"][..], &["-h"], &["--production", "--help"]] {
+            let mut command = command(name);
+            command.args(arguments).envs(ACCOUNT.iter().map(|name| (name, SECRET)));
+            command.env("https_proxy", &proxy).env("HTTPS_PROXY", &proxy);
+            let (out, err, is_success) = run(command);
+            assert!(is_success && err.is_empty(), "{name}: {out}{err}");
+            for expected in
+                options.iter().chain(variables).chain(&["\nOptions:\n", "-h, --help", "\nEnvironment variables"])
+            {
+                assert!(out.contains(expected), "{name}: `{expected}` is not there:\n{out}");
+            }
+            assert!(!out.contains("emulated on this machine") && !out.contains("http://"), "{name}: {out}");
+            assert!(out.lines().all(|line| line.chars().count() <= 130), "{name}: {out}");
+        }
+        assert_eq!(hosts.try_iter().count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut command = command("emulator");
+    command.args(["--port", &port]);
+    let (out, err, is_success) = run(command);
+    assert!(!is_success && out.is_empty(), "{out}");
+    let reason = err.trim().strip_prefix(&format!("port {port} of 127.0.0.1: "));
+    assert!(reason.is_some_and(|reason| !reason.is_empty()), "{err}");
+}
+
+#[test]
 fn what_is_not_understood_or_not_there_is_said() {
     for (name, arguments, expected) in [
         ("company_data", &["--prod"][..], "unknown argument `--prod`; the one there is: --production"),

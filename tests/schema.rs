@@ -5,7 +5,7 @@
 mod common;
 
 use common::spec::Spec;
-use gettone::openapi::{Counter, Counters, Credit, Limit, Token, Ttl};
+use gettone::openapi::{Counter, Counters, Credit, Limit, Period, Token, Ttl};
 use gettone::{AccessToken, RefreshToken, Scope, ScopeList, ScopePattern, ScopeSet, Secret, keliweb};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -108,4 +108,40 @@ fn the_types_of_openapi_are_those_of_the_spec() {
     assert_eq!(of::<Counter>(), in_spec(&spec, "Counter"));
     assert_eq!(of::<Counters>(), in_spec(&spec, "Counters"));
     assert_eq!(of::<Limit>(), in_spec(&spec, "Limit"));
+}
+
+/// Fails if a value, as it is written, is not what the schema of its type says: that for reading and that for writing.
+fn is_written_by_its_schema<T: JsonSchema + serde::Serialize>(value: &T) {
+    let written = serde_json::to_value(value).unwrap();
+    let settings = schemars::generate::SchemaSettings::draft2020_12;
+    for settings in [settings().for_deserialize(), settings().for_serialize()] {
+        let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+        let flaws: Vec<_> =
+            jsonschema::validator_for(&schema).unwrap().iter_errors(&written).map(|flaw| flaw.to_string()).collect();
+        assert!(flaws.is_empty(), "{written}: {flaws:?} by {schema}");
+    }
+}
+
+#[test]
+fn what_is_written_is_what_the_schemas_say() {
+    for credit in [r#"{"credit":423.38}"#, r#"{"credit":100}"#, r#"{"credit":"19.99"}"#, r#"{"credit":-0.05}"#] {
+        is_written_by_its_schema(&serde_json::from_str::<Credit>(credit).unwrap());
+    }
+    let counters = r#"{"GET:a.it/b":{"counter":"7","paid":2,"limit":5},"GET:a.it/c":{"counter":1,"paid":0,"limit":false},
+        "GET:a.it/d":{"counter":1,"paid":0},"odd":"odd"}"#;
+    let counters: Counters = serde_json::from_str(counters).unwrap();
+    is_written_by_its_schema(&counters);
+    is_written_by_its_schema(&Counters::default());
+    for (_, counter) in &counters {
+        is_written_by_its_schema(&counter);
+        is_written_by_its_schema(&counter.limit());
+    }
+    for period in ["total", "2022", "2022-01", "2022-01-01"] {
+        is_written_by_its_schema(&period.parse::<Period>().unwrap());
+    }
+    let period = of::<Period>();
+    let reads = jsonschema::validator_for(&period).unwrap();
+    for wrong in [json!("2022-1"), json!("Total"), json!("2022-01-01-01"), json!(""), json!(2022)] {
+        assert!(!reads.is_valid(&wrong), "{wrong}");
+    }
 }

@@ -398,6 +398,10 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("https://h.it./base", "GET:h.it/base"),
         ("https://h.it/a|b", "GET:h.it/a%7Cb"),
         ("https://h.it/a:b@c", "GET:h.it/a:b@c"),
+        // A scope has no comma.
+        ("https://h.it/a,b", "GET:h.it/a%2Cb"),
+        ("https://h.it/a%2cb", "GET:h.it/a%2Cb"),
+        ("https://h.it/base/1,2?fields=a,b#c,d", "GET:h.it/base"),
         ("https://h.it/base/a%2Fb", "GET:h.it/base"),
         ("https://h.it/base/100%25", "GET:h.it/base"),
         ("https://h.it/root", "GET:h.it/root"),
@@ -473,6 +477,21 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
     for host in ["", "a/b", "h.it:443", "a b", "a.*.it", "-a.it", "GET:h.it/a", "h.it/"] {
         assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
     }
+    for (host, said) in [
+        ("https://imprese.openapi.it", "byte 0: a scheme; write the host alone, as in `imprese.openapi.it`"),
+        ("HTTPS://imprese.openapi.it/base", "byte 0: a scheme"),
+        ("ws://imprese.openapi.it", "byte 0: a scheme"),
+        ("http:imprese.openapi.it", "byte 0: a scheme"),
+        ("imprese.openapi.it/base", "byte 18: a path; write the host alone, and give the path to `endpoint`"),
+        ("imprese.openapi.it/", "byte 18: a path"),
+        ("imprese.openapi.it:443", "byte 18: a port"),
+        ("a.it,b.it", "byte 4: a comma"),
+    ] {
+        let error = ScopePattern::domain(host).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("host {host:?}, {said}")), "{error}");
+    }
+    let error = ScopePattern::everything().endpoint("a,b").unwrap_err().to_string();
+    assert!(error.starts_with("path \"a,b\", byte 1: a comma; write several scopes as several strings"), "{error}");
     // The place is in what was given.
     let error = ScopePattern::domain("u@h.it").unwrap_err();
     assert_eq!(error.to_string(), "host \"u@h.it\", byte 1: a user before the host; a scope has none");
@@ -481,6 +500,33 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
     for path in ["", "a//b", "a?b", "a/*", "it-*", "a b", "."] {
         assert!(ScopePattern::everything().endpoint(path).unwrap_err().is_invalid_input(), "{path}");
     }
+}
+
+#[test]
+fn several_scopes_in_one_string_are_refused() {
+    let text = "GET:a.it/x,POST:a.it/x";
+    let expected = format!(
+        "scope {text:?}, byte 10: a comma; write several scopes as several strings, or with spaces between them in the text of a \
+         `ScopeSet`"
+    );
+    for error in [
+        text.parse::<Scope>().unwrap_err(),
+        text.parse::<ScopePattern>().unwrap_err(),
+        text.parse::<ScopeSet>().unwrap_err(),
+        ScopeSet::parse([text]).unwrap_err(),
+    ] {
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = "GET:a.it/x, POST:a.it/x".parse::<ScopeSet>().unwrap_err().to_string();
+    assert!(error.starts_with("scope \"GET:a.it/x,\", byte 10: a comma"), "{error}");
+    // As the message says.
+    let apart = set(&["GET:a.it/x", "POST:a.it/x"]);
+    assert_eq!("GET:a.it/x POST:a.it/x".parse::<ScopeSet>().unwrap(), apart);
+    assert_eq!(serde_json::from_str::<ScopeSet>(r#"["GET:a.it/x","POST:a.it/x"]"#).unwrap(), apart);
+    // A service that lists one loses no other.
+    let list: ScopeList = serde_json::from_str(r#"["GET:a.it/x,y","GET:a.it/x"]"#).unwrap();
+    assert_eq!((list.len(), list.unrecognized()), (1, &["GET:a.it/x,y".to_owned()][..]));
 }
 
 #[test]

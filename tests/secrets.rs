@@ -138,6 +138,30 @@ async fn a_secret_that_begins_with_another_is_taken_out_whole() {
 }
 
 #[tokio::test]
+async fn a_secret_in_the_escapes_of_php_is_taken_out() {
+    for message in [
+        r#"no: {"password":"pass\/\u00e8\"&\ud83e\udd80"}"#,
+        r#"no: {"password":"pass/&egrave;&quot;&amp;🦀"}"#,
+        r#"no: {"password":"pass/&#232;&#034;&#38;&#129408;"}"#,
+        r#"no: {"password":"pass\/&#xE8;%22&amp;\ud83e\udd80"}"#,
+    ] {
+        let error = refusal("client-secret", "pass/è\"&🦀", message).await;
+        assert!(error.ends_with(r#": no: {"password":"[redacted]"}"#), "{message}: {error}");
+    }
+}
+
+/// A message that holds half of a surrogate pair is shown as it was sent, with its escapes.
+#[tokio::test]
+async fn a_secret_is_taken_out_of_a_message_that_is_no_text() {
+    let body = r#"{"message":"\ud83e pass\/\u00e8-77aa"}"#;
+    let raw = Raw::new([Do::answer("403 Forbidden", "content-type: application/json\r\n", body)]).await;
+    let credentials = keliweb::Credentials::new("id", "client-secret", "name", "pass/è-77aa");
+    let fatture = keliweb::Fatture::builder(credentials).base_url(raw.url()).build().unwrap();
+    let error = fatture.password_grant().await.unwrap_err().to_string();
+    assert!(error.ends_with(r": \ud83e [redacted]"), "{error}");
+}
+
+#[tokio::test]
 async fn an_api_key_with_colons_is_taken_out_whole() {
     let mock = Mock::answering_with(Answer::json(403, json!({ "message": "key first:second:third is wrong" }))).await;
     let credentials = openapi::Credentials::new("test@example.com", "first:second:third");

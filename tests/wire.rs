@@ -223,10 +223,13 @@ async fn a_certificate_that_is_not_trusted_ends_the_call() {
     let (builder, clock) = oauth(&url).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
     assert!(error.is_connect() && !error.is_transient() && !error.is_timeout(), "{error:?}");
-    assert_eq!(
-        error.to_string(),
-        "Openapi.it Oauth get_credit: no connection: the TLS handshake, or the tunnel through a proxy, failed"
+    let host = url.replace("https://", "");
+    let said = format!(
+        "Openapi.it Oauth get_credit: no connection to {host}: the TLS handshake, or the tunnel through a proxy, failed: "
     );
+    // The rest is the library's.
+    let reason = error.to_string().strip_prefix(&said).map(str::to_owned);
+    assert!(reason.is_some_and(|reason| reason.contains("certificate")), "{error}");
     assert_eq!((connections.load(Ordering::Relaxed), clock.waits().len()), (1, 0));
 
     let root = reqwest::Certificate::from_der(&certificate).unwrap();
@@ -302,11 +305,14 @@ fn credentials_of_the_environment_say_what_is_missing() {
         assert!(error.is_invalid_input());
         assert_eq!(error.to_string(), "OPENAPI_API_KEY is not set");
         let error = gettone::keliweb::Credentials::from_env().unwrap_err();
-        let missing = ["KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
-        assert_eq!(error.to_string(), missing.map(|name| format!("{name} is not set")).join(", "));
+        assert_eq!(
+            error.to_string(),
+            "KELIWEB_CLIENT_SECRET is not set, KELIWEB_USERNAME is empty, KELIWEB_PASSWORD is empty"
+        );
         return;
     }
-    let variables = [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_PASSWORD", " ")];
+    let variables =
+        [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_USERNAME", ""), ("KELIWEB_PASSWORD", " ")];
     in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
 }
 
@@ -318,7 +324,42 @@ async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
     let oauth = builder.retry(Retry::none()).build().unwrap();
     let error = raw.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout() && error.is_transient(), "{error:?}");
-    assert_eq!(error.to_string(), "Openapi.it Oauth get_credit: no connection in time");
+    let host = raw.address;
+    assert_eq!(error.to_string(), format!("Openapi.it Oauth get_credit: no connection to {host} in time"));
+}
+
+#[tokio::test]
+async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url() {
+    const SECRET: &str = "hunter2";
+    let nobody = Raw::new([Do::Refuse]).await;
+    let token = AccessToken::new(format!("token-{SECRET}"));
+    let there = oauth(&format!("{}/{SECRET}", nobody.url())).retry(Retry::none()).build().unwrap();
+    let refused = there.delete_token(&token).await.unwrap_err();
+    let expected = format!("Openapi.it Oauth delete_token: no connection to {}: Connection refused", nobody.address);
+    assert!(refused.to_string().starts_with(&expected), "{refused}");
+
+    let behind = async |proxy: &Raw| {
+        let proxy = reqwest::Proxy::all(format!("http://user:{SECRET}@{}/{SECRET}", proxy.address)).unwrap();
+        let oauth = oauth(&format!("https://oauth.invalid/{SECRET}")).http(|http| http.proxy(proxy));
+        oauth.retry(Retry::none()).build().unwrap().delete_token(&token).await.unwrap_err()
+    };
+    let no_proxy = behind(&nobody).await;
+    let expected = "Openapi.it Oauth delete_token: no connection to oauth.invalid:443: Connection refused";
+    assert!(no_proxy.to_string().starts_with(expected), "{no_proxy}");
+    let mut errors = vec![refused, no_proxy];
+    for status in ["407 Proxy Authentication Required", "502 Bad Gateway"] {
+        let proxy = Raw::new([Do::answer(status, "", SECRET)]).await;
+        let error = behind(&proxy).await;
+        assert!(error.is_connect() && !error.is_transient(), "{error:?}");
+        let said = error.to_string();
+        let expected = "no connection to oauth.invalid:443: the TLS handshake, or the tunnel through a proxy, failed: ";
+        assert!(said.contains(expected) && !said.ends_with(expected), "{said}");
+        errors.push(error);
+    }
+    for error in errors {
+        let printed = format!("{error} {error:?} {error:#?}");
+        assert!(!printed.contains(SECRET) && !printed.contains("user"), "{printed}");
+    }
 }
 
 #[tokio::test]
@@ -351,6 +392,39 @@ async fn an_answer_that_is_too_large_keeps_its_status() {
     let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
     assert_eq!(error.status().unwrap(), 200);
     assert!(error.to_string().ends_with("an answer of more than 4 MiB, which is not read"), "{error}");
+}
+
+#[test]
+fn a_limit_of_no_time_is_refused() {
+    let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
+    let none = Duration::ZERO;
+    for (builder, name) in [
+        (builder().timeout(none), "timeout"),
+        (builder().connect_timeout(none), "connect_timeout"),
+        (builder().retry(Retry::default().attempt_timeout(none)), "attempt_timeout"),
+        // Also where it would not be used.
+        (builder().http_client(reqwest::Client::new()).connect_timeout(none), "connect_timeout"),
+        (builder().retry(Retry::none().attempt_timeout(none)), "attempt_timeout"),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), format!("{name}: zero, in which no call succeeds"));
+    }
+    let least = Duration::from_nanos(1);
+    let retry = Retry::default().attempt_timeout(least).max_retry_after(none).max_attempts(0);
+    builder().timeout(least).connect_timeout(least).retry(retry).build().unwrap();
+    let keliweb = gettone::keliweb::Credentials::new("id", "secret", "name", "password");
+    let error = gettone::keliweb::Fatture::builder(keliweb).timeout(none).build().unwrap_err();
+    assert!(error.to_string().starts_with("timeout: zero"), "{error}");
+}
+
+#[test]
+fn an_empty_set_of_scopes_is_refused() {
+    let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
+    let error = builder().scopes(ScopeSet::default()).build().unwrap_err();
+    assert!(error.is_invalid_input());
+    assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
+    builder().scopes(ScopeSet::parse(["*:*/*"]).unwrap()).build().unwrap();
 }
 
 #[test]

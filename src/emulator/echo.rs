@@ -39,6 +39,8 @@ pub(super) fn answer(
     let Some(bearer) = request.bearer() else { return wrong_token() };
     let path = request.path.trim_matches('/');
     let path = if path.is_empty() { "root" } else { path };
+    // A URL may have a comma as it is, a scope may not.
+    let path = path.replace(',', "%2C");
     let Ok(asked) = format!("{}:{host}/{path}", request.method).parse::<Scope>() else { return wrong_token() };
     let is_good = |token: &Token| {
         let is_known = token.issued_at.checked_add(delay).is_some_and(|known| known <= now);

@@ -1,5 +1,6 @@
 //! The twelve operations of Openapi.it Oauth, for one environment.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
@@ -110,7 +111,7 @@ impl Environment {
             "counters_total" => success(&ledger.usage.counters(Range::Total, config)),
             _ => match Range::parse(segments.get(1).copied().unwrap_or_default(), &named) {
                 Some(range) => success(&ledger.usage.counters(range, config)),
-                None => failure(404, "Wrong date format for the selected range", json!(610)),
+                None => wrong_format(operation),
             },
         }
     }
@@ -135,6 +136,21 @@ pub(super) fn operation(method: &str, path: &str) -> &'static str {
     }
 }
 
+fn wrong_format(operation: &str) -> Answer {
+    let example = match operation {
+        "counters_year" => "2022",
+        "counters_month" => "2022-01",
+        _ => "2022-01-01",
+    };
+    let message = format!("Wrong date format for the selected range, please format the date like: {example}");
+    failure(404, &message, json!(610))
+}
+
+/// The token is not a single one. Each operation has a code of its own for it.
+fn not_single(code: u16) -> Answer {
+    failure(403, "Only single tokens are enabled for this method", json!(code))
+}
+
 impl Ledger {
     fn create(&mut self, request: &Request, now: SystemTime, rules: &grant::Rules<'_>) -> Answer {
         let fields = request.json();
@@ -157,7 +173,8 @@ impl Ledger {
     }
 
     fn list(&self, request: &Request, now: SystemTime) -> Answer {
-        let wanted = form_urlencoded::parse(request.query.as_bytes()).find(|(name, _)| name == "scope");
+        let is_filter = |(name, scope): &(Cow<'_, str>, Cow<'_, str>)| name == "scope" && !scope.is_empty();
+        let wanted = form_urlencoded::parse(request.query.as_bytes()).find(is_filter);
         let has = |token: &&Token| {
             wanted.as_ref().is_none_or(|(_, scope)| token.scopes.iter().any(|known| known.as_str() == scope))
         };
@@ -179,9 +196,7 @@ impl Ledger {
         let token = match self.changeable(text, now) {
             Ok(token) => token,
             Err(Unchangeable::Missing) => return failure(404, "Missing Token", json!(170)),
-            Err(Unchangeable::NotSingle) => {
-                return failure(403, "Only single tokens are enabled for this method", json!(160));
-            }
+            Err(Unchangeable::NotSingle) => return not_single(160),
         };
         let fields = request.json();
         let Ok(scopes) = rules.grant(fields.get("scopes")) else {
@@ -200,7 +215,7 @@ impl Ledger {
         let token = match self.changeable(text, now) {
             Ok(token) => token,
             Err(Unchangeable::Missing) => return failure(404, "Missing Token", json!(290)),
-            Err(Unchangeable::NotSingle) => return failure(403, "", json!(280)),
+            Err(Unchangeable::NotSingle) => return not_single(280),
         };
         let fields = request.json();
         let scopes = match rules.grant(fields.get("scopes")) {
@@ -228,7 +243,7 @@ impl Ledger {
                 Answer::json(200, &json!({ "message": "1 deleted token", "success": true, "error": null }))
             }
             Err(Unchangeable::Missing) => failure(404, "Missing Token", json!(150)),
-            Err(Unchangeable::NotSingle) => failure(403, "", json!(140)),
+            Err(Unchangeable::NotSingle) => not_single(140),
         }
     }
 
@@ -272,18 +287,19 @@ enum Unchangeable {
     NotSingle,
 }
 
-/// The end that a body asks for: `ttl`, or the deprecated `expire`.
+/// The end that a body asks for: `ttl`, or the deprecated `expire`. 0, which the vendor's SDK and samples send, counts as not given.
 fn end(fields: &serde_json::Map<String, Value>, now: SystemTime) -> Result<Option<u64>, ()> {
     match fields.get("ttl") {
         None | Some(Value::Null) => moment(fields.get("expire")),
         Some(ttl) => match ttl.as_u64() {
+            Some(0) => moment(fields.get("expire")),
             Some(ttl @ 1..=YEAR) => Ok(Some(unix(now).saturating_add(ttl))),
             _ => Err(()),
         },
     }
 }
 
-/// A moment in UNIX seconds. 0, which stands in the vendor's samples, says nothing.
+/// A moment in UNIX seconds.
 fn moment(value: Option<&Value>) -> Result<Option<u64>, ()> {
     match value {
         None | Some(Value::Null) => Ok(None),

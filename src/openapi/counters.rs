@@ -1,6 +1,7 @@
+use std::collections::HashSet;
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Scope;
@@ -8,6 +9,11 @@ use crate::scope::{ScopeEntries, read_scope_entries};
 use crate::token::whole_number;
 
 /// What was called in a period, scope by scope, in the service's order.
+///
+/// With serde it is a map keyed by scope, as the service sends it:
+/// `{"GET:imprese.openapi.it/base": {"counter": 7, "paid": 2, "limit": 5}}`. Serializing writes each scope once, with the counter
+/// that [`get`](Self::get) returns. It leaves the [unrecognized](Self::unrecognized) entries out: they hold whatever the service
+/// sent, and a web handler would publish it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "schemars",
@@ -51,6 +57,13 @@ impl Counters {
     }
 }
 
+impl Serialize for Counters {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seen = HashSet::new();
+        serializer.collect_map(self.iter().filter(|(scope, _)| seen.insert(*scope)))
+    }
+}
+
 type Pair<'a> = fn(&'a (Scope, Counter)) -> (&'a Scope, Counter);
 
 impl<'a> IntoIterator for &'a Counters {
@@ -79,7 +92,9 @@ impl<'de> Deserialize<'de> for Counters {
 }
 
 /// What was called of one scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+///
+/// With serde it has the service's own form: `{"counter": 7, "paid": 2, "limit": 5}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
 pub struct Counter {
     #[serde(rename = "counter", deserialize_with = "whole_number")]
@@ -112,6 +127,9 @@ impl Counter {
 }
 
 /// How many requests of a period are free of charge.
+///
+/// With serde it has the service's own form: a number, `false` for [`Unlimited`](Self::Unlimited), null for
+/// [`Unknown`](Self::Unknown).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -130,6 +148,16 @@ impl fmt::Display for Limit {
             Self::Limited(requests) => requests.fmt(f),
             Self::Unlimited => f.pad("unlimited"),
             Self::Unknown => f.pad("unknown"),
+        }
+    }
+}
+
+impl Serialize for Limit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Limited(requests) => serializer.serialize_u64(*requests),
+            Self::Unlimited => serializer.serialize_bool(false),
+            Self::Unknown => serializer.serialize_unit(),
         }
     }
 }

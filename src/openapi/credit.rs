@@ -2,13 +2,18 @@ use std::fmt;
 use std::str::FromStr;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::generated::Success;
 use crate::token::not_a;
 
 /// What an account has left to spend, in euro, exact to the cent.
+///
+/// With serde it has the service's own form, `{"credit": 423.38}`. It is a number and not a string, as the service sends it and as
+/// JavaScript calculates. Most readers take a JSON number for a binary one, which is exact to the cent up to 45 trillion euro;
+/// [`amount`](Self::amount) is always exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(from = "Data")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!from))]
@@ -51,6 +56,16 @@ impl fmt::Display for Credit {
     }
 }
 
+impl Serialize for Credit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // By way of the text, which is rounded once; `Decimal` itself divides. What it writes is a number always.
+        let amount: f64 = self.credit.to_string().parse().map_err(serde::ser::Error::custom)?;
+        let mut credit = serializer.serialize_struct("Credit", 1)?;
+        credit.serialize_field("credit", &amount)?;
+        credit.end()
+    }
+}
+
 /// A binary number that stands for a decimal one: its shortest decimal form is what the service wrote, for all numbers of up
 /// to 15 digits. With serde_json's `arbitrary_precision` it is what the service wrote.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
@@ -87,6 +102,34 @@ mod tests {
         // Where binary numbers go wrong: 0.1 + 0.2.
         let credit = |json| serde_json::from_str::<Credit>(json).unwrap().amount();
         assert_eq!(credit(r#"{"credit":0.1}"#) + credit(r#"{"credit":0.2}"#), credit(r#"{"credit":0.3}"#));
+    }
+
+    #[test]
+    fn a_credit_is_written_as_the_service_writes_it() {
+        for (sent, written) in [
+            ("423.38", "423.38"),
+            ("0.1", "0.1"),
+            ("0.045", "0.045"),
+            ("-3.50", "-3.5"),
+            ("100", "100.0"),
+            ("\"19.99\"", "19.99"),
+            ("9999999999999.99", "9999999999999.99"),
+            ("\"35184372088831.99\"", "35184372088831.99"),
+            ("\"0.12345678901234567890\"", "0.12345678901234568"),
+            ("0", "0.0"),
+        ] {
+            let credit: Credit = serde_json::from_str(&format!("{{\"credit\":{sent}}}")).unwrap();
+            let json = serde_json::to_string(&credit).unwrap();
+            assert_eq!(json, format!("{{\"credit\":{written}}}"), "{sent}");
+            let again: Credit = serde_json::from_str(&json).unwrap();
+            assert_eq!(again.amount().round_dp(2), credit.amount().round_dp(2), "{sent}");
+        }
+        // Every cent of the amounts that accounts have.
+        for cents in (0..100_000).chain(99_999_900..100_000_000) {
+            let credit = Credit { credit: Decimal::new(cents, 2) };
+            let again: Credit = serde_json::from_str(&serde_json::to_string(&credit).unwrap()).unwrap();
+            assert_eq!(again, credit);
+        }
     }
 
     #[test]

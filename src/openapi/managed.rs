@@ -31,7 +31,7 @@ impl Builder<Oauth> {
     /// the one scope that it needs: its method, its host and the first segment of its path. The vendor's other hosts are to be
     /// named here, and so are endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: a token for
     /// `…/fields` may not be had, or not be good for them. An asterisk in place of the whole host names no host and stands for
-    /// those three domains.
+    /// those three domains. An empty set is refused by [`build`](Self::build).
     #[must_use]
     pub fn scopes(mut self, scopes: ScopeSet) -> Self {
         self.options.scopes = Some(scopes);

@@ -76,14 +76,17 @@ impl Ttl {
     }
 }
 
-/// What is under a second is cut off.
 impl TryFrom<Duration> for Ttl {
     type Error = Error;
 
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) under a second, and over 365 days.
+    /// [`is_invalid_input`](Error::is_invalid_input) if the duration is not a whole number of seconds, or is shorter than 1 second or
+    /// longer than 365 days.
     fn try_from(duration: Duration) -> Result<Self, Error> {
+        if duration.subsec_nanos() != 0 {
+            return Err(Error::invalid_input(format!("ttl of {duration:?}: expected whole seconds")));
+        }
         Self::seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
     }
 }
@@ -139,8 +142,18 @@ mod tests {
             let error = wrong.unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().ends_with("expected 1 s to 365 days"), "{error}");
         }
-        assert_eq!(Ttl::try_from(Duration::from_millis(1_999)).unwrap(), Ttl::MIN);
-        assert!(Ttl::try_from(Duration::from_millis(999)).is_err() && Ttl::try_from(Duration::MAX).is_err());
+        assert_eq!(Ttl::try_from(Duration::from_millis(2_000)).unwrap().as_secs(), 2);
+        assert!(Ttl::try_from(Duration::ZERO).is_err() && Ttl::try_from(Duration::MAX).is_err());
+        assert!(Ttl::try_from(Duration::from_secs(u64::from(u32::MAX) + 2)).is_err());
+        for (wrong, said) in [
+            (Duration::from_millis(1_500), "1.5s"),
+            (Duration::from_millis(999), "999ms"),
+            (Duration::new(60, 1), "60.000000001s"),
+        ] {
+            let error = Ttl::try_from(wrong).unwrap_err();
+            assert!(error.is_invalid_input());
+            assert_eq!(error.to_string(), format!("ttl of {said}: expected whole seconds"));
+        }
         assert_eq!((Duration::from(Ttl::MIN), Ttl::MIN.to_string()), (Duration::from_secs(1), "1 s".to_owned()));
         assert_eq!(serde_json::from_str::<Ttl>("60").unwrap().as_secs(), 60);
         for json in ["0", "31536001", "-1", "\"60\""] {

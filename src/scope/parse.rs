@@ -36,6 +36,9 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
 
 /// What is wrong wherever it stands.
 fn of_all(text: &str) -> Option<Flaw> {
+    if let Some(offset) = text.find(',') {
+        return Some(Flaw { offset, reason: COMMA });
+    }
     if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
         return Some(Flaw { offset, reason: "white space or a control character; a scope has none" });
     }
@@ -85,6 +88,13 @@ fn split(text: &str, at: u8) -> Option<(&str, &str)> {
     Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
+/// The grammar of a path allows one. No scope of the catalogue has one, and two scopes with a comma between them would be read
+/// as one.
+const COMMA: &str =
+    "a comma; write several scopes as several strings, or with spaces between them in the text of a `ScopeSet`";
+
+const SCHEME: &str = "a scheme; write the host alone, as in `imprese.openapi.it`";
+
 const TOO_LONG: &str = "a host of more than 253 bytes, or of more than 189 behind `*.`";
 
 /// The rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1), with `*` and `*.` in front.
@@ -109,14 +119,23 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
                 b'*' if at == 0 => "an asterisk before a host stands for whole labels; expected `*.`",
                 b'*' => "an asterisk inside a host is not documented; expected `*` alone or `*.` in front",
                 0x80.. => "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)",
+                b',' => COMMA,
                 b'@' => "a user before the host; a scope has none",
+                b':' if is_scheme(host, at) => return flaw(0, SCHEME),
                 b':' => "a port; a scope has none",
+                b'/' => "a path; write the host alone, and give the path to `endpoint`",
                 _ => "a host has letters, digits, hyphens and dots",
             };
             return flaw(at, reason);
         }
     }
     check_label(host, label, host.len())
+}
+
+/// Returns whether the text before a colon is the scheme of a URL.
+fn is_scheme(text: &str, colon: usize) -> bool {
+    let (before, after) = (text.get(..colon).unwrap_or_default(), text.get(colon + 1..).unwrap_or_default());
+    after.starts_with("//") || ["http", "https"].iter().any(|scheme| before.eq_ignore_ascii_case(scheme))
 }
 
 fn check_label(host: &str, start: usize, end: usize) -> Result<(), Flaw> {
@@ -151,6 +170,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
                 }
                 b'*' => "an asterisk stands for all endpoints, not for a part of a path; expected `/*`",
                 b'?' | b'#' => "a query or a fragment; a scope ends with the path",
+                b',' => COMMA,
                 _ => "a character that a path does not have; write it percent-encoded",
             };
             return flaw(at, reason);
@@ -169,8 +189,8 @@ fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
 
 static OF_LABEL: [bool; 256] = alphanumeric_or(b"-");
 
-/// Without the slash, and without the asterisk, which a URL may have.
-static OF_SEGMENT: [bool; 256] = alphanumeric_or(b"-._~!$&'()+,;=:@%");
+/// Without the slash, and without the asterisk and the comma, which a URL may have.
+static OF_SEGMENT: [bool; 256] = alphanumeric_or(b"-._~!$&'()+;=:@%");
 
 /// By byte: a list has hundreds of scopes, and each of their bytes is looked at.
 const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
@@ -235,6 +255,13 @@ mod tests {
             ("GET:impresè.it/base", 10, "a letter that DNS does not know"),
             ("GET:u@h.it/base", 5, "a user before the host"),
             ("GET:h.it:443/base", 8, "a port"),
+            ("GET:https://h.it/base", 4, "a scheme; write the host alone"),
+            ("GET:HTTP:h.it/base", 4, "a scheme; write the host alone"),
+            ("GET:h.it/a,POST:h.it/a", 10, "a comma; write several scopes as several strings"),
+            ("GET:h.it/a, POST:h.it/a", 10, "a comma"),
+            ("GET:h.it/a,", 10, "a comma"),
+            ("GET,POST:h.it/a", 3, "a comma"),
+            ("GET:h.it,i.it/a", 8, "a comma"),
             ("GET:h..it/base", 6, "an empty label"),
             ("GET:*./base", 6, "an empty label"),
             ("GET:h_h.it/base", 5, "a host has letters, digits, hyphens and dots"),

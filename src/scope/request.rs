@@ -18,9 +18,10 @@ impl Scope {
     /// # Ok::<(), gettone::Error>(())
     /// ```
     ///
-    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2). A path that a
-    /// server may take for another one is refused: an encoded slash, backslash or percent sign in the first segment, and a
-    /// `.` or `..` that only shows when something is decoded, wherever it stands.
+    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2). A comma is
+    /// encoded too, because a scope has none. A path that a server may take for another one is refused: an encoded slash,
+    /// backslash or percent sign in the first segment, and a `.` or `..` that only shows when something is decoded, wherever it
+    /// stands.
     ///
     /// The path `/root` gives the same scope as `/`.
     ///
@@ -136,7 +137,7 @@ fn normal(segment: &str) -> Result<String, Error> {
             0..=0x1f | 0x7f => return refuse("an encoded control character"),
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(char::from(byte)),
             // These may stand as they are, and mean something else when they are encoded.
-            byte if !encoded && b"!$&'()*+,;=:@".contains(&byte) => normal.push(char::from(byte)),
+            byte if !encoded && b"!$&'()*+;=:@".contains(&byte) => normal.push(char::from(byte)),
             byte => normal.push_str(&format!("%{byte:02X}")),
         }
     }

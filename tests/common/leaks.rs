@@ -199,10 +199,17 @@ impl TokenStore for Broken {
 /// Every secret that an operation sends, as it is and as it was sent, told back in every field that an error reads.
 pub fn echo(operation: &str) -> String {
     let sent: &[&str] = match operation {
-        "password_grant" => &[CLIENT_SECRET, PASSWORD, "pass+word%2F%C3%A8-77aa"],
+        "password_grant" => &[
+            CLIENT_SECRET,
+            PASSWORD,
+            "pass+word%2F%C3%A8-77aa",
+            r"pass word\/\u00e8-77aa",
+            "pass word/&egrave;-77aa",
+            "pass word/&#xE8;-77aa",
+        ],
         "refresh" => &[CLIENT_SECRET, REFRESH_TOKEN],
         "find_token" | "replace_token" | "update_token" | "delete_token" => {
-            &[API_KEY, BASIC, ACCESS_TOKEN, "access%2Ftoken-9b2d"]
+            &[API_KEY, BASIC, ACCESS_TOKEN, "access%2Ftoken-9b2d", r"access\/token-9b2d"]
         }
         _ => &[API_KEY, BASIC],
     };

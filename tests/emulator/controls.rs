@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use gettone::ScopeSet;
-use gettone::emulator::{Emulator, Fault, Part};
+use gettone::emulator::{Account, Emulator, Fault, Part};
+use gettone::openapi::Decimal;
 use gettone::reqwest;
 use serde_json::{Value, json};
 
@@ -156,6 +157,41 @@ async fn requests_are_kept_and_no_secret_of_them_is_printed() {
     let printed = format!("{requests:?} {:?} {:?}", bench.emulator.tokens(), bench.emulator);
     for secret in [token.as_str(), pair.body["access_token"].as_str().unwrap(), "def50200"] {
         assert!(!printed.contains(secret), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn credit_can_be_set_and_runs_out() {
+    let other = Account::new("other@example.com", "key", "key");
+    let builder = Emulator::builder().account(Account::default()).account(other).price(Decimal::new(2, 2));
+    let bench = bench_of(builder).await;
+    let token = bench.make(&[ECHO]).await;
+    let (production, sandbox) = (bench.emulator.production_url(), bench.emulator.sandbox_url());
+    let account = bench.emulator.account();
+    let (key, sandbox_key) = (account.production_key().expose(), account.sandbox_key().expose());
+    let credit = async |base: &str, email: &str, key: &str| {
+        bench.ask_at(base, Some((email, key)), "GET", "/credit", Value::Null).await
+    };
+    bench.emulator.set_credit(Decimal::new(5, 2));
+    for left in [0.05, 0.03, 0.01] {
+        assert_eq!(credit(&production, account.email(), key).await.body["data"]["credit"], json!(left));
+        assert_eq!(bench.call("GET", "/echo", &token).await.status, if left > 0.01 { 200 } else { 402 });
+    }
+    let refused = bench.call("GET", "/echo", &token).await;
+    let said = json!({ "success": false, "message": "Insufficient credit", "error": null, "data": null });
+    assert_eq!((refused.status, refused.body), (402, said));
+    assert_eq!(credit(&production, account.email(), key).await.body["data"]["credit"], json!(0.01));
+    let counted = bench.ask("GET", "/counters/total", Value::Null).await;
+    assert_eq!(counted.body["data"][ECHO]["counter"], 2);
+
+    // Either environment of the first account, and nobody else's.
+    bench.emulator.set_credit(Decimal::ONE);
+    assert_eq!(bench.call("GET", "/echo", &token).await.status, 200);
+    bench.emulator.set_credit(None);
+    assert_eq!(bench.call("GET", "/echo", &token).await.status, 402);
+    for (base, key) in [(&production, key), (&sandbox, sandbox_key)] {
+        assert_eq!(credit(base, account.email(), key).await.code(), (404, json!(320)));
+        assert_eq!(credit(base, "other@example.com", "key").await.body["data"]["credit"], json!(423.38));
     }
 }
 

@@ -39,7 +39,9 @@ async fn a_host_takes_the_tokens_of_its_environment_and_the_emulators_own_takes_
         bench.send(request).await.status
     };
     assert_eq!(ask("imprese.openapi.it", "/base/12345670124", &of_production).await, 200);
+    assert_eq!(ask("imprese.openapi.it", "/base/1,2?x=3,4", &of_production).await, 200);
     assert_eq!(ask("imprese.openapi.it", "/basement", &of_production).await, 401);
+    assert_eq!(ask("imprese.openapi.it", "/base,ment", &of_production).await, 401);
     assert_eq!(ask("imprese.openapi.it:443", "/base", &of_sandbox).await, 401);
     assert_eq!(ask("test.imprese.openapi.it", "/base", &of_sandbox).await, 200);
     assert_eq!(ask("test.imprese.openapi.it", "/base", &of_production).await, 401);

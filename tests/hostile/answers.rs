@@ -46,7 +46,7 @@ pub const STATUSES: [u16; 24] = [
     999,
 ];
 
-/// A call and its answer. In the body, the bytes from 0xf5 on stand for the secrets that the request had.
+/// A call and its answer. In the body, the bytes of `FORMS` stand for the secrets that the request had.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange<'a> {
     pub operation: u8,

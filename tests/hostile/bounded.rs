@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::answers::{self, Exchange, Given, OPERATIONS};
 use super::cache::{self, NOWS, Service, Story};
-use super::secrets::{FAMILIES, FIRST_FORM};
+use super::secrets::{FAMILIES, FORMS};
 use super::store;
 
 /// Something for each place where an answer has a value; most of it is JSON.
@@ -126,7 +126,7 @@ static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 
 /// Each secret in each form, alone and among other words.
 static SECRETS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let forms = (FIRST_FORM..=u8::MAX).flat_map(|form| (0..3).map(move |which| [form, which]));
+    let forms = FORMS.into_iter().flat_map(|form| (0..3).map(move |which| [form, which]));
     let alone = forms.clone().map(|secret| [&b"\""[..], &secret, b"\""].concat());
     let among =
         forms.map(|secret| [&b"\"key "[..], &secret, b"=", &secret, &secret, b", and\\n", &secret, b"\\\"\""].concat());

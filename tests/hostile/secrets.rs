@@ -75,15 +75,15 @@ impl Family {
     }
 }
 
-/// In an input, the first of the bytes that stand for a secret, each in another form. They never occur in UTF-8. The byte that
-/// follows says which secret.
-pub const FIRST_FORM: u8 = 0xf5;
+/// In an input, the bytes that stand for a secret, each in another form. They never occur in UTF-8. The byte that follows says
+/// which secret.
+pub const FORMS: [u8; 13] = [0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 0xc0, 0xc1];
 
 /// What is not encoded in a segment of a path (URL standard).
 const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'/').add(b'%');
 
-/// A secret as it may be told back; there are eleven ways.
-fn form(number: u8, secret: &str) -> String {
+/// A secret as it may be told back, in as many ways as there are [`FORMS`].
+fn form(number: usize, secret: &str) -> String {
     let json = || serde_json::to_string(secret).unwrap();
     match number {
         // Inside a string of JSON, as nearly always; then the bare secret.
@@ -97,8 +97,36 @@ fn form(number: u8, secret: &str) -> String {
         7 => URL_SAFE_NO_PAD.encode(secret),
         8 => STANDARD_NO_PAD.encode(secret),
         9 => secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
-        _ => secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+        10 => secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
+        // JSON or HTML inside a string of JSON.
+        11 => in_json(&php_json(secret)),
+        _ => in_json(&html(secret)),
     }
+}
+
+fn in_json(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    json[1..json.len() - 1].to_owned()
+}
+
+/// As PHP's `json_encode` writes it.
+pub fn php_json(text: &str) -> String {
+    let unit = |unit: u16| if unit < 0x80 { String::from(char::from(unit as u8)) } else { format!("\\u{unit:04x}") };
+    in_json(text).replace('/', "\\/").encode_utf16().map(unit).collect()
+}
+
+/// As PHP's `htmlspecialchars` writes it, and what is not ASCII as numbers.
+pub fn html(text: &str) -> String {
+    let escaped = |character: char| match character {
+        '&' => "&amp;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        '\'' => "&#039;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        other if other.is_ascii() => other.to_string(),
+        other => format!("&#{};", u32::from(other)),
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// An input with the secrets in place of what stands for them.
@@ -106,7 +134,7 @@ pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
     let mut spliced = Vec::with_capacity(input.len());
     let mut bytes = input.iter();
     while let Some(byte) = bytes.next() {
-        match byte.checked_sub(FIRST_FORM) {
+        match FORMS.iter().position(|form| form == byte) {
             None => spliced.push(*byte),
             Some(number) => {
                 let which = usize::from(bytes.next().copied().unwrap_or_default());
@@ -117,13 +145,15 @@ pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
     spliced
 }
 
-/// Fails if a text shows one of the secrets: as it is, on one line, as `Debug` prints it, in base64, or any of it as in a URL
-/// or in a form.
+/// Fails if a text shows one of the secrets: as it is, on one line, as `Debug` prints it, in base64, with the escapes of JSON or
+/// HTML, or any of it as in a URL or in a form.
 pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let haystacks = [text.to_owned(), decoded(text), decoded(&text.replace('+', " "))];
     for secret in secrets {
-        let line = secret.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let one_line =
+            |text: &str| text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        let line = one_line(secret);
         let debug = |text: &str| format!("{text:?}").trim_matches('"').to_owned();
         let base64 = |encoded: String| encoded.trim_end_matches('=').to_owned();
         let needles = [
@@ -133,6 +163,8 @@ pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
             base64(STANDARD.encode(secret)),
             base64(URL_SAFE.encode(secret)),
             secret.trim().to_owned(),
+            one_line(&php_json(secret)),
+            one_line(&html(secret)),
         ];
         for (needle, haystack) in needles.iter().flat_map(|needle| haystacks.iter().map(move |hay| (needle, hay))) {
             assert!(!haystack.contains(needle), "{what} shows {needle:?}:\n{text}");

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::secrets::{FAMILIES, assert_clean, assert_clean_error, splice};
 use super::{block_on, memory};
 
-/// What stands for a secret, from 0xf5 on, is one of these.
+/// What stands for a secret, a byte of `FORMS`, is one of these.
 pub fn secrets(family: u8) -> Vec<String> {
     let family = &FAMILIES[usize::from(family) % FAMILIES.len()];
     [family.token, family.refresh_token, family.api_key].map(str::to_owned).to_vec()
