@@ -79,7 +79,9 @@ impl Credentials {
 ///
 /// let token = fatture.token().await?;
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
-/// let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
+/// // Without `Accept` the service answers a refused token with a redirect to its login page.
+/// let request = http.get("https://fatture.keliweb.it/api/invoices").header("Accept", "application/json");
+/// let response = request.bearer_auth(token.expose()).send().await?;
 /// if response.status() == 401 {
 ///     fatture.invalidate(&token);
 /// }
@@ -103,11 +105,11 @@ impl Fatture {
     /// # Errors
     ///
     /// - [`is_invalid_grant`](Error::is_invalid_grant): the user name or the password is wrong.
-    /// - [`is_unauthorized`](Error::is_unauthorized): the same, or the client id or secret is wrong, or the service sent to
+    /// - [`is_unauthorized`](Error::is_unauthorized): the same, or the client id or secret is wrong, or the service redirected to
     ///   its login page.
     /// - [`is_invalid_input`](Error::is_invalid_input): the service found a field missing or malformed.
-    /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503 or 504, after the
-    ///   repeats of [`Retry`](crate::Retry).
+    /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503, 504 or a maintenance page,
+    ///   after the repeats of [`Retry`](crate::Retry).
     /// - [`is_decode`](Error::is_decode): the answer is not the documented one.
     pub async fn password_grant(&self) -> Result<TokenPair, Error> {
         self.grants.password().await.map(|(pair, _)| pair)
@@ -122,7 +124,7 @@ impl Fatture {
     /// # Errors
     ///
     /// - [`is_invalid_grant`](Error::is_invalid_grant): the refresh token is wrong, expired, or was used before.
-    /// - [`is_unauthorized`](Error::is_unauthorized): the client id or secret is wrong, or the service sent to its login
+    /// - [`is_unauthorized`](Error::is_unauthorized): the client id or secret is wrong, or the service redirected to its login
     ///   page.
     /// - [`is_invalid_input`](Error::is_invalid_input): the refresh token is empty, or as for
     ///   [`password_grant`](Self::password_grant).

@@ -46,14 +46,15 @@
 //!
 //! # Cookbook
 //!
-//! **Send a token along.** [`expose`](AccessToken::expose) is the one way to its text. A token that is refused is dropped, and
-//! the next call gets another:
+//! **Send a token along.** [`expose`](AccessToken::expose) is the one way to its text. Ask for JSON: without `Accept`, Keliweb
+//! Fatture answers a refused token with a redirect to its login page. Drop a token that is refused, and the next call gets another:
 //!
 //! ```no_run
 //! # async fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
 //! let token = fatture.token().await?; // or `authorize`, which puts it on a request and gives it
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
-//! let response = http.get("https://fatture.keliweb.it/api/invoices").bearer_auth(token.expose()).send().await?;
+//! let request = http.get("https://fatture.keliweb.it/api/invoices").header("Accept", "application/json");
+//! let response = request.bearer_auth(token.expose()).send().await?;
 //! if response.status() == 401 {
 //!     fatture.invalidate(&token);
 //! }
@@ -87,8 +88,8 @@
 //! # }
 //! ```
 //!
-//! **Let what is under way come to its end** before a short-lived program exits: a refresh that is cut off costs the token that it
-//! was to renew.
+//! **Wait for the exchange that is under way** before a short-lived program exits. A token is handed out before the store has kept it,
+//! so the next run would have to ask for another one; and a refresh that is cut off costs the token that it was to renew.
 //!
 //! ```no_run
 //! # async fn run(fatture: gettone::keliweb::Fatture) {

@@ -12,8 +12,8 @@
 //! # }
 //! ```
 //!
-//! What a store fails at is reported as an event (feature `tracing`) and costs nobody a token: the client goes on with what it
-//! has in memory.
+//! A store that fails costs nobody a token: the client goes on with what it has in memory. It reports the failure to
+//! [`Builder::on_store_failure`](crate::Builder::on_store_failure), and as an event (feature `tracing`).
 
 mod file;
 mod memory;
@@ -46,8 +46,8 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 
 /// Keeps tokens.
 ///
-/// Before a token is fetched it is loaded, the lock is taken, and it is loaded again; afterwards it is saved and the lock is
-/// dropped. A call that does not end within 30 seconds is given up, as if it had failed; [`lock`](Self::lock) has three minutes.
+/// Before a token is fetched it is loaded, the lock is taken, and it is loaded again; afterwards it is handed out, saved, and the lock
+/// is dropped. A call that does not end within 30 seconds is given up, as if it had failed; [`lock`](Self::lock) has three minutes.
 ///
 /// A name says whose token it is and what it is good for; it is the same in every process and holds no secret.
 ///
@@ -105,11 +105,11 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// What is kept cannot be told. The client goes on as if nothing were, and asks the service.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
 
-    /// Keeps a token under a name, in place of what was there. It is handed out only afterwards.
+    /// Keeps a token under a name, in place of what was there. Callers have the token already.
     ///
     /// # Errors
     ///
-    /// It could not be kept. It is handed out all the same, and what was there is [removed](Self::remove): it may be spent.
+    /// It could not be kept. What was there is [removed](Self::remove): it may be spent.
     fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Keeps nothing under a name any longer. Not an error if nothing was there.

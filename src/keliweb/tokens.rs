@@ -15,17 +15,24 @@ use crate::{AccessToken, Error, RefreshToken, authorize};
 const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
 impl Fatture {
-    /// An access token that is good now.
+    /// Returns an access token that is good now.
     ///
-    /// The first call asks for one with the user name and password. Later calls get the same one, at the cost of looking at
-    /// it. Some minutes before its end a refresh begins in the background, while all calls go on with the token that is still
-    /// good; nobody waits for it. A refresh token that is refused or over is made up for with the password. (The service takes back
-    /// the old access token when it gives the new one: who is refused with a token of a moment ago asks for it again.)
+    /// The first call requests one with the user name and password. Later calls return the same one from memory. Some minutes before
+    /// it expires the client refreshes it. If the service refuses the refresh token, or it has expired, the client uses the password.
     ///
-    /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
-    /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
-    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that no account is locked by
-    /// it, or if what it answered cannot be read. A caller that goes away takes nothing with it.
+    /// A refresh ends the old access token at the service. So a call that comes during a refresh waits for the new token, up to two
+    /// seconds after the refresh began; if the service takes longer, the call returns the old one, which may be refused. If the
+    /// refresh fails, calls return the old token until it expires. All processes that share a token through a
+    /// [store](crate::Builder::store) begin its refresh at the same moment, and one of them carries it out.
+    ///
+    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
+    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that
+    /// it does not lock the account, or if its answer cannot be read. A call during the pause sends nothing and returns the error of
+    /// the last attempt, which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before
+    /// a token that is still good. A caller that goes away cancels nothing.
+    ///
+    /// The token is returned before the [store](crate::Builder::store) has kept it: call [`settled`](Self::settled) before the program
+    /// ends.
     ///
     /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
     /// call, of which a refresh that is made up for takes two; and a store may have to be waited for. Put a limit of your own
@@ -49,9 +56,9 @@ impl Fatture {
         self.tokens.cache().invalidate(token);
     }
 
-    /// Waits until no token is being fetched. A program that is about to end should do so: a refresh that is cut off in the
-    /// middle costs the token that is still good and what it could be renewed with. An exchange on a runtime that nobody drives
-    /// any more is waited for as long as one may take.
+    /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: a refresh that is
+    /// cut off costs the token that is still good and its refresh token, and a token that the store did not keep is not there for
+    /// the next run. An exchange on a runtime that nobody drives any more is waited for as long as one may take.
     pub async fn settled(&self) {
         self.tokens.cache().settled().await;
     }
@@ -70,8 +77,11 @@ impl Fatture {
         self.tokens.cache().forget(|_| true).await
     }
 
-    /// Sets the header `Authorization` of a request to the service, with a token as of [`token`](Self::token). Marked as
-    /// sensitive: it is not printed. Gives the token, to be [invalidated](Self::invalidate) should it be refused.
+    /// Sets the header `Authorization` of a request to the service, with a token as returned by [`token`](Self::token). The header is
+    /// marked as sensitive, so that it is not printed. Returns the token: [invalidate](Self::invalidate) it if the service refuses it.
+    ///
+    /// Sets `Accept: application/json` too if the request has no `Accept`: without it the service answers a refused token with a
+    /// redirect to its login page.
     ///
     /// # Security
     ///

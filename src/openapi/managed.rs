@@ -60,14 +60,19 @@ impl Builder<Oauth> {
 impl Oauth {
     /// A token that is good for all of these scopes now.
     ///
-    /// The first call makes one, with the lifetime that the [builder](Builder::ttl) says. Later calls for the same scopes get
-    /// the same one, at the cost of looking it up; so do calls for less, if the token was granted that. Some minutes before
-    /// its end the next one is made in the background, while all calls go on with the token that is still good; nobody waits.
+    /// The first call makes one, with the lifetime that the [builder](Builder::ttl) sets. Later calls for the same scopes return
+    /// the same one from memory. So do calls for fewer scopes, if the token was granted each of them by its name, or a wildcard that
+    /// stands for them. (A token for `/fields` does not serve a call for `/fields/country`: the service may know both as scopes.) Some
+    /// minutes before the token expires the client makes the next one in the background, while calls go on with the one that is still
+    /// good; nobody waits.
     ///
-    /// All callers that have to wait, wait for the same request, and share its error. After a failure there is a pause before
-    /// the next request, with the same error at once for those who ask meanwhile: a second or two, doubling to a minute or
-    /// two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the scopes, or if what it
-    /// answered cannot be read. A caller that goes away takes nothing with it.
+    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
+    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the
+    /// scopes, or if its answer cannot be read. A call during the pause sends nothing and returns the error of the last attempt,
+    /// which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before a token that is
+    /// still good. A caller that goes away cancels nothing.
+    ///
+    /// The token is returned before the [store](Builder::store) has kept it: call [`settled`](Self::settled) before the program ends.
     ///
     /// If the answer to the request for a token is lost, the client searches the account's tokens for it before it makes another
     /// one. It takes only a token that is certainly its own, see [`revoke_created`](Self::revoke_created).
@@ -112,9 +117,9 @@ impl Oauth {
         self.tokens.invalidate(token);
     }
 
-    /// Waits until no token is being fetched. A program that is about to end should do so: an exchange that is cut off in the
-    /// middle may leave a token behind that nobody knows. An exchange on a runtime that nobody drives any more is waited for as
-    /// long as one may take.
+    /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: an exchange that
+    /// is cut off may leave a token behind that nobody knows, and a token that the store did not keep is not there for the next run.
+    /// An exchange on a runtime that nobody drives any more is waited for as long as one may take.
     pub async fn settled(&self) {
         self.tokens.settled().await;
     }

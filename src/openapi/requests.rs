@@ -10,8 +10,9 @@ const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];
 
 impl Oauth {
     /// Sets the header `Authorization` of a request to one of the vendor's services. The scope is worked out from the method
-    /// and the URL, and the token is as of [`token`](Self::token). Marked as sensitive: it is not printed. Gives the token, to be
-    /// [invalidated](Self::invalidate) should it be refused.
+    /// and the URL, and the token is as returned by [`token`](Self::token). The header is marked as sensitive, so that it is not printed.
+    /// Returns the token: [invalidate](Self::invalidate) it if the service refuses it. Sets `Accept: application/json` too if the
+    /// request has no `Accept`.
     ///
     /// Without [scopes](crate::Builder::scopes) of the client the scope has the first segment of the path alone. A few endpoints
     /// have two, such as `POST:test.postontarget.com/fields/country`: they are to be named there.

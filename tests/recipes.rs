@@ -1,0 +1,134 @@
+//! The recipes of the README and the documentation for a token that is refused, after the service has ended all tokens.
+#![cfg(all(feature = "emulator", feature = "middleware"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, SystemTime};
+
+use gettone::emulator::Emulator;
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth};
+use gettone::{ScopeSet, reqwest};
+
+fn fatture(emulator: &Emulator) -> Fatture {
+    let customer = emulator.customer();
+    let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
+    let credentials = keliweb::Credentials::new(customer.client_id(), secret, customer.username(), password);
+    // The origin of the tokens is that of the calls.
+    Fatture::builder(credentials).base_url(emulator.keliweb_url()).clock(emulator.clock()).build().unwrap()
+}
+
+fn oauth(emulator: &Emulator) -> Oauth {
+    let credentials =
+        openapi::Credentials::new(emulator.account().email(), emulator.account().production_key().clone());
+    let builder = Oauth::builder(credentials).base_url(emulator.production_url()).clock(emulator.clock());
+    builder.scopes(ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()).build().unwrap()
+}
+
+/// As in the recipes.
+fn http() -> reqwest::Client {
+    reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_token_sent_along_is_dropped_after_a_401_and_the_next_call_is_good() {
+    let emulator = Emulator::start().await.unwrap();
+    let (fatture, url) = (fatture(&emulator), format!("{}/api/invoices", emulator.keliweb_url()));
+    fatture.token().await.unwrap();
+    emulator.revoke_all();
+    for expected in [401, 200] {
+        let token = fatture.token().await.unwrap();
+        let request = http().get(&url).header("Accept", "application/json").bearer_auth(token.expose());
+        let response = request.send().await.unwrap();
+        if response.status() == 401 {
+            fatture.invalidate(&token);
+        }
+        assert_eq!(response.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_authorized_request_is_answered_401_and_the_next_one_is_good() {
+    let emulator = Emulator::start().await.unwrap();
+    let (fatture, oauth) = (fatture(&emulator), oauth(&emulator));
+    let (invoices, echo) = (format!("{}/api/invoices", emulator.keliweb_url()), emulator.url("/echo/me"));
+    fatture.token().await.unwrap();
+    oauth.token(&ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()).await.unwrap();
+    emulator.revoke_all();
+    for expected in [401, 200] {
+        let mut request = http().get(&invoices).build().unwrap();
+        let token = fatture.authorize(&mut request).await.unwrap();
+        let response = http().execute(request).await.unwrap();
+        assert_eq!(response.status(), expected);
+        fatture.invalidate(&token);
+        let mut request = http().get(&echo).build().unwrap();
+        let token = oauth.authorize(&mut request).await.unwrap();
+        let response = http().execute(request).await.unwrap();
+        assert_eq!(response.status(), expected);
+        oauth.invalidate(&token);
+    }
+}
+
+/// Also for a program that wants something else than JSON, to which Keliweb Fatture answers with a redirect to its login page, whether
+/// that is followed or not.
+#[tokio::test]
+async fn with_the_layer_nobody_sees_a_401_or_a_login_page() {
+    for accept in [None, Some("application/pdf"), Some("text/html")] {
+        for follows in [true, false] {
+            let emulator = Emulator::start().await.unwrap();
+            let (fatture, oauth) = (fatture(&emulator), oauth(&emulator));
+            let policy = if follows { gettone::same_origin() } else { reqwest::redirect::Policy::none() };
+            let http = reqwest::Client::builder().redirect(policy).no_proxy().build().unwrap();
+            let invoices = reqwest_middleware::ClientBuilder::new(http.clone()).with(fatture.middleware()).build();
+            let echo = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
+            for round in 0..3 {
+                let mut request = invoices.get(format!("{}/api/invoices", emulator.keliweb_url()));
+                if let Some(accept) = accept {
+                    request = request.header("Accept", accept);
+                }
+                let response = request.send().await.unwrap();
+                assert_eq!(response.status(), 200, "{accept:?} {follows} {round}");
+                let body = response.text().await.unwrap();
+                assert!(!body.contains("<html>"), "{accept:?} {follows} {round}: {body}");
+                assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
+                emulator.revoke_all();
+                // Refusals one after the other are not believed.
+                emulator.advance(Duration::from_secs(11 * 60));
+            }
+            assert_eq!(emulator.count("password_grant"), 3);
+        }
+    }
+}
+
+/// A new token is not known everywhere for some seconds, which the layer waits for by the client's clock.
+#[tokio::test]
+async fn the_layer_waits_for_a_new_token_by_the_emulators_clock() {
+    let emulator = Emulator::start().await.unwrap();
+    let oauth = oauth(&emulator);
+    emulator.activation_delay(Duration::from_secs(5));
+    let echo = reqwest_middleware::ClientBuilder::new(http()).with(oauth.middleware()).build();
+    assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
+    assert_eq!((emulator.count("create_token"), emulator.count("echo")), (1, 4));
+    // 1, 2 and 4 seconds: the machine's own clock has not moved by so much.
+    let ahead = emulator.clock().now().duration_since(SystemTime::now()).unwrap();
+    assert!((Duration::from_secs(6)..=Duration::from_secs(7)).contains(&ahead), "{ahead:?}");
+}
+
+/// What is copied works: every example that sends a token of Keliweb Fatture by itself asks for JSON, without which a refusal is a
+/// redirect to the login page.
+#[test]
+fn every_example_that_sends_a_token_asks_for_json() {
+    let mut examples = 0;
+    for file in
+        ["README.md", "src/lib.rs", "src/keliweb.rs", "src/keliweb/tokens.rs", "src/emulator.rs", "docs/security.md"]
+    {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        for block in text.split("```").skip(1).step_by(2) {
+            if block.contains("bearer_auth(") && block.contains("keliweb") {
+                examples += 1;
+                assert!(block.contains(r#"header("Accept", "application/json")"#), "{file}:{block}");
+            }
+        }
+    }
+    assert!(examples >= 3, "{examples} examples");
+}

@@ -1,0 +1,154 @@
+//! A refresh at Keliweb Fatture ends the access token before: which token callers are given meanwhile, and how many calls are refused.
+#![cfg(feature = "emulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use common::http;
+use gettone::clock::ManualClock;
+use gettone::emulator::Emulator;
+use gettone::keliweb::{Credentials, Fatture};
+use gettone::store::{MemoryStore, StoreError, StoreLock, StoredToken, TokenStore};
+use gettone::{AccessToken, Builder};
+use tokio::sync::Semaphore;
+
+/// The service, and its time, which stands still until it is moved.
+async fn service() -> (Emulator, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800)));
+    let emulator = Emulator::builder().clock(Arc::clone(&clock) as _).throttle(None).start().await.unwrap();
+    (emulator, clock)
+}
+
+fn builder(emulator: &Emulator) -> Builder<Fatture> {
+    let customer = emulator.customer();
+    let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
+    let credentials = Credentials::new(customer.client_id(), secret, customer.username(), password);
+    Fatture::builder(credentials).base_url(emulator.keliweb_url()).http_client(http()).clock(emulator.clock())
+}
+
+/// Whether the service takes a token.
+async fn is_taken(emulator: &Emulator, token: &AccessToken) -> bool {
+    let request = http().get(emulator.url("/api/invoices")).header("accept", "application/json");
+    let status = request.bearer_auth(token.expose()).send().await.unwrap().status().as_u16();
+    assert!([200, 401].contains(&status), "{status}");
+    status == 200
+}
+
+const MINUTES: Duration = Duration::from_secs(56 * 60);
+
+/// A hundred calls over fifty refreshes, each answered some milliseconds after the old token has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_that_comes_during_a_refresh_is_refused() {
+    let (emulator, clock) = service().await;
+    let fatture = builder(&emulator).build().unwrap();
+    let emulator = Arc::new(emulator);
+    fatture.token().await.unwrap();
+    emulator.latency(Duration::from_millis(10));
+    let mut of_before = 0;
+    for round in 0..50 {
+        let before = fatture.token().await.unwrap();
+        clock.advance(MINUTES);
+        let calls: tokio::task::JoinSet<_> = (0..100)
+            .map(|_| {
+                let (emulator, fatture) = (Arc::clone(&emulator), fatture.clone());
+                async move {
+                    let token = fatture.token().await.unwrap();
+                    is_taken(&emulator, &token).await
+                }
+            })
+            .collect();
+        let refused = calls.join_all().await.into_iter().filter(|taken| !taken).count();
+        assert_eq!(refused, 0, "refused after refresh {round}");
+        // That of a call which had its token before is another matter.
+        of_before += usize::from(!is_taken(&emulator, &before).await);
+    }
+    assert_eq!((emulator.count("refresh"), emulator.count("password_grant"), of_before), (50, 1, 50));
+}
+
+/// Eight processes, each of which calls once a second: they look at their store at the same moment.
+#[tokio::test]
+async fn of_several_processes_with_one_store_each_is_refused_once_per_refresh_at_most() {
+    const PROCESSES: usize = 8;
+    let (emulator, clock) = service().await;
+    let store = MemoryStore::new();
+    let process = || builder(&emulator).store(store.clone()).build().unwrap();
+    let processes: Vec<_> = (0..PROCESSES).map(|_| process()).collect();
+    for _ in 0..5 {
+        let (before, mut refused) = (emulator.count("refresh"), [0; PROCESSES]);
+        let mut seconds = 0;
+        // Until some time after the refresh.
+        while emulator.count("refresh") == before || seconds % 120 != 0 {
+            for (process, refused) in processes.iter().zip(&mut refused) {
+                let token = process.token().await.unwrap();
+                if !is_taken(&emulator, &token).await {
+                    *refused += 1;
+                    process.invalidate(&token);
+                }
+                clock.advance(Duration::from_millis(125));
+            }
+            seconds += 1;
+            if seconds == 1 {
+                clock.advance(Duration::from_secs(53 * 60 + 50));
+            }
+        }
+        assert!(refused.iter().all(|times| *times <= 1), "{refused:?}");
+        assert_eq!(emulator.count("refresh"), before + 1);
+    }
+    assert_eq!(emulator.count("password_grant"), 1);
+}
+
+/// A store that saves when it is let.
+#[derive(Debug, Clone)]
+struct Slow {
+    store: MemoryStore,
+    gate: Arc<Semaphore>,
+}
+
+impl TokenStore for Slow {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        self.store.load(name).await
+    }
+
+    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        self.gate.acquire().await?.forget();
+        self.store.save(name, token).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.store.remove(name).await
+    }
+
+    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        self.store.lock(name).await
+    }
+}
+
+#[tokio::test]
+async fn while_a_store_saves_no_call_is_refused_and_the_end_of_a_program_waits_for_it() {
+    let (emulator, clock) = service().await;
+    let store = Slow { store: MemoryStore::new(), gate: Arc::new(Semaphore::new(1)) };
+    let fatture = builder(&emulator).store(store.clone()).build().unwrap();
+    let first = fatture.token().await.unwrap();
+    fatture.settled().await;
+    clock.advance(MINUTES);
+    for _ in 0..100 {
+        let token = fatture.token().await.unwrap();
+        assert!(token != first && is_taken(&emulator, &token).await);
+    }
+    assert_eq!(emulator.count("refresh"), 1);
+    // Until the store has it, the program is not to end.
+    let ending = fatture.clone();
+    let ending = tokio::spawn(async move { ending.settled().await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!ending.is_finished());
+    store.gate.add_permits(1);
+    ending.await.unwrap();
+    let restarted = builder(&emulator).store(store.store).build().unwrap();
+    assert_eq!(restarted.token().await.unwrap(), fatture.token().await.unwrap());
+    assert_eq!((emulator.count("refresh"), emulator.count("password_grant")), (1, 1));
+}

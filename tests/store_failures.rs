@@ -1,0 +1,119 @@
+//! A store that fails costs nobody a token, and somebody without `tracing` hears of it.
+#![cfg(feature = "emulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use gettone::emulator::Emulator;
+use gettone::openapi::{Credentials, Oauth};
+use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
+use gettone::{Builder, Error, ScopeSet};
+
+fn builder(emulator: &Emulator) -> Builder<Oauth> {
+    let credentials = Credentials::new(emulator.account().email(), emulator.account().production_key().clone());
+    Oauth::builder(credentials).base_url(emulator.production_url()).clock(emulator.clock())
+}
+
+fn scopes() -> ScopeSet {
+    ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()
+}
+
+/// What a client reports.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<Error>>>);
+
+impl Heard {
+    fn by(&self) -> impl Fn(&Error) + Send + Sync + 'static {
+        let heard = Arc::clone(&self.0);
+        move |error| heard.lock().unwrap().push(error.clone())
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let heard = self.0.lock().unwrap();
+        assert!(heard.iter().all(Error::is_store), "{heard:?}");
+        heard.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// A store that can do nothing, and says which call it was.
+#[derive(Debug)]
+struct Broken;
+
+impl TokenStore for Broken {
+    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        Err("cannot load".into())
+    }
+
+    async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
+        Err("cannot save".into())
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), StoreError> {
+        Err("cannot remove".into())
+    }
+
+    async fn lock(&self, _: &str) -> Result<StoreLock, StoreError> {
+        Err("cannot lock".into())
+    }
+}
+
+#[tokio::test]
+async fn each_failure_of_a_store_is_reported_and_the_token_is_given() {
+    let emulator = Emulator::start().await.unwrap();
+    let heard = Heard::default();
+    let oauth = builder(&emulator).store(Broken).on_store_failure(heard.by()).build().unwrap();
+    oauth.token(&scopes()).await.unwrap();
+    oauth.settled().await;
+    let texts = heard.texts();
+    let calls: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
+    assert_eq!(calls, ["load", "lock", "load", "save", "remove"]);
+    assert!(texts.iter().all(|text| text.starts_with("the store of tokens failed: cannot ")), "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_file_and_a_damaged_record_are_reported() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = std::env::temp_dir().join(format!("gettone-store-failures-{}", std::process::id()));
+    let path = folder.join("tokens.json");
+    let start = async || {
+        let heard = Heard::default();
+        let store = FileStore::open(&path).await.unwrap();
+        let oauth = builder(&emulator).store(store).on_store_failure(heard.by()).build().unwrap();
+        let token = oauth.token(&scopes()).await.unwrap();
+        oauth.settled().await;
+        (token, heard.texts())
+    };
+    let (first, heard) = start().await;
+    assert_eq!(heard, Vec::<String>::new(), "all is well");
+    // Half of the file.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() / 2]).unwrap();
+    let (second, heard) = start().await;
+    assert_ne!(second, first);
+    assert_eq!(heard.len(), 1, "said once: {heard:?}");
+    assert!(heard[0].contains("damaged, and kept as") && heard[0].contains("tokens.json.damaged-0"), "{heard:?}");
+    // One record.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"expires_at\"", "\"expires\"")).unwrap();
+    let (third, heard) = start().await;
+    assert_ne!(third, second);
+    assert!(!heard.is_empty() && heard.iter().all(|text| text.contains("cannot be read")), "{heard:?}");
+    let shown = heard.concat();
+    assert!(![&first, &second, &third].iter().any(|token| shown.contains(token.expose())), "{shown}");
+    // Then all is well again.
+    let (fourth, heard) = start().await;
+    assert_eq!((fourth, heard), (third, vec![]));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_report_that_panics_costs_nobody_a_token() {
+    let emulator = Emulator::start().await.unwrap();
+    let panics = |_: &Error| panic!("of the program's own");
+    let oauth = builder(&emulator).store(Broken).on_store_failure(panics).build().unwrap();
+    let token = oauth.token(&scopes()).await.unwrap();
+    oauth.settled().await;
+    assert_eq!(oauth.token(&scopes()).await.unwrap(), token);
+    assert_eq!(emulator.count("create_token"), 1);
+}

@@ -1,0 +1,168 @@
+//! Two programs with one account: what each is given, and what each deletes, is its own.
+#![cfg(feature = "emulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use common::http;
+use fastrand::Rng;
+use gettone::clock::{Clock, ManualClock};
+use gettone::emulator::{Emulator, Fault, Part};
+use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
+use gettone::{AccessToken, Retry, ScopeSet};
+
+const GET: &str = "GET:127.0.0.1/echo";
+const POST: &str = "POST:127.0.0.1/echo";
+
+fn set(scopes: &[&str]) -> ScopeSet {
+    ScopeSet::parse(scopes).unwrap()
+}
+
+fn program(emulator: &Emulator) -> Oauth {
+    let account = emulator.account();
+    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
+    let builder = builder.base_url(emulator.production_url()).http_client(http()).clock(emulator.clock());
+    builder.retry(Retry::none()).build().unwrap()
+}
+
+fn issued(emulator: &Emulator) -> HashSet<AccessToken> {
+    emulator.tokens().into_iter().map(|issued| AccessToken::new(issued.token.expose())).collect()
+}
+
+fn living(emulator: &Emulator) -> HashSet<AccessToken> {
+    let alive = emulator.tokens().into_iter().filter(|issued| issued.is_alive);
+    alive.map(|issued| AccessToken::new(issued.token.expose())).collect()
+}
+
+/// What came of a thousand schedules.
+#[derive(Debug, Default)]
+struct Sum {
+    given: usize,
+    foreign_given: usize,
+    foreign_deleted: usize,
+    /// Made, and not found at once.
+    lost: usize,
+    /// Made by a request whose answer was lost, found and given.
+    found: usize,
+    left_behind: usize,
+}
+
+/// Both ask for the same scopes, with the same lifetime, in the same seconds, and answers are lost: some after the token was made,
+/// some instead. Nobody is given a token of the other program, and nobody deletes one.
+#[test]
+fn in_a_thousand_schedules_no_token_of_the_other_program_is_given_or_deleted() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut sum = Sum::default();
+    let schedules: u64 = std::env::var("GETTONE_SCHEDULES").map_or(1_000, |number| number.parse().unwrap());
+    for seed in 0..schedules {
+        // The lifetimes that the clients draw are the same each time too.
+        fastrand::seed(seed);
+        runtime.block_on(schedule(&mut Rng::with_seed(seed), &mut sum));
+    }
+    println!("{sum:?}");
+    assert_eq!((sum.foreign_given, sum.foreign_deleted), (0, 0), "{sum:?}");
+    // A schedule in which nothing is lost proves nothing, and neither does a client that never finds what it lost.
+    let each =
+        |number: usize, of_a_thousand: usize| number * 1_000 > of_a_thousand * usize::try_from(schedules).unwrap();
+    assert!(each(sum.given, 3_000) && each(sum.found, 700), "{sum:?}");
+    assert!(sum.left_behind * 100 < sum.found, "{sum:?}");
+}
+
+async fn schedule(rng: &mut Rng, sum: &mut Sum) {
+    let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800)));
+    let emulator = Emulator::builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).start().await.unwrap();
+    let programs = [program(&emulator), program(&emulator)];
+    // Whose requests made which tokens.
+    let mut made_by: [HashSet<AccessToken>; 2] = Default::default();
+    for _ in 0..6 {
+        let which = rng.usize(..2);
+        let (oauth, other) = (&programs[which], 1 - which);
+        match rng.u8(..4) {
+            0 => {}
+            1 => emulator.fail_next_on(1, "POST /token", Fault::Status([500, 502, 504, 408][rng.usize(..4)])),
+            2 => emulator.fail_next_on(1, "POST /token", Fault::ResetBefore),
+            _ => emulator.fail_next_on(1 + rng.usize(..2), "POST /token", Fault::ResetAfter),
+        }
+        if rng.u8(..6) == 0 {
+            emulator.fail_next_on(1, "GET /token", Fault::Status(503));
+        }
+        let before = issued(&emulator);
+        let token = oauth.token(&set(&[GET])).await;
+        oauth.settled().await;
+        let made: Vec<_> = issued(&emulator).difference(&before).cloned().collect();
+        sum.lost += made.len().saturating_sub(usize::from(token.is_ok()));
+        if let Ok(token) = &token {
+            sum.given += 1;
+            sum.foreign_given += usize::from(made_by[other].contains(token));
+            sum.found +=
+                usize::from(made.contains(token) && emulator.requests().last().unwrap().operation == "list_tokens");
+        }
+        made_by[which].extend(made);
+        emulator.clear_faults();
+        if let (Ok(token), true) = (&token, rng.bool()) {
+            oauth.invalidate(token);
+        }
+        clock.advance(Duration::from_secs([0, 1, 2, 7, 60][rng.usize(..5)]));
+        if rng.u8(..5) == 0 {
+            let before = living(&emulator);
+            oauth.revoke_created().await.unwrap();
+            let deleted: HashSet<_> = before.difference(&living(&emulator)).cloned().collect();
+            sum.foreign_deleted += deleted.intersection(&made_by[other]).count();
+        }
+    }
+    for (oauth, other) in programs.iter().zip([1, 0]) {
+        let before = living(&emulator);
+        oauth.revoke_created().await.unwrap();
+        let deleted: HashSet<_> = before.difference(&living(&emulator)).cloned().collect();
+        sum.foreign_deleted += deleted.intersection(&made_by[other]).count();
+    }
+    sum.left_behind += emulator.living(Part::Production);
+}
+
+/// A program that changes a token by hand, which the client looks after: it is not handed out any more for what it was.
+#[tokio::test]
+async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
+    let both = set(&[GET, POST]);
+    for shorter in [false, true] {
+        for replace in [false, true] {
+            let emulator = Emulator::start().await.unwrap();
+            let oauth = program(&emulator);
+            let token = oauth.token(&both).await.unwrap();
+            assert_eq!(oauth.token(&set(&[GET])).await.unwrap(), token);
+            let (scopes, ttl) = if shorter { (both.clone(), 60) } else { (set(&[GET]), 80_000) };
+            let changed = if replace {
+                let end = emulator.clock().now() + Duration::from_secs(ttl);
+                oauth.replace_token(&token, &scopes, end).await.unwrap()
+            } else {
+                let ttl = Ttl::seconds(ttl.try_into().unwrap()).unwrap();
+                oauth.update_token(&token, TokenUpdate::new().scopes(&scopes).ttl(ttl)).await.unwrap()
+            };
+            assert_eq!(changed.token(), &token);
+            let next = oauth.token(&both).await.unwrap();
+            assert_ne!(next, token, "shorter: {shorter}, replace: {replace}");
+            assert_eq!(emulator.count("create_token"), 2);
+            // What a key of less had borrowed is gone too.
+            assert_eq!(oauth.token(&set(&[GET])).await.unwrap(), next);
+            // Both are still the client's to delete.
+            assert_eq!(oauth.revoke_created().await.unwrap(), 2);
+            assert_eq!(emulator.living(Part::Production), 0);
+        }
+    }
+}
+
+/// Whether a change that nobody confirmed was made is not known, so the token is dropped as well. One that was refused was not made.
+#[tokio::test]
+async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_kept() {
+    for (fault, is_kept) in [(Fault::ResetAfter, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
+        let emulator = Emulator::start().await.unwrap();
+        let oauth = program(&emulator);
+        let token = oauth.token(&set(&[GET, POST])).await.unwrap();
+        emulator.fail_next_on(1, "PATCH", fault);
+        oauth.update_token(&token, TokenUpdate::new().scopes(&set(&[GET]))).await.unwrap_err();
+        assert_eq!(oauth.token(&set(&[GET, POST])).await.unwrap() == token, is_kept, "{fault:?}");
+    }
+}
