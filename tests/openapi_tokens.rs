@@ -572,6 +572,35 @@ async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
     }
 }
 
+/// An hour in which the service makes each token, and answers with a 500. Each is found, and none is left behind.
+#[tokio::test]
+async fn an_hour_of_500s_leaves_no_token_behind() {
+    for list_fails in [false, true] {
+        let service = Service::start().await;
+        let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+        let scopes = set(&["GET:a.it/x"]);
+        service.state().broken = usize::MAX;
+        let mut last = None;
+        for minute in 0..60 {
+            // Now and then the list cannot be read either.
+            if list_fails && minute % 3 != 2 {
+                service.state().failing = (1, "GET", 500);
+            }
+            if let Ok(token) = oauth.token(&scopes).await {
+                // Another one is needed each time.
+                oauth.invalidate(&token);
+                assert_ne!(last.replace(token.clone()), Some(token), "minute {minute}");
+            }
+            service.clock.advance(Duration::from_secs(11 * 60));
+        }
+        service.state().failing = (0, "", 0);
+        let made = service.state().tokens.len();
+        assert!(made >= if list_fails { 15 } else { 55 }, "{made} were made");
+        assert_eq!(oauth.revoke_created().await.unwrap(), made);
+        assert!(service.state().tokens.is_empty());
+    }
+}
+
 /// Where tokens stand close to each other, one of them has the end of the lost one by accident.
 #[tokio::test]
 async fn among_many_tokens_none_is_taken_for_a_lost_one() {

@@ -37,6 +37,8 @@ pub struct State {
     pub echoes: bool,
     /// So many answers to `POST /token` are lost, after it was carried out.
     pub lost: usize,
+    /// So many answers to `POST /token` are a 500, after it was carried out.
+    pub broken: usize,
     /// So many requests that begin so are answered with this status, and not carried out.
     pub failing: (usize, &'static str, u16),
     /// What a list of tokens has besides.
@@ -153,6 +155,10 @@ impl State {
                 if self.lost > 0 {
                     self.lost -= 1;
                     return None;
+                }
+                if self.broken > 0 {
+                    self.broken -= 1;
+                    return Some((500, date, String::new()));
                 }
                 (200, made)
             }
