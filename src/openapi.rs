@@ -148,8 +148,8 @@ impl FromStr for Environment {
 ///
 /// - [`is_unauthorized`](Error::is_unauthorized): the e-mail address or the API key is wrong, or is of the other
 ///   environment.
-/// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503 or 504, after the repeats
-///   of [`Retry`](crate::Retry).
+/// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503, 504 or a maintenance page, after
+///   the repeats of [`Retry`](crate::Retry).
 /// - [`is_decode`](Error::is_decode): the answer is not the documented one.
 /// - any other [`status`](Error::status) with the service's own [`code`](Error::code), such as 403 with 140, 160 or 280 for a
 ///   token that cannot be changed one by one.

@@ -12,11 +12,11 @@ use crate::error::{Error, Kind};
 /// |---|---|---|---|
 /// | no connection | again | again | again |
 /// | 429 | again | again | again |
-/// | 502, 503, 504 | again | again | never |
+/// | 502, 503, 504, a maintenance page | again | again | never |
 /// | a lost answer, or none in time | again | never | never |
 ///
 /// A refresh token works once, and a token that was created twice lives on unseen: so the last column is never repeated
-/// once the request may have been carried out, which a gateway's 502, 503 or 504 leaves open. A password grant that was
+/// once the request may have been carried out, which 408 and every 5xx leave open. A password grant that was
 /// carried out twice leaves an access token behind that nobody knows and that ends after an hour.
 ///
 /// A failed TLS handshake, such as with a certificate that is not trusted, is not "no connection": it is not repeated.
