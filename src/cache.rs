@@ -281,7 +281,9 @@ impl<S: TokenSource> Cache<S> {
         let held = state.held.as_ref()?;
         let life = held.life.as_ref()?;
         let now = self.0.clock.coarse();
-        if !life.is_fresh(&now) && !(life.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now)) {
+        let can_be_given =
+            life.is_fresh(&now) || (life.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now));
+        if !can_be_given {
             return None;
         }
         trace::cache::hit(&slot.key);

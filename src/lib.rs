@@ -200,7 +200,7 @@ mod authorize;
 mod builder;
 mod cache;
 pub mod clock;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, gettone_door))]
 #[doc(hidden)]
 pub mod door;
 #[cfg(feature = "emulator")]

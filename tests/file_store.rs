@@ -576,7 +576,7 @@ async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
     let before = (folder.text(), folder.names());
     // As when a disk is full.
     let output = command("trap '' XFSZ; ulimit -f 0;", "fails", &folder.file()).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
     assert_eq!((folder.text(), folder.names()), before);
 }
 
@@ -756,10 +756,11 @@ async fn counts(store: &FileStore) -> (u64, u64) {
 
 const FILLING: usize = 1_000;
 
-/// Not a test of its own: what other tests have other processes do.
+/// Not a test: what other tests have other processes do.
 #[tokio::test]
+#[ignore = "other tests run it"]
 async fn a_part_of_another_test() {
-    let (Ok(part), Some(file)) = (std::env::var(PART), std::env::var_os(FILE)) else { return };
+    let (part, file) = (std::env::var(PART).unwrap(), std::env::var_os(FILE).unwrap());
     let open = || async { FileStore::open(&file).await.unwrap() };
     match part.as_str() {
         "once" => {
@@ -807,7 +808,7 @@ async fn a_part_of_another_test() {
 fn command(setup: &str, part: &str, file: &Path) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{setup} exec \"$0\" \"$@\"")).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_part_of_another_test", "--nocapture"]).env(PART, part).env(FILE, file);
+    command.args(["--exact", "a_part_of_another_test", "--ignored", "--nocapture"]).env(PART, part).env(FILE, file);
     command
 }
 

@@ -606,17 +606,22 @@ async fn an_hour_of_500s_leaves_no_token_behind() {
 async fn among_many_tokens_none_is_taken_for_a_lost_one() {
     let service = Service::start().await;
     let scopes = set(&["GET:a.it/x"]);
-    let now = common::unix(common::now());
-    for ttl in (64_800..86_400).step_by(10) {
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().failing = (2, "POST", 502);
+    oauth.token(&scopes).await.unwrap_err();
+    let (now, lost) = (common::unix(common::now()), service.state().asked[1]);
+    // The others have ends of all kinds, each ten seconds from the next, and one of them that of the lost one.
+    let ttls = (64_800..86_400).filter(|ttl| ttl % 10 == lost % 10);
+    for ttl in ttls {
         let made = Made { token: format!("other-{ttl}"), scopes: scopes.clone(), expire: now + ttl, ttl };
         service.state().tokens.push(made);
     }
-    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
-    service.state().failing = (1, "POST", 502);
+    let others = service.state().tokens.len();
+    service.clock.advance(Duration::from_secs(3));
     let token = oauth.token(&scopes).await.unwrap();
     assert_eq!(token.expose(), "t1");
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
-    assert_eq!(service.state().tokens.len(), 2160);
+    assert_eq!(service.state().tokens.len(), others);
 }
 
 #[tokio::test]

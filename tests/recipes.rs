@@ -2,8 +2,9 @@
 #![cfg(all(feature = "emulator", feature = "middleware"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Oauth};
@@ -109,7 +110,7 @@ async fn the_layer_waits_for_a_new_token_by_the_emulators_clock() {
     assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
     assert_eq!((emulator.count("create_token"), emulator.count("echo")), (1, 4));
     // 1, 2 and 4 seconds: the machine's own clock has not moved by so much.
-    let ahead = emulator.clock().now().duration_since(SystemTime::now()).unwrap();
+    let ahead = emulator.clock().now().duration_since(SystemClock::default().now()).unwrap();
     assert!((Duration::from_secs(6)..=Duration::from_secs(7)).contains(&ahead), "{ahead:?}");
 }
 

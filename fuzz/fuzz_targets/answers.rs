@@ -1,5 +1,10 @@
-//! Any answer to any call: `cargo +nightly fuzz run answers -- -dict=fuzz/words.dict`. For a start,
-//! `cargo test --features full --lib starts -- --ignored` puts what the ordinary tests try into `fuzz/corpus`.
+//! Reads any answer to any call:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run answers -- -dict=fuzz/words.dict
+//! ```
+//!
+//! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

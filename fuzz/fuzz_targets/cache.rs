@@ -1,5 +1,10 @@
-//! Tokens from any store and any service: `cargo +nightly fuzz run cache -- -dict=fuzz/words.dict`. For a start,
-//! `cargo test --features full --lib starts -- --ignored` puts what the ordinary tests try into `fuzz/corpus`.
+//! Takes tokens from any store and any service:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run cache -- -dict=fuzz/words.dict
+//! ```
+//!
+//! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,4 +14,6 @@ mod hostile;
 
 use hostile::cache::{self, Story};
 
-fuzz_target!(|input: &[u8]| cache::check(&Story::read(input, &mut Vec::new())));
+fuzz_target!(|input: &[u8]| {
+    let _ = cache::check(&Story::read(input, &mut Vec::new()));
+});

@@ -1,4 +1,8 @@
-//! A set answers as its members do, one by one: `cargo +nightly fuzz run match`.
+//! Checks that a set covers what its members, one by one, cover:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run match
+//! ```
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,8 @@
-//! Any text is a scope, a pattern, a set, a list, or an error: `cargo +nightly fuzz run parse`.
+//! Reads any text as a scope, a pattern, a set and a list, each of which gives a value or an error:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run parse
+//! ```
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,10 @@
-//! Any bytes as a file of tokens, and as a token in it: `cargo +nightly fuzz run store -- -dict=fuzz/words.dict`. For a start,
-//! `cargo test --features full --lib starts -- --ignored` puts what the ordinary tests try into `fuzz/corpus`.
+//! Reads any bytes as a token file, and as a token in it:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run store -- -dict=fuzz/words.dict
+//! ```
+//!
+//! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::answers::{self, Exchange, Given, OPERATIONS};
 use super::cache::{self, NOWS, Service, Story};
 use super::secrets::{FAMILIES, FORMS};
-use super::store;
+use super::{memory, store};
 
 /// Something for each place where an answer has a value; most of it is JSON.
 static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -283,15 +283,24 @@ fn nothing_beside_a_no_makes_it_a_yes() {
     }
 }
 
+/// Whatever is asserted of memory is nothing if it is not measured.
+#[test]
+fn memory_is_measured() {
+    let (kept, peak) = memory::peak(|| vec![1_u8; 100_000]);
+    assert!((100_000..110_000).contains(&peak), "{peak} for {}", kept.len());
+}
+
 #[test]
 fn what_takes_no_room_on_the_wire_takes_little_in_memory() {
     // The least of each kind, again and again, wherever something is kept of it.
+    let mut read = 0;
     for least in ["0", r#""""#, "[]", "{}", "[0]", r#"{"":0}"#, r#"{"":{}}"#, "[[[0]]]"] {
         let many = vec![least; 20_000 / (least.len() + 1)].join(",");
         for (operation, place) in PLACES {
-            let _ = ask(operation, 0, 200, &put(format!("[{many}]").as_bytes(), place));
+            read += usize::from(ask(operation, 0, 200, &put(format!("[{many}]").as_bytes(), place)).is_ok());
         }
     }
+    assert!(read > 60, "{read}");
 }
 
 #[test]
@@ -561,11 +570,14 @@ const FILES: [&str; 12] = [
 
 #[test]
 fn no_record_does_harm() {
+    let (mut good, mut bad) = (0, 0);
     for (number, record) in
         records().chain(SECRETS.iter().flat_map(|secret| RECORDS.map(|place| put(secret, place)))).enumerate()
     {
-        store::check_record((number % FAMILIES.len()).try_into().unwrap(), &record);
+        let is_token = store::check_record((number % FAMILIES.len()).try_into().unwrap(), &record);
+        *(if is_token { &mut good } else { &mut bad }) += 1;
     }
+    assert!(good > 200 && bad > 700, "{good} and {bad}");
 }
 
 #[test]
@@ -611,10 +623,11 @@ fn no_stored_token_does_harm() {
     let good: Vec<_> = [ANSWERS[0].replace('@', "1634173200"), ANSWERS[1].replace('@', "1634173200")]
         .map(|body| Exchange { status: 200, body: body.into_bytes().into(), ..Exchange::default() })
         .into();
+    let mut handed_out = 0;
     for (number, stored) in records().enumerate().filter(|(number, _)| number % 3 == 0) {
         let (service, broken) = (SERVICES[number % SERVICES.len()], number % 5 == 0);
         let answers = if number % 4 == 0 { &[][..] } else { &good };
-        cache::check(&Story { service, now: NOWS[0], stored: &stored, broken, answers });
+        handed_out += cache::check(&Story { service, now: NOWS[0], stored: &stored, broken, answers });
     }
     // Every order of the moments of a token.
     for (row, obtained_at) in MOMENTS.iter().enumerate() {
@@ -625,13 +638,16 @@ fn no_stored_token_does_harm() {
                 "refresh_token":"r","refresh_expires_at":{refresh_expires_at}}}"#
             );
             let (service, now) = (SERVICES[(row + column) % SERVICES.len()], NOWS[(row + column / 2) % NOWS.len()]);
-            cache::check(&Story { service, now, stored: stored.as_bytes(), broken: false, answers: &good });
+            handed_out +=
+                cache::check(&Story { service, now, stored: stored.as_bytes(), broken: false, answers: &good });
         }
     }
+    assert!(handed_out > 800, "{handed_out}");
 }
 
 #[test]
 fn no_answer_that_is_cached_does_harm() {
+    let mut handed_out = 0;
     for (row, body) in ANSWERS.iter().enumerate() {
         for (column, value) in values_and_moments().iter().enumerate() {
             let body = put(value, body);
@@ -644,7 +660,7 @@ fn no_answer_that_is_cached_does_harm() {
             };
             let answers = [answer(200), answer(if column % 2 == 0 { 504 } else { 200 }), answer(200)];
             let now = NOWS[(row + column) % NOWS.len()];
-            cache::check(&Story {
+            handed_out += cache::check(&Story {
                 service: SERVICES[column % SERVICES.len()],
                 now,
                 answers: &answers,
@@ -652,6 +668,7 @@ fn no_answer_that_is_cached_does_harm() {
             });
         }
     }
+    assert!(handed_out > 50, "{handed_out}");
 }
 
 proptest! {

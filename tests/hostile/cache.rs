@@ -79,8 +79,8 @@ fn secrets(service: Service) -> Vec<String> {
 
 const FAMILY: &Family = &FAMILIES[0];
 
-/// Goes through the life of a client.
-pub fn check(story: &Story<'_>) {
+/// Goes through the life of a client. Returns how many tokens the client handed out.
+pub fn check(story: &Story<'_>) -> usize {
     let secrets = secrets(story.service);
     let stored = String::from_utf8_lossy(&splice(story.stored, &secrets)).into_owned();
     let mut answers: Vec<_> = story.answers.iter().map(|exchange| exchange.answer(&secrets)).collect();
@@ -104,7 +104,7 @@ pub fn check(story: &Story<'_>) {
                 Service::Keliweb => {
                     let credentials = keliweb::Credentials::new("id", FAMILY.client_secret, EMAIL, FAMILY.password);
                     let builder = Fatture::builder(credentials).store(store.clone()).clock(clock.clone());
-                    life(&builder.base_url(URL).http_client(http()).build().unwrap(), &store, &clock, &secrets).await;
+                    life(&builder.base_url(URL).http_client(http()).build().unwrap(), &store, &clock, &secrets).await
                 }
                 Service::Openapi { wild, reuse } => {
                     let credentials = openapi::Credentials::new(EMAIL, FAMILY.api_key);
@@ -114,11 +114,11 @@ pub fn check(story: &Story<'_>) {
                     let oauth = builder.base_url(URL).http_client(http()).build().unwrap();
                     let scopes: &[&str] = if wild { &["*:a.it/*"] } else { &["GET:a.it/b", "GET:a.it/c"] };
                     let scopes = ScopeSet::parse(scopes).unwrap();
-                    life(&Scoped(oauth, scopes), &store, &clock, &secrets).await;
+                    life(&Scoped(oauth, scopes), &store, &clock, &secrets).await
                 }
             }
-        });
-    });
+        })
+    })
 }
 
 /// What both clients can do.
@@ -177,7 +177,8 @@ impl Client for Scoped {
     }
 }
 
-async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secrets: &[String]) {
+async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secrets: &[String]) -> usize {
+    let mut handed_out = 0;
     let clean = |result: Result<(), Error>| {
         if let Err(error) = result {
             assert_clean_error("a cached token", &error, secrets);
@@ -189,6 +190,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
         let token = client.token().await;
         if let Ok(token) = &token {
             store.assert_lives(token, clock.now());
+            handed_out += 1;
         }
         clean(token.clone().map(drop));
         client.settled().await;
@@ -204,6 +206,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
     clean(client.end().await);
     client.settled().await;
     store.assert_saved_well();
+    handed_out
 }
 
 /// A store that has the same for every name, and cannot save at times.

@@ -2,6 +2,9 @@
 //! ([`bounded`]) run the same properties: a fuzzer over whatever it finds, the tests over some of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(not(any(test, gettone_door)))]
+compile_error!("fuzzing needs the crate's test door: set RUSTFLAGS=\"--cfg gettone_door\", see CONTRIBUTING.md");
+
 pub mod answers;
 #[cfg(test)]
 mod bounded;

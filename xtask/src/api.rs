@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use serde::Deserialize;
 use similar::TextDiff;
@@ -21,8 +21,14 @@ pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
     let file = root.join(SNAPSHOT);
     let old = unix_text(&file)?.unwrap_or_default();
     if check && !old.is_empty() && !old.starts_with(&first) {
-        say(&format!("{SNAPSHOT}: not compared, as the rustdoc of this toolchain writes format {format}\n"));
-        return Ok(());
+        return Err(vec![
+            format!(
+                "{SNAPSHOT} was not checked: the rustdoc of this toolchain writes JSON format {format}, and the file says"
+            ),
+            old.lines().next().unwrap_or_default().to_owned(),
+            "check it with a toolchain that writes that format (`cargo +TOOLCHAIN xtask api --check`),".to_owned(),
+            "or update it with this one: run `cargo xtask api` and commit the result".to_owned(),
+        ]);
     }
     let api = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
@@ -47,6 +53,14 @@ pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
 
 /// Lets rustdoc write what it knows as JSON; the file.
 fn document(root: &Path) -> Result<PathBuf, Failures> {
+    let json = target(root)?.join("doc/gettone.json");
+    // What an earlier run left must not be taken for the result of this one.
+    match fs::remove_file(&json) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(vec![format!("cannot remove {}: {error}", json.display())]);
+        }
+        _ => {}
+    }
     let myself = env::current_exe().map_err(|error| vec![format!("cannot tell where this program is: {error}")])?;
     let output = cargo(root)
         .args(["rustdoc", "--quiet", "--package", "gettone", "--lib", "--features", "full", "--"])
@@ -59,7 +73,7 @@ fn document(root: &Path) -> Result<PathBuf, Failures> {
     if !output.status.success() {
         return Err(vec![String::from_utf8_lossy(&output.stderr).trim_end().to_owned()]);
     }
-    Ok(target(root)?.join("doc/gettone.json"))
+    Ok(json)
 }
 
 /// Stands in for rustdoc, if that is what this process was started for.
