@@ -306,6 +306,7 @@ impl<S: TokenSource> Cache<S> {
 
     async fn awaited(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
         self.0.source.check(&slot.key)?;
+        let mut has_waited = false;
         // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
         for _ in 0..MAX_EXCHANGES {
             // Before looking: an exchange that ends from here on is noticed.
@@ -314,7 +315,12 @@ impl<S: TokenSource> Cache<S> {
                 return Ok(token);
             }
             let (state, now) = (slot.state.load_full(), self.0.clock.coarse());
-            if state.usable(&now).is_some() {
+            if let Some(held) = state.usable(&now) {
+                // It may be near its end from the beginning, if it lives for some seconds.
+                if has_waited {
+                    return Ok(held.token.access_token.clone());
+                }
+                has_waited = true;
                 if let Some(end) = slot.patience() {
                     // Whatever comes of it: there is a usable token.
                     let _ = tokio::time::timeout_at(end, ended.changed()).await;
@@ -326,6 +332,7 @@ impl<S: TokenSource> Cache<S> {
                 return Err(failure.repeated(&now));
             }
             self.start(slot)?;
+            has_waited = true;
             self.ended(slot, &mut ended).await?;
             let error = ended.borrow_and_update().clone();
             if let Some(error) = error {

@@ -161,7 +161,9 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
         if !client.is_known(request.url()) {
             let unsent = request.url().clone();
             let response = next.run(request, extensions).await?;
-            let is_riddle = response.status() == StatusCode::UNAUTHORIZED && extensions.get::<Authorized>().is_none();
+            let is_its_own = response.url().origin() == unsent.origin();
+            let is_riddle =
+                response.status() == StatusCode::UNAUTHORIZED && is_its_own && extensions.get::<Authorized>().is_none();
             return if is_riddle && !other_hosts { Err(no_token_sent(&unsent)) } else { Ok(response) };
         }
         let url = request.url().clone();
@@ -172,11 +174,12 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
         let mut renewed = false;
         loop {
             let copy = request.try_clone();
+            // When it was sent: others may have waited meanwhile.
+            let mut settling = client.age_of(&token).is_some_and(|age| age < SETTLING);
             let mut response = next.clone().run(request, extensions).await?;
             if !is_refused::<C>(&response, &url) {
                 return Ok(response);
             }
-            let mut settling = client.age_of(&token).is_some_and(|age| age < SETTLING);
             if settling {
                 (settling, response) = says_wrong_token(response).await;
             }
@@ -222,8 +225,8 @@ fn is_refused<C: Bearer>(response: &Response, asked: &Url) -> bool {
 fn no_token_sent(url: &Url) -> reqwest_middleware::Error {
     let host = url.host_str().unwrap_or_default();
     let error = Error::invalid_input(format!(
-        "401 from {host}, a host that no token is for, so none was sent: for Openapi.it name it with `Builder::scopes`, for Keliweb \
-         Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::other_hosts`"
+        "401 from {host}, a host that no token is for, so this layer put none on the request: for Openapi.it name the host with \
+         `Builder::scopes`, for Keliweb Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::other_hosts`"
     ));
     reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
 }

@@ -157,6 +157,7 @@ async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
 /// Whether a change that nobody confirmed was made is not known, so the token is dropped as well. One that was refused was not made.
 #[tokio::test]
 async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_kept() {
+    // A 404 without the service's own code is a wrong address.
     for (fault, is_kept) in [(Fault::ResetAfter, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
         let emulator = Emulator::start().await.unwrap();
         let oauth = program(&emulator);
@@ -165,4 +166,37 @@ async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_k
         oauth.update_token(&token, TokenUpdate::new().scopes(&set(&[GET]))).await.unwrap_err();
         assert_eq!(oauth.token(&set(&[GET, POST])).await.unwrap() == token, is_kept, "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_change_shows_it() {
+    let emulator = Emulator::start().await.unwrap();
+    let (oauth, other) = (program(&emulator), program(&emulator));
+    let token = oauth.token(&set(&[GET])).await.unwrap();
+    other.delete_token(&token).await.unwrap();
+    let update = TokenUpdate::new().ttl(Ttl::hours(1).unwrap());
+    assert!(oauth.update_token(&token, update).await.unwrap_err().is_not_found());
+    assert_ne!(oauth.token(&set(&[GET])).await.unwrap(), token);
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+}
+
+/// Fifty requests at once with a token that the services do not know yet: each waits, and the token is not given up.
+#[cfg(feature = "middleware")]
+#[tokio::test]
+async fn many_requests_wait_together_for_a_new_token_to_be_known() {
+    let emulator = Emulator::start().await.unwrap();
+    emulator.activation_delay(Duration::from_secs(10));
+    let account = emulator.account();
+    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
+    let builder = builder.base_url(emulator.production_url()).clock(emulator.clock()).scopes(set(&[GET]));
+    let layer = builder.build().unwrap().middleware();
+    let client = reqwest_middleware::ClientBuilder::new(http()).with(layer).build();
+    let calls: tokio::task::JoinSet<_> = (0..50)
+        .map(|_| {
+            let (client, url) = (client.clone(), emulator.url("/echo"));
+            async move { client.get(url).send().await.unwrap().status().as_u16() }
+        })
+        .collect();
+    assert_eq!(calls.join_all().await, [200; 50]);
+    assert_eq!(emulator.count("create_token"), 1);
 }

@@ -31,19 +31,20 @@ const TICK: Duration = Duration::from_millis(1_500);
 /// For so long after a request was given up the service may still make its token, or not list it yet.
 const LATE: Duration = Duration::from_secs(15);
 
+/// For so long nobody is given another token if the service fails to list the account's tokens.
+const LONG: Duration = Duration::from_secs(10 * 60);
+
 /// With so many requests whose fate is unknown, the oldest is not looked for any more.
 const MOST_LOST: usize = 256;
-
-/// A token is taken for one that was lost if it is that by accident in fewer than one of so many cases.
-const CERTAIN: i64 = 100;
 
 /// By how much a lifetime is shortened at least: other programs ask for whole minutes, hours and days.
 const LEAST_CUT: u32 = 10;
 
-/// By how much the longest lifetime is shortened at most; `None` if that is too little to tell tokens apart.
+/// By how much a lifetime is shortened at most: a quarter, or six hours. `None` for a lifetime of less than 20 minutes: it is over
+/// before a lost token does harm, and there would be too little to tell tokens apart.
 fn longest_cut(ttl: Ttl) -> Option<u32> {
     let cut = (ttl.as_secs() / 4).min(6 * 60 * 60);
-    (i64::from(cut) * 1_000 >= 2 * CERTAIN * millis(TICK)).then_some(cut)
+    (cut >= 5 * 60).then_some(cut)
 }
 
 /// The lifetime that a request asks for: somewhat less than the longest that is wanted.
@@ -98,22 +99,23 @@ impl Lost {
         ]
     }
 
-    /// The token that it made, if that can be told.
+    /// The token that it made, if that is certain: the only one with such an end, and none that has it by accident.
     ///
-    /// It is the only one with such an end. And where tokens stand so close that one may have such an end by accident, or where
-    /// the request was under way for so long that many ends may be its, nothing is certain.
-    fn found_in<'a>(&self, unknown: &Unknown<'a>, stamp: &Stamp, longest: Ttl) -> Option<&'a Token> {
+    /// `lost`: how many requests there are whose tokens may be among the unknown.
+    fn found_in<'a>(&self, unknown: &Unknown<'a>, stamp: &Stamp, longest: Ttl, lost: usize) -> Option<&'a Token> {
+        let asked = millis(self.ttl.into());
         let mut found: Option<&Token> = None;
         for ends in self.ends(stamp) {
-            let asked = millis(self.ttl.into());
             let fits = |(end, token): &&(i64, &Token)| lifetime_told(*end, token).is_none_or(|told| told == asked);
             let fitting: Vec<_> = unknown.ending(&ends).iter().filter(fits).collect();
-            let token = match fitting.as_slice() {
+            let (end, token) = match fitting.as_slice() {
                 [] => continue,
-                [(_, token)] if self.is_certain(&ends, unknown, longest) => *token,
+                [(end, token)] => (*end, *token),
                 _ => return None,
             };
-            if found.is_some_and(|found| found.token() != token.token()) {
+            let tells = lifetime_told(end, token).is_some();
+            let is_another = found.is_some_and(|found| found.token() != token.token());
+            if is_another || !self.is_certain(&ends, unknown, longest, (tells, lost)) {
                 return None;
             }
             found = Some(token);
@@ -121,14 +123,31 @@ impl Lost {
         found
     }
 
-    /// Whether hardly any of the tokens that may have been made at that time can have one of these ends by accident.
-    fn is_certain(&self, ends: &RangeInclusive<i64>, unknown: &Unknown<'_>, longest: Ttl) -> bool {
+    /// Whether hardly any of the tokens that may have been made at that time can be taken for its by accident.
+    ///
+    /// If a token's text tells its lifetime, another one would have to be asked for at the same time with the very same lifetime. If
+    /// not, any that was asked for up to six hours before may have such an end: so there must be no token that is not accounted
+    /// for, and few ends may be its.
+    fn is_certain(
+        &self,
+        ends: &RangeInclusive<i64>,
+        unknown: &Unknown<'_>,
+        longest: Ttl,
+        (tells, lost): (bool, usize),
+    ) -> bool {
+        const TOLD: i64 = 100;
+        const NOT_TOLD: i64 = 1_000;
+
         let Some(cut) = longest_cut(longest) else { return false };
         let cut = i64::from(cut) * 1_000;
         let later = millis(longest.into()) - millis(self.ttl.into());
         let tokens = unknown.ending(&(ends.start() + later - cut..=ends.end() + later)).len();
-        let chances = (ends.end() - ends.start()).saturating_mul(i64::try_from(tokens).unwrap_or(i64::MAX));
-        chances.saturating_mul(CERTAIN) <= cut
+        let spread = ends.end() - ends.start();
+        if tells {
+            i64::try_from(tokens).unwrap_or(i64::MAX).saturating_mul(1_000 * TOLD) <= cut
+        } else {
+            tokens <= lost && spread.saturating_mul(NOT_TOLD) <= cut
+        }
     }
 
     /// Whether its token, if it made one, was listed by now.
@@ -187,6 +206,14 @@ impl Tokens {
         self.lost().iter().filter(|lost| lost.scopes == *scopes && lost.given_up.is_some()).cloned().collect()
     }
 
+    /// Whether one for these scopes was given up, and none so long ago that its token is not waited for any more.
+    pub(super) fn awaits_lost(&self, scopes: &ScopeSet) -> bool {
+        let now = self.api.0.clock.coarse();
+        let is_recent = |lost: &Lost| lost.given_up.is_some_and(|it| now.monotonic < it.after(LONG).monotonic);
+        let lost = self.lost_for(scopes);
+        !lost.is_empty() && lost.iter().all(is_recent)
+    }
+
     pub(super) fn has_lost(&self, scopes: &ScopeSet) -> bool {
         let now = self.api.0.clock.coarse();
         let mut lost = self.lost();
@@ -239,8 +266,9 @@ impl Tokens {
                 good.extend(&others);
                 good.sort_by_key(|token| token.expires_at());
             }
+            let pending = lost.len();
             for lost in &lost {
-                let Some(token) = lost.found_in(&unknown, &stamp, longest) else { continue };
+                let Some(token) = lost.found_in(&unknown, &stamp, longest, pending) else { continue };
                 self.remember(token, &stamp);
                 self.lost().retain(|known| known != lost);
                 good.push(token);

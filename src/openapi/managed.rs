@@ -181,21 +181,25 @@ impl Oauth {
         result.map(|()| deleted)
     }
 
-    /// A token that was changed is not what the cache knows of it, and neither is one that may have been.
+    /// A token that was changed is not what the cache knows of it, and neither is one that may have been. One that the service says it
+    /// does not have is not handed out any more.
     pub(super) async fn drop_changed(
         &self,
         token: &AccessToken,
         result: Result<Token, Error>,
         stamp: &Stamp,
     ) -> Result<Token, Error> {
-        let is_as_before = |error: &Error| !error.may_have_been_carried_out() && !error.is_decode();
+        let is_as_before =
+            |error: &Error| !error.may_have_been_carried_out() && !error.is_decode() && !is_missing(error);
         if result.as_ref().is_err_and(is_as_before) {
             return result;
         }
         let source = self.tokens.source();
         let changed = result.as_ref().ok();
-        if let Some(changed) = changed
+        let is_gone = changed.is_some() || result.as_ref().is_err_and(is_missing);
+        if is_gone
             && source.strike_out(token)
+            && let Some(changed) = changed
         {
             // It may have another name by now, and has another end.
             source.remember(changed, stamp);

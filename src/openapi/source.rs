@@ -76,7 +76,10 @@ impl Tokens {
             match self.look(scopes, previous).await {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
-                Err(error) if may_pass(&error) || !blindly => return Err(error),
+                Err(error) if !blindly || may_pass(&error) => return Err(error),
+                Err(error) if error.may_have_been_carried_out() && self.awaits_lost(scopes) => {
+                    return Err(error);
+                }
                 // What cannot be looked at keeps nobody from a token.
                 Err(error) => trace::cache::not_looked(scopes, &error),
             }
@@ -135,10 +138,7 @@ pub(super) fn is_over(end: &Moment, now: &Moment) -> bool {
 
 /// Whether it is about the service or the account, and not about what was asked. `POST /token` would fail alike.
 fn may_pass(error: &Error) -> bool {
-    error.is_transient()
-        || error.may_have_been_carried_out()
-        || error.is_unauthorized()
-        || error.status() == Some(StatusCode::FORBIDDEN)
+    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
 /// What a token is good for. A service that repeats a pattern rather than what it comes to has granted it.

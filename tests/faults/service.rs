@@ -68,7 +68,9 @@ pub fn good(time: &Arc<ManualClock>, lost: Option<Duration>, headers: &'static s
             "list_tokens" => {
                 let token = lost.map(|lifetime| {
                     let end = unix(now() + lifetime);
-                    json!({ "scopes": ["GET:imprese.openapi.it/base"], "expire": end, "token": "was-lost" })
+                    // It tells when it was made, as the vendor's samples do.
+                    let token = format!("{:08x}0123456789abcdef", unix(now()));
+                    json!({ "scopes": ["GET:imprese.openapi.it/base"], "expire": end, "token": token })
                 });
                 body["data"].as_array_mut().unwrap().extend(token);
             }

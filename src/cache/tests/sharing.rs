@@ -252,6 +252,29 @@ mod a_refresh_that_ends_the_token_before {
         assert_eq!(house.fetches(), 2);
     }
 
+    /// A token that lives for a second is near its end when it comes. It is given all the same, and nobody goes round in circles.
+    #[tokio::test]
+    async fn of_a_token_that_is_near_its_end_when_it_comes_is_no_endless_loop() {
+        let house = dying();
+        house.live(SECOND);
+        let gate = house.close("a");
+        for number in 1..=3 {
+            let callers = house.callers("a", 10);
+            house.waiting("a", 10).await;
+            until(|| house.fetches() >= number).await;
+            // The answer takes a while, by the end of which the next refresh is due.
+            house.clock.advance(Duration::from_millis(450));
+            gate.add_permits(1);
+            let given = callers.join_all().await;
+            assert!(given.iter().all(Result::is_ok), "{number}: {:?}", given[0]);
+            assert!(house.fetches() <= number + 1, "{} fetches", house.fetches());
+            gate.add_permits(1);
+            house.idle("a").await;
+            house.clock.advance(MINUTE);
+            house.source.fetches.store(number, Ordering::SeqCst);
+        }
+    }
+
     #[test]
     fn is_not_waited_for_without_a_runtime() {
         let house = dying();
