@@ -213,6 +213,7 @@ pub mod keliweb;
 #[cfg(feature = "middleware")]
 mod middleware;
 pub mod openapi;
+mod redact;
 mod retry;
 mod scope;
 mod secret;

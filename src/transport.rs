@@ -12,9 +12,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, Secrets, date, is_html, reason};
+use crate::answer::{Answer, Dialect, date, is_html};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation, Unreached};
+use crate::redact::{Secrets, reason};
 use crate::retry::{Repeat, Retry};
 use crate::trace::Span;
 
