@@ -119,7 +119,8 @@ impl Answer<'_> {
 pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     match body.trim_ascii_start().first() {
         Some(b'<') => true,
-        Some(b'{' | b'[') => false,
+        // PHP says so of an answer without content too, such as a 204.
+        Some(b'{' | b'[') | None => false,
         _ => headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html"))),

@@ -205,10 +205,11 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Calls a function whenever the [store](Self::store) fails, and when a [`FileStore`](crate::store::FileStore) found its file
+    /// Calls a function whenever the [store](Self::store) fails while a token is fetched, and when a [`FileStore`](crate::store::FileStore) found its file
     /// or a record in it damaged.
     ///
-    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. The error
+    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. (`forget` and what
+    /// deletes tokens return theirs.) A damaged file is reported once, by the client that loads from the store first. The error
     /// [says](Error::is_store) what failed and what to do; there is no secret in it. The function is called in the middle of an
     /// exchange and must not block. With the feature `tracing` there is an event too.
     ///

@@ -235,6 +235,8 @@ impl Oauth {
     /// # Errors
     ///
     /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
+    /// - [`is_timeout`](Error::is_timeout): also if the token was changed, and an exchange that may be about to bring it again is on a
+    ///   runtime that nobody drives any more.
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the end lies before 1970, the token cannot stand in
     ///   a path, or the service takes the scopes for invalid (406, code 270).
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 170).
@@ -261,6 +263,8 @@ impl Oauth {
     /// # Errors
     ///
     /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
+    /// - [`is_timeout`](Error::is_timeout): also if the token was changed, and an exchange that may be about to bring it again is on a
+    ///   runtime that nobody drives any more.
     /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, the token cannot stand
     ///   in a path, or the service takes the request for invalid (406, code 310).
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 290).

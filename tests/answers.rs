@@ -244,6 +244,16 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
     }
 }
 
+/// PHP says `text/html` of what has no content, too.
+#[tokio::test]
+async fn an_answer_without_content_is_no_page() {
+    let mock = Mock::answering_with(Answer::html(204, "")).await;
+    assert!(mock.oauth().tokens().await.unwrap().is_empty());
+    assert_eq!(mock.oauth().find_token(&AccessToken::new("t")).await.unwrap(), None);
+    assert_eq!(mock.calls(), 2);
+    assert!(error("get_credit", Answer::html(200, "")).await.is_decode());
+}
+
 /// Nobody said whether it was carried out.
 #[tokio::test]
 async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {

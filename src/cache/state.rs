@@ -63,6 +63,8 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// By the time that only moves forward: a correction of the clock is no reason to ask sooner.
     retry_at: Duration,
+    /// When it would be, if no token were about to end.
+    full_until: Duration,
     /// When it happened, by the same time.
     since: Duration,
     /// How many in a row.
@@ -204,11 +206,13 @@ impl Failure {
     pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
         let lasting = is_lasting(error);
         let alike = before.filter(|failure| is_lasting(&failure.error) == lasting);
-        let count = alike.map_or(0, |failure| failure.count) + 1;
+        // An attempt that was brought forward for a token's sake makes the pauses no longer.
+        let is_early = |failure: &Self| now.monotonic < failure.full_until;
+        let count = alike.map_or(1, |failure| failure.count + usize::from(!is_early(failure)));
         let delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
         let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
         let retry_at = now.monotonic.saturating_add(delay.max(asked));
-        Self { error: error.clone(), retry_at, since: now.monotonic, count }
+        Self { error: error.clone(), retry_at, full_until: retry_at, since: now.monotonic, count }
     }
 
     fn no_later_than(self, latest: Duration) -> Self {

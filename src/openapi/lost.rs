@@ -303,9 +303,9 @@ fn covers(token: &Token, wanted: &ScopeSet) -> bool {
     granted(token).names(wanted)
 }
 
-/// Whether a token has nothing but what was asked for, as it was said or as it comes to.
+/// Whether a token has nothing but what was asked for, as it was said or as it comes to: the service may expand a path to those below.
 fn within(token: &Token, scopes: &ScopeSet, wanted: &ScopeSet) -> bool {
-    granted(token).iter().all(|grant| wanted.names([grant]) || scopes.names([grant]))
+    granted(token).iter().all(|grant| wanted.includes([grant]) || scopes.includes([grant]))
 }
 
 fn since_1970(moment: SystemTime) -> i64 {

@@ -181,6 +181,25 @@ async fn no_pause_outlasts_a_token_that_is_still_good() {
     }
 }
 
+/// The attempts before the end of a token are brought forward, and do not make the pauses after it longer.
+#[tokio::test]
+async fn a_short_outage_at_the_end_of_a_token_is_followed_by_one_short_pause() {
+    let house = House::new();
+    house.get("a").await;
+    house.clock.advance(55 * MINUTE + 40 * SECOND);
+    house.fail(wrong_password());
+    for _ in 0..6 * 60 {
+        let _ = house.cache.get(&"a".to_owned()).await;
+        house.idle("a").await;
+        house.clock.advance(SECOND);
+    }
+    assert!(house.fetches() > 3, "{} fetches", house.fetches());
+    house.recover();
+    // Five to ten minutes after the last attempt.
+    house.clock.advance(10 * MINUTE);
+    house.get("a").await;
+}
+
 #[tokio::test]
 async fn a_pause_of_the_account_does_not_outlast_the_token_of_a_key() {
     let house = House::new();
