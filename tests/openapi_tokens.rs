@@ -602,6 +602,18 @@ async fn an_hour_of_500s_leaves_no_token_behind() {
     }
 }
 
+/// The service may grant what lies below a path by its own name.
+#[tokio::test]
+async fn a_lost_token_whose_grant_was_expanded_is_found() {
+    let service = Service::start().await;
+    service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/x/y"]);
+    let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
+    service.state().lost = 1;
+    assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
 /// Where tokens stand close to each other, one of them has the end of the lost one by accident.
 #[tokio::test]
 async fn among_many_tokens_none_is_taken_for_a_lost_one() {
