@@ -5,10 +5,17 @@
 //! exchange.
 
 mod account;
+mod ended;
 mod flight;
+mod forget;
 mod state;
 #[cfg(test)]
 mod tests;
+
+/// The locks of `ended.rs`, which the model check puts others in the place of.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard};
+}
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,12 +32,14 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation};
 use crate::store::{ReportingStore, StoredToken};
-use crate::{AccessToken, trace};
+use crate::{AccessToken, runtime, trace};
 
 use account::Account;
+pub(crate) use ended::Ended;
 use flight::Flight;
+pub(crate) use forget::Which;
 pub(crate) use state::window;
-use state::{Held, Phase, State, classify};
+use state::{Held, Life, Phase, State, classify};
 
 /// Where tokens come from.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -61,12 +70,16 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     }
 
     /// Asks the service for a token. The one before, if there was one, is over, about to be, or was refused; it may be good
-    /// for a renewal.
+    /// for a renewal. None of those that were ended is taken again.
     fn fetch(
         &self,
         key: &Self::Key,
         previous: Option<&StoredToken>,
+        ended: &Ended<AccessToken>,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
+
+    /// Returns whether a record from a store, which need not be what it should, is a token for this key.
+    fn is_for(&self, token: &StoredToken, key: &Self::Key) -> bool;
 
     /// How long fetching may take at the most.
     fn longest(&self) -> Duration;
@@ -92,6 +105,8 @@ pub(crate) struct Fetched {
     pub(crate) sent: Moment,
     /// What gave it.
     pub(crate) operation: Operation,
+    /// Whether it was there before, and is not made for this request.
+    pub(crate) is_adopted: bool,
 }
 
 /// The tokens of a source. Cheap to clone.
@@ -102,6 +117,7 @@ struct Inner<S: TokenSource> {
     store: Option<ReportingStore>,
     clock: Arc<dyn Clock>,
     slots: RwLock<Slots<S::Key>>,
+    ended: Ended<AccessToken>,
     account: Account,
 }
 
@@ -148,7 +164,8 @@ impl<S: TokenSource> Clone for Handle<S> {
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
         let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Vec::new(), full: 0 };
-        Self(Arc::new(Inner { source, store, clock, slots: RwLock::new(slots), account: Account::default() }))
+        let (slots, ended, account) = (RwLock::new(slots), Ended::new(), Account::default());
+        Self(Arc::new(Inner { source, store, clock, slots, ended, account }))
     }
 
     #[cfg(feature = "middleware")]
@@ -181,19 +198,24 @@ impl<S: TokenSource> Cache<S> {
     /// Drops this token wherever it is held, and never a newer one. Where one after the other is refused, it may be kept.
     pub(crate) fn invalidate(&self, token: &AccessToken) {
         let now = self.0.clock.coarse();
-        for slot in self.all() {
-            let is_held = |state: &State| state.age_of(token, &now).is_some();
-            if !is_held(&slot.state.load()) {
-                continue;
-            }
-            slot.state.rcu(|state| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) });
-            trace::cache::invalidated(&slot.key, is_held(&slot.state.load()));
-        }
-    }
-
-    /// Whether such a token is held for any key, whatever became of it.
-    pub(crate) fn holds(&self, which: impl Fn(&AccessToken) -> bool) -> bool {
-        self.all().iter().any(|slot| slot.state.load().token().is_some_and(&which))
+        let is_held = |state: &State| state.age_of(token, &now).is_some();
+        self.0.ended.end(
+            [],
+            || self.all(),
+            |slot| {
+                if !is_held(&slot.state.load()) {
+                    return None;
+                }
+                let refuse =
+                    |state: &Arc<State>| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) };
+                let before = slot.state.rcu(refuse);
+                let is_kept = is_held(&slot.state.load());
+                trace::cache::invalidated(&slot.key, is_kept);
+                // Who lives on a loan has it again if the lender keeps it.
+                let is_dropped = !is_kept && before.held.as_ref().is_some_and(|held| held.own);
+                is_dropped.then(|| token.clone())
+            },
+        );
     }
 
     /// How old a token is that can be handed out.
@@ -203,51 +225,27 @@ impl<S: TokenSource> Cache<S> {
         self.all().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
 
-    /// Drops the tokens that are so, from memory and from the store, with what they could be renewed with and with what is
-    /// known of failures. `None` is asked for a key that holds no token.
-    pub(crate) async fn forget(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> Result<(), Error> {
-        if which(None) {
-            self.0.account.forget();
-        }
-        let slots = self.all();
-        // First all at once, so that none of them lends what another one has dropped.
-        for slot in &slots {
-            slot.state.rcu(|state| if which(state.token()) { Arc::new(state.withdrawn()) } else { Arc::clone(state) });
-        }
-        let mut result = Ok(());
-        for slot in &slots {
-            // An exchange that is under way may be about to bring one.
-            if slot.is_busy() || which(slot.state.load().token()) {
-                result = result.and(self.forget_slot(slot, &which).await);
-            }
-        }
-        result
-    }
-
-    /// Waits until no exchange is under way.
-    pub(crate) async fn settled(&self) {
-        for slot in self.all() {
-            let mut ended = slot.ended.subscribe();
-            while slot.is_busy() {
-                if self.ended(&slot, &mut ended).await.is_err() {
-                    break;
-                }
-            }
-        }
-    }
-
     /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
     /// any more. It is given up, so that there can be another.
     async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
         let turn = slot.turn.load(Ordering::Acquire);
-        // The trial of another exchange, the lock, and a store that is asked four times.
-        let longest = self.0.source.longest().saturating_mul(2).saturating_add(LONGEST_LOCK + 4 * LONGEST_ANSWER);
         // The slot has the other end.
-        let Err(_) = tokio::time::timeout(longest, ended.changed()).await else { return Ok(()) };
+        let None = runtime::until(Instant::now() + self.longest(), ended.changed()).await else { return Ok(()) };
+        Err(self.given_up(slot, turn))
+    }
+
+    /// How long an exchange may take.
+    fn longest(&self) -> Duration {
+        // The trial of another exchange, the lock, and a store that is asked four times.
+        self.0.source.longest().saturating_mul(2).saturating_add(LONGEST_LOCK + 4 * LONGEST_ANSWER)
+    }
+
+    /// Gives an exchange up, if it is still under way.
+    fn given_up(&self, slot: &Slot<S::Key>, turn: u64) -> Error {
         if !turn.is_multiple_of(2) {
             slot.end(turn, None);
         }
-        Err(Error::new(Kind::Timeout).with_operation(self.0.source.operation()))
+        Error::new(Kind::Timeout).with_operation(self.0.source.operation())
     }
 
     fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
@@ -260,6 +258,14 @@ impl<S: TokenSource> Cache<S> {
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
         let others = slots.broad.iter().filter(|other| *other != key);
         others.filter_map(|other| slots.normal.get(other).cloned()).collect()
+    }
+
+    /// What another slot could lend for a key. Nobody lends what is lent.
+    fn loan(&self, other: &Slot<S::Key>, key: &S::Key) -> Option<(Held, Life)> {
+        let state = other.state.load();
+        let held = state.usable(&self.0.clock.coarse()).filter(|held| held.own)?;
+        let serves = self.0.source.serves(&held.token, key);
+        serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
     }
 
     /// The slot of a key, which is made if there is none.
@@ -321,7 +327,7 @@ impl<S: TokenSource> Cache<S> {
                     return Ok(held.token.access_token.clone());
                 }
                 has_waited = true;
-                if let Some(end) = slot.patience() {
+                if let (Some(end), Ok(_)) = (slot.patience(), runtime::current()) {
                     // Whatever comes of it: there is a usable token.
                     let _ = tokio::time::timeout_at(end, ended.changed()).await;
                 }
@@ -349,36 +355,11 @@ impl<S: TokenSource> Cache<S> {
 
     /// Begins an exchange, if none is under way.
     fn start(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
-            Error::invalid_input("no tokio runtime: a token can only be fetched inside one, as by `Runtime::block_on`")
-        })?;
+        let runtime = runtime::current()?;
         if let Some(flight) = Flight::board(self, slot) {
             runtime.spawn(flight.exchange());
         }
         Ok(())
-    }
-
-    async fn forget_slot(
-        &self,
-        slot: &Arc<Slot<S::Key>>,
-        which: impl Fn(Option<&AccessToken>) -> bool,
-    ) -> Result<(), Error> {
-        let flight = loop {
-            let mut ended = slot.ended.subscribe();
-            match Flight::board(self, slot) {
-                Some(flight) => break flight,
-                None => self.ended(slot, &mut ended).await?,
-            }
-        };
-        if !flight.is_about(which) {
-            return Ok(());
-        }
-        // On a task of its own: it is not to be left half done.
-        let task = tokio::runtime::Handle::try_current().map(|runtime| runtime.spawn(flight.forget()));
-        match task {
-            Ok(task) => task.await.unwrap_or_else(|_| Err(self.aborted())),
-            Err(_) => Err(Error::invalid_input("no tokio runtime")),
-        }
     }
 }
 

@@ -195,6 +195,12 @@
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(target_arch = "wasm32")]
+compile_error!(
+    "gettone does not support wasm32: it needs tokio's timers, sockets and the clock of an operating system, and an API key or a \
+     password does not belong in a browser; request tokens on a server and hand those to the browser's code"
+);
+
 mod answer;
 mod authorize;
 mod builder;
@@ -215,6 +221,7 @@ mod middleware;
 pub mod openapi;
 mod redact;
 mod retry;
+mod runtime;
 mod scope;
 mod secret;
 pub mod store;

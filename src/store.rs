@@ -23,12 +23,11 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::runtime::{caught, caught_in};
 use crate::{Error, trace};
 
 pub use file::FileStore;
@@ -154,13 +153,20 @@ impl<S: TokenStore> TokenStore for Arc<S> {
 /// The lock of a name, for as long as this value lives.
 #[must_use = "dropped at once, it locks nothing"]
 pub struct StoreLock {
-    _held: Box<dyn Any + Send>,
+    held: Option<Box<dyn Any + Send>>,
 }
 
 impl StoreLock {
     /// Holds what unlocks when it is dropped.
     pub fn new(held: impl Send + 'static) -> Self {
-        Self { _held: Box::new(held) }
+        Self { held: Some(Box::new(held)) }
+    }
+}
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // A panic while another one is under way would end the process.
+        let _ = caught(|| drop(self.held.take()));
     }
 }
 
@@ -204,18 +210,30 @@ impl ReportingStore {
         trace::cache::store_failed(action, &*error);
         if let Some(on_failure) = &self.on_failure {
             let error = Error::store(error);
-            // It is the caller's own code, and nothing of the exchange is lost by it.
-            let _ = catch_unwind(AssertUnwindSafe(|| on_failure(&error)));
+            // Nothing of the exchange is lost by it.
+            let _ = caught(|| on_failure(&error));
         }
+    }
+
+    pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        caught_in(|| self.store.load(name)).await.map_err(|_| panicked("load"))?
+    }
+
+    pub(crate) async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        caught_in(|| self.store.save(name, token)).await.map_err(|_| panicked("save"))?
+    }
+
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        caught_in(|| self.store.remove(name)).await.map_err(|_| panicked("remove"))?
+    }
+
+    pub(crate) async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        caught_in(|| self.store.lock(name)).await.map_err(|_| panicked("lock"))?
     }
 }
 
-impl Deref for ReportingStore {
-    type Target = dyn AnyStore;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.store
-    }
+fn panicked(call: &str) -> StoreError {
+    format!("the store panicked in `{call}`").into()
 }
 
 impl<S: TokenStore> AnyStore for S {

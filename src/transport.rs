@@ -17,6 +17,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation, Unreached};
 use crate::redact::{Secrets, reason};
 use crate::retry::{Repeat, Retry};
+use crate::runtime::{self, caught_in};
 use crate::trace::Span;
 
 /// An answer that is larger is not read. The largest that is known, 270 scopes, has some 10 KiB.
@@ -160,7 +161,17 @@ impl Wire {
         let span = Span::new(self.call.operation);
         let started = self.shared.clock.monotonic();
         let elapsed = || self.shared.clock.monotonic().saturating_sub(started);
-        let (attempt, result) = span.of(self.send(request, &span, elapsed)).await;
+        let sent = async {
+            match runtime::current() {
+                // A resolver of the user's may panic, and reqwest does on a runtime without I/O.
+                Ok(_) => caught_in(|| self.send(request, &span, elapsed)).await.unwrap_or_else(|_| {
+                    let message = "the HTTP client panicked; a tokio runtime needs `enable_all`";
+                    (1, Err(self.error(Kind::Interrupted).with_message(message)))
+                }),
+                Err(error) => (0, Err(error.with_operation(self.call.operation))),
+            }
+        };
+        let (attempt, result) = span.of(sent).await;
         let status = match &result {
             Ok(response) => Some(response.status()),
             Err(error) => error.status(),

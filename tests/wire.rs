@@ -514,3 +514,39 @@ async fn a_failure_without_an_answer_says_what_happened() {
         assert!(std::error::Error::source(&error).is_some() && format!("{error:?}").contains("source"), "{error:?}");
     }
 }
+
+/// Both services, called on runtimes that lack something.
+#[test]
+fn a_runtime_that_lacks_something_is_an_error_and_no_panic() {
+    use tokio::runtime::Builder;
+
+    let build = |io: bool, time: bool| {
+        let mut builder = Builder::new_current_thread();
+        if io {
+            builder.enable_io();
+        }
+        if time {
+            builder.enable_time();
+        }
+        builder.build().unwrap()
+    };
+    // Nothing listens there.
+    let url = "http://127.0.0.1:1";
+    for (runtime, missing) in [
+        (build(true, false), "without timers"),
+        (build(false, false), "without timers"),
+        (build(false, true), "enable_all"),
+    ] {
+        let (oauth, fatture) = (oauth(url).build().unwrap(), fatture(url).build().unwrap());
+        for error in [
+            runtime.block_on(oauth.credit()).unwrap_err(),
+            runtime.block_on(fatture.password_grant()).unwrap_err(),
+            runtime.block_on(fatture.token()).unwrap_err(),
+        ] {
+            assert!(error.to_string().contains(missing), "{error}");
+            assert_eq!(error.is_invalid_input(), missing == "without timers", "{error}");
+        }
+        runtime.block_on(fatture.settled());
+        runtime.block_on(fatture.forget()).unwrap();
+    }
+}

@@ -1,5 +1,6 @@
 //! One exchange with the source, on a task of its own.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSour
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
-use crate::{AccessToken, trace};
+use crate::{AccessToken, runtime, trace};
 
 /// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
 /// own end, by a panic, or because its runtime is dropped.
@@ -53,6 +54,8 @@ impl From<Error> for Unobtained {
 
 impl<S: TokenSource> Flight<S> {
     pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
+        // Asked before it begins: a clock of the user's that panics leaves nothing begun.
+        let now = cache.0.clock.coarse();
         let turn = slot.begin()?;
         let state = slot.state.load();
         Some(Self {
@@ -60,7 +63,7 @@ impl<S: TokenSource> Flight<S> {
             slot: Arc::clone(slot),
             turn,
             generation: state.generation,
-            awaited: state.usable(&cache.0.clock.coarse()).is_none(),
+            awaited: state.usable(&now).is_none(),
             has_published: false,
             error: None,
         })
@@ -97,41 +100,43 @@ impl<S: TokenSource> Flight<S> {
         self.slot.turn.load(Ordering::Acquire) != self.turn
     }
 
-    /// Whether what the slot holds now is such as that.
-    pub(super) fn is_about(&self, which: impl Fn(Option<&AccessToken>) -> bool) -> bool {
-        which(self.slot.state.load().token())
+    /// Drops what the slot holds, if it is so. Returns whether it was.
+    pub(super) fn clear(&self, is_meant: impl FnOnce(&State) -> bool) -> bool {
+        let is_meant = is_meant(&self.slot.state.load());
+        if is_meant {
+            self.slot.state.rcu(|state| state.cleared());
+            trace::cache::forgotten(&self.slot.key);
+        }
+        is_meant
     }
 
-    /// Drops what the slot holds, and what the store has of it.
-    pub(super) async fn forget(self) -> Result<(), Error> {
-        if self.is_given_up() {
-            return Err(self.cache.aborted());
-        }
-        self.slot.state.rcu(|state| state.cleared());
-        trace::cache::forgotten(&self.slot.key);
-        let Some(store) = &self.cache.0.store else { return Ok(()) };
+    /// Drops what the slot holds, if it is so, and what the store has of it.
+    pub(super) async fn forget(self, is_meant: impl FnOnce(&State) -> bool) -> Result<(), StoreError> {
+        let Some(store) = self.cache.0.store.as_ref().filter(|_| self.clear(is_meant)) else { return Ok(()) };
         let _lock = self.lock(store).await;
-        in_time(store.remove(&self.slot.name)).await.map_err(Error::store)
+        in_time(store.remove(&self.slot.name)).await
     }
 
     /// Publishes a token: of another slot, from the store, or from the source.
     async fn obtain(&mut self, state: &State) -> Result<(), Unobtained> {
-        if let Some(lent) = self.borrow(state).await? {
+        let (cache, slot) = (self.cache.clone(), Arc::clone(&self.slot));
+        if let Some(lender) = self.lender(state).await?
+            && self.publish(|| Some(cache.loan(&lender, &slot.key)?.0))?
+        {
             trace::cache::borrowed(&self.slot.key);
-            return self.publish(&lent);
+            return Ok(());
         }
         let held = state.held.as_ref().map(|held| &held.token);
-        let cache = self.cache.clone();
         let Some(store) = &cache.0.store else {
             return self.fetch(state, held).await;
         };
         // Without the lock first: who only reads need not wait for somebody else's exchange.
         if let Found::Good(held) = self.find(store, state).await {
-            return self.publish(&held);
+            return self.publish(|| Some(held)).map(drop);
         }
         let _lock = self.lock(store).await;
         match self.find(store, state).await {
-            Found::Good(held) => self.publish(&held),
+            Found::Good(held) => self.publish(|| Some(held)).map(drop),
             Found::Old(stored) => {
                 // What is stored is ours or comes after it, unless ours could not be saved.
                 let unsaved = held.filter(|_| state.held.as_ref().is_some_and(|held| !held.saved));
@@ -146,7 +151,11 @@ impl<S: TokenSource> Flight<S> {
         let fetched = self.ask(state, previous).await?;
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
-        let Fetched { token, operation, .. } = fetched;
+        let Fetched { mut token, operation, is_adopted, .. } = fetched;
+        token.name = Some(self.slot.name.clone());
+        if !is_adopted {
+            self.cache.0.ended.given(&token.access_token);
+        }
         let held = Held { token, life: Some(life), own: true, saved: self.cache.0.store.is_none() };
         if !life.is_usable(&now) {
             if self.put(|state| state.obtained_too_late(held.clone())) {
@@ -155,20 +164,26 @@ impl<S: TokenSource> Flight<S> {
             let error = Error::decode("the token that came has already expired; is the clock of this machine right?");
             return Err(error.with_operation(operation).into());
         }
-        trace::cache::obtained(&self.slot.key, life.left(&now));
-        self.publish(&held)?;
-        self.save(&held.token).await;
+        if self.publish(|| Some(held.clone()))? {
+            trace::cache::obtained(&self.slot.key, life.left(&now));
+            self.save(&held.token).await;
+        }
         Ok(())
     }
 
-    /// Hands a token to all that wait, and to all that come.
-    fn publish(&mut self, held: &Held) -> Result<(), Unobtained> {
-        if !self.put(|state| state.obtained(held.clone())) {
-            return Err(self.cache.aborted().into());
+    /// Hands a token to all that wait, and to all that come. Returns whether it did: a token that was ended meanwhile is passed over, and
+    /// who waits looks again.
+    fn publish(&mut self, offer: impl FnOnce() -> Option<Held>) -> Result<bool, Unobtained> {
+        let offer = || offer().map(|held| (held.token.access_token.clone(), held));
+        match self.cache.0.ended.publish(offer, |held| self.put(|state| state.obtained(held.clone()))) {
+            None => Ok(false),
+            Some(false) => Err(self.cache.aborted().into()),
+            Some(true) => {
+                self.has_published = true;
+                self.slot.published();
+                Ok(true)
+            }
         }
-        self.has_published = true;
-        self.slot.published();
-        Ok(())
     }
 
     /// Changes what the slot holds. An exchange that was given up may still do so, as what it brings cannot be had again, unless
@@ -192,7 +207,7 @@ impl<S: TokenSource> Flight<S> {
             return Err(self.cache.aborted().into());
         }
         trace::cache::fetching(&self.slot.key, previous.is_some());
-        let result = source.fetch(&self.slot.key, previous).await;
+        let result = source.fetch(&self.slot.key, previous, &self.cache.0.ended).await;
         let failure = account.learn(&admission, result.as_ref().err(), &self.now());
         match (result, failure) {
             (Ok(fetched), _) => Ok(fetched),
@@ -224,17 +239,18 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
-    /// The token of another slot that will do.
+    /// The other slot whose token will do.
     ///
     /// Who has no token takes one that is good. Who lives on a loan that is near its end waits until the lender has renewed
     /// it. Who has a token of its own waits for nobody, so that no two ever wait for each other.
-    async fn borrow(&self, state: &State) -> Result<Option<Held>, Error> {
+    async fn lender(&self, state: &State) -> Result<Option<Arc<Slot<S::Key>>>, Error> {
         let now = self.now();
         let needed = state.usable(&now).is_none();
         let mut renewable = None;
         for other in self.cache.lenders(&self.slot.key) {
-            match self.loan(&other) {
-                Some((held, life)) if needed || life.is_fresh(&now) => return Ok(Some(held)),
+            let loan = self.cache.loan(&other, &self.slot.key);
+            match loan.filter(|(held, _)| !self.cache.0.ended.contains(&held.token.access_token)) {
+                Some((_, life)) if needed || life.is_fresh(&now) => return Ok(Some(other)),
                 Some(_) => renewable = Some(other),
                 None => {}
             }
@@ -245,24 +261,23 @@ impl<S: TokenSource> Flight<S> {
         self.cache.start(&lender)?;
         let _ = self.cache.ended(&lender, &mut ended).await;
         let (state, now) = (lender.state.load_full(), self.now());
-        match (self.loan(&lender), classify(&state, &now), &state.failure) {
-            (Some((held, life)), ..) if life.is_fresh(&now) => Ok(Some(held)),
+        match (self.cache.loan(&lender, &self.slot.key), classify(&state, &now), &state.failure) {
+            (Some((_, life)), ..) if life.is_fresh(&now) => Ok(Some(lender)),
             (_, Phase::BackingOff, Some(failure)) => Err(failure.repeated(&now)),
             _ => Ok(None),
         }
     }
 
-    /// What another slot could lend. Nobody lends what is lent.
-    fn loan(&self, other: &Slot<S::Key>) -> Option<(Held, Life)> {
-        let state = other.state.load();
-        let held = state.usable(&self.now()).filter(|held| held.own)?;
-        let serves = self.cache.0.source.serves(&held.token, &self.slot.key);
-        serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
-    }
-
     async fn find(&self, store: &ReportingStore, state: &State) -> Found {
+        let Inner { source, ended, .. } = &*self.cache.0;
         let token = match in_time(store.load(&self.slot.name)).await {
-            Ok(Some(token)) => token,
+            Ok(Some(token)) if token.is_named(&self.slot.name) && source.is_for(&token, &self.slot.key) => token,
+            Ok(Some(_)) => {
+                let name = &self.slot.name;
+                let error = format!("the record under {name} is that of another token, and was passed over");
+                store.failed("load", error.into());
+                return Found::Old(None);
+            }
             Ok(None) => return Found::Old(None),
             Err(error) => {
                 store.failed("load", error);
@@ -271,8 +286,9 @@ impl<S: TokenSource> Flight<S> {
         };
         let now = self.now();
         let needed = state.usable(&now).is_none();
-        // The one that is held is over, about to be, or was refused.
-        let life = Life::stored(&token, &now).filter(|_| !state.holds(&token.access_token));
+        // The one that is held is over or about to be.
+        let is_old = |token: &AccessToken| state.token() == Some(token) || ended.contains(token);
+        let life = Life::stored(&token, &now).filter(|_| !is_old(&token.access_token));
         match life.filter(|life| life.is_fresh(&now) || (needed && life.is_usable(&now))) {
             Some(life) => {
                 trace::cache::loaded(&self.slot.key, life.left(&now));
@@ -299,14 +315,30 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Resul
 /// A store that does not answer is as good as one that fails.
 async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let in_time = tokio::time::timeout(limit, asked).await;
-    in_time.unwrap_or_else(|_| Err(format!("no answer in {} s", limit.as_secs()).into()))
+    in_time.unwrap_or_else(|_| Err(Late(limit).into()))
 }
+
+/// A store that did not answer in time.
+#[derive(Debug)]
+pub(super) struct Late(Duration);
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer in {} s", self.0.as_secs())
+    }
+}
+
+impl std::error::Error for Late {}
 
 impl<S: TokenSource> Drop for Flight<S> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.is_given_up() && !self.has_published {
             let error = self.cache.aborted();
-            self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now));
+            // The clock may be what panicked, and a panic here would end the process.
+            let failed = |state: &State, awaited: bool, now: &Moment| state.failed(&error, awaited, now);
+            if runtime::caught(|| self.fail(&error, failed)).is_err() && self.awaited {
+                self.error = Some(error.clone());
+            }
         }
         self.slot.end(self.turn, self.error.take());
     }

@@ -34,8 +34,6 @@ pub(crate) struct State {
     pub(crate) held: Option<Held>,
     pub(crate) failure: Option<Failure>,
     refusals: Option<Refusals>,
-    /// The last one that was dropped: a store may have it still.
-    refused: Option<AccessToken>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,11 +100,6 @@ impl State {
     /// The token, if it can be handed out.
     pub(crate) fn usable(&self, now: &Moment) -> Option<&Held> {
         self.held.as_ref().filter(|held| held.life.is_some_and(|life| life.is_usable(now)))
-    }
-
-    /// Whether it is the last token, or the last that was dropped.
-    pub(crate) fn holds(&self, token: &AccessToken) -> bool {
-        self.token() == Some(token) || self.refused.as_ref() == Some(token)
     }
 
     /// How old the token is, if it is this one and was not refused.
@@ -185,8 +178,6 @@ impl State {
             Some(refusals) if now < refusals.keep_until => Refusals { last: now, ..refusals },
             recent => {
                 let count = recent.map_or(0, |refusals| refusals.count) + 1;
-                let own = state.held.as_ref().filter(|held| held.own);
-                state.refused = own.map(|held| held.token.access_token.clone()).or(state.refused);
                 state.held = state.held.map(|held| Held { life: None, ..held });
                 Refusals { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
             }
@@ -338,7 +329,7 @@ mod tests {
     use crate::cache::tests::{HOUR, OPERATION, stored, wrong_password};
 
     fn fetched(token: StoredToken, sent: Moment) -> Fetched {
-        Fetched { token, sent, operation: OPERATION }
+        Fetched { token, sent, operation: OPERATION, is_adopted: false }
     }
 
     #[test]

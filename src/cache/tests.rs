@@ -1,9 +1,12 @@
 //! One test for each promise of the cache. Time stands still, and who waits is counted, not waited for.
 
 mod account;
+mod ended;
 mod failures;
+mod foreign;
 mod forgetting;
 mod lending;
+mod races;
 mod refusals;
 mod runtimes;
 mod sharing;
@@ -23,7 +26,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::RefreshToken;
 use crate::clock::ManualClock;
-use crate::store::{AnyStore, MemoryStore, Renewal, StoreError, StoreLock, TokenStore};
+use crate::store::{AnyStore, MemoryStore, OnFailure, Renewal, StoreError, StoreLock, TokenStore};
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -70,7 +73,16 @@ impl TokenSource for Arc<Source> {
         self.ends_previous.load(Ordering::SeqCst)
     }
 
-    async fn fetch(&self, key: &String, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
+    fn is_for(&self, _: &StoredToken, _: &String) -> bool {
+        true
+    }
+
+    async fn fetch(
+        &self,
+        key: &String,
+        previous: Option<&StoredToken>,
+        _: &Ended<AccessToken>,
+    ) -> Result<Fetched, Error> {
         let sent = self.clock.coarse();
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         self.previous.lock().unwrap().push(previous.cloned());
@@ -83,7 +95,7 @@ impl TokenSource for Arc<Source> {
             return Err(error);
         }
         let token = stored(&format!("{key}#{number}"), sent.now, *self.lifetime.lock().unwrap());
-        Ok(Fetched { token, sent, operation: OPERATION })
+        Ok(Fetched { token, sent, operation: OPERATION, is_adopted: false })
     }
 
     fn longest(&self) -> Duration {
@@ -108,6 +120,7 @@ pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -
         expires_at: obtained_at + lifetime,
         renewal: Some(renewal),
         scopes: None,
+        name: None,
     }
 }
 
@@ -134,6 +147,14 @@ impl House {
     }
 
     fn with_store(store: Option<Arc<dyn AnyStore>>) -> Self {
+        Self::built(store.map(|store| ReportingStore::new(store, None)))
+    }
+
+    fn reporting(store: Arc<dyn AnyStore>, on_failure: OnFailure) -> Self {
+        Self::built(Some(ReportingStore::new(store, Some(on_failure))))
+    }
+
+    fn built(store: Option<ReportingStore>) -> Self {
         let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + 1_000_000 * HOUR));
         let source = Arc::new(Source {
             clock: Arc::clone(&clock),
@@ -146,7 +167,6 @@ impl House {
             previous: Mutex::default(),
             ends_previous: AtomicBool::new(false),
         });
-        let store = store.map(|store| ReportingStore::new(store, None));
         let cache = Cache::new(Arc::clone(&source), store, Arc::clone(&clock) as _);
         Self { clock, source, cache }
     }

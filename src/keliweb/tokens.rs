@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{Credentials, Fatture, Grants, PASSWORD_GRANT, REFRESH, TokenPair};
-use crate::cache::{Fetched, TokenSource};
+use crate::cache::{Ended, Fetched, TokenSource, Which};
 use crate::error::Operation;
 use crate::store::{Renewal, StoredToken};
 use crate::transport::{Shared, Stamp};
@@ -74,7 +74,7 @@ impl Fatture {
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
     ///   call comes through.
     pub async fn forget(&self) -> Result<(), Error> {
-        self.tokens.cache().forget(|_| true).await
+        self.tokens.cache().forget(Which::All).await
     }
 
     /// Sets the header `Authorization` of a request to the service, with a token as returned by [`token`](Self::token). The header is
@@ -165,7 +165,17 @@ impl TokenSource for Tokens {
         token.renewal.is_some()
     }
 
-    async fn fetch(&self, _: &Account, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
+    /// A token with scopes is one of Openapi.it.
+    fn is_for(&self, token: &StoredToken, _: &Account) -> bool {
+        token.scopes.is_none()
+    }
+
+    async fn fetch(
+        &self,
+        _: &Account,
+        previous: Option<&StoredToken>,
+        _: &Ended<AccessToken>,
+    ) -> Result<Fetched, Error> {
         let now = self.grants.shared.clock.now();
         let renewal = previous.and_then(|token| token.renewal.as_ref());
         let renewal = renewal.filter(|renewal| now < renewal.expires_at);
@@ -214,6 +224,7 @@ fn fetched(pair: &TokenPair, stamp: &Stamp, operation: Operation) -> Fetched {
         expires_at: sent.after(pair.expires_in()).now,
         renewal,
         scopes: None,
+        name: None,
     };
-    Fetched { token, sent, operation }
+    Fetched { token, sent, operation, is_adopted: false }
 }

@@ -12,7 +12,7 @@ use super::{CREATE_TOKEN, LIST_TOKENS, Token, Ttl};
 use crate::cache::{Fetched, window};
 use crate::clock::Moment;
 use crate::transport::Stamp;
-use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, trace};
+use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, runtime, trace};
 
 /// A request for a token of which nothing was heard.
 #[derive(Clone, PartialEq, Eq)]
@@ -175,7 +175,8 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        let now = self.tokens.api.0.clock.coarse();
+        // A clock of the user's that panics in a destructor would end the process.
+        let now = runtime::caught(|| self.tokens.api.0.clock.coarse()).unwrap_or(self.lost.sent);
         if let Some(lost) = self.tokens.lost().iter_mut().find(|lost| **lost == self.lost) {
             lost.given_up = Some(now);
         }
@@ -231,7 +232,7 @@ impl Tokens {
         }
         let mut result = Ok(());
         for scopes in sets {
-            result = result.and(self.look(&scopes, None).await.map(drop));
+            result = result.and(self.look(&scopes, |_| false).await.map(drop));
         }
         result
     }
@@ -240,7 +241,7 @@ impl Tokens {
     pub(super) async fn look(
         &self,
         scopes: &ScopeSet,
-        previous: Option<&AccessToken>,
+        is_over: impl Fn(&AccessToken) -> bool,
     ) -> Result<Option<Fetched>, Error> {
         let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
         let (tokens, stamp) = self.api.list_tokens(concrete.as_ref()).await?;
@@ -250,7 +251,7 @@ impl Tokens {
             let left = stamp.here(token.expires_at()).duration_since(stamp.sent.now).unwrap_or_default();
             left > window(longest.into())
         };
-        let others: Vec<&Token> = tokens.iter().filter(|token| previous != Some(token.token())).collect();
+        let others: Vec<&Token> = tokens.iter().filter(|token| !is_over(token.token())).collect();
         let unknown = || others.iter().copied().filter(|token| !self.knows(token.token()));
         let is_of_interest = {
             let unknown = Unknown::new(unknown());

@@ -1,11 +1,12 @@
 //! Tokens that look after themselves.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::source::Tokens;
 use super::{Oauth, Token, Ttl, is_missing};
 use crate::builder::Builder;
-use crate::cache::Handle;
+use crate::cache::{Handle, Which};
 use crate::transport::Stamp;
 use crate::{AccessToken, Error, ScopeSet};
 
@@ -136,7 +137,7 @@ impl Oauth {
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
     ///   call comes through.
     pub async fn forget(&self) -> Result<(), Error> {
-        self.tokens.forget(|_| true).await
+        self.tokens.forget(Which::All).await
     }
 
     #[cfg(feature = "middleware")]
@@ -166,11 +167,8 @@ impl Oauth {
         let source = self.tokens.source();
         let found = source.find_lost().await;
         let tokens = source.living();
-        // First here, so that nobody is given what is about to be deleted; and once more, for what came meanwhile.
-        let mut result = found;
-        for _ in 0..2 {
-            result = result.and(self.tokens.forget(|held| held.is_some_and(|held| tokens.contains(held))).await);
-        }
+        // First here, so that nobody is given what is about to be deleted.
+        let mut result = found.and(self.tokens.forget(Which::Ended(tokens.iter().cloned().collect())).await);
         let mut deleted = 0;
         for token in &tokens {
             match source.delete(token).await {
@@ -196,21 +194,17 @@ impl Oauth {
         }
         let source = self.tokens.source();
         let changed = result.as_ref().ok();
-        let is_gone = changed.is_some() || result.as_ref().is_err_and(is_missing);
-        if is_gone
+        let is_gone = result.as_ref().is_err_and(is_missing);
+        if (is_gone || changed.is_some())
             && source.strike_out(token)
             && let Some(changed) = changed
         {
             // It may have another name by now, and has another end.
             source.remember(changed, stamp);
         }
-        let is_it = |held: &AccessToken| held == token || changed.is_some_and(|changed| changed.token() == held);
-        let forgotten = match self.tokens.holds(is_it) {
-            true => self.tokens.forget(|held| held.is_some_and(is_it)).await,
-            // Nothing to wait for.
-            false => Ok(()),
-        };
-        forgotten.and(result)
+        let tokens = [token].into_iter().chain(changed.map(Token::token)).cloned().collect();
+        let which = if is_gone { Which::Ended(tokens) } else { Which::Changed(tokens) };
+        self.tokens.forget(which).await.and(result)
     }
 
     /// What the service has no more, as it says, is not handed out any more.
@@ -218,12 +212,8 @@ impl Oauth {
         if result.as_ref().is_err_and(|error| !is_missing(error)) {
             return result;
         }
-        let is_known = self.tokens.source().strike_out(token) || self.tokens.holds(|held| held == token);
-        match is_known {
-            true => result.and(self.tokens.forget(|held| held == Some(token)).await),
-            // Nothing to wait for.
-            false => result,
-        }
+        self.tokens.source().strike_out(token);
+        result.and(self.tokens.forget(Which::Ended(HashSet::from([token.clone()]))).await)
     }
 }
 

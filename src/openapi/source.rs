@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use super::lost::{Lost, is_uncertain};
 use super::managed::Options;
 use super::{Api, CREATE_TOKEN, Credentials, Token, Ttl, invalid, is_missing};
-use crate::cache::{Fetched, TokenSource};
+use crate::cache::{Ended, Fetched, TokenSource};
 use crate::clock::Moment;
 use crate::error::Operation;
 use crate::store::{Scopes, StoredToken};
@@ -69,11 +69,11 @@ impl Tokens {
     async fn find_or_create(
         &self,
         scopes: &ScopeSet,
-        previous: Option<&AccessToken>,
+        is_over: impl Fn(&AccessToken) -> bool,
         blindly: bool,
     ) -> Result<Fetched, Error> {
         if self.options.reuse_existing || self.has_lost(scopes) {
-            match self.look(scopes, previous).await {
+            match self.look(scopes, is_over).await {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
                 Err(error) if !blindly || may_pass(&error) => return Err(error),
@@ -104,7 +104,7 @@ impl Tokens {
         }
         // The service's clock is not needed for what was asked for here.
         let latest = stamp.sent.after(ttl.into()).now;
-        Ok(fetched(&token, &stamp, scopes, latest, CREATE_TOKEN.operation))
+        Ok(Fetched { is_adopted: false, ..fetched(&token, &stamp, scopes, latest, CREATE_TOKEN.operation) })
     }
 }
 
@@ -161,8 +161,9 @@ pub(super) fn fetched(
         expires_at: stamp.here(token.expires_at()).min(latest),
         renewal: None,
         scopes: Some(Scopes { requested: scopes.clone(), granted }),
+        name: None,
     };
-    Fetched { token, sent: stamp.sent, operation }
+    Fetched { token, sent: stamp.sent, operation, is_adopted: true }
 }
 
 impl TokenSource for Tokens {
@@ -187,13 +188,23 @@ impl TokenSource for Tokens {
         if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "no scopes")) } else { Ok(()) }
     }
 
-    async fn fetch(&self, scopes: &ScopeSet, previous: Option<&StoredToken>) -> Result<Fetched, Error> {
+    fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+        token.scopes.as_ref().is_some_and(|known| known.requested == *scopes)
+    }
+
+    async fn fetch(
+        &self,
+        scopes: &ScopeSet,
+        previous: Option<&StoredToken>,
+        ended: &Ended<AccessToken>,
+    ) -> Result<Fetched, Error> {
         self.check(scopes)?;
         let previous = previous.map(StoredToken::access_token);
-        match self.find_or_create(scopes, previous, true).await {
+        let is_over = |token: &AccessToken| previous == Some(token) || ended.contains(token);
+        match self.find_or_create(scopes, is_over, true).await {
             // Once more: there is one to be found now, or there is none. Who cannot tell makes no second one at once.
             Err(error) if is_uncertain(&error) && self.api.0.rest_after(&error).await => {
-                self.find_or_create(scopes, previous, false).await
+                self.find_or_create(scopes, is_over, false).await
             }
             result => result,
         }

@@ -410,6 +410,7 @@ mod tests {
             expires_at: now + Duration::from_secs(3600),
             renewal: None,
             scopes: None,
+            name: None,
         };
         store.save("name", &token).await.unwrap();
         assert_eq!(store.load("name").await.unwrap(), Some(token));

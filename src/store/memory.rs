@@ -2,7 +2,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
+
 use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
+use crate::runtime;
 
 /// Keeps tokens in memory, for several clients of one process: a clone has the same tokens.
 ///
@@ -71,9 +74,9 @@ impl TokenStore for MemoryStore {
             Arc::clone(kept.locks.entry(name.to_owned()).or_default())
         };
         // Whoever has it may be on a runtime that nobody drives any more.
-        match tokio::time::timeout(PATIENCE, lock.lock_owned()).await {
-            Ok(lock) => Ok(StoreLock::new(lock)),
-            Err(_) => Err(format!("another client has had the lock for {} s", PATIENCE.as_secs()).into()),
+        match runtime::until(Instant::now() + PATIENCE, lock.lock_owned()).await {
+            Some(lock) => Ok(StoreLock::new(lock)),
+            None => Err(format!("another client has had the lock for {} s", PATIENCE.as_secs()).into()),
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct StoredToken {
     pub(crate) renewal: Option<Renewal>,
     /// What was asked for and what was granted, for a service whose tokens have scopes.
     pub(crate) scopes: Option<Scopes>,
+    /// The name that a client saved it under: a store that mixes names up is found out.
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,11 @@ impl StoredToken {
         renewal.map_or(self.expires_at, |end| end.max(self.expires_at))
     }
 
+    /// Returns whether it may be what a client saved under this name. A record that was not saved by one does not say.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|known| known == name)
+    }
+
     /// The token as JSON, in a format that says its version. Times are in milliseconds since 1970.
     #[must_use]
     pub fn to_json(&self) -> Secret {
@@ -63,7 +70,8 @@ impl StoredToken {
         let refresh_token = self.renewal.as_ref().map_or("", |renewal| renewal.refresh_token.expose());
         let scopes = self.scopes.iter().flat_map(|scopes| scopes.requested.iter().chain(&scopes.granted));
         // A character becomes six at the most, and a scope has none that becomes more than itself.
-        512 + 6 * (self.access_token.expose().len() + refresh_token.len())
+        let name = self.name.as_deref().unwrap_or_default();
+        512 + 6 * (self.access_token.expose().len() + refresh_token.len() + name.len())
             + scopes.map(|scope| scope.as_str().len() + r#""","#.len()).sum::<usize>()
     }
 
@@ -103,6 +111,8 @@ struct Format {
     refresh_expires_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scopes: Option<Scopes>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 impl Format {
@@ -116,6 +126,7 @@ impl Format {
             refresh_token: renewal.map(|renewal| Zeroizing::new(renewal.refresh_token.expose().to_owned())),
             refresh_expires_at: renewal.map(|renewal| milliseconds(renewal.expires_at)),
             scopes: token.scopes.clone(),
+            name: token.name.clone(),
         }
     }
 
@@ -130,6 +141,7 @@ impl Format {
             expires_at: moment(self.expires_at),
             renewal,
             scopes: self.scopes,
+            name: self.name,
         }
     }
 }

@@ -107,7 +107,7 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
     house.clock.advance(57 * MINUTE);
     house.at_once("a");
     until(|| house.fetches() >= 2).await;
-    let error = tokio::time::timeout(HOUR, house.cache.forget(|_| true)).await.unwrap().unwrap_err();
+    let error = tokio::time::timeout(HOUR, house.cache.forget(Which::All)).await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error}");
     assert_eq!(house.at_once("a"), None, "none is handed out");
     tokio::time::timeout(HOUR, house.cache.settled()).await.unwrap();
@@ -157,7 +157,7 @@ async fn what_an_exchange_that_was_given_up_brings_displaces_nothing_newer() {
         let quick = house.close("a");
         quick.add_permits(1);
         if forgotten {
-            house.cache.forget(|_| true).await.unwrap();
+            house.cache.forget(Which::All).await.unwrap();
         } else {
             assert_eq!(house.get("a").await, "a#2");
         }
@@ -246,4 +246,74 @@ async fn settled_is_when_no_exchange_is_under_way() {
     gate.add_permits(1);
     settled.await.unwrap();
     assert_eq!((house.at_once("a").as_deref(), house.fetches()), (Some("a#2"), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
+    for forgets in [false, true] {
+        for store in [None, Some(Arc::new(MemoryStore::new()) as Arc<dyn AnyStore>)] {
+            let house = House::with_store(store);
+            let keys: Vec<String> = (0..20).map(|number| format!("key {number}")).collect();
+            let dead = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let inside = dead.enter();
+            keys.iter().for_each(|key| assert_eq!(house.at_once(key), None));
+            drop(inside);
+            // One that is driven ends meanwhile.
+            house.get("alive").await;
+            let began = Instant::now();
+            if forgets {
+                assert!(house.cache.forget(Which::All).await.unwrap_err().is_timeout());
+            } else {
+                house.cache.settled().await;
+            }
+            assert!(began.elapsed() <= house.cache.longest() + SECOND, "{forgets}: {:?}", began.elapsed());
+            assert!(keys.iter().all(|key| !house.slot(key).is_busy()), "they were given up");
+            // As if nothing had been under way.
+            house.get("key 0").await;
+            house.cache.forget(Which::All).await.unwrap();
+            std::mem::forget(dead);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_is_waited_for_once_by_all_that_is_forgotten() {
+    let store = Double { all_else: Way::NeverAnswers, ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store)));
+    for number in 0..20 {
+        house.get(&format!("key {number}")).await;
+    }
+    let began = Instant::now();
+    let error = house.cache.forget(Which::All).await.unwrap_err();
+    assert!(error.is_store() && error.to_string().contains("no answer in 30 s"), "{error}");
+    assert!(began.elapsed() <= LONGEST_LOCK + 2 * LONGEST_ANSWER, "{:?}", began.elapsed());
+    assert_eq!(house.at_once("key 0"), None);
+}
+
+#[test]
+fn a_runtime_without_timers_is_an_error_and_no_panic() {
+    let house = House::new();
+    let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let key = "a".to_owned();
+    let error = timeless.block_on(house.cache.get(&key)).unwrap_err();
+    assert!(error.is_invalid_input() && error.to_string().contains("without timers"), "{error}");
+    assert_eq!(house.fetches(), 0);
+    // With a token there is nothing to wait for.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(house.get("a"));
+    for patient in [false, true] {
+        house.source.ends_previous.store(patient, Ordering::SeqCst);
+        house.clock.advance(if patient { Duration::ZERO } else { 57 * MINUTE });
+        assert_eq!(timeless.block_on(house.get("a")), "a#1");
+    }
+    // Also where somebody else's refresh is under way, which would be waited for.
+    let gate = house.close("a");
+    runtime.block_on(async { house.at_once("a") });
+    assert!(house.slot("a").is_busy());
+    assert_eq!(timeless.block_on(house.get("a")), "a#1");
+    gate.add_permits(1);
+    runtime.block_on(house.cache.settled());
+    timeless.block_on(house.cache.settled());
+    timeless.block_on(house.cache.forget(Which::All)).unwrap();
+    assert_eq!(runtime.block_on(async { house.at_once("a") }), None);
 }

@@ -48,7 +48,7 @@ async fn a_token_that_is_forgotten_while_the_store_saves_it_does_not_come_back()
     let house = House::with_store(Some(Arc::new(store.clone())));
     house.get("a").await;
     let cache = house.cache.clone();
-    let forgetting = tokio::spawn(async move { cache.forget(|_| true).await });
+    let forgetting = tokio::spawn(async move { cache.forget(Which::All).await });
     house.waiting("a", 1).await;
     assert_eq!(house.at_once("a"), None);
     gate.add_permits(1);
@@ -138,7 +138,7 @@ async fn a_broken_store_costs_nobody_a_token() {
     house.clock.advance(2 * HOUR);
     assert_eq!(house.get("a").await, "a#2");
     assert_eq!(house.source.previous.lock().unwrap()[1].as_ref().unwrap().access_token.expose(), "a#1");
-    let error = house.cache.forget(|_| true).await.unwrap_err();
+    let error = house.cache.forget(Which::All).await.unwrap_err();
     assert!(error.is_store() && error.to_string().contains("no disk"), "{error}");
     assert_eq!(house.get("a").await, "a#3", "in memory it was forgotten");
 }
@@ -152,7 +152,7 @@ async fn a_store_that_never_answers_costs_nobody_a_token() {
         ..Double::default()
     })));
     assert_eq!(house.get("a").await, "a#1");
-    assert!(house.cache.forget(|_| true).await.unwrap_err().is_store());
+    assert!(house.cache.forget(Which::All).await.unwrap_err().is_store());
 }
 
 #[tokio::test]

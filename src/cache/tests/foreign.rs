@@ -1,0 +1,188 @@
+//! Stores and clocks of the user's that panic, and stores that mix up names.
+
+use super::*;
+use crate::clock::Sleep;
+
+/// A store that panics in one of its calls, before or after it first waits.
+#[derive(Debug)]
+struct Panicking {
+    kept: MemoryStore,
+    call: &'static str,
+    at_once: bool,
+}
+
+impl Panicking {
+    fn go(&self, call: &'static str) -> impl Future<Output = ()> + use<> {
+        let is_meant = self.call == call;
+        assert!(!(is_meant && self.at_once), "as was asked");
+        async move {
+            tokio::task::yield_now().await;
+            assert!(!is_meant, "as was asked");
+        }
+    }
+}
+
+impl TokenStore for Panicking {
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+        let go = self.go("load");
+        async move {
+            go.await;
+            TokenStore::load(&self.kept, name).await
+        }
+    }
+
+    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let go = self.go("save");
+        async move {
+            go.await;
+            TokenStore::save(&self.kept, name, token).await
+        }
+    }
+
+    fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let go = self.go("remove");
+        async move {
+            go.await;
+            TokenStore::remove(&self.kept, name).await
+        }
+    }
+
+    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
+        struct Unlock(bool);
+
+        impl Drop for Unlock {
+            fn drop(&mut self) {
+                assert!(!self.0, "as was asked");
+            }
+        }
+
+        let (go, is_unlock) = (self.go("lock"), self.call == "unlock");
+        let _ = name;
+        async move {
+            go.await;
+            Ok(StoreLock::new(Unlock(is_unlock)))
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_costs_nobody_a_token() {
+    for (call, at_once) in
+        ["load", "save", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])
+    {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hear = {
+            let said = Arc::clone(&said);
+            move |error: &Error| said.lock().unwrap().push(error.to_string())
+        };
+        let store = Panicking { kept: MemoryStore::new(), call, at_once };
+        let house = House::reporting(Arc::new(store), Arc::new(hear));
+        for number in 1..4 {
+            assert_eq!(house.get("a").await, format!("a#{number}"), "{call}");
+            house.idle("a").await;
+            house.clock.advance(2 * HOUR);
+        }
+        let said = std::mem::take(&mut *said.lock().unwrap());
+        let expected = format!("the store panicked in `{call}`");
+        assert!(said.iter().all(|error| error.contains(&expected)), "{said:?}");
+        assert_eq!(said.is_empty(), matches!(call, "remove" | "unlock"), "{call}: {said:?}");
+        let forgotten = house.cache.forget(Which::All).await;
+        assert_eq!(forgotten.is_err(), call == "remove", "{call}: {forgotten:?}");
+    }
+}
+
+/// A clock that panics from some call on.
+#[derive(Debug)]
+struct Broken {
+    clock: Arc<ManualClock>,
+    calls: AtomicUsize,
+}
+
+impl Broken {
+    fn count(&self) {
+        let left = self.calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_ok(), "as was asked");
+    }
+}
+
+impl Clock for Broken {
+    fn now(&self) -> SystemTime {
+        self.count();
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.count();
+        self.clock.monotonic()
+    }
+
+    fn coarse(&self) -> Moment {
+        self.count();
+        self.clock.coarse()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.count();
+        self.clock.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_panics_ends_no_process_and_locks_nothing() {
+    // Wherever it happens: at the caller's, in the exchange, or while a panic of the exchange is cleaned up after.
+    for calls in 0..40 {
+        for panics in [false, true] {
+            let house = House::new();
+            let broken = Arc::new(Broken { clock: Arc::clone(&house.clock), calls: AtomicUsize::new(calls) });
+            house.source.panics.store(panics, Ordering::SeqCst);
+            let cache = Cache::new(Arc::clone(&house.source), None, Arc::clone(&broken) as _);
+            let asking = cache.clone();
+            let asked = tokio::spawn(async move { asking.get(&"a".to_owned()).await }).await;
+            match asked {
+                // It came to the caller, whose clock it is.
+                Err(error) => assert!(error.is_panic()),
+                Ok(Err(error)) => assert!(error.is_transient() && !error.is_timeout(), "{error}"),
+                Ok(Ok(token)) => assert!(!panics && token.expose().starts_with("a#")),
+            }
+            // Repaired, all is as after any failure.
+            broken.calls.store(usize::MAX, Ordering::SeqCst);
+            house.source.panics.store(false, Ordering::SeqCst);
+            house.clock.advance(HOUR);
+            assert!(cache.get(&"a".to_owned()).await.is_ok(), "{calls} {panics}");
+        }
+    }
+}
+
+/// A store that gives the record of another name.
+#[derive(Debug, Clone, Default)]
+struct Mixed(MemoryStore);
+
+impl TokenStore for Mixed {
+    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        TokenStore::load(&self.0, "the only one").await
+    }
+
+    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
+        TokenStore::save(&self.0, "the only one", token).await
+    }
+
+    async fn remove(&self, _: &str) -> Result<(), StoreError> {
+        TokenStore::remove(&self.0, "the only one").await
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_another_name_is_not_handed_out() {
+    let said = Arc::new(AtomicUsize::new(0));
+    let hear = {
+        let said = Arc::clone(&said);
+        move |error: &Error| {
+            assert!(error.to_string().contains("that of another token"), "{error}");
+            said.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let house = House::reporting(Arc::new(Mixed::default()), Arc::new(hear));
+    assert_eq!((house.get("a").await, house.get("b").await), ("a#1".into(), "b#2".into()));
+    assert_eq!(said.load(Ordering::SeqCst), 2, "before the lock and after it");
+    assert_eq!(house.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
+}

@@ -1,0 +1,62 @@
+//! The tokio runtime of a call, and code of the user's that may panic.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::Error;
+
+/// Returns the runtime of this call.
+///
+/// # Errors
+///
+/// [`is_invalid_input`](Error::is_invalid_input): there is none, or it has no timers.
+pub(crate) fn current() -> Result<Handle, Error> {
+    let runtime = Handle::try_current()
+        .map_err(|_| Error::invalid_input("no tokio runtime: make the call inside one, as by `Runtime::block_on`"))?;
+    if has_timers() {
+        Ok(runtime)
+    } else {
+        Err(Error::invalid_input("a tokio runtime without timers: build it with `enable_all`"))
+    }
+}
+
+/// tokio does not tell; its timers panic when they are made without a driver, before they wait.
+#[allow(clippy::disallowed_methods)]
+fn has_timers() -> bool {
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
+}
+
+/// Waits for something until a moment. Returns `None` if it did not come. Without timers it waits as long as it takes.
+pub(crate) async fn until<T>(moment: Instant, awaited: impl Future<Output = T>) -> Option<T> {
+    match current() {
+        Ok(_) => tokio::time::timeout_at(moment, awaited).await.ok(),
+        Err(_) => Some(awaited.await),
+    }
+}
+
+/// A panic in code of the user's.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+/// Runs code of the user's.
+pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    // What they leave behind is theirs; of ours they have nothing to change.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
+}
+
+/// Runs a future of the user's, which is made by `call`.
+pub(crate) async fn caught_in<T, F: Future<Output = T>>(call: impl FnOnce() -> F) -> Result<T, Panicked> {
+    let mut future = pin!(caught(call)?);
+    poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
+}
