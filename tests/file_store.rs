@@ -314,14 +314,62 @@ async fn what_is_not_a_regular_file_is_refused() {
             FileStore::open(&target).await.unwrap().save("a", &token("1")).await.unwrap();
         }
         let reason = match kind {
-            "folder" => "it is not a regular file: give the path of one",
-            _ => "it is a symbolic link: give the path that it leads to",
+            "folder" => "it is not a regular file: remove it, or give the path of one",
+            _ => "it is a symbolic link: remove it, or give the path that it leads to",
         };
         let expected = format!("token file {}: {reason}", folder.file().display());
         assert_eq!(FileStore::open(folder.file()).await.unwrap_err().to_string(), expected);
         assert_eq!(errors(&store).await, [expected.as_str(); 3]);
         assert_eq!(target.exists(), kind == "link");
     }
+}
+
+/// The largest token file.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_and_left_alone() {
+    let small = r#"{"version":1,"tokens":{}}"#;
+    let folder = Folder::with(small);
+    let store = folder.open().await;
+    // A gibibyte of it takes no room on the disk.
+    for length in [LARGEST as u64 + 1, 1 << 30] {
+        File::options().write(true).open(folder.file()).unwrap().set_len(length).unwrap();
+        let reason = "it is larger than 16 MiB, which no token file is: find out what wrote it, then remove it";
+        let expected = format!("token file {}: {reason}", folder.file().display());
+        let error = FileStore::open(folder.file()).await.unwrap_err();
+        assert!(error.is_invalid_input());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(errors(&store).await, [expected.as_str(); 3]);
+        assert_eq!(fs::metadata(folder.file()).unwrap().len(), length);
+        assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+    }
+    fs::write(folder.file(), format!("{small}{}", " ".repeat(LARGEST - small.len()))).unwrap();
+    assert_eq!(store.load("a").await.unwrap(), None);
+    fs::remove_file(folder.file()).unwrap();
+    store.save("a", &token("1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_file_is_written_that_would_be_too_large_to_be_read() {
+    let one = token("1");
+    let record = one.to_json();
+    let filled =
+        |more: usize| format!(r#"{{"version":1,"tokens":{{"a":{}}},"more":"{}"}}"#, record.expose(), "x".repeat(more));
+    let most = LARGEST - filled(0).len();
+    let folder = Folder::with(filled(most));
+    let store = folder.open().await;
+    store.save("a", &token("2")).await.unwrap();
+    assert_eq!(folder.text().len(), LARGEST);
+    let error = store.save("a", &token(SECRET)).await.unwrap_err();
+    assert!(error.downcast_ref::<gettone::Error>().unwrap().is_invalid_input());
+    let reason = "it would be larger than 16 MiB: find out what fills it, then remove it";
+    assert_eq!(error.to_string(), format!("token file {}: {reason}", folder.file().display()));
+    assert_eq!(folder.text(), filled(most).replace(r#":"1""#, r#":"2""#));
+    assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
+    // What takes less room is written.
+    store.remove("a").await.unwrap();
+    assert_eq!(store.load("a").await.unwrap(), None);
 }
 
 #[tokio::test]

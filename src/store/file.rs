@@ -1,9 +1,11 @@
+mod opened;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 #[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use self::opened::{LARGEST, Purpose};
 use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Kind;
@@ -19,8 +22,10 @@ use crate::{Error, trace};
 
 /// Keeps tokens in a file, for several processes of one user.
 ///
-/// - On Unix nobody else can read the file or write to its folder: both are made so, and refused if they are not so or belong
-///   to somebody else. Elsewhere permissions are not looked at.
+/// - On Unix nobody else can read the file or write to its folder. The store creates both that way, and refuses them if they are not,
+///   or if they belong to somebody else. It also refuses a link in place of the file, and anything else that somebody may have put
+///   there while they could write to the folder. The same goes for the lock files. Elsewhere the store does not look at permissions.
+/// - A file has at most 16 MiB. A larger one is refused without being read.
 /// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
 ///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token. The next call of
 ///   [`load`](TokenStore::load) returns that as an error once, which [`Builder::on_store_failure`](crate::Builder::on_store_failure)
@@ -43,8 +48,9 @@ impl FileStore {
     ///
     /// With what is wrong and what to do:
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the path cannot be used. Others can read the file or write to its folder, it
-    ///   is not a regular file, a later version of this crate wrote it, or there is no tokio runtime.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the path cannot be used. Others can read the file or its lock file, or write to
+    ///   the folder; one of them belongs to another user, is not a regular file, or is a hard link; the file is larger than 16 MiB; a
+    ///   later version of this crate wrote it; or there is no tokio runtime.
     /// - [`is_store`](Error::is_store): the operating system refused it. This user cannot read and write there, the disk is full.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let given = path.into();
@@ -53,8 +59,12 @@ impl FileStore {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::invalid_input(format!("token file {given:?}: give the path of a file")));
         };
-        let place =
-            Place { path: folder.join(name), folder: folder.to_owned(), sync_folder, unreported: Mutex::default() };
+        let place = Place {
+            path: folder.join(name),
+            folder: folder.to_owned(),
+            sync_folder: opened::sync_folder,
+            unreported: Mutex::default(),
+        };
         let store = Self(Arc::new(place));
         store.blocking(Place::open).await?;
         Ok(store)
@@ -106,7 +116,11 @@ impl TokenStore for FileStore {
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         // Two names with the same hash merely wait for each other.
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
-        let lock = Lock(self.blocking(move |place| private(&place.beside(&suffix), false)).await?);
+        let open = move |place: &Place| {
+            opened::check_folder(&place.folder)?;
+            opened::open(&place.beside(&suffix), Purpose::Lock)
+        };
+        let lock = Lock(self.blocking(open).await?);
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
         while let Err(error) = lock.0.try_lock() {
             // A process that was stopped may have the lock for ever; one that works has it for two calls at the most.
@@ -179,7 +193,7 @@ impl Place {
     }
 
     fn load(&self, name: &str) -> io::Result<Option<StoredToken>> {
-        self.check()?;
+        opened::check_folder(&self.folder)?;
         // Without the lock: the file is only ever replaced as a whole.
         match parse(&self.text()?)? {
             Some(contents) => Ok(self.token(&contents, name)),
@@ -216,9 +230,11 @@ impl Place {
     /// Does something with what is in the file while nobody else writes to it, in this process or another. A damaged file is
     /// set aside first.
     fn alone<T>(&self, work: impl FnOnce(Contents<'_>) -> io::Result<T>) -> io::Result<T> {
-        self.check()?;
+        opened::check_folder(&self.folder)?;
+        // First, so that no lock file is made beside a token file that is refused.
+        self.tokens()?;
         // Nobody has it for longer than it takes to write the file.
-        let lock = Lock(private(&self.beside(".lock"), false)?);
+        let lock = Lock(opened::open(&self.beside(".lock"), Purpose::Lock)?);
         let mut tries = 0;
         while let Err(error) = lock.0.try_lock() {
             // A runtime waits for this thread when it ends, and a process that was stopped may have the lock for ever.
@@ -247,36 +263,16 @@ impl Place {
         self.alone(work)
     }
 
-    /// Refuses a file that others can read, or replace with their own.
-    fn check(&self) -> io::Result<()> {
-        let refused = |reason: &str, advice: &str| Err(io::Error::other(format!("{reason}: {advice}")));
-        let (path, folder) = (self.path.display(), self.folder.display());
-        let folder_found = fs::metadata(&self.folder)?;
-        if !is_own(&folder_found, true) {
-            return refused("its folder belongs to another user", "give it a folder of your own");
-        }
-        match mode(&folder_found) {
-            bits if bits & 0o022 == 0 => {}
-            bits if bits & 0o1000 == 0 => {
-                return refused("others can write to its folder", &format!("chmod go-w {folder}"));
-            }
-            _ => return refused("others can write to its folder", "give it a folder of its own"),
-        }
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.is_symlink() => refused("it is a symbolic link", "give the path that it leads to"),
-            Ok(found) if !found.is_file() => refused("it is not a regular file", "give the path of one"),
-            Ok(found) if !is_own(&found, false) => refused("it belongs to another user", "give the path of your own"),
-            Ok(found) if mode(&found) & 0o077 != 0 => refused("others can open it", &format!("chmod 600 {path}")),
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Opens the token file, if it exists.
+    fn tokens(&self) -> io::Result<Option<File>> {
+        match opened::open(&self.path, Purpose::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
         }
     }
 
     fn text(&self) -> io::Result<Zeroizing<Vec<u8>>> {
-        match fs::read(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(EMPTY.to_vec().into()),
-            read => read.map(Zeroizing::new),
-        }
+        self.tokens()?.map_or_else(|| Ok(EMPTY.to_vec().into()), opened::read)
     }
 
     fn write(&self, contents: &Contents<'_>) -> io::Result<()> {
@@ -285,6 +281,9 @@ impl Place {
         // Large enough, even if each character of a name is escaped: a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(length + 64));
         serde_json::to_writer(&mut *text, contents)?;
+        if text.len() as u64 > LARGEST {
+            return Err(io::Error::other("it would be larger than 16 MiB: find out what fills it, then remove it"));
+        }
         // Not named like that of another process, should locks do nothing here.
         let (temporary, mut file) = self.create(|number| format!(".{}.tmp", number + u64::from(std::process::id())))?;
         let written = file.write_all(&text).and_then(|()| file.sync_all());
@@ -316,7 +315,7 @@ impl Place {
         let mut number = 0;
         loop {
             let path = self.beside(&suffix(number));
-            match private(&path, true) {
+            match opened::open(&path, Purpose::Create) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
                 made => return made.map(|file| (path, file)),
             }
@@ -341,17 +340,6 @@ impl Place {
     }
 }
 
-/// The new name of a file outlives a power cut only if the folder is written too.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 /// A lock that is given back when this value is dropped: to close the file is not enough, since a process that is being started
 /// may have it as well.
 struct Lock(File);
@@ -362,41 +350,33 @@ impl Drop for Lock {
     }
 }
 
-/// Opens a file that nobody else can open, from the moment at which it is made.
-fn private(path: &Path, new: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).create_new(new);
-    #[cfg(unix)]
-    options.mode(0o600);
-    options.open(path)
-}
-
-#[cfg(unix)]
-fn mode(found: &Metadata) -> u32 {
-    found.permissions().mode()
-}
-
-/// Whether it belongs to the user of this process, or to the one who may do anything anyway.
-#[cfg(unix)]
-fn is_own(found: &Metadata, or_roots: bool) -> bool {
-    found.uid() == rustix::process::geteuid().as_raw() || (or_roots && found.uid() == 0)
-}
-
-/// Nothing is known of permissions.
-#[cfg(not(unix))]
-fn mode(_: &Metadata) -> u32 {
-    0
-}
-
-#[cfg(not(unix))]
-fn is_own(_: &Metadata, _: bool) -> bool {
-    true
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::AccessToken;
+    use crate::hostile::memory;
+
+    /// On this thread, where memory is measured.
+    #[test]
+    fn a_file_of_a_gibibyte_is_refused_without_reading_it() {
+        let folder = std::env::temp_dir().join(format!("gettone-large-{}", std::process::id()));
+        let path = folder.join("tokens.json");
+        let place = Place {
+            path: path.clone(),
+            folder: folder.clone(),
+            sync_folder: opened::sync_folder,
+            unreported: Mutex::default(),
+        };
+        place.open().unwrap();
+        // It has a length, and nothing on the disk.
+        opened::open(&path, Purpose::Create).unwrap().set_len(1 << 30).unwrap();
+        for work in [Place::open, |place: &Place| place.load("a").map(drop), |place: &Place| place.text().map(drop)] {
+            let (done, peak) = memory::peak(|| work(&place));
+            assert!(done.unwrap_err().to_string().contains("larger than 16 MiB"));
+            assert!(peak < 64 * 1024, "{peak} bytes");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[tokio::test]
     async fn a_folder_that_cannot_be_written_through_costs_no_token() {
