@@ -22,6 +22,7 @@
 /// [`revoke_created`]: crate::openapi::Oauth::revoke_created
 /// [`same_origin`]: crate::same_origin
 /// [`Secret`]: crate::Secret
+/// [SECURITY.md]: https://docs.rs/crate/gettone/latest/source/SECURITY.md
 /// [`StoredToken::to_json`]: crate::store::StoredToken::to_json
 /// [`TokenStore`]: crate::store::TokenStore
 #[doc = include_str!("../docs/security.md")]
