@@ -1,0 +1,96 @@
+//! Tokens that are deleted, revoked, changed or forgotten while tasks of the same client ask for new keys.
+#![cfg(feature = "emulator")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::http;
+use gettone::emulator::Emulator;
+use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
+use gettone::store::MemoryStore;
+use gettone::{AccessToken, ScopeSet};
+
+const ROUNDS: usize = 400;
+
+fn set(scopes: &[String]) -> ScopeSet {
+    ScopeSet::parse(scopes).unwrap()
+}
+
+/// The scopes of one caller: served by the token for all of them.
+fn narrow(number: usize) -> ScopeSet {
+    set(&[format!("GET:127.0.0.1/echo/{number}")])
+}
+
+fn broad() -> ScopeSet {
+    set(&(0..8).map(|number| format!("GET:127.0.0.1/echo/{number}")).collect::<Vec<_>>())
+}
+
+fn client(emulator: &Emulator, store: Option<MemoryStore>) -> Oauth {
+    let account = emulator.account();
+    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
+    let builder = builder.base_url(emulator.production_url()).http_client(http());
+    match store {
+        Some(store) => builder.store(store).build().unwrap(),
+        None => builder.build().unwrap(),
+    }
+}
+
+async fn end(oauth: &Oauth, token: &AccessToken, way: usize) {
+    match way {
+        0 => oauth.delete_token(token).await.unwrap(),
+        1 => assert!(oauth.revoke_created().await.unwrap() >= 1),
+        2 => oauth.forget().await.unwrap(),
+        3 => oauth.invalidate(token),
+        // It lives on for other scopes, and is not what the client knows of it.
+        _ => {
+            let update = TokenUpdate::new().scopes(&narrow(99)).ttl(Ttl::days(1).unwrap());
+            oauth.update_token(token, update).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_that_was_ended_is_handed_out_to_nobody_who_asks_afterwards() {
+    let mut stale = Vec::new();
+    // One that is asked too much at once is not what is tested here.
+    let mut emulator = Emulator::start().await.unwrap();
+    for number in 0..ROUNDS {
+        let way = number % 5;
+        if number % 50 == 49 {
+            emulator = Emulator::start().await.unwrap();
+        }
+        let oauth = client(&emulator, (number % 2 == 0).then(MemoryStore::new));
+        let token = oauth.token(&broad()).await.unwrap();
+        let asking: Vec<_> = (0..3)
+            .map(|caller| {
+                let oauth = oauth.clone();
+                tokio::spawn(async move { oauth.token(&narrow(caller)).await.unwrap() })
+            })
+            .collect();
+        end(&oauth, &token, way).await;
+        for caller in 0..8 {
+            if oauth.token(&narrow(caller)).await.unwrap() == token {
+                stale.push((number, way, caller));
+            }
+        }
+        for task in asking {
+            task.await.unwrap();
+        }
+        oauth.revoke_created().await.unwrap();
+    }
+    assert!(stale.is_empty(), "(round, way, caller): {stale:?}");
+}
+
+#[tokio::test]
+async fn a_token_of_another_client_that_was_deleted_is_not_taken_from_the_store() {
+    let (emulator, store) = (Emulator::start().await.unwrap(), MemoryStore::new());
+    let (worker, admin) = (client(&emulator, Some(store.clone())), client(&emulator, Some(store)));
+    let token = worker.token(&narrow(1)).await.unwrap();
+    worker.settled().await;
+    for listed in &admin.tokens().await.unwrap() {
+        admin.delete_token(listed.token()).await.unwrap();
+    }
+    let next = admin.token(&narrow(1)).await.unwrap();
+    assert_ne!(next, token);
+    assert_eq!(emulator.count("create_token"), 2);
+}
