@@ -1,6 +1,6 @@
 //! A token on a request.
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue};
 use reqwest::{Request, Url, redirect};
 use zeroize::Zeroizing;
 
@@ -36,6 +36,29 @@ pub(crate) fn check(url: &Url) -> Result<(), Error> {
     } else {
         Err(Error::invalid_input("a token is only sent over https, or over http to a loopback address"))
     }
+}
+
+/// Refuses a request whose `Host` header may name another host than its URL. A server and what stands before it go by the header,
+/// but the token is for the host of the URL. Loopback is no exception: what listens there may pass a request on by its `Host`.
+pub(crate) fn check_host(request: &Request) -> Result<(), Error> {
+    let mut headers = request.headers().get_all(HOST).iter();
+    match (headers.next(), headers.next()) {
+        (None, _) => Ok(()),
+        (Some(header), None) if is_authority(header.as_bytes(), request.url()) => Ok(()),
+        _ => Err(Error::invalid_input(format!(
+            "header `Host`: names another host than the URL, or occurs twice, and the token is for {:?}; leave it out, and the HTTP \
+             client sets it",
+            request.url().host_str().unwrap_or_default()
+        ))),
+    }
+}
+
+/// Returns whether a `Host` header is the host and the port of a URL. Only the letter case may differ, and the port of the scheme may
+/// be missing.
+fn is_authority(header: &[u8], url: &Url) -> bool {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+    let is_host = url.port().is_none() && header.eq_ignore_ascii_case(host.as_bytes());
+    is_host || header.eq_ignore_ascii_case(format!("{host}:{port}").as_bytes())
 }
 
 /// Sets `Authorization: Bearer` (RFC 6750, section 2.1), marked as sensitive, and `Accept: application/json` if there is no

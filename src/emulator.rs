@@ -39,7 +39,8 @@
 //!
 //! The host of a scope is the one of the request's `Host` header, without its port. On `127.0.0.1` and `localhost` tokens of both
 //! environments are good. For a request to a host of the catalogue, which is one that has that name in its `Host` header, every
-//! path is protected: production's tokens are good there, the sandbox's on `test.` and that host.
+//! path is protected: production's tokens are good there, the sandbox's on `test.` and that host. Put the token on such a request
+//! yourself, with `bearer_auth`: [`authorize`](crate::openapi::Oauth::authorize) refuses a `Host` that is not that of the URL.
 //!
 //! # Credit
 //!

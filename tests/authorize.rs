@@ -9,7 +9,7 @@ use common::raw::{Do, Raw};
 use common::{API_KEY, Answer, Mock, fatture, http, mint, minted, oauth, success};
 use gettone::openapi::Oauth;
 use gettone::{Error, Scope, ScopeSet};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -425,6 +425,7 @@ async fn the_token_of_keliweb_is_for_its_own_address_alone() {
         format!("ftp://127.0.0.1:{port}/api"),
         format!("foo://127.0.0.1:{port}/api"),
         format!("data:127.0.0.1:{port}"),
+        format!("blob:http://127.0.0.1:{port}/api"),
         "https://fatture.keliweb.it/api".to_owned(),
         "https://imprese.openapi.it/base".to_owned(),
     ] {
@@ -615,6 +616,88 @@ async fn a_pattern_may_say_more_of_a_path_than_its_first_segment() {
                 assert_eq!(asked_for(&mock), json!([asked]), "{url}");
             }
             None => assert!(refused(scopes, "POST", &url).await.to_string().contains("not covered"), "{url}"),
+        }
+    }
+}
+
+/// For a URL, `Host` headers that name its own host, and some that do not, or perhaps do not.
+fn host_headers(url: &str) -> [Vec<Vec<Vec<u8>>>; 2] {
+    let url: Url = url.parse().unwrap();
+    let (host, port) = (url.host_str().unwrap(), url.port_or_known_default().unwrap());
+    let own = format!("{host}:{port}");
+    let mut same = vec![own.clone(), own.to_uppercase()];
+    let mut other = vec![
+        "evil.example".to_owned(),
+        format!("evil.example:{port}"),
+        format!("{host}:{}", port ^ 1),
+        format!("{host}:0{port}"),
+        format!("{host}.:{port}"),
+        format!("{host}:"),
+        format!("u:p@{own}"),
+        format!("evil.example@{own}"),
+        format!("{own}@evil.example"),
+        format!("{own}, evil.example"),
+        format!("{own} "),
+        format!(" {own}"),
+        format!("{own}/"),
+        format!("http://{own}"),
+        format!("{own}\t"),
+        format!("x{own}"),
+        format!("{own}\u{e8}"),
+        String::new(),
+    ];
+    // Without a port, the header names that of the scheme.
+    if url.port().is_none() { &mut same } else { &mut other }.push(host.to_owned());
+    let mut other: Vec<Vec<Vec<u8>>> = other.into_iter().map(|value| vec![value.into()]).collect();
+    other.push(vec![[own.as_bytes(), b"\xff"].concat()]);
+    other.extend(
+        [[own.as_str(), "evil.example"], ["evil.example", &own], [&own, &own]].map(|two| two.map(Into::into).to_vec()),
+    );
+    [same.into_iter().map(|value| vec![value.into()]).collect(), other]
+}
+
+#[tokio::test]
+async fn a_request_whose_host_header_names_another_host_gets_no_token() {
+    let (mock, keliweb) = (
+        mint(&["GET:imprese.openapi.it/base", "GET:127.0.0.1/base"]).await,
+        Mock::answering_with(success("password_grant")).await,
+    );
+    let (oauth, fatture) = (client(&mock, Some(&["*:*/*", "*:127.0.0.1/*"])), keliweb.fatture());
+    for (url, is_keliweb) in [
+        ("https://imprese.openapi.it/base".to_owned(), false),
+        ("https://imprese.openapi.it:8443/base".to_owned(), false),
+        ("https://imprese.openapi.it./base".to_owned(), false),
+        // Also on this machine: what listens there may pass requests on by their `Host`.
+        ("http://127.0.0.1/base".to_owned(), false),
+        (keliweb.url(), true),
+    ] {
+        let [same, other] = host_headers(&url);
+        for (headers, is_same) in
+            same.iter().map(|headers| (headers, true)).chain(other.iter().map(|headers| (headers, false)))
+        {
+            let calls = mock.calls() + keliweb.calls();
+            let mut request = get(&url);
+            for header in headers {
+                request.headers_mut().append(HOST, HeaderValue::from_bytes(header).unwrap());
+            }
+            let before = format!("{request:?}");
+            let result = match is_keliweb {
+                true => fatture.authorize(&mut request).await,
+                false => oauth.authorize(&mut request).await,
+            };
+            let shown: Vec<_> = headers.iter().map(|header| header.escape_ascii().to_string()).collect();
+            if is_same {
+                result.unwrap_or_else(|error| panic!("{url} {shown:?}: {error}"));
+                continue;
+            }
+            let error = result.expect_err(&format!("{url} {shown:?}"));
+            assert!(error.is_invalid_input() && error.service().is_none(), "{error:?}");
+            assert!(
+                error.to_string().contains("header `Host`") && error.to_string().contains("leave it out"),
+                "{error}"
+            );
+            // Neither asked for, nor put on the request.
+            assert_eq!((format!("{request:?}"), mock.calls() + keliweb.calls()), (before, calls));
         }
     }
 }

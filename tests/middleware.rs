@@ -14,7 +14,7 @@ use gettone::clock::ManualClock;
 use gettone::openapi::Oauth;
 use gettone::{AccessToken, Error, ScopeSet};
 use http::Extensions;
-use reqwest::header::AUTHORIZATION;
+use reqwest::header::{AUTHORIZATION, HOST};
 use reqwest::{Body, Client, Method, Request, Response, StatusCode, Version};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use serde_json::json;
@@ -398,6 +398,31 @@ async fn a_request_that_may_have_no_token_is_not_sent() {
     let error = layered(&oauth, http()).get("http://imprese.openapi.it/base").send().await.unwrap_err();
     assert!(own(&error).to_string().contains("only sent over https"), "{error:?}");
     assert_eq!((service.calls(), setup.tokens.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_request_whose_host_header_names_another_host_is_not_sent() {
+    let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(204)).await);
+    let keliweb = Mock::answering([success("password_grant"), Answer::empty(204)]).await;
+    let fatture = ClientBuilder::new(http()).with(keliweb.fatture().middleware()).build();
+    for (client, at) in [(setup.http(), &service), (fatture, &keliweb)] {
+        let (url, authority, made) = (at.url(), at.url().replace("http://", ""), setup.tokens.calls());
+        let send = async |headers: &[&str]| {
+            headers.iter().fold(client.get(&url), |request, header| request.header(HOST, *header)).send().await
+        };
+        for wrong in ["evil.example", "127.0.0.1", "localhost", ""] {
+            for headers in [&[wrong][..], &[wrong, &authority], &[&authority, wrong], &[&authority, &authority]] {
+                let error = send(headers).await.unwrap_err();
+                assert!(own(&error).is_invalid_input(), "{error:?}");
+                assert!(own(&error).to_string().contains("header `Host`"), "{error:?}");
+            }
+        }
+        assert_eq!((at.calls(), setup.tokens.calls()), (0, made));
+        assert_eq!(send(&[&authority]).await.unwrap().status(), 204);
+        // With an authorization of its own it passes as it is.
+        let request = client.get(&url).header(HOST, "evil.example").bearer_auth("x");
+        assert_eq!(request.send().await.unwrap().status(), 204);
+    }
 }
 
 #[tokio::test]

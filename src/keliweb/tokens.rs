@@ -86,12 +86,13 @@ impl Fatture {
     /// # Security
     ///
     /// Send the request with a client that follows no redirect to another host, as with [`same_origin`](crate::same_origin),
-    /// which says why.
+    /// which says why. A `Host` header that names another host than the URL is refused: servers and proxies pass a request on by
+    /// that header.
     ///
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to another scheme, host or port than the client's
-    ///   own. No token was asked for.
+    ///   own, or has a `Host` header that is not the host and port of its URL, or more than one. No token was requested.
     /// - those of [`token`](Self::token)
     pub async fn authorize(&self, request: &mut reqwest::Request) -> Result<AccessToken, Error> {
         let token = self.bearer(request).await?;
@@ -107,6 +108,7 @@ impl Fatture {
                  they are set with `Builder::base_url`",
             ));
         }
+        authorize::check_host(request)?;
         self.token().await
     }
 
@@ -115,9 +117,10 @@ impl Fatture {
         self.tokens.cache()
     }
 
-    /// Whether a URL has the scheme, host and port of the client's own.
+    /// Returns whether a URL has the scheme, host and port of the client's own. A `blob:` URL has the origin of the URL inside it.
     pub(crate) fn is_known(&self, url: &reqwest::Url) -> bool {
-        reqwest::Url::parse(&self.grants.shared.base_url).is_ok_and(|own| own.origin() == url.origin())
+        let own = reqwest::Url::parse(&self.grants.shared.base_url);
+        own.is_ok_and(|own| own.scheme() == url.scheme() && own.origin() == url.origin())
     }
 }
 

@@ -30,14 +30,15 @@ impl Oauth {
     /// # Security
     ///
     /// Send the request with a client that follows no redirect to another host, as with [`same_origin`](crate::same_origin),
-    /// which says why.
+    /// which says why. A `Host` header that names another host than the URL is refused, at loopback addresses too: servers and
+    /// proxies pass a request on by that header.
     ///
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to a host that is not named by the
     ///   [scopes](crate::Builder::scopes) of the client, needs a scope that they do not cover, or goes neither over https nor
-    ///   to a loopback address; or its URL is none that a scope [can be worked out from](Scope::for_request). No token was
-    ///   asked for.
+    ///   to a loopback address; it has a `Host` header that is not the host and port of its URL, or more than one; or its URL is
+    ///   none that a scope [can be worked out from](Scope::for_request). No token was requested.
     /// - those of [`token`](Self::token)
     pub async fn authorize(&self, request: &mut Request) -> Result<AccessToken, Error> {
         let token = self.bearer(request).await?;
@@ -58,6 +59,7 @@ impl Oauth {
             )));
         }
         authorize::check(request.url())?;
+        authorize::check_host(request)?;
         let Some(scopes) = &self.tokens.source().options.scopes else {
             return Scope::for_request(request.method(), request.url()).map(ScopeSet::from);
         };
