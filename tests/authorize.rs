@@ -337,6 +337,33 @@ async fn the_narrowest_pattern_is_what_a_token_is_asked_for() {
 }
 
 #[tokio::test]
+async fn an_asterisk_as_the_host_gives_no_other_named_host_a_token() {
+    let scopes: &[&str] = &["*:*/*", "GET:*/wide", "GET:example.com/a", "*:*.example.org/b"];
+    for (method, url) in [
+        ("POST", "https://example.com/a"),
+        ("GET", "https://example.com/b"),
+        ("GET", "https://example.com/wide"),
+        ("GET", "https://EXAMPLE.com./ab"),
+        ("GET", "https://openapi.it@example.com/"),
+        ("GET", "https://a.example.org/a"),
+        ("GET", "https://a.example.org/wide"),
+    ] {
+        let error = refused(Some(scopes), method, url).await.to_string();
+        assert!(error.contains("not covered") && error.contains("`*` as the host stands for openapi.it"), "{error}");
+    }
+    for (method, url, pattern) in [
+        ("GET", "https://example.com/a/b", "GET:example.com/a"),
+        ("PUT", "https://a.example.org/b", "*:*.example.org/b"),
+        ("GET", "https://sms.openapi.com/wide", "GET:*/wide"),
+        ("PUT", "https://sms.openapi.com/wide", "*:*/*"),
+    ] {
+        let mock = mint(&[pattern]).await;
+        client(&mock, Some(scopes)).authorize(&mut request(method, url)).await.unwrap();
+        assert_eq!(asked_for(&mock), json!([pattern]), "{method} {url}");
+    }
+}
+
+#[tokio::test]
 async fn one_token_is_for_all_requests_of_a_pattern() {
     let mock = mint(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"]).await;
     let oauth = client(&mock, Some(&["*:imprese.openapi.it/*"]));

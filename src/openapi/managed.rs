@@ -25,14 +25,27 @@ impl Default for Options {
 
 /// What is said here is about the tokens that the client looks after.
 impl Builder<Oauth> {
-    /// What [`authorize`](Oauth::authorize) may ask tokens for. A request that these patterns do not cover is not authorized;
-    /// for one that they cover, a token is asked for what the narrowest of them says.
+    /// Sets what [`authorize`](Oauth::authorize) may request tokens for. For each request it picks one of these patterns:
     ///
-    /// Without them a request to any host below `openapi.it`, `openapi.com` and `altravia.com` is authorized, with a token for
-    /// the one scope that it needs: its method, its host and the first segment of its path. The vendor's other hosts are to be
-    /// named here, and so are endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: a token for
-    /// `…/fields` may not be had, or not be good for them. An asterisk in place of the whole host names no host and stands for
-    /// those three domains. An empty set is refused by [`build`](Self::build).
+    /// 1. A pattern counts if it stands for the host of the URL. `imprese.openapi.it` stands for that host alone;
+    ///    `*.openapi.it` for the hosts below that domain, but not for the domain itself; `*` for `openapi.it`, `openapi.com`,
+    ///    `altravia.com` and the hosts below them, and for no other host.
+    /// 2. Of those, a pattern counts if it [covers](crate::ScopePattern::covers) the method and the path. If none is left, the
+    ///    request is refused and no token is requested.
+    /// 3. Of those, the narrowest is picked: first by host (one written out, then the longest domain behind `*.`, then `*`), then
+    ///    by path (the longest, and `*` last), then by method (one written out before `*`).
+    /// 4. A token is requested for that pattern and nothing else, unless [`token`](Oauth::token) has cached one that will do; that
+    ///    one may be good for more.
+    ///
+    /// With `*:*/*` and `GET:example.com/a`, for example, `GET https://example.com/a` gets a token for `GET:example.com/a`, and
+    /// `POST https://example.com/a` is refused.
+    ///
+    /// Without this setting, a request to `openapi.it`, `openapi.com`, `altravia.com` or a host below them gets a token for the one
+    /// scope that it needs: its method, its host and the first segment of its path. Name the vendor's other hosts here, and
+    /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: a token for `…/fields` may not be
+    /// granted, or not be good for them. An empty set is refused by [`build`](Self::build).
+    ///
+    /// The letter case of the host, a dot after it, the port and the user in the URL make no difference.
     #[must_use]
     pub fn scopes(mut self, scopes: ScopeSet) -> Self {
         self.options.scopes = Some(scopes);

@@ -5,7 +5,7 @@ use reqwest::{Request, Url};
 use super::Oauth;
 use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, authorize};
 
-/// Below these the vendor's services are, unless something else is said.
+/// The domains that an asterisk in place of the whole host stands for.
 const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];
 
 impl Oauth {
@@ -14,8 +14,9 @@ impl Oauth {
     /// Returns the token: [invalidate](Self::invalidate) it if the service refuses it. Sets `Accept: application/json` too if the
     /// request has no `Accept`.
     ///
-    /// Without [scopes](crate::Builder::scopes) of the client the scope has the first segment of the path alone. A few endpoints
-    /// have two, such as `POST:test.postontarget.com/fields/country`: they are to be named there.
+    /// [`Builder::scopes`](crate::Builder::scopes) says by which rule the token is chosen, and which requests are refused. Without
+    /// that setting the scope has the first segment of the path alone. A few endpoints have two, such as
+    /// `POST:test.postontarget.com/fields/country`: name them there.
     ///
     /// ```no_run
     /// # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,10 +36,10 @@ impl Oauth {
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the request goes to a host that is not named by the
-    ///   [scopes](crate::Builder::scopes) of the client, needs a scope that they do not cover, or goes neither over https nor
-    ///   to a loopback address; it has a `Host` header that is not the host and port of its URL, or more than one; or its URL is
-    ///   none that a scope [can be worked out from](Scope::for_request). No token was requested.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the [scopes](crate::Builder::scopes) of the client do not stand for the host or
+    ///   do not cover the scope that the request needs; the request goes neither over https nor to a loopback address; it has a
+    ///   `Host` header that is not the host and port of its URL, or more than one; or its URL is none that a scope
+    ///   [can be worked out from](Scope::for_request). No token was requested.
     /// - those of [`token`](Self::token)
     pub async fn authorize(&self, request: &mut Request) -> Result<AccessToken, Error> {
         let token = self.bearer(request).await?;
@@ -66,25 +67,39 @@ impl Oauth {
         // A pattern may say more of a path than its first segment.
         let deepest = scopes.iter().map(|pattern| pattern.path().split('/').count()).max().unwrap_or(1);
         let scope = Scope::for_path(request.method(), request.url(), deepest)?;
-        scopes.explain(&scope).cloned().map(ScopeSet::from).ok_or_else(|| {
-            Error::invalid_input(format!(
-                "scope {scope}: not covered by the scopes of the client, {scopes}; add it with `Builder::scopes`"
-            ))
-        })
+        // The narrowest of all. One with an asterisk as its host comes last, so where it does not count, there is no other.
+        let narrowest = scopes.explain(&scope);
+        match narrowest.filter(|pattern| stands_for(pattern, scope.host())) {
+            Some(pattern) => Ok(pattern.clone().into()),
+            None => {
+                let why = if narrowest.is_some() { ASTERISK } else { "" };
+                Err(Error::invalid_input(format!(
+                    "scope {scope}: not covered by the scopes of the client, {scopes}{why}; add it with `Builder::scopes`"
+                )))
+            }
+        }
     }
 
-    /// Whether tokens are sent to the host of a URL at all.
+    /// Returns whether tokens are sent to the host of a URL at all.
     pub(crate) fn is_known(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-        let scopes = self.tokens.source().options.scopes.as_ref();
-        let named = |pattern: &ScopePattern| pattern.names_host(host);
-        let by_default = scopes.is_none_or(|scopes| scopes.iter().any(|pattern| pattern.host() == "*"));
-        scopes.is_some_and(|scopes| scopes.iter().any(named))
-            || (by_default && DOMAINS.iter().any(|domain| is_in(host, domain)))
+        match &self.tokens.source().options.scopes {
+            Some(scopes) => scopes.iter().any(|pattern| stands_for(pattern, host)),
+            None => is_vendors(host),
+        }
     }
 }
 
-/// The domain itself, or a host below it.
-fn is_in(host: &str, domain: &str) -> bool {
-    host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+/// Why a pattern that covers a scope does not count.
+const ASTERISK: &str = " (`*` as the host stands for openapi.it, openapi.com, altravia.com and the hosts below them)";
+
+/// Returns whether a pattern counts for a request to this host.
+fn stands_for(pattern: &ScopePattern, host: &str) -> bool {
+    pattern.names_host(host) || (pattern.host() == "*" && is_vendors(host))
+}
+
+/// Returns whether a host is one of the three domains, or below one.
+fn is_vendors(host: &str) -> bool {
+    let is_in = |domain| host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'));
+    DOMAINS.into_iter().any(is_in)
 }

@@ -6,6 +6,7 @@
 compile_error!("fuzzing needs the crate's test door: set RUSTFLAGS=\"--cfg gettone_door\", see CONTRIBUTING.md");
 
 pub mod answers;
+pub mod authorize;
 #[cfg(test)]
 mod bounded;
 pub mod cache;

@@ -1,0 +1,290 @@
+//! Any request, to clients with any scopes: whether it gets a token, and for what. The expectation is the documented rule of
+//! `Builder::scopes` and of both `authorize`, written a second time on plain text.
+
+#[cfg(test)]
+mod random;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gettone::clock::ManualClock;
+use gettone::door::{self, Answer};
+use gettone::keliweb::{self, Fatture};
+use gettone::openapi::{self, Oauth};
+use gettone::reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use gettone::reqwest::{Method, Request, StatusCode, Url};
+use gettone::{AccessToken, Error, ScopePattern, ScopeSet};
+
+use super::answers::{URL, now};
+use super::{block_on, http};
+
+/// A request, and the scopes of the client that is to authorize it.
+#[derive(Debug, Clone, Default)]
+pub struct Case {
+    /// Those of `Builder::scopes`; `None` if the program names none.
+    pub scopes: Option<Vec<String>>,
+    pub method: String,
+    pub url: String,
+    /// The values of the `Host` headers that the program set.
+    pub hosts: Vec<HeaderValue>,
+}
+
+impl Case {
+    /// Reads any text: a line with the method and the URL, then lines that are a `Host` header or a pattern each.
+    pub fn read(text: &str) -> Self {
+        let mut lines = text.lines();
+        let (method, url) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or(("GET", text));
+        let mut case = Self { method: method.to_owned(), url: url.to_owned(), ..Self::default() };
+        for line in lines {
+            match line.strip_prefix("host: ") {
+                Some(host) => case.hosts.extend(HeaderValue::from_str(host)),
+                None => case.scopes.get_or_insert_default().push(line.to_owned()),
+            }
+        }
+        case
+    }
+
+    /// The scopes as the client reads them; `None` if one of them is none, or if there are none.
+    fn set(&self) -> Option<Option<ScopeSet>> {
+        let Some(scopes) = &self.scopes else { return Some(None) };
+        let patterns: Result<Vec<ScopePattern>, Error> = scopes.iter().map(|scope| scope.parse()).collect();
+        patterns.ok().filter(|patterns| !patterns.is_empty()).map(|patterns| Some(patterns.into_iter().collect()))
+    }
+
+    fn request(&self) -> Option<Request> {
+        let (method, url) = (Method::from_bytes(self.method.as_bytes()).ok()?, Url::parse(&self.url).ok()?);
+        let mut request = Request::new(method, url);
+        for host in &self.hosts {
+            request.headers_mut().append(HOST, host.clone());
+        }
+        Some(request)
+    }
+}
+
+/// The documented rules, as simply as they can be said: on the text of a URL and of patterns.
+pub mod rule {
+    use gettone::reqwest::Url;
+
+    use super::Case;
+
+    /// What Openapi.it is asked a token for; `None` if the request is refused.
+    pub fn openapi(case: &Case) -> Option<String> {
+        let url = Url::parse(&case.url).ok()?;
+        if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&case.method.as_str()) {
+            return None;
+        }
+        let host = url.host_str()?;
+        let is_loopback = host == "localhost" || host.starts_with("127.") && host.split('.').all(is_number);
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) || !own_host(case, &url) {
+            return None;
+        }
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let path = segments(url.path())?;
+        if !is_name(host) {
+            return None;
+        }
+        let is_vendors = ["openapi.it", "openapi.com", "altravia.com"]
+            .iter()
+            .any(|domain| host == *domain || host.ends_with(&format!(".{domain}")));
+        let Some(scopes) = &case.scopes else {
+            return is_vendors.then(|| format!("{}:{host}/{}", case.method, path[0]));
+        };
+        let speaks = |known: &str| match known.strip_prefix('*') {
+            Some("") => is_vendors,
+            Some(end) => host.ends_with(end),
+            None => host == known,
+        };
+        let rank = |known: &str| (known == "*", known.starts_with('*'), usize::MAX - known.len());
+        let fits = |pattern: &&(String, String, String)| {
+            let (method, known, start) = *pattern;
+            let below: Vec<&str> = start.split('/').collect();
+            speaks(known)
+                && (method == "*" || *method == case.method)
+                && (start == "*" || path.iter().take(below.len()).eq(below.iter()))
+        };
+        let patterns: Vec<_> = scopes.iter().map(|scope| parts(scope)).collect();
+        let narrowest = patterns
+            .iter()
+            .filter(fits)
+            .min_by_key(|(method, known, start)| (rank(known), start == "*", usize::MAX - start.len(), method == "*"));
+        narrowest.map(|(method, known, start)| format!("{method}:{known}/{start}"))
+    }
+
+    /// Whether a client of Keliweb Fatture at this address puts its token on the request.
+    pub fn keliweb(case: &Case, base: &str) -> bool {
+        let (Ok(url), Ok(base)) = (Url::parse(&case.url), Url::parse(base)) else { return false };
+        let place = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), port(url));
+        place(&url) == place(&base) && own_host(case, &url)
+    }
+
+    /// Whether the headers name no other host than the URL.
+    fn own_host(case: &Case, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let with_port = format!("{host}:{}", port(url).unwrap_or_default());
+        match case.hosts.as_slice() {
+            [] => true,
+            [header] => header.to_str().is_ok_and(|header| {
+                let header = header.to_ascii_lowercase();
+                header == with_port || header == host && url.port().is_none()
+            }),
+            _ => false,
+        }
+    }
+
+    fn port(url: &Url) -> Option<u16> {
+        url.port().or(match url.scheme() {
+            "https" | "wss" => Some(443),
+            "http" | "ws" => Some(80),
+            "ftp" => Some(21),
+            _ => None,
+        })
+    }
+
+    fn is_number(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+    }
+
+    fn is_name(host: &str) -> bool {
+        let is_label = |label: &str| {
+            let letters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+            letters && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+        };
+        host.len() <= 253 && host.split('.').all(is_label)
+    }
+
+    fn parts(scope: &str) -> (String, String, String) {
+        let (method, rest) = scope.split_once(':').unwrap();
+        let (host, path) = rest.split_once('/').unwrap();
+        (method.to_ascii_uppercase(), host.to_ascii_lowercase(), path.to_owned())
+    }
+
+    /// The segments of a path as a scope has them, as far as it can have them; `None` if a scope cannot have even the first.
+    fn segments(path: &str) -> Option<Vec<String>> {
+        // What servers make of it that decode it more than once. Not to its end, if there is none in sight.
+        let mut layers = vec![path.to_owned()];
+        for _ in 0..4 {
+            let bytes: Vec<u8> = decoded(layers.last()?).into_iter().map(|(byte, _)| byte).collect();
+            layers.push(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let is_dots = |segment: &str| segment == "." || segment == "..";
+        if layers[3] != layers[4] || layers.iter().any(|layer| layer.split(['/', '\\']).any(is_dots)) {
+            return None;
+        }
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if path.is_empty() {
+            return Some(vec!["root".to_owned()]);
+        }
+        let known: Vec<String> = path.split('/').map_while(segment).collect();
+        Some(known).filter(|known| !known.is_empty())
+    }
+
+    fn segment(text: &str) -> Option<String> {
+        let mut normal = String::new();
+        for (byte, encoded) in decoded(text) {
+            let letter = char::from(byte);
+            match letter {
+                '*' => return None,
+                // A percent sign that nothing was decoded from, or one that hides something.
+                '%' | '/' | '\\' => return None,
+                letter if letter.is_ascii_control() => return None,
+                letter if letter.is_ascii_alphanumeric() || "-._~".contains(letter) => normal.push(letter),
+                letter if !encoded && "!$&'()+;=:@".contains(letter) => normal.push(letter),
+                _ => normal += &format!("%{byte:02X}"),
+            }
+        }
+        Some(normal).filter(|normal| !normal.is_empty())
+    }
+
+    /// The bytes, and which of them were percent-encoded.
+    fn decoded(text: &str) -> Vec<(u8, bool)> {
+        let mut bytes = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some(first) = rest.first() {
+            let code = rest.get(1..3).and_then(|code| std::str::from_utf8(code).ok());
+            let code = code.filter(|code| *first == b'%' && code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            let byte = code.map_or(*first, |code| u8::from_str_radix(code, 16).unwrap());
+            bytes.push((byte, code.is_some()));
+            rest = &rest[if code.is_some() { 3 } else { 1 }..];
+        }
+        bytes
+    }
+}
+
+/// Authorizes a request with a client of Openapi.it, and looks at what was asked of the service. Returns whether the request got a
+/// token; `None` if the case is none.
+pub fn openapi(case: &Case) -> Option<bool> {
+    let (scopes, request) = (case.set()?, case.request()?);
+    let credentials = openapi::Credentials::new("test@example.com", "key");
+    let builder = Oauth::builder(credentials).base_url(URL).http_client(http());
+    let builder = builder.clock(Arc::new(ManualClock::new(now())));
+    let builder = match scopes {
+        Some(scopes) => builder.scopes(scopes),
+        None => builder,
+    };
+    let oauth = builder.build().unwrap();
+    let expected = rule::openapi(case);
+    let answer = |asked: &str| {
+        let scopes = serde_json::from_str::<serde_json::Value>(asked).unwrap()["scopes"].clone();
+        serde_json::json!({ "scopes": scopes, "expire": 1_634_173_200, "token": "a-token" })
+    };
+    let asked = authorize(case, request, expected.is_some(), answer, async |request| oauth.authorize(request).await);
+    let asked: Vec<serde_json::Value> = asked
+        .iter()
+        .map(|(url, body)| {
+            assert_eq!(url, &format!("POST {URL}/token"));
+            serde_json::from_str::<serde_json::Value>(body).unwrap()["scopes"].clone()
+        })
+        .collect();
+    let expected: Vec<_> = expected.map(|pattern| serde_json::json!([pattern])).into_iter().collect();
+    assert_eq!(asked, expected, "{case:?}");
+    Some(!expected.is_empty())
+}
+
+/// The same with a client of Keliweb Fatture at this address.
+pub fn keliweb(case: &Case, base: &str) -> Option<bool> {
+    let request = case.request()?;
+    let credentials = keliweb::Credentials::new("id", "secret", "test@example.com", "password");
+    let builder = Fatture::builder(credentials).base_url(base).http_client(http());
+    let fatture = builder.clock(Arc::new(ManualClock::new(now()))).build().unwrap();
+    let expected = rule::keliweb(case, base);
+    let answer = |_: &str| serde_json::json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": "a-token" });
+    let asked = authorize(case, request, expected, answer, async |request| fatture.authorize(request).await);
+    assert_eq!(asked.len(), usize::from(expected), "{case:?}");
+    Some(expected)
+}
+
+/// What the service was asked: method and URL, and the body. The request has a token afterwards, or is as it was.
+fn authorize(
+    case: &Case,
+    mut request: Request,
+    expected: bool,
+    answer: impl Fn(&str) -> serde_json::Value + 'static,
+    authorize: impl AsyncFnOnce(&mut Request) -> Result<AccessToken, Error>,
+) -> Vec<(String, String)> {
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let seen = Rc::clone(&asked);
+    let service = move |request: &Request| {
+        let body = request.body().and_then(|body| body.as_bytes()).unwrap_or_default();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        let answer = answer(&body).to_string();
+        seen.borrow_mut().push((format!("{} {}", request.method(), request.url()), body));
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        Answer { status: StatusCode::OK, headers, body: answer.into() }
+    };
+    let (url, before) = (request.url().clone(), request.headers().clone());
+    let result = door::answering(service, || block_on(authorize(&mut request)));
+    let mut after = before.clone();
+    match &result {
+        Ok(token) => {
+            assert_eq!(token.expose(), "a-token");
+            assert!(request.headers()[AUTHORIZATION].is_sensitive());
+            after.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a-token"));
+            after.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        }
+        Err(error) => assert!(error.is_invalid_input() && error.service().is_none(), "{case:?}: {error:?}"),
+    }
+    assert_eq!(result.is_ok(), expected, "{case:?}: {result:?}");
+    assert_eq!((request.headers(), request.url()), (&after, &url), "{case:?}");
+    asked.take()
+}
