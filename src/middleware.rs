@@ -1,16 +1,15 @@
 //! A layer for `reqwest-middleware`.
 
+mod look;
+
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Extensions;
-use http_body::Frame;
 use reqwest::header::{AUTHORIZATION, LOCATION};
-use reqwest::{Body, Request, Response, ResponseBuilderExt, StatusCode, Url};
+use reqwest::{Request, Response, StatusCode, Url};
 use reqwest_middleware::{Next, Result};
 
 use crate::answer::is_login_page;
@@ -29,7 +28,8 @@ use crate::{AccessToken, Error, authorize};
 ///   are refused one after the other there is not always a new one, and the 401 is the answer.
 /// - A token that was made less than 15 seconds ago and is answered "Wrong Token" may not have reached all of the vendor's
 ///   machines yet: the request is sent again with the same token, after 1, 2, 4 and 8 seconds by the client's
-///   [clock](crate::Builder::clock).
+///   [clock](crate::Builder::clock). If the body of such a 401 does not arrive within two seconds, or is longer than 64 KiB, the 401 is the
+///   answer, and the token stays.
 /// - A request whose body cannot be cloned, because it is a stream, is sent once. Whoever sent it gets the answer.
 /// - A 401 of another address, to which a redirect led, is the answer: it says nothing of the token.
 ///
@@ -148,9 +148,6 @@ const SETTLING: Duration = Duration::from_secs(15);
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
-/// An answer that says "Wrong Token" is short.
-const MAX_PEEKED: usize = 64 * 1024;
-
 #[async_trait::async_trait]
 impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
@@ -175,13 +172,19 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
         loop {
             let copy = request.try_clone();
             // When it was sent: others may have waited meanwhile.
-            let mut settling = client.age_of(&token).is_some_and(|age| age < SETTLING);
+            let is_young = client.age_of(&token).is_some_and(|age| age < SETTLING);
             let mut response = next.clone().run(request, extensions).await?;
             if !is_refused::<C>(&response, &url) {
                 return Ok(response);
             }
+            // A login page says nothing else than that the token is refused.
+            let mut settling = is_young && response.status() == StatusCode::UNAUTHORIZED;
             if settling {
-                (settling, response) = says_wrong_token(response).await;
+                let told;
+                (told, response) = look::says_wrong_token(response).await;
+                // Perhaps the token is good: neither waits nor another token would be right.
+                let Some(says_so) = told else { return Ok(response) };
+                settling = says_so;
             }
             let wait = waits.next().filter(|_| settling && copy.is_some());
             match (copy, wait) {
@@ -229,55 +232,4 @@ fn no_token_sent(url: &Url) -> reqwest_middleware::Error {
          `Builder::scopes`, for Keliweb Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::other_hosts`"
     ));
     reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
-}
-
-/// Looks into an answer, and puts it together again.
-async fn says_wrong_token(mut response: Response) -> (bool, Response) {
-    if response.content_length().is_some_and(|length| length > MAX_PEEKED as u64) {
-        return (false, response);
-    }
-    let mut read = Vec::new();
-    let end = loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
-            end => break Some(end),
-        }
-        if read.len() > MAX_PEEKED {
-            break None;
-        }
-    };
-    let wrong_token = read.windows(b"wrong token".len()).any(|part| part.eq_ignore_ascii_case(b"wrong token"));
-    let url = http::Response::builder().url(response.url().clone()).body(());
-    let (mut parts, unread) = http::Response::<Body>::from(response).into_parts();
-    parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
-    let body = match end {
-        Some(Ok(_)) => Body::from(read),
-        Some(Err(error)) => Body::wrap(Begun { read, rest: Err(Some(error)) }),
-        None => Body::wrap(Begun { read, rest: Ok(unread) }),
-    };
-    (wrong_token, http::Response::from_parts(parts, body).into())
-}
-
-/// A body of which the beginning was read. What comes after it is still to come, or is the error that it broke with.
-struct Begun {
-    read: Vec<u8>,
-    rest: std::result::Result<Body, Option<reqwest::Error>>,
-}
-
-impl http_body::Body for Begun {
-    type Data = <Body as http_body::Body>::Data;
-    type Error = reqwest::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Self::Data>, Self::Error>>> {
-        if !self.read.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read).into()))));
-        }
-        match &mut self.rest {
-            Ok(rest) => Pin::new(rest).poll_frame(context),
-            Err(error) => Poll::Ready(error.take().map(Err)),
-        }
-    }
 }

@@ -43,6 +43,8 @@ pub enum Do {
     Flood(String),
     /// Reads the request, sends this, and then a space again and again, slowly.
     Drip(String),
+    /// Reads the request, sends the first text, and the second one when it is [told to](Raw::go_on).
+    Pause(String, String),
     /// Agrees on TLS, with [`certificate`], and then does this.
     Secure(Box<Do>),
 }
@@ -92,6 +94,7 @@ struct Seen {
     stalled: watch::Sender<bool>,
     door: Mutex<Door>,
     opened: Notify,
+    going_on: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +142,7 @@ impl Raw {
             stalled: watch::Sender::new(false),
             door: Mutex::new(Door { shut: refuses(0) && script.len() > 1, listener: None }),
             opened: Notify::new(),
+            going_on: Notify::new(),
         });
         let of_server = Arc::clone(&seen);
         tokio::spawn(async move {
@@ -183,6 +187,11 @@ impl Raw {
             door.listener = Some(shared(self.address).listen(128).unwrap());
             self.seen.opened.notify_one();
         }
+    }
+
+    /// Lets one connection that pauses go on.
+    pub fn go_on(&self) {
+        self.seen.going_on.notify_one();
     }
 
     /// Until a peer waits for something that will not come.
@@ -306,6 +315,20 @@ async fn speak(mut stream: impl Connection, mut act: Do, seen: Arc<Seen>) {
                 total += 256 * 1024;
             }
             *seen.flooded.lock().unwrap() = Some(total);
+        }
+        Do::Pause(first, second) => {
+            let _ = stream.write_all(first.as_bytes()).await;
+            let (mut given_up, mut going_on) = (seen.stalled.subscribe(), std::pin::pin!(seen.going_on.notified()));
+            loop {
+                // Again and again: the peer may not have read the first text when it was said.
+                seen.stalled.send_replace(true);
+                tokio::select! {
+                    () = &mut going_on => break,
+                    _ = given_up.wait_for(|stalled| !*stalled) => {}
+                }
+            }
+            let _ = stream.write_all(second.as_bytes()).await;
+            let _ = stream.shutdown().await;
         }
         Do::Drip(head) => {
             let _ = stream.write_all(head.as_bytes()).await;
