@@ -728,3 +728,13 @@ async fn a_request_whose_host_header_names_another_host_gets_no_token() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_cached_token_for_an_asterisk_is_not_sent_to_another_named_host() {
+    let mock = mint(&["GET:imprese.openapi.it/base", "GET:example.com/a"]).await;
+    let oauth = client(&mock, Some(&["*:*/*", "GET:example.com/a"]));
+    let (mut first, mut other) = (get("https://imprese.openapi.it/base"), get("https://example.com/a"));
+    oauth.authorize(&mut first).await.unwrap();
+    oauth.authorize(&mut other).await.unwrap();
+    assert_eq!((sent(&first), sent(&other)), (vec!["Bearer token-1"], vec!["Bearer token-2"]));
+}

@@ -35,7 +35,7 @@ impl Builder<Oauth> {
     /// 3. Of those, the narrowest is picked: first by host (one written out, then the longest domain behind `*.`, then `*`), then
     ///    by path (the longest, and `*` last), then by method (one written out before `*`).
     /// 4. A token is requested for that pattern and nothing else, unless [`token`](Oauth::token) has cached one that will do; that
-    ///    one may be good for more.
+    ///    one may be good for more. A token requested with `*` as the host goes to the three domains and no further.
     ///
     /// With `*:*/*` and `GET:example.com/a`, for example, `GET https://example.com/a` gets a token for `GET:example.com/a`, and
     /// `POST https://example.com/a` is refused.
@@ -64,6 +64,8 @@ impl Builder<Oauth> {
 
     /// Whether to look for a living token of the account that will do, before one is made. It takes `GET /token`, and with
     /// wildcards `GET /scopes` too. Default: no.
+    ///
+    /// A token that is found may be good for more than the scopes asked for, whatever it was made for.
     #[must_use]
     pub fn reuse_existing(mut self, reuse: bool) -> Self {
         self.options.reuse_existing = reuse;

@@ -99,7 +99,7 @@ fn stands_for(pattern: &ScopePattern, host: &str) -> bool {
 }
 
 /// Returns whether a host is one of the three domains, or below one.
-fn is_vendors(host: &str) -> bool {
+pub(super) fn is_vendors(host: &str) -> bool {
     let is_in = |domain| host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'));
     DOMAINS.into_iter().any(is_in)
 }

@@ -8,6 +8,7 @@ use reqwest::StatusCode;
 
 use super::lost::{Lost, is_uncertain};
 use super::managed::Options;
+use super::requests::is_vendors as stands_for_asterisk;
 use super::{Api, CREATE_TOKEN, Credentials, Token, Ttl, invalid, is_missing};
 use crate::cache::{Ended, Fetched, TokenSource};
 use crate::clock::Moment;
@@ -226,7 +227,11 @@ impl TokenSource for Tokens {
             let expanded = || requested.names([pattern]) && granted.iter().any(|grant| pattern.names(grant));
             granted.names([pattern]) || (pattern.has_wildcard() && expanded())
         };
-        let known = token.scopes.as_ref().filter(|_| !scopes.is_empty());
+        // To a host that `*` does not stand for, `authorize` sends a token for `*` neither when it is new nor when it is cached.
+        let is_elsewhere = |pattern: &ScopePattern| pattern.host() != "*" && !stands_for_asterisk(pattern.host());
+        let is_wide = |Scopes { requested, .. }: &Scopes| requested.iter().any(|pattern| pattern.host() == "*");
+        let is_kept_back = |known: &Scopes| is_wide(known) && scopes.iter().any(is_elsewhere);
+        let known = token.scopes.as_ref().filter(|known| !scopes.is_empty() && !is_kept_back(known));
         known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))
     }
 }
