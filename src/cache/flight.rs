@@ -112,7 +112,10 @@ impl<S: TokenSource> Flight<S> {
 
     /// Drops what the slot holds, if it is so, and what the store has of it.
     pub(super) async fn forget(self, is_meant: impl FnOnce(&State) -> bool) -> Result<(), StoreError> {
-        let Some(store) = self.cache.0.store.as_ref().filter(|_| self.clear(is_meant)) else { return Ok(()) };
+        if !self.clear(is_meant) {
+            return Ok(());
+        }
+        let Some(store) = &self.cache.0.store else { return Ok(()) };
         let _lock = self.lock(store).await;
         in_time(store.remove(&self.slot.name)).await
     }

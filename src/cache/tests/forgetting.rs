@@ -50,3 +50,18 @@ async fn only_what_is_meant_is_forgotten() {
     assert_eq!(house.at_once("b").as_deref(), Some("b#2"));
     assert_eq!(house.get("a").await, "a#3");
 }
+
+#[tokio::test]
+async fn without_a_store_what_comes_meanwhile_is_forgotten_too() {
+    let house = House::new();
+    let gate = house.close("a");
+    let callers = house.callers("a", 1);
+    house.waiting("a", 1).await;
+    let cache = house.cache.clone();
+    let forgetting = tokio::spawn(async move { cache.forget(Which::All).await });
+    house.waiting("a", 2).await;
+    gate.add_permits(3);
+    forgetting.await.unwrap().unwrap();
+    drop(callers.join_all().await);
+    assert_ne!(house.get("a").await, "a#1");
+}
