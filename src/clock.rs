@@ -17,6 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A source of time.
+///
+/// A clock that panics does so in the call that asked it. If it panics while a token is fetched in the background, callers who wait get
+/// an error that [may pass](crate::Error::is_transient).
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time of day, which may jump. Moments that a service names are compared with it.
     fn now(&self) -> SystemTime;

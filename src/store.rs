@@ -95,7 +95,10 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 /// - `remove` fails: the token may be loaded again. Only [`forget`](crate::openapi::Oauth::forget) and what deletes tokens tell
 ///   of it.
 ///
-/// The future of a call that is given up after 30 seconds is dropped, at whatever it waits for.
+/// The future of a call that is given up after 30 seconds is dropped, at whatever it waits for. A call that panics has failed.
+///
+/// A record says which name it was saved under. If a store returns it under another name, the client passes it over, reports that, and
+/// requests a token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// The token that is kept under a name; `None` if there is none.
     ///

@@ -6,6 +6,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use gettone::emulator::Emulator;
+use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{Credentials, Oauth};
 use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{Builder, Error, ScopeSet};
@@ -116,4 +117,73 @@ async fn a_report_that_panics_costs_nobody_a_token() {
     oauth.settled().await;
     assert_eq!(oauth.token(&scopes()).await.unwrap(), token);
     assert_eq!(emulator.count("create_token"), 1);
+}
+
+/// In every arrangement of the records of three names, one of them of the other vendor, each client has its own token or asks for one.
+#[tokio::test]
+async fn a_record_under_another_name_is_passed_over_and_reported() {
+    let emulator = Emulator::start().await.unwrap();
+    let folder = std::env::temp_dir().join(format!("gettone-exchanged-{}", std::process::id()));
+    let path = folder.join("tokens.json");
+    let customer = emulator.customer();
+    let open = async |heard: &Heard| {
+        let store = FileStore::open(&path).await.unwrap();
+        let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
+        let credentials = keliweb::Credentials::new(customer.client_id(), secret, customer.username(), password);
+        let fatture = Fatture::builder(credentials).base_url(emulator.keliweb_url()).clock(emulator.clock());
+        let fatture = fatture.store(store.clone()).on_store_failure(heard.by()).build().unwrap();
+        (fatture, builder(&emulator).store(store).on_store_failure(heard.by()).build().unwrap())
+    };
+    let other = ScopeSet::parse(["POST:127.0.0.1/echo"]).unwrap();
+    for (arrangement, [a, b, c]) in
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]].into_iter().enumerate()
+    {
+        for named in [true, false] {
+            let _ = fs::remove_dir_all(&folder);
+            let (fatture, oauth) = open(&Heard::default()).await;
+            let kept = [
+                fatture.token().await.unwrap(),
+                oauth.token(&scopes()).await.unwrap(),
+                oauth.token(&other).await.unwrap(),
+            ];
+            fatture.settled().await;
+            oauth.settled().await;
+            let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let tokens = file["tokens"].as_object_mut().unwrap();
+            let mut records: Vec<_> = tokens.values().cloned().collect();
+            // A record that was not saved by a client does not say its name.
+            records
+                .iter_mut()
+                .filter(|_| !named)
+                .for_each(|record| drop(record.as_object_mut().unwrap().remove("name")));
+            for (record, place) in tokens.values_mut().zip([a, b, c]) {
+                *record = records[place].clone();
+            }
+            fs::write(&path, file.to_string()).unwrap();
+
+            let heard = Heard::default();
+            let (fatture, oauth) = open(&heard).await;
+            let got = [
+                fatture.token().await.unwrap(),
+                oauth.token(&scopes()).await.unwrap(),
+                oauth.token(&other).await.unwrap(),
+            ];
+            for (place, token) in got.iter().enumerate() {
+                let others = kept.iter().enumerate().filter(|(other, _)| *other != place);
+                assert!(others.into_iter().all(|(_, kept)| kept != token), "arrangement {arrangement}, name {place}");
+            }
+            let moved = [a, b, c].iter().enumerate().filter(|(place, from)| place != *from).count();
+            assert_eq!(
+                got.iter().zip(&kept).filter(|(got, kept)| got != kept).count(),
+                moved,
+                "arrangement {arrangement}"
+            );
+            fatture.settled().await;
+            oauth.settled().await;
+            let heard = heard.texts();
+            assert_eq!(heard.is_empty(), moved == 0, "{heard:?}");
+            assert!(heard.iter().all(|text| text.contains("is that of another token")), "{heard:?}");
+        }
+    }
+    fs::remove_dir_all(&folder).unwrap();
 }

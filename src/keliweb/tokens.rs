@@ -58,7 +58,8 @@ impl Fatture {
 
     /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: a refresh that is
     /// cut off costs the token that is still good and its refresh token, and a token that the store did not keep is not there for
-    /// the next run. An exchange on a runtime that nobody drives any more is waited for as long as one may take.
+    /// the next run. If exchanges are on a runtime that nobody drives any more, it waits for all of
+    /// them together as long as one may take.
     pub async fn settled(&self) {
         self.tokens.cache().settled().await;
     }
@@ -72,7 +73,7 @@ impl Fatture {
     ///
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
-    ///   call comes through.
+    ///   call comes through. All such exchanges together are waited for as long as one may take.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.cache().forget(Which::All).await
     }

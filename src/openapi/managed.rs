@@ -135,7 +135,8 @@ impl Oauth {
 
     /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: an exchange that
     /// is cut off may leave a token behind that nobody knows, and a token that the store did not keep is not there for the next run.
-    /// An exchange on a runtime that nobody drives any more is waited for as long as one may take.
+    /// If exchanges are on a runtime that nobody drives any more, it waits for all of
+    /// them together as long as one may take.
     pub async fn settled(&self) {
         self.tokens.settled().await;
     }
@@ -150,7 +151,7 @@ impl Oauth {
     ///
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
-    ///   call comes through.
+    ///   call comes through. All such exchanges together are waited for as long as one may take.
     pub async fn forget(&self) -> Result<(), Error> {
         self.tokens.forget(Which::All).await
     }
