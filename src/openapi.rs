@@ -282,7 +282,8 @@ impl Oauth {
     }
 
     /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
-    /// memory and from the store too.
+    /// memory and from the store too, also where the call fails and [may have been carried
+    /// out](Error::may_have_been_carried_out). The client takes it from no store again.
     ///
     /// # Errors
     ///
@@ -290,8 +291,8 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 150). Not if an earlier attempt of the
     ///   same call, whose answer was lost, may have deleted it.
     /// - [`is_store`](Error::is_store): the token was deleted, and the store failed.
-    /// - [`is_timeout`](Error::is_timeout): also if it was deleted, and an exchange that may be about to bring it again is on a runtime
-    ///   that nobody drives any more.
+    /// - [`is_timeout`](Error::is_timeout): also if it was deleted, and an exchange that was renewing it is on a runtime that nobody
+    ///   drives any more.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
         let result = self.api.delete_token(token).await;

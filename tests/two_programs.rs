@@ -168,6 +168,22 @@ async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_k
     }
 }
 
+/// Nobody who wanted a token deleted wants it handed out because the answer was lost. It is still the client's to delete.
+#[tokio::test]
+async fn a_token_that_may_have_been_deleted_is_dropped_and_one_that_was_not_is_kept() {
+    for (fault, is_kept, left) in
+        [(Fault::ResetAfter, false, 1), (Fault::Status(500), false, 2), (Fault::Status(404), true, 1)]
+    {
+        let emulator = Emulator::start().await.unwrap();
+        let oauth = program(&emulator);
+        let token = oauth.token(&set(&[GET, POST])).await.unwrap();
+        emulator.fail_next_on(1, "DELETE", fault);
+        oauth.delete_token(&token).await.unwrap_err();
+        assert_eq!(oauth.token(&set(&[GET, POST])).await.unwrap() == token, is_kept, "{fault:?}");
+        assert_eq!((oauth.revoke_created().await.unwrap(), emulator.living(Part::Production)), (left, 0), "{fault:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_change_shows_it() {
     let emulator = Emulator::start().await.unwrap();

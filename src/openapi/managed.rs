@@ -223,12 +223,14 @@ impl Oauth {
         self.tokens.forget(which).await.and(result)
     }
 
-    /// What the service has no more, as it says, is not handed out any more.
+    /// A token that the service does not have, as it says, is not handed out any more, and neither is one that it may have deleted.
     pub(super) async fn drop_deleted(&self, token: &AccessToken, result: Result<(), Error>) -> Result<(), Error> {
-        if result.as_ref().is_err_and(|error| !is_missing(error)) {
+        let is_gone = result.as_ref().map_or_else(is_missing, |()| true);
+        if is_gone {
+            self.tokens.source().strike_out(token);
+        } else if result.as_ref().is_err_and(|error| !error.may_have_been_carried_out() && !error.is_decode()) {
             return result;
         }
-        self.tokens.source().strike_out(token);
         result.and(self.tokens.forget(Which::Ended(HashSet::from([token.clone()]))).await)
     }
 }
