@@ -547,6 +547,8 @@ async fn of_two_losses_for_the_same_scopes_neither_is_left_behind() {
 /// Whatever else fits: a token of another program, with other scopes, with another end.
 #[tokio::test]
 async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
+    // With some seeds, about one in 750, the two lost requests draw nearly the same lifetime.
+    fastrand::seed(1);
     let scopes = set(&["GET:a.it/x"]);
     let wide = set(&["GET:a.it/x", "GET:b.it/y"]);
     for (name, others, by, is_ours) in [

@@ -3,11 +3,16 @@
 //! Each request asks for a lifetime of its own, drawn by chance. The service answers with the end of a token, so the end names
 //! the request: a token of somebody else, asked for at the same time for the same scopes, has another end.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::source::{Tokens, fetched, granted};
+use super::source::{Tokens, fetched, granted, grants};
 use super::{CREATE_TOKEN, LIST_TOKENS, Token, Ttl};
 use crate::cache::{Fetched, window};
 use crate::clock::Moment;
@@ -15,8 +20,10 @@ use crate::transport::Stamp;
 use crate::{AccessToken, Error, Scope, ScopePattern, ScopeSet, runtime, trace};
 
 /// A request for a token of which nothing was heard.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Lost {
+    /// Larger than those of all requests before it.
+    number: u64,
     scopes: ScopeSet,
     /// The lifetime that it asked for.
     ttl: Ttl,
@@ -36,6 +43,9 @@ const LONG: Duration = Duration::from_secs(10 * 60);
 
 /// With so many requests whose fate is unknown, the oldest is not looked for any more.
 const MOST_LOST: usize = 256;
+
+/// How many tokens are looked at without giving other tasks a turn: a millisecond or so.
+const AT_ONCE: usize = 500;
 
 /// By how much a lifetime is shortened at least: other programs ask for whole minutes, hours and days.
 const LEAST_CUT: u32 = 10;
@@ -64,21 +74,58 @@ fn lifetime_told(end: i64, token: &Token) -> Option<i64> {
     (1_000..=millis(Ttl::MAX.into())).contains(&told).then_some(told)
 }
 
-/// The account's tokens of which nobody here knows, that have nothing but the scopes in question, by their ends in milliseconds
-/// of the service's time.
-struct Unknown<'a>(Vec<(i64, &'a Token)>);
+/// The ends of some tokens in milliseconds of the service's time, sorted.
+struct Ends(Vec<i64>);
+
+impl Ends {
+    fn of(ends: impl Iterator<Item = i64>) -> Self {
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
+        Self(ends)
+    }
+
+    /// Returns how many of the tokens end then.
+    fn count(&self, range: &RangeInclusive<i64>) -> usize {
+        let first = self.0.partition_point(|end| end < range.start());
+        self.0.partition_point(|end| end <= range.end()).saturating_sub(first)
+    }
+}
+
+/// The account's tokens of which nobody here knows, that have nothing but the scopes in question. Sorted once, so that each lost
+/// request is matched with them by a few binary searches.
+struct Unknown<'a> {
+    ends: Ends,
+    /// Sorted by the lifetime that the text tells, then by the end.
+    by_lifetime: Vec<(Option<i64>, i64, &'a Token)>,
+}
 
 impl<'a> Unknown<'a> {
     fn new(tokens: impl Iterator<Item = &'a Token>) -> Self {
-        let mut tokens: Vec<_> = tokens.map(|token| (since_1970(token.expires_at()), token)).collect();
-        tokens.sort_by_key(|(end, _)| *end);
-        Self(tokens)
+        let with_times = |token: &'a Token| {
+            let end = since_1970(token.expires_at());
+            (lifetime_told(end, token), end, token)
+        };
+        let mut by_lifetime: Vec<_> = tokens.map(with_times).collect();
+        by_lifetime.sort_unstable_by_key(|(told, end, _)| (*told, *end));
+        Self { ends: Ends::of(by_lifetime.iter().map(|(_, end, _)| *end)), by_lifetime }
     }
 
-    fn ending(&self, ends: &RangeInclusive<i64>) -> &[(i64, &'a Token)] {
-        let first = self.0.partition_point(|(end, _)| end < ends.start());
-        let after = self.0.partition_point(|(end, _)| end <= ends.end());
-        self.0.get(first..after).unwrap_or_default()
+    /// Returns the tokens whose texts tell this lifetime, or none, and that end then.
+    fn telling(&self, told: Option<i64>, ends: &RangeInclusive<i64>) -> &[(Option<i64>, i64, &'a Token)] {
+        let first = self.by_lifetime.partition_point(|(known, end, _)| (*known, *end) < (told, *ends.start()));
+        let after = self.by_lifetime.partition_point(|(known, end, _)| (*known, *end) <= (told, *ends.end()));
+        self.by_lifetime.get(first..after).unwrap_or_default()
+    }
+
+    /// Returns the only token that has one of these ends, unless its text tells another lifetime than was asked for, and whether its
+    /// text tells one. `Err` if there are several.
+    fn only(&self, asked: i64, ends: &RangeInclusive<i64>) -> Result<Option<(&'a Token, bool)>, ()> {
+        match (self.telling(None, ends), self.telling(Some(asked), ends)) {
+            ([], []) => Ok(None),
+            ([(.., token)], []) => Ok(Some((token, false))),
+            ([], [(.., token)]) => Ok(Some((token, true))),
+            _ => Err(()),
+        }
     }
 }
 
@@ -99,23 +146,39 @@ impl Lost {
         ]
     }
 
-    /// The token that it made, if that is certain: the only one with such an end, and none that has it by accident.
+    /// The token that it made, if that is certain.
     ///
     /// `lost`: how many requests there are whose tokens may be among the unknown.
     fn found_in<'a>(&self, unknown: &Unknown<'a>, stamp: &Stamp, longest: Ttl, lost: usize) -> Option<&'a Token> {
-        let asked = millis(self.ttl.into());
+        Claim { ends: self.ends(stamp), ttl: self.ttl, longest, lost }.found_in(unknown)
+    }
+
+    /// Whether its token, if it made one, was listed by now.
+    fn is_settled(&self, stamp: &Stamp) -> bool {
+        self.given_up.is_some_and(|given_up| given_up.after(LATE).monotonic <= stamp.sent.monotonic)
+    }
+}
+
+/// What is known of the token that a lost request made.
+#[derive(Debug)]
+struct Claim {
+    /// The ends that it may have, by either time of this machine.
+    ends: [RangeInclusive<i64>; 2],
+    ttl: Ttl,
+    /// The lifetime from which `ttl` was drawn.
+    longest: Ttl,
+    /// How many requests there are whose tokens may be among the unknown.
+    lost: usize,
+}
+
+impl Claim {
+    /// The only token with such an end, if hardly any has it by accident.
+    fn found_in<'a>(&self, unknown: &Unknown<'a>) -> Option<&'a Token> {
         let mut found: Option<&Token> = None;
-        for ends in self.ends(stamp) {
-            let fits = |(end, token): &&(i64, &Token)| lifetime_told(*end, token).is_none_or(|told| told == asked);
-            let fitting: Vec<_> = unknown.ending(&ends).iter().filter(fits).collect();
-            let (end, token) = match fitting.as_slice() {
-                [] => continue,
-                [(end, token)] => (*end, *token),
-                _ => return None,
-            };
-            let tells = lifetime_told(end, token).is_some();
+        for ends in &self.ends {
+            let Some((token, tells)) = unknown.only(millis(self.ttl.into()), ends).ok()? else { continue };
             let is_another = found.is_some_and(|found| found.token() != token.token());
-            if is_another || !self.is_certain(&ends, unknown, longest, (tells, lost)) {
+            if is_another || !self.is_certain(ends, unknown, tells) {
                 return None;
             }
             found = Some(token);
@@ -128,31 +191,20 @@ impl Lost {
     /// If a token's text tells its lifetime, another one would have to be asked for at the same time with the very same lifetime. If
     /// not, any that was asked for up to six hours before may have such an end: so there must be no token that is not accounted
     /// for, and few ends may be its.
-    fn is_certain(
-        &self,
-        ends: &RangeInclusive<i64>,
-        unknown: &Unknown<'_>,
-        longest: Ttl,
-        (tells, lost): (bool, usize),
-    ) -> bool {
+    fn is_certain(&self, ends: &RangeInclusive<i64>, unknown: &Unknown<'_>, tells: bool) -> bool {
         const TOLD: i64 = 100;
         const NOT_TOLD: i64 = 1_000;
 
-        let Some(cut) = longest_cut(longest) else { return false };
+        let Some(cut) = longest_cut(self.longest) else { return false };
         let cut = i64::from(cut) * 1_000;
-        let later = millis(longest.into()) - millis(self.ttl.into());
-        let tokens = unknown.ending(&(ends.start() + later - cut..=ends.end() + later)).len();
+        let later = millis(self.longest.into()) - millis(self.ttl.into());
+        let tokens = unknown.ends.count(&(ends.start() + later - cut..=ends.end() + later));
         let spread = ends.end() - ends.start();
         if tells {
             i64::try_from(tokens).unwrap_or(i64::MAX).saturating_mul(1_000 * TOLD) <= cut
         } else {
-            tokens <= lost && spread.saturating_mul(NOT_TOLD) <= cut
+            tokens <= self.lost && spread.saturating_mul(NOT_TOLD) <= cut
         }
-    }
-
-    /// Whether its token, if it made one, was listed by now.
-    fn is_settled(&self, stamp: &Stamp) -> bool {
-        self.given_up.is_some_and(|given_up| given_up.after(LATE).monotonic <= stamp.sent.monotonic)
     }
 }
 
@@ -169,7 +221,7 @@ impl Sending<'_> {
 
     /// The service answered: there is nothing to look for.
     pub(super) fn heard(self) {
-        self.tokens.lost().retain(|lost| *lost != self.lost);
+        self.tokens.lost().retain(|lost| lost.number != self.lost.number);
     }
 }
 
@@ -177,7 +229,7 @@ impl Drop for Sending<'_> {
     fn drop(&mut self) {
         // A clock of the user's that panics in a destructor would end the process.
         let now = runtime::caught(|| self.tokens.api.0.clock.coarse()).unwrap_or(self.lost.sent);
-        if let Some(lost) = self.tokens.lost().iter_mut().find(|lost| **lost == self.lost) {
+        if let Some(lost) = self.tokens.lost().iter_mut().find(|lost| lost.number == self.lost.number) {
             lost.given_up = Some(now);
         }
     }
@@ -190,10 +242,14 @@ impl Tokens {
 
     /// A request for a token, known before it is sent.
     pub(super) fn sending(&self, scopes: &ScopeSet) -> Sending<'_> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+
         let (ttl, sent) = (lifetime(self.options.ttl), self.api.0.clock.coarse());
-        let lost = Lost { scopes: scopes.clone(), ttl, sent, given_up: None };
+        let mut all = self.lost();
+        // Under the lock, so that they stand in the order of their numbers.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let lost = Lost { number, scopes: scopes.clone(), ttl, sent, given_up: None };
         if longest_cut(self.options.ttl).is_some() {
-            let mut all = self.lost();
             if all.len() >= MOST_LOST {
                 all.remove(0);
             }
@@ -202,7 +258,7 @@ impl Tokens {
         Sending { tokens: self, lost }
     }
 
-    /// The requests for these scopes of which nothing was heard, and nothing will be.
+    /// The requests for these scopes of which nothing was heard, and nothing will be, by their numbers.
     fn lost_for(&self, scopes: &ScopeSet) -> Vec<Lost> {
         self.lost().iter().filter(|lost| lost.scopes == *scopes && lost.given_up.is_some()).cloned().collect()
     }
@@ -224,12 +280,10 @@ impl Tokens {
 
     /// Looks for all tokens whose making was lost, so that they are known.
     pub(super) async fn find_lost(&self) -> Result<(), Error> {
-        let mut sets: Vec<ScopeSet> = Vec::new();
-        for Lost { scopes, given_up, .. } in self.lost().iter() {
-            if given_up.is_some() && !sets.contains(scopes) {
-                sets.push(scopes.clone());
-            }
-        }
+        let mut sets: Vec<ScopeSet> =
+            self.lost().iter().filter(|lost| lost.given_up.is_some()).map(|lost| lost.scopes.clone()).collect();
+        let mut seen = HashSet::new();
+        sets.retain(|scopes| seen.insert(scopes.clone()));
         let mut result = Ok(());
         for scopes in sets {
             result = result.and(self.look(&scopes, |_| false).await.map(drop));
@@ -254,30 +308,49 @@ impl Tokens {
         let others: Vec<&Token> = tokens.iter().filter(|token| !is_over(token.token())).collect();
         let unknown = || others.iter().copied().filter(|token| !self.knows(token.token()));
         let is_of_interest = {
-            let unknown = Unknown::new(unknown());
-            let ends = |lost: &Lost| lost.ends(&stamp).iter().any(|ends| !unknown.ending(ends).is_empty());
+            let unknown = Ends::of(unknown().map(|token| since_1970(token.expires_at())));
+            let ends = |lost: &Lost| lost.ends(&stamp).iter().any(|ends| unknown.count(ends) > 0);
             lost.iter().any(ends) || (self.options.reuse_existing && others.iter().any(|token| lives(token)))
         };
         let wanted = if is_of_interest { self.expanded(scopes).await? } else { None };
-        let mut good: Vec<&Token> = Vec::new();
+        let (mut found, mut good): (Vec<u64>, Vec<&Token>) = Default::default();
         if let Some(wanted) = &wanted {
             // A lost one was granted what was asked for or less.
-            let unknown = Unknown::new(unknown().filter(|token| within(token, scopes, wanted)));
-            if self.options.reuse_existing {
-                good.extend(&others);
-                good.sort_by_key(|token| token.expires_at());
+            let mut fitting: Vec<&Token> = Vec::new();
+            for some in others.chunks(AT_ONCE) {
+                fitting.extend(some.iter().filter(|token| within(token, scopes, wanted)));
+                tokio::task::yield_now().await;
             }
-            let pending = lost.len();
-            for lost in &lost {
-                let Some(token) = lost.found_in(&unknown, &stamp, longest, pending) else { continue };
+            let unknown = Unknown::new(fitting.into_iter().filter(|token| !self.knows(token.token())));
+            for one in &lost {
+                let Some(token) = one.found_in(&unknown, &stamp, longest, lost.len()) else { continue };
                 self.remember(token, &stamp);
-                self.lost().retain(|known| known != lost);
+                found.push(one.number);
                 good.push(token);
             }
-            good.retain(|token| lives(token) && covers(token, wanted));
         }
-        self.lost().retain(|known| !known.is_settled(&stamp) || !lost.contains(known));
-        let Some(token) = good.last() else { return Ok(None) };
+        // The numbers of both are sorted.
+        let is_listed = |known: &Lost| {
+            let was_looked_for = || lost.binary_search_by_key(&known.number, |lost| lost.number).is_ok();
+            found.binary_search(&known.number).is_ok() || (known.is_settled(&stamp) && was_looked_for())
+        };
+        self.lost().retain(|known| !is_listed(known));
+        let Some(wanted) = &wanted else { return Ok(None) };
+        if self.options.reuse_existing {
+            let mut all = others;
+            all.sort_by_key(|token| token.expires_at());
+            all.append(&mut good);
+            good = all;
+        }
+        let mut best = None;
+        for some in good.rchunks(AT_ONCE) {
+            best = some.iter().rfind(|token| lives(token) && covers(token, wanted));
+            if best.is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let Some(token) = best else { return Ok(None) };
         trace::cache::adopted(scopes);
         Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()), LIST_TOKENS.operation)))
     }
@@ -306,7 +379,7 @@ fn covers(token: &Token, wanted: &ScopeSet) -> bool {
 
 /// Whether a token has nothing but what was asked for, as it was said or as it comes to: the service may expand a path to those below.
 fn within(token: &Token, scopes: &ScopeSet, wanted: &ScopeSet) -> bool {
-    granted(token).iter().all(|grant| wanted.includes([grant]) || scopes.includes([grant]))
+    grants(token).all(|grant| wanted.includes([&grant]) || scopes.includes([&grant]))
 }
 
 fn since_1970(moment: SystemTime) -> i64 {

@@ -142,10 +142,15 @@ fn may_pass(error: &Error) -> bool {
     error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
-/// What a token is good for. A service that repeats a pattern rather than what it comes to has granted it.
+/// What a token is good for.
 pub(super) fn granted(token: &Token) -> ScopeSet {
+    grants(token).collect()
+}
+
+/// What a token is good for, as it is listed. A service that repeats a pattern rather than what it comes to has granted it.
+pub(super) fn grants(token: &Token) -> impl Iterator<Item = ScopePattern> {
     let patterns = token.scopes().unrecognized().iter().filter_map(|entry| entry.parse::<ScopePattern>().ok());
-    token.scopes().iter().cloned().map(ScopePattern::from).chain(patterns).collect()
+    token.scopes().iter().cloned().map(ScopePattern::from).chain(patterns)
 }
 
 pub(super) fn fetched(
