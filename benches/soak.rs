@@ -1,6 +1,6 @@
 //! A year of a program's life: a million calls for a token, and whether memory stays where it was.
 //!
-//! The emulator remembers every token and every request, so a new one takes its place at each of the ten points; what is
+//! The emulator remembers every token and very many requests, so a new one takes its place at each of the ten points; what is
 //! printed is for the client, which lives on.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
 

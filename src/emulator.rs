@@ -50,6 +50,13 @@
 //! `GET /credit` still shows what is left. An account without a credit record is answered 402 too. [`Emulator::set_credit`] changes
 //! the credit while the emulator runs.
 //!
+//! # Limits
+//!
+//! So that no program on the machine can stop the emulator, a request may have a body of 1 MiB, a connection is closed after 30
+//! seconds without a whole request or if its answer is not read, at most 512 connections are open at once (others wait), and
+//! [`requests`](Emulator::requests) keeps 64 MiB. The 30 seconds are those of tokio's time, whatever the
+//! [clock](EmulatorBuilder::clock).
+//!
 //! # What is not known
 //!
 //! Neither service could be reached when this was written. Not documented, and so only likely:
@@ -83,6 +90,8 @@ mod passport;
 mod record;
 mod server;
 mod state;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod usage;
 
@@ -148,13 +157,14 @@ impl Emulator {
     }
 
     async fn listen(address: SocketAddr, config: Config, clock: Option<Arc<dyn Clock>>) -> io::Result<Self> {
+        let connections = config.connections;
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let account = config.accounts.first().cloned().unwrap_or_default();
         let customer = config.customers.first().cloned().unwrap_or_default();
         let state = Mutex::new(State::new(config, format!("http://{address}")));
         let shared = Arc::new(Shared { clock: Arc::new(MovedClock::new(clock)), state });
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), connections));
         Ok(Self { address, shared, server, account, customer })
     }
 
@@ -301,16 +311,18 @@ impl Emulator {
         state.keliweb.pairs.iter_mut().for_each(|pair| pair.is_revoked = true);
     }
 
-    /// Every request so far, in the order in which they came.
+    /// Returns the requests so far, in the order in which they came. When they take more than 64 MiB, after some hundred thousand
+    /// requests, the emulator drops the oldest.
     #[must_use]
     pub fn requests(&self) -> Vec<Recorded> {
-        self.shared.state().requests.clone()
+        self.shared.state().record.requests()
     }
 
-    /// How many requests for an [operation](Recorded::operation) came so far.
+    /// Returns how many requests for an [operation](Recorded::operation) came so far, including those that
+    /// [`requests`](Self::requests) no longer has.
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {
-        self.shared.state().requests.iter().filter(|request| request.operation == operation).count()
+        self.shared.state().record.count(operation)
     }
 
     /// Every token so far, those that ended too: production's, the sandbox's, Keliweb's, each the oldest first.

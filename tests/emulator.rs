@@ -14,5 +14,7 @@ mod controls;
 mod echo;
 #[path = "emulator/keliweb.rs"]
 mod keliweb;
+#[path = "emulator/limits.rs"]
+mod limits;
 #[path = "emulator/oauth.rs"]
 mod oauth;

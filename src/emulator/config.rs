@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Emulator;
 use super::accounts::{Account, Customer};
 use super::clock::decimal;
+use super::server::MAX_CONNECTIONS;
 use crate::clock::Clock;
 use crate::{Method, Scope, ScopePattern};
 use rust_decimal::Decimal;
@@ -70,6 +71,8 @@ pub(super) struct Config {
     pub(super) passport: Passport,
     pub(super) gives_refresh_tokens: bool,
     pub(super) throttle: Option<u32>,
+    /// How many connections are open at once.
+    pub(super) connections: usize,
 }
 
 impl Config {
@@ -83,7 +86,7 @@ impl Config {
 #[derive(Debug)]
 #[must_use]
 pub struct EmulatorBuilder {
-    config: Config,
+    pub(super) config: Config,
     port: u16,
     clock: Option<Arc<dyn Clock>>,
 }
@@ -103,6 +106,7 @@ impl EmulatorBuilder {
             passport: Passport::default(),
             gives_refresh_tokens: true,
             throttle: Some(60),
+            connections: MAX_CONNECTIONS,
         };
         Self { config, port: 0, clock: None }
     }

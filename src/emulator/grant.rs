@@ -1,5 +1,6 @@
 //! What is granted to whoever asks for scopes.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
@@ -24,29 +25,31 @@ impl Rules<'_> {
     /// The scopes asked for, expanded, each once.
     pub(super) fn grant(&self, asked: Option<&Value>) -> Result<Vec<Scope>, Refused> {
         let asked = asked.and_then(Value::as_array).filter(|asked| !asked.is_empty()).ok_or(Refused::Missing)?;
-        let mut scopes: Vec<Scope> = Vec::new();
+        let known: HashSet<&Scope> = if self.is_strict { self.catalogue.iter().collect() } else { HashSet::new() };
+        let (mut patterns, mut seen, mut scopes) = (HashSet::new(), HashSet::new(), Vec::new());
         for text in asked {
             let pattern: ScopePattern = text.as_str().and_then(|text| text.parse().ok()).ok_or(Refused::Invalid)?;
-            let found = self.expand(&pattern);
+            // Each wildcard goes through the catalogue.
+            if !patterns.insert(pattern.clone()) {
+                continue;
+            }
+            let found = self.expand(pattern, &known);
             if found.is_empty() && self.is_strict {
                 return Err(Refused::Invalid);
             }
-            for scope in found {
-                if !scopes.contains(&scope) {
-                    scopes.push(scope);
-                }
-            }
+            scopes.extend(found.into_iter().filter(|scope| seen.insert(scope.clone())));
         }
         scopes.retain(|scope| self.granted.is_none_or(|granted| granted.covers(scope)));
         Ok(scopes)
     }
 
-    fn expand(&self, pattern: &ScopePattern) -> Vec<Scope> {
-        match Scope::try_from(pattern.clone()) {
-            Ok(scope) if self.is_strict && !self.catalogue.contains(&scope) => Vec::new(),
-            Ok(scope) => vec![scope],
-            Err(_) => self.catalogue.iter().filter(|scope| pattern.covers(scope)).cloned().collect(),
+    /// `known`: the catalogue, if the emulator is strict.
+    fn expand(&self, pattern: ScopePattern, known: &HashSet<&Scope>) -> Vec<Scope> {
+        if pattern.has_wildcard() {
+            return self.catalogue.iter().filter(|scope| pattern.covers(scope)).cloned().collect();
         }
+        let scope = Scope::try_from(pattern).ok().filter(|scope| !self.is_strict || known.contains(scope));
+        scope.into_iter().collect()
     }
 }
 

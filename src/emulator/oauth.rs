@@ -1,6 +1,7 @@
 //! The twelve operations of Openapi.it Oauth, for one environment.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
@@ -30,6 +31,8 @@ pub(super) struct Ledger {
     pub(super) tokens: Vec<Token>,
     /// For which tokens were made, each once.
     requested: Vec<Scope>,
+    /// The same, to look one up.
+    known: HashSet<Scope>,
     pub(super) usage: Usage,
 }
 
@@ -60,6 +63,7 @@ impl Environment {
             key: if is_sandbox { account.sandbox_key().clone() } else { account.production_key().clone() },
             tokens: Vec::new(),
             requested: Vec::new(),
+            known: HashSet::new(),
             usage: Usage::new(account.first_credit()),
         };
         let here = |scope: &Scope| {
@@ -275,7 +279,7 @@ impl Ledger {
 
     fn remember(&mut self, scopes: &[Scope]) {
         for scope in scopes {
-            if !self.requested.contains(scope) {
+            if self.known.insert(scope.clone()) {
                 self.requested.push(scope.clone());
             }
         }

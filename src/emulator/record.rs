@@ -1,5 +1,6 @@
 //! What a test can look at afterwards.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -72,4 +73,82 @@ pub struct Issued {
     pub expires_at: SystemTime,
     /// Whether it is good now: neither at its end, nor deleted, nor revoked.
     pub is_alive: bool,
+}
+
+/// How much memory the recorded requests may take: some hundred thousand of them do not.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The requests that came. With too many of them the oldest are dropped, but still counted.
+#[derive(Default)]
+pub(super) struct Record {
+    requests: VecDeque<Recorded>,
+    bytes: usize,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Record {
+    pub(super) fn add(&mut self, request: Recorded) {
+        self.add_within(MOST_BYTES, request);
+    }
+
+    fn add_within(&mut self, most: usize, request: Recorded) {
+        *self.counts.entry(request.operation).or_default() += 1;
+        self.bytes += request.bytes();
+        self.requests.push_back(request);
+        while self.bytes > most
+            && let Some(oldest) = self.requests.pop_front()
+        {
+            self.bytes -= oldest.bytes();
+        }
+    }
+
+    pub(super) fn requests(&self) -> Vec<Recorded> {
+        self.requests.iter().cloned().collect()
+    }
+
+    pub(super) fn count(&self, operation: &str) -> usize {
+        self.counts.get(operation).copied().unwrap_or_default()
+    }
+}
+
+impl Recorded {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.method.len() + self.path.expose().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str) -> Recorded {
+        Recorded {
+            part: Part::Unknown,
+            operation: "unknown",
+            method: "GET".to_owned(),
+            path: path.into(),
+            status: Some(404),
+            at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_oldest_requests_are_dropped_but_counted() {
+        let mut record = Record::default();
+        let one = request("/0000").bytes();
+        for number in 0..1_000 {
+            record.add_within(10 * one, request(&format!("/{number:04}")));
+            assert!(record.bytes <= 10 * one && record.requests.len() <= 10);
+        }
+        let paths: Vec<_> = record.requests().iter().map(|request| request.path.expose().to_owned()).collect();
+        assert_eq!(paths, (990..1_000).map(|number| format!("/{number:04}")).collect::<Vec<_>>());
+        // A long one takes the place of several.
+        record.add_within(10 * one, request(&"x".repeat(5 * one)));
+        assert_eq!(record.requests().len(), 5);
+        // One that is too long is not kept, and spoils nothing.
+        record.add_within(10 * one, request(&"x".repeat(10 * one)));
+        record.add_within(10 * one, request("/last"));
+        assert_eq!((record.requests().len(), record.bytes, record.count("unknown")), (1, one, 1_003));
+        assert_eq!(record.count("echo"), 0);
+    }
 }

@@ -11,27 +11,42 @@ use std::{fmt, io};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::Shared;
 use super::clock::unix;
 use super::message::{Answer, Request};
 use super::state::Delivery;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Sleep, SystemClock};
 
 /// Far more than any request of the two services has.
 const MAX_BODY: usize = 1 << 20;
 
+/// More than a test has. Further ones wait until one of these ends.
+pub(super) const MAX_CONNECTIONS: usize = 512;
+
+/// How long a connection may wait for a request, for all of its headers, and then for all of its body, and how long an answer may
+/// wait to be read on.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Serves until it is dropped, and with it all connections are.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, most: usize) {
+    let room = Arc::new(Semaphore::new(most));
     let mut connections = JoinSet::new();
-    loop {
+    // Nobody closes it.
+    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, Arc::clone(&shared)));
+                let connection = connection(stream, peer, Arc::clone(&shared));
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
             }
             // Out of descriptors, for one; that passes.
             Err(_) => SystemClock::default().sleep(Duration::from_millis(10)).await,
@@ -44,10 +59,12 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
     // An answer is written in one go; there is nothing to wait for.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
-    let stream = Stream { stream, reset: Arc::clone(&reset) };
+    let stream = Stream { stream, reset: Arc::clone(&reset), stalled: None };
     let service = service_fn(move |request| answer(request, peer, Arc::clone(&shared), Arc::clone(&reset)));
     // How it ends is the client's business: some of the ends are made here.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(
@@ -57,7 +74,8 @@ async fn answer(
     reset: Arc<AtomicBool>,
 ) -> Result<http::Response<Text>, Broken> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| Broken)?.to_bytes();
+    let body = timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| Broken)?;
+    let body = body.map_err(|_| Broken)?.to_bytes();
     let request = Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
@@ -146,6 +164,8 @@ impl Body for Text {
 struct Stream {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
+    /// Set while nothing more can be written. At its end the other side has stopped reading.
+    stalled: Option<Sleep>,
 }
 
 impl Drop for Stream {
@@ -164,7 +184,13 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| SystemClock::default().sleep(PATIENCE));
+        stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

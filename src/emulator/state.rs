@@ -10,7 +10,7 @@ use super::fault::{Fault, Faults};
 use super::message::{Answer, Request};
 use super::oauth::{Environment, Ledger, failure};
 use super::passport::Tokens;
-use super::record::{Issued, Part, Recorded};
+use super::record::{Issued, Part, Record, Recorded};
 use super::{echo, oauth, passport};
 use crate::{ScopeSet, Secret};
 
@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) activation_delay: Duration,
     /// Nothing but what these cover is granted.
     pub(super) granted: Option<ScopeSet>,
-    pub(super) requests: Vec<Recorded>,
+    pub(super) record: Record,
 }
 
 /// How much of an answer arrives.
@@ -52,7 +52,7 @@ impl State {
             latency: Duration::ZERO,
             activation_delay: Duration::ZERO,
             granted: None,
-            requests: Vec::new(),
+            record: Record::default(),
             config,
         }
     }
@@ -79,7 +79,7 @@ impl State {
             _ => Delivery::Whole,
         };
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
-        self.requests.push(Recorded {
+        self.record.add(Recorded {
             part,
             operation,
             method: request.method.clone(),

@@ -13,7 +13,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// A minute begins with the first request in it.
 #[derive(Default)]
-pub(super) struct Throttle(HashMap<IpAddr, (SystemTime, u32)>);
+pub(super) struct Throttle {
+    peers: HashMap<IpAddr, (SystemTime, u32)>,
+    /// With so many addresses it is time to drop those whose minute has passed.
+    full: usize,
+}
 
 impl Throttle {
     /// What every answer says of it, or the answer to one request too many.
@@ -24,8 +28,13 @@ impl Throttle {
         limit: Option<u32>,
     ) -> Result<Vec<(&'static str, String)>, Answer> {
         let Some(limit) = limit else { return Ok(Vec::new()) };
-        let (began, count) = self.0.entry(peer).or_insert((now, 0));
-        if now.duration_since(*began).is_ok_and(|passed| passed >= MINUTE) {
+        let has_passed = |began: &SystemTime| now.duration_since(*began).is_ok_and(|passed| passed >= MINUTE);
+        if self.peers.len() >= self.full {
+            self.peers.retain(|_, (began, _)| !has_passed(began));
+            self.full = 2 * self.peers.len().max(32);
+        }
+        let (began, count) = self.peers.entry(peer).or_insert((now, 0));
+        if has_passed(began) {
             (*began, *count) = (now, 0);
         }
         let end = began.checked_add(MINUTE).unwrap_or(now);

@@ -10,14 +10,21 @@ use crate::Scope;
 use rust_decimal::Decimal;
 
 pub(super) struct Usage {
-    calls: Vec<Call>,
+    calls: BTreeMap<Scope, Calls>,
     pub(super) credit: Option<Decimal>,
 }
 
-struct Call {
-    scope: Scope,
-    day: Date,
-    is_paid: bool,
+/// The calls of one scope.
+#[derive(Default)]
+struct Calls {
+    total: u64,
+    days: BTreeMap<Date, Counter>,
+}
+
+#[derive(Default)]
+struct Counter {
+    calls: u64,
+    paid: u64,
 }
 
 /// Which calls are counted.
@@ -31,12 +38,12 @@ pub(super) enum Range {
 
 impl Usage {
     pub(super) fn new(credit: Option<Decimal>) -> Self {
-        Self { calls: Vec::new(), credit }
+        Self { calls: BTreeMap::new(), credit }
     }
 
     /// Counts a call and takes its price, or does neither: `false` if there is too little left.
     pub(super) fn call(&mut self, scope: &Scope, day: Date, config: &Config) -> bool {
-        let before = self.calls.iter().filter(|call| call.scope == *scope).count() as u64;
+        let before = self.calls.get(scope).map_or(0, |calls| calls.total);
         let is_paid = match config.limit(scope) {
             Limit::Unlimited => false,
             Limit::Calls(free) => before >= free,
@@ -49,27 +56,30 @@ impl Usage {
             }
             self.credit = Some(left);
         }
-        self.calls.push(Call { scope: scope.clone(), day, is_paid });
+        let calls = self.calls.entry(scope.clone()).or_default();
+        calls.total += 1;
+        let counter = calls.days.entry(day).or_default();
+        counter.calls += 1;
+        counter.paid += u64::from(is_paid);
         true
     }
 
     /// `data` of a counter: each scope that was called.
     pub(super) fn counters(&self, range: Range, config: &Config) -> Value {
-        let mut counted: BTreeMap<&Scope, (u64, u64)> = BTreeMap::new();
-        for call in self.calls.iter().filter(|call| range.has(call.day)) {
-            let (counter, paid) = counted.entry(&call.scope).or_default();
-            *counter += 1;
-            *paid += u64::from(call.is_paid);
-        }
-        let entry = |(scope, (counter, paid)): (&Scope, (u64, u64))| {
+        let entry = |(scope, calls): (&Scope, &Calls)| {
+            let counted = calls.days.iter().filter(|(day, _)| range.has(**day));
+            let (counter, paid) = counted.fold((0, 0), |(calls, paid), (_, day)| (calls + day.calls, paid + day.paid));
+            if counter == 0 {
+                return None;
+            }
             let limit = match config.limit(scope) {
                 Limit::Unlimited => json!(false),
                 Limit::Calls(free) => json!(free),
                 Limit::Unknown => Value::Null,
             };
-            (scope.to_string(), json!({ "counter": counter, "paid": paid, "limit": limit }))
+            Some((scope.to_string(), json!({ "counter": counter, "paid": paid, "limit": limit })))
         };
-        Value::Object(counted.into_iter().map(entry).collect::<Map<_, _>>())
+        Value::Object(self.calls.iter().filter_map(entry).collect::<Map<_, _>>())
     }
 }
 

@@ -1,0 +1,50 @@
+//! What needs an emulator with smaller limits than the usual ones.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::Emulator;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /nothing HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+    stream
+}
+
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    let mut first = [0; 12];
+    timeout(MINUTE, stream.read_exact(&mut first)).await.is_ok_and(|read| read.is_ok() && first == *b"HTTP/1.1 404")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_too_many_waits_until_another_one_ends() {
+    const MOST: usize = 3;
+    let mut builder = Emulator::builder();
+    builder.config.connections = MOST;
+    let emulator = builder.start().await.unwrap();
+    let start = Instant::now();
+    let mut open = Vec::new();
+    for _ in 0..MOST {
+        let mut stream = connect(emulator.address()).await;
+        assert!(is_answered(&mut stream).await);
+        open.push(stream);
+    }
+    // Its request is carried out when the one that ended has made room, and not before.
+    let mut waiting = connect(emulator.address()).await;
+    assert!(timeout(Duration::from_secs(20), waiting.readable()).await.is_err());
+    assert_eq!(emulator.count("unknown"), MOST);
+    open.pop();
+    assert!(is_answered(&mut waiting).await);
+    assert_eq!(emulator.count("unknown"), MOST + 1);
+    assert!(start.elapsed() < Duration::from_secs(30), "no connection was closed for its idleness");
+    // Those that nobody ends are ended after a while, so that nobody waits for ever.
+    let mut last = connect(emulator.address()).await;
+    assert!(is_answered(&mut last).await);
+    assert_eq!(emulator.count("unknown"), MOST + 2);
+}
