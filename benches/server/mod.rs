@@ -9,6 +9,9 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+/// From the path and the body of a request to a status and a body.
+type Decide = Arc<dyn Fn(&str, &str) -> (u16, Arc<str>) + Send + Sync>;
+
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<AtomicUsize>,
@@ -21,11 +24,17 @@ impl Server {
 
     /// Gives this answer to whatever it is asked.
     pub fn saying(body: String) -> Self {
-        Self::run(Duration::ZERO, Some(body.into()))
+        let body: Arc<str> = body.into();
+        Self::deciding(move |_, _| (200, Arc::clone(&body)))
+    }
+
+    /// Gives the answer that this function decides on: from the path and the body of a request to a status and a body.
+    pub fn deciding(decide: impl Fn(&str, &str) -> (u16, Arc<str>) + Send + Sync + 'static) -> Self {
+        Self::run(Duration::ZERO, Some(Arc::new(decide)))
     }
 
     /// On a thread of its own, as another machine would be.
-    fn run(delay: Duration, body: Option<Arc<str>>) -> Self {
+    fn run(delay: Duration, decide: Option<Decide>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -36,7 +45,7 @@ impl Server {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, delay, body.clone(), Arc::clone(&seen)));
+                    tokio::spawn(serve(stream, delay, decide.clone(), Arc::clone(&seen)));
                 }
             });
         });
@@ -52,7 +61,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, delay: Duration, body: Option<Arc<str>>, requests: Arc<AtomicUsize>) {
+async fn serve(mut stream: TcpStream, delay: Duration, decide: Option<Decide>, requests: Arc<AtomicUsize>) {
     let _ = stream.set_nodelay(true);
     let mut bytes = Vec::new();
     loop {
@@ -61,9 +70,12 @@ async fn serve(mut stream: TcpStream, delay: Duration, body: Option<Arc<str>>, r
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        let body = body.clone().unwrap_or_else(|| answer(&request, number).into());
+        let (status, body) = match &decide {
+            Some(decide) => decide(&request.0, &request.1),
+            None => (200, answer(&request, number).into()),
+        };
         let (date, length) = (httpdate::fmt_http_date(SystemTime::now()), body.len());
-        let head = format!("HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!("HTTP/1.1 {status} X\r\ndate: {date}\r\ncontent-length: {length}\r\n\r\n");
         if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }
