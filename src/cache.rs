@@ -8,6 +8,7 @@ mod account;
 mod ended;
 mod flight;
 mod forget;
+mod lenders;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use account::Account;
 pub(crate) use ended::Ended;
 use flight::Flight;
 pub(crate) use forget::Which;
+use lenders::Lenders;
 pub(crate) use state::window;
 use state::{Held, Life, Phase, State, classify};
 
@@ -95,6 +97,19 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         let _ = key;
         false
     }
+
+    /// Returns the places in the index of broad keys where this one stands.
+    fn lends_at(&self, key: &Self::Key) -> Vec<u64> {
+        let _ = key;
+        vec![0]
+    }
+
+    /// Returns, for each part of a key, the places where all those stand whose tokens may do for that part. Only a token that does
+    /// for all parts serves the key.
+    fn borrows_at(&self, key: &Self::Key) -> impl Iterator<Item = Vec<u64>> {
+        let _ = key;
+        std::iter::once(vec![0])
+    }
 }
 
 /// A token from its source.
@@ -125,8 +140,8 @@ struct Slots<K> {
     /// By the key as it was given, so that what is asked again need not be normalised again.
     given: HashMap<K, Arc<Slot<K>>>,
     normal: HashMap<K, Arc<Slot<K>>>,
-    /// Those whose tokens may do for others. All of them are looked at when a token is to be fetched.
-    broad: Vec<K>,
+    /// Those whose tokens may do for others.
+    broad: Lenders<K>,
     /// With so many slots it is time to look for dead ones.
     full: usize,
 }
@@ -163,7 +178,7 @@ impl<S: TokenSource> Clone for Handle<S> {
 
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
-        let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Vec::new(), full: 0 };
+        let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Lenders::default(), full: 0 };
         let (slots, ended, account) = (RwLock::new(slots), Ended::new(), Account::default());
         Self(Arc::new(Inner { source, store, clock, slots, ended, account }))
     }
@@ -256,7 +271,7 @@ impl<S: TokenSource> Cache<S> {
     /// The slots of other keys whose tokens may do for this one.
     fn lenders(&self, key: &S::Key) -> Vec<Arc<Slot<S::Key>>> {
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let others = slots.broad.iter().filter(|other| *other != key);
+        let others = slots.broad.among(self.0.source.borrows_at(key)).filter(|other| *other != key);
         others.filter_map(|other| slots.normal.get(other).cloned()).collect()
     }
 
@@ -398,7 +413,7 @@ impl<K: Clone + Eq + Hash> Slots<K> {
     fn add<S: TokenSource<Key = K>>(&mut self, key: K, source: &S) -> Arc<Slot<K>> {
         let slot = Arc::new(Slot::new(&key, source));
         if source.is_broad(&key) {
-            self.broad.push(key.clone());
+            self.broad.add(key.clone(), source.lends_at(&key));
         }
         self.normal.insert(key, Arc::clone(&slot));
         slot

@@ -3,6 +3,7 @@
 mod list;
 mod method;
 mod parse;
+mod place;
 mod reduce;
 mod request;
 mod set;

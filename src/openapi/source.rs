@@ -225,6 +225,15 @@ impl TokenSource for Tokens {
         scopes.len() > 1 || scopes.iter().any(ScopePattern::has_wildcard)
     }
 
+    /// A token is granted what was asked for, or what that comes to.
+    fn lends_at(&self, scopes: &ScopeSet) -> Vec<u64> {
+        scopes.iter().map(ScopePattern::place).collect()
+    }
+
+    fn borrows_at(&self, scopes: &ScopeSet) -> impl Iterator<Item = Vec<u64>> {
+        scopes.iter().map(ScopePattern::places_above)
+    }
+
     /// By its name, or by a wildcard that was asked for: whether a token for a path is good for what lies below it is not known.
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
         // What a wildcard comes to is not known, so who asks for one is served by who asked for it and got anything of it.
@@ -238,5 +247,65 @@ impl TokenSource for Tokens {
         let is_kept_back = |known: &Scopes| is_wide(known) && scopes.iter().any(is_elsewhere);
         let known = token.scopes.as_ref().filter(|known| !scopes.is_empty() && !is_kept_back(known));
         known.is_some_and(|known| scopes.iter().all(|pattern| serves(known, pattern)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scope;
+    use crate::openapi::Oauth;
+
+    /// Whatever the service makes of what was asked for: a lender stands at the places where it is looked for.
+    #[test]
+    fn whoever_can_lend_a_token_is_found() {
+        let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).build().unwrap();
+        let source = oauth.tokens.source();
+        let (hosts, paths) = (["a.it", "b.a.it", "c.it", "*.it", "*.a.it", "*"], ["x", "x/y", "z", "*"]);
+        let methods = ["GET", "POST", "*"];
+        let mut catalogue: Vec<Scope> = Vec::new();
+        for host in &hosts[..3] {
+            for path in &paths[..3] {
+                catalogue.extend(
+                    methods[..2].iter().map(|method| format!("{method}:{host}/{path}").parse::<Scope>().unwrap()),
+                );
+            }
+        }
+        let mut rng = fastrand::Rng::with_seed(11);
+        let mut set = || {
+            let mut part = |parts: &[&'static str]| parts[rng.usize(..parts.len())];
+            let count = part(&["1", "22", "333"]).len();
+            ScopeSet::parse((0..count).map(|_| format!("{}:{}/{}", part(&methods), part(&hosts), part(&paths))))
+                .unwrap()
+        };
+        let mut served = 0;
+        for round in 0..20_000 {
+            let (requested, wanted) = (source.normal(&set()), source.normal(&set()));
+            // As they were asked for, as they come to, or both.
+            let expanded = || requested.expand(&catalogue).map(ScopePattern::from);
+            let granted: ScopeSet = match round % 3 {
+                0 => requested.clone(),
+                1 => expanded().collect(),
+                _ => requested.iter().cloned().chain(expanded()).collect(),
+            };
+            let lent_at = source.lends_at(&requested);
+            let token = StoredToken {
+                access_token: AccessToken::new("t"),
+                obtained_at: SystemTime::UNIX_EPOCH,
+                expires_at: SystemTime::UNIX_EPOCH,
+                renewal: None,
+                name: None,
+                scopes: Some(Scopes { requested: requested.clone(), granted }),
+            };
+            if source.serves(&token, &wanted) {
+                let mut parts = source.borrows_at(&wanted);
+                assert!(
+                    parts.all(|places| places.iter().any(|place| lent_at.contains(place))),
+                    "{requested} for {wanted}"
+                );
+                served += 1;
+            }
+        }
+        assert!(served > 1_000, "{served}");
     }
 }

@@ -52,7 +52,7 @@ impl Wild {
 /// The hosts that a pattern stands for. Any two either have none in common, or one of them has all of the other.
 ///
 /// Ordered with what is written out first, as the index of a set wants it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Host<'a> {
     Exact(&'a str),
     /// All hosts with one or more labels before this and a dot.

@@ -75,3 +75,28 @@ async fn a_lender_in_its_last_minutes_is_tried_again_when_its_token_ends() {
         house.get("broad").await;
     }
 }
+
+#[tokio::test]
+async fn only_slots_that_are_still_there_are_asked_for_a_token() {
+    let house = House::new();
+    let lenders = || {
+        let lenders = house.cache.lenders(&"narrow".to_owned());
+        lenders.iter().map(|slot| slot.key.clone()).collect::<Vec<_>>()
+    };
+    for number in 0..5 {
+        house.get(&format!("broad-{number}")).await;
+    }
+    // Their tokens, and what they could be renewed with, come to their ends, but for one whose slot somebody holds.
+    let _handle = house.cache.handle(&"broad-3".to_owned());
+    house.clock.advance(241 * HOUR);
+    house.get("broad-new").await;
+    assert_eq!(lenders().len(), 6);
+    for number in 0..200 {
+        house.get(&format!("other-{number}")).await;
+    }
+    assert_eq!(lenders(), ["broad-3", "broad-new"]);
+    assert_eq!(house.get("narrow").await, "broad-new#6");
+    // One that was dropped comes back as a new one.
+    house.get("broad-0").await;
+    assert_eq!(lenders(), ["broad-3", "broad-new", "broad-0"]);
+}

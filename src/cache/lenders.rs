@@ -1,0 +1,142 @@
+//! An index of the keys whose tokens may do for others.
+//!
+//! Each key stands at some places, and what asks for a token names, for each of its parts, the places of those that may serve that
+//! part. Who serves all parts serves the one that the fewest do, so only these are looked at.
+
+use std::collections::HashMap;
+
+/// Of more keys than this that may serve the same, only the newest are looked at, so that no key costs more because there are
+/// many.
+const MOST: usize = 64;
+
+/// With so few keys it is not worthwhile to look for a part that fewer serve.
+const FEW: usize = 4;
+
+pub(super) struct Lenders<K> {
+    /// In the order in which they came.
+    keys: Vec<K>,
+    /// By their places in `keys`, sorted.
+    at: HashMap<u64, Vec<usize>>,
+}
+
+impl<K> Default for Lenders<K> {
+    fn default() -> Self {
+        Self { keys: Vec::new(), at: HashMap::new() }
+    }
+}
+
+impl<K> Lenders<K> {
+    pub(super) fn add(&mut self, key: K, places: impl IntoIterator<Item = u64>) {
+        let number = self.keys.len();
+        self.keys.push(key);
+        for place in places {
+            let numbers = self.at.entry(place).or_default();
+            if numbers.last() != Some(&number) {
+                numbers.push(number);
+            }
+        }
+    }
+
+    /// Returns the keys that may serve all parts, the oldest first. There may be some that do not.
+    pub(super) fn among(&self, parts: impl Iterator<Item = Vec<u64>>) -> impl Iterator<Item = &K> {
+        let mut fewest: Option<(usize, Vec<&[usize]>)> = None;
+        for places in parts {
+            let lists: Vec<&[usize]> =
+                places.iter().filter_map(|place| self.at.get(place)).map(Vec::as_slice).collect();
+            let count = lists.iter().map(|list| list.len()).sum();
+            if fewest.as_ref().is_none_or(|(few, _)| count < *few) {
+                fewest = Some((count, lists));
+            }
+            if count <= FEW {
+                break;
+            }
+        }
+        let lists = fewest.map(|(_, lists)| lists).unwrap_or_default();
+        let newest = lists.into_iter().flat_map(|list| list.iter().rev().take(MOST));
+        let mut numbers: Vec<usize> = newest.copied().collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let spare = numbers.len().saturating_sub(MOST);
+        numbers.into_iter().skip(spare).filter_map(|number| self.keys.get(number))
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&K) -> bool) {
+        let mut next = 0;
+        let mut number_of = |key: &K| {
+            let number = keep(key).then_some(next);
+            next += usize::from(number.is_some());
+            number
+        };
+        // The new number of each, or none.
+        let numbers: Vec<Option<usize>> = self.keys.iter().map(&mut number_of).collect();
+        let mut is_kept = numbers.iter().map(Option::is_some);
+        self.keys.retain(|_| is_kept.next().unwrap_or_default());
+        self.at.retain(|_, list| {
+            *list = list.iter().filter_map(|number| numbers.get(*number).copied().flatten()).collect();
+            !list.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    type Parts = Vec<Vec<u64>>;
+
+    fn among(lenders: &Lenders<usize>, parts: &Parts) -> Vec<usize> {
+        lenders.among(parts.iter().cloned()).copied().collect()
+    }
+
+    #[test]
+    fn whoever_serves_all_parts_is_found_also_after_some_have_gone() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..300 {
+            let mut lenders = Lenders::default();
+            let mut known: Vec<(usize, BTreeSet<u64>)> = Vec::new();
+            for number in 0..rng.usize(..60) {
+                if rng.u8(..20) == 0 {
+                    let keep = |number: &usize| !number.is_multiple_of(3);
+                    lenders.retain(keep);
+                    known.retain(|(number, _)| keep(number));
+                }
+                let places: Vec<u64> = (0..rng.usize(1..5)).map(|_| rng.u64(..12)).collect();
+                lenders.add(number, places.iter().copied());
+                known.push((number, places.into_iter().collect()));
+            }
+            let parts: Parts =
+                (0..rng.usize(1..4)).map(|_| (0..rng.usize(1..4)).map(|_| rng.u64(..12)).collect()).collect();
+            let found = among(&lenders, &parts);
+            let serves =
+                |places: &BTreeSet<u64>| parts.iter().all(|part| part.iter().any(|place| places.contains(place)));
+            let expected: Vec<usize> =
+                known.iter().filter(|(_, places)| serves(places)).map(|(number, _)| *number).collect();
+            assert!(expected.iter().all(|number| found.contains(number)), "{parts:?}: {expected:?}, found {found:?}");
+            assert!(found.is_sorted() && found.len() <= MOST, "{found:?}");
+            assert!(found.iter().collect::<BTreeSet<_>>().len() == found.len(), "each once: {found:?}");
+        }
+    }
+
+    #[test]
+    fn however_many_there_are_few_are_looked_at() {
+        const MANY: usize = 50_000;
+        let mut lenders = Lenders::default();
+        for number in 0..MANY {
+            // One place of its own, one that all have, and one that every thousandth has.
+            let place = u64::try_from(number).unwrap();
+            lenders.add(number, [100 + place, 1, 2 + place % 50]);
+        }
+        assert_eq!(among(&lenders, &vec![vec![1], vec![100 + 7]]), [7]);
+        assert_eq!(among(&lenders, &vec![vec![1, 3], vec![9_999_999]]), [0_usize; 0]);
+        // Nothing tells them apart: the newest.
+        let all = among(&lenders, &vec![vec![1]]);
+        assert_eq!(all, (MANY - MOST..MANY).collect::<Vec<_>>());
+        assert_eq!(among(&lenders, &vec![vec![1, 2, 3]]), all);
+        lenders.retain(|number| *number < 10);
+        assert_eq!(among(&lenders, &vec![vec![1]]), (0..10).collect::<Vec<_>>());
+        assert_eq!((lenders.keys.len(), lenders.at.len()), (10, 21));
+        assert_eq!(among(&lenders, &vec![]), [0_usize; 0]);
+    }
+}
