@@ -735,7 +735,7 @@ async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
     assert_eq!(oauth.revoke_created().await.unwrap(), 2, "t4 and t5");
     // One that was not deleted is handed out as before.
     let token = restarted.token(&broad).await.unwrap();
-    service.state().failing = (1, "DELETE", 500);
+    service.state().failing = (1, "DELETE", 403);
     restarted.delete_token(&token).await.unwrap_err();
     assert_eq!(restarted.token(&broad).await.unwrap(), token);
 }
