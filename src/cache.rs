@@ -322,7 +322,9 @@ impl<S: TokenSource> Cache<S> {
             return true;
         }
         let is_dying = held.own && self.0.source.is_ended_by_renewal(&held.token);
-        !is_dying || slot.patience().is_none_or(|end| end <= Instant::now())
+        // A whole refresh may have come and gone since the state was looked at.
+        let is_last = || slot.state.load().generation == state.generation;
+        !is_dying || (slot.patience().is_none_or(|end| end <= Instant::now()) && is_last())
     }
 
     async fn awaited(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {

@@ -284,3 +284,23 @@ mod a_refresh_that_ends_the_token_before {
         assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
     }
 }
+
+/// A caller that was held up after its look at the token, for as long as a whole refresh took.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_was_held_up_is_not_given_the_token_that_the_refresh_ended() {
+    let saving = Arc::new(Semaphore::new(1));
+    let store = Double { saving: Way::Waits(Arc::clone(&saving)), ..Double::default() };
+    let house = House::with_store(Some(Arc::new(store)));
+    house.source.ends_previous.store(true, Ordering::SeqCst);
+    house.get("a").await;
+    house.idle("a").await;
+    house.clock.advance(57 * MINUTE);
+    let (slot, now) = (house.slot("a"), house.clock.coarse());
+    let before = slot.state.load_full();
+    assert_eq!(house.get("a").await, "a#2");
+    // The store takes its time, and nobody waits for a refresh any more.
+    tokio::time::advance(3 * SECOND).await;
+    assert!(slot.is_busy());
+    let held = before.held.as_ref().unwrap();
+    assert!(!house.cache.outlives_refresh(&slot, &before, held, &now));
+}
