@@ -300,7 +300,8 @@ impl Error {
         self.0.kind == Kind::Store
     }
 
-    /// The service says that all is well, but its answer is not what the contract says, or is too large to be read.
+    /// The service says that all is well, but its answer is not what the contract says, is too large to be read, or has a token
+    /// that cannot be sent.
     #[must_use]
     pub fn is_decode(&self) -> bool {
         self.0.kind == Kind::Decode

@@ -21,7 +21,7 @@ use crate::error::{Error, Operation};
 use crate::generated::Sent;
 use crate::generated::keliweb_fatture::{Client, types};
 use crate::retry::Repeat;
-use crate::token::{bearer, whole_number};
+use crate::token::{bearer, sendable, usable, whole_number};
 use crate::transport::{Call, Shared, Stamp, Wire, finish};
 use crate::{AccessToken, RefreshToken, Secret};
 
@@ -255,7 +255,10 @@ pub struct TokenPair {
     #[serde(deserialize_with = "seconds")]
     #[cfg_attr(feature = "schemars", schemars(with = "u64"))]
     expires_in: Duration,
+    #[serde(deserialize_with = "sendable")]
     access_token: AccessToken,
+    #[serde(default, deserialize_with = "usable")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
     refresh_token: Option<RefreshToken>,
 }
 
@@ -279,7 +282,8 @@ impl TokenPair {
         &self.access_token
     }
 
-    /// For [`Fatture::refresh`], once. It lives ten days, which the vendor's page says and the answer does not. May be missing.
+    /// For [`Fatture::refresh`], once. It lives ten days, which the vendor's page says and the answer does not.
+    /// `None` if the answer has none, or one that is of no use: empty, longer than 8 KiB, or not a string.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()

@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Operation, Unreached};
 use crate::redact::{Secrets, reason};
 use crate::retry::{Repeat, Retry};
 use crate::runtime::{self, caught_in};
+use crate::token::{RULES, misread_in_path};
 use crate::trace::Span;
 
 /// An answer that is larger is not read. The largest that is known, 270 scopes, has some 10 KiB.
@@ -125,14 +126,11 @@ pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// A value for one segment of a path. The generated client percent-encodes it; what is refused here would be read as
-/// something else than a segment all the same (URL standard, section 4.4).
+/// Returns a value for one segment of a path, or why it cannot be one. The generated client percent-encodes it.
 pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Error> {
-    match value {
-        "" => Err(Error::invalid_input(format!("{what}: empty"))),
-        "." | ".." => Err(Error::invalid_input(format!("{what}: `.` and `..` cannot stand in a path"))),
-        _ if value.contains('\\') => Err(Error::invalid_input(format!("{what}: a backslash cannot stand in a path"))),
-        _ => Ok(value),
+    match misread_in_path(value) {
+        Some(reason) => Err(Error::invalid_input(format!("{what}: {reason}"))),
+        None => Ok(value),
     }
 }
 
@@ -440,6 +438,9 @@ fn without_values(error: &serde_json::Error) -> String {
     let place = format!("line {} column {}", error.line(), error.column());
     if !error.is_data() || text.starts_with("missing field `") {
         return text;
+    }
+    if let Some(rule) = RULES.into_iter().find(|rule| text.starts_with(rule)) {
+        return format!("{rule} at {place}");
     }
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),

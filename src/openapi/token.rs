@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Ttl;
 use crate::generated::Success;
-use crate::token::UnixSeconds;
+use crate::token::{UnixSeconds, sendable};
 use crate::{AccessToken, ScopeList, ScopeSet, Secret};
 
 /// A token of the account, with what it is good for and until when.
@@ -21,6 +21,7 @@ pub struct Token {
     #[serde(rename = "expire", deserialize_with = "moment")]
     #[cfg_attr(feature = "schemars", schemars(with = "i64"))]
     expires_at: SystemTime,
+    #[serde(deserialize_with = "sendable")]
     token: AccessToken,
 }
 
@@ -58,7 +59,7 @@ pub struct TokenList {
 }
 
 impl TokenList {
-    /// The entries that cannot be read, such as one without an end, as JSON. There may be a token in each.
+    /// The entries that cannot be read, such as one without an end or with a token that cannot be sent, as JSON. There may be a token in each.
     #[must_use]
     pub fn unrecognized(&self) -> &[Secret] {
         &self.unrecognized

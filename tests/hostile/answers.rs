@@ -10,7 +10,8 @@ use gettone::keliweb::{self, Fatture, TokenPair};
 use gettone::openapi::{self, Counters, Credit, Oauth, Period, Token, TokenList, TokenUpdate, Ttl};
 use gettone::reqwest::StatusCode;
 use gettone::reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use gettone::{AccessToken, Error, RefreshToken, ScopeList, ScopeSet};
+use gettone::{AccessToken, Error, RefreshToken, ScopeList, ScopeSet, reqwest};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -214,6 +215,8 @@ fn consistent(given: &Given, answer: &Answer) {
     match given {
         Given::Pair(pair) => {
             assert!(now().checked_add(pair.expires_in()).is_some());
+            assert_sendable(pair.access_token().expose());
+            assert!(pair.refresh_token().is_none_or(|token| (1..=LONGEST_TOKEN).contains(&token.expose().len())));
             assert_hidden(&pair, pair.access_token().expose(), pair.token_type());
         }
         Given::Token(token) | Given::Found(Some(token)) => well_formed(token),
@@ -258,7 +261,24 @@ fn well_formed(token: &Token) {
     rereads(token.scopes());
     let end = token.expires_at().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert!(end < Duration::from_secs(253_402_300_800), "after the year 9999");
+    assert_sendable(token.token().expose());
     assert_hidden(token, token.token().expose(), &format!("{:?}", token.scopes()));
+}
+
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// Whatever token a success hands out can stand in a header and in a path.
+fn assert_sendable(token: &str) {
+    assert!(!token.is_empty() && token.len() <= LONGEST_TOKEN, "{} bytes", token.len());
+    let header = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
+    let words: Vec<&str> = header.to_str().expect("visible ASCII").split_whitespace().collect();
+    assert_eq!(words, ["Bearer", token]);
+    let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC);
+    for segment in [encoded.to_string(), token.replace(['/', '?', '#', '%'], "_")] {
+        let url = reqwest::Url::parse(&format!("{URL}/token/{segment}/after")).expect("a URL");
+        let segments: Vec<&str> = url.path_segments().unwrap().collect();
+        assert_eq!((segments.len(), segments[1], segments[3]), (4, "token", "after"), "{token:?}");
+    }
 }
 
 /// A token that came is not printed, unless it stands elsewhere too.

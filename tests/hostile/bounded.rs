@@ -82,6 +82,12 @@ static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         r#""GET:a.it/b\u0000""#,
         "\"\u{feff}\"",
         "\"\u{202e}\u{200b}🦀\"",
+        // Tokens that cannot be sent.
+        r#"".""#,
+        r#""..""#,
+        r#""a\\b""#,
+        r#""a\r\nb""#,
+        r#""a b""#,
         r#""expected u64, expected \"x\"""#,
         r#""missing field `x`""#,
         // The rest.
@@ -118,6 +124,7 @@ static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     values.extend([127, 128, 129, 1_000].map(|depth| [vec![b'['; depth], vec![b']'; depth]].concat()));
     values.push([r#"{"data":"#.repeat(300).as_bytes(), b"1", "}".repeat(300).as_bytes()].concat());
     values.push(vec![b'['; 1_000]);
+    values.extend([8_192, 8_193].map(|length| [b"\"".to_vec(), vec![b'a'; length], b"\"".to_vec()].concat()));
     values.push([b"1".repeat(1_000), b".5".to_vec()].concat());
     // No UTF-8.
     values.extend([&b"\"\x80\""[..], b"\"\xc3\"", b"\"\xed\xa0\x80\"", b"\"\xf0\x9f\xa6\""].map(<[u8]>::to_vec));

@@ -1,0 +1,218 @@
+//! Tokens that a service gives out and nobody can send: they are refused when they are read, and never cached or stored.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use common::{Answer, Mock, Still, http, now, unix};
+use gettone::keliweb::Fatture;
+use gettone::openapi::{Oauth, TokenUpdate, Ttl};
+use gettone::store::MemoryStore;
+use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
+use serde_json::{Value, json};
+
+/// Longer than any pause after an answer that cannot be read.
+const PAUSE: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// What a service may give out for a token, and what is said of it.
+fn unusable() -> Vec<(String, &'static str)> {
+    const NO_HEADER: &str = "the token has a character that no header can have";
+    const NO_PATH: &str = "the token cannot stand in a path";
+    const TOO_LONG: &str = "the token is longer than 8 KiB";
+    let table: Vec<(String, &str)> = [
+        ("", "the token is empty"),
+        ("s3cret-1\n", NO_HEADER),
+        ("s3cret-1\r\nx-injected: 1", NO_HEADER),
+        ("\0s3cret-1", NO_HEADER),
+        ("s3cret-1 s3cret-1", NO_HEADER),
+        ("s3cret-1\u{7f}", NO_HEADER),
+        ("s3cret-\u{e8}", NO_HEADER),
+        ("\u{feff}s3cret-1", NO_HEADER),
+        ("s3cret-\u{2028}", NO_HEADER),
+        (" ", NO_HEADER),
+        (".", NO_PATH),
+        ("..", NO_PATH),
+        ("s3cret\\1", NO_PATH),
+        // As a library's message would name a value.
+        ("s3cret-1, expected s3cret-1", NO_HEADER),
+        ("missing field `s3cret-1`", NO_HEADER),
+    ]
+    .map(|(token, rule)| (token.to_owned(), rule))
+    .into();
+    let long =
+        [8 * 1024 + 1, 1024 * 1024].map(|length| ("s3cret-1".repeat(length / 8 + 1)[..length].to_owned(), TOO_LONG));
+    [table, long.into()].concat()
+}
+
+/// The operations of Openapi.it that answer with a token, and whether the answer is a list.
+const OPENAPI: [(&str, bool); 4] =
+    [("create_token", false), ("find_token", true), ("replace_token", true), ("update_token", true)];
+
+fn entry(token: &Value) -> Value {
+    json!({ "scopes": ["GET:a.it/b"], "expire": unix(now()) + 3600, "token": token })
+}
+
+fn pair(access: &str, refresh: impl Into<Value>) -> Answer {
+    let refresh: Value = refresh.into();
+    let body = json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": access, "refresh_token": refresh });
+    Answer::json(200, body)
+}
+
+fn scopes() -> ScopeSet {
+    ScopeSet::parse(["GET:a.it/b"]).unwrap()
+}
+
+async fn ask(oauth: &Oauth, operation: &str) -> Result<AccessToken, Error> {
+    let token = AccessToken::new("t");
+    let answered = match operation {
+        "create_token" => oauth.create_token(&scopes(), Ttl::MIN).await,
+        "find_token" => oauth.find_token(&token).await.map(Option::unwrap),
+        "replace_token" => oauth.replace_token(&token, &scopes(), now()).await,
+        _ => oauth.update_token(&token, TokenUpdate::new().ttl(Ttl::MIN)).await,
+    };
+    answered.map(|token| token.token().clone())
+}
+
+fn assert_refused(error: &Error, rule: &str) {
+    assert!(error.is_decode() && !error.is_backing_off(), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains(&format!("HTTP 200 OK: not the answer that is documented: {rule} at line 1 column ")),
+        "{text}"
+    );
+    assert!(!format!("{error:?} {text}").contains("s3cret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_sent_is_refused_by_every_operation_that_answers_with_one() {
+    for (bad, rule) in unusable() {
+        for (operation, is_list) in OPENAPI {
+            let entry = entry(&json!(bad));
+            let body = if is_list { json!({ "data": [entry] }) } else { entry };
+            let mock = Mock::answering_with(Answer::json(200, body)).await;
+            let error = ask(&mock.oauth(), operation).await.unwrap_err();
+            assert!(error.is_decode(), "{operation}: {error:?}");
+            if !is_list {
+                assert_refused(&error, rule);
+            }
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+            assert_eq!(mock.calls(), 1, "{operation}");
+        }
+        let mock = Mock::answering_with(pair(&bad, "r")).await;
+        let fatture = mock.fatture();
+        assert_refused(&fatture.password_grant().await.unwrap_err(), rule);
+        assert_refused(&fatture.refresh(&RefreshToken::new("r")).await.unwrap_err(), rule);
+        assert_eq!(mock.calls(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_sent_spoils_no_other_of_a_list() {
+    let bad: Vec<String> = unusable().into_iter().map(|(bad, _)| bad).collect();
+    let entries = bad.iter().flat_map(|bad| [entry(&json!(bad)), entry(&json!("good"))]);
+    let mock = Mock::answering_with(Answer::json(200, json!({ "data": entries.collect::<Vec<_>>() }))).await;
+    let tokens = mock.oauth().tokens().await.unwrap();
+    assert!(tokens.iter().all(|token| token.token().expose() == "good"));
+    assert_eq!((tokens.len(), tokens.unrecognized().len(), mock.calls()), (bad.len(), bad.len(), 1));
+    assert_eq!(serde_json::from_str::<Value>(tokens.unrecognized()[1].expose()).unwrap(), entry(&json!(bad[1])));
+}
+
+#[tokio::test]
+async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
+    for (bad, rule) in unusable() {
+        let made = AtomicUsize::new(0);
+        let (bad_text, bad_entry) = (bad.clone(), entry(&json!(bad)));
+        let mock = Mock::deciding(move |asked| match (asked.method.as_str(), made.load(SeqCst)) {
+            // The client looks for what an answer that cannot be read was about.
+            ("GET", _) => Answer::json(200, json!({ "data": [bad_entry] })),
+            // It asks once more if there is none.
+            (_, 0 | 1) => {
+                made.fetch_add(1, SeqCst);
+                common::minted(&bad_text, &["GET:a.it/b"])
+            }
+            _ => common::minted("good", &["GET:a.it/b"]),
+        })
+        .await;
+        let store = MemoryStore::new();
+        let (builder, clock) = common::oauth(&mock.url()).http_client(http()).store(store.clone()).still();
+        let oauth = builder.build().unwrap();
+        assert_refused(&oauth.token(&scopes()).await.unwrap_err(), rule);
+        let calls = mock.calls();
+        for _ in 0..3 {
+            let error = oauth.token(&scopes()).await.unwrap_err();
+            assert!(error.is_decode() && error.is_backing_off(), "{error:?}");
+        }
+        oauth.settled().await;
+        // It looks for the token, and has nothing to delete.
+        oauth.revoke_created().await.unwrap();
+        assert_eq!((calls, mock.calls()), (3, 4), "{bad:?}");
+        clock.advance(PAUSE);
+        assert_eq!(oauth.token(&scopes()).await.unwrap().expose(), "good");
+        oauth.settled().await;
+        assert!(!format!("{store:?}").contains("s3cret"));
+        assert!(mock.requests().iter().all(|asked| asked.method != "DELETE"));
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_authorized_with_the_good_token_that_follows_a_bad_one() {
+    for (bad, rule) in unusable() {
+        let mock = Mock::answering([pair(&bad, Value::Null), pair("good", Value::Null)]).await;
+        let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+        let fatture = builder.build().unwrap();
+        let mut request = http().get(mock.url()).build().unwrap();
+        assert_refused(&fatture.authorize(&mut request).await.unwrap_err(), rule);
+        let paused = fatture.authorize(&mut request).await.unwrap_err();
+        assert!(paused.is_decode() && paused.is_backing_off(), "{paused:?}");
+        assert!(request.headers().is_empty());
+        assert_eq!(mock.calls(), 1, "{bad:?}");
+        clock.advance(PAUSE);
+        assert_eq!(fatture.authorize(&mut request).await.unwrap().expose(), "good");
+        assert_eq!((request.headers()["authorization"].to_str().unwrap(), mock.calls()), ("Bearer good", 2));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_of_a_refresh_is_made_up_for_with_the_password() {
+    let mock = Mock::answering([pair("a1", "r1"), pair("", "r2"), pair("a3", "r3")]).await;
+    let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+    let fatture = builder.build().unwrap();
+    assert_eq!(fatture.token().await.unwrap().expose(), "a1");
+    clock.advance(Duration::from_secs(2 * 60 * 60));
+    assert_eq!(fatture.token().await.unwrap().expose(), "a3");
+    let grants: Vec<_> = mock.requests().iter().map(|asked| asked.form()[2].1.clone()).collect();
+    assert_eq!(grants, ["password", "refresh_token", "password"]);
+}
+
+#[tokio::test]
+async fn a_bad_refresh_token_costs_no_good_access_token() {
+    let long = |length: usize| json!("r".repeat(length));
+    for bad in
+        [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), long(8 * 1024 + 1), long(1 << 20)]
+    {
+        let mock = Mock::answering_with(pair("good", bad)).await;
+        let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+        let fatture: Fatture = builder.build().unwrap();
+        let given = fatture.password_grant().await.unwrap();
+        assert_eq!((given.access_token().expose(), given.refresh_token()), ("good", None));
+        assert_eq!(fatture.token().await.unwrap().expose(), "good");
+        clock.advance(Duration::from_secs(2 * 60 * 60));
+        assert_eq!(fatture.token().await.unwrap().expose(), "good");
+        // There is nothing to refresh with.
+        assert!(mock.requests().iter().all(|asked| asked.body.contains("grant_type=password")));
+        assert_eq!(mock.calls(), 3);
+    }
+    // Half of a surrogate pair is no text.
+    let body = r#"{"token_type":"Bearer","expires_in":1,"access_token":"good","refresh_token":"\ud800"}"#;
+    let mock = Mock::answering_with(Answer::json(200, body)).await;
+    assert_eq!(mock.fatture().password_grant().await.unwrap().refresh_token(), None);
+    // It goes into a form, where any character can stand.
+    for odd in [" r\r\n\u{e8}\\", "..", &"r".repeat(8 * 1024)] {
+        let mock = Mock::answering_with(pair("good", odd)).await;
+        let given = mock.fatture().password_grant().await.unwrap();
+        assert_eq!(given.refresh_token().unwrap().expose(), odd);
+        assert_eq!(mock.calls(), 1);
+    }
+}
