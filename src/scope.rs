@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::Error;
 
 pub use list::ScopeList;
-pub(crate) use list::{ScopeEntries, read_scope_entries};
+pub(crate) use list::{Entries, ScopeEntries, read_scope_entries};
 pub use method::Method;
 pub use set::ScopeSet;
 use text::{Host, Text, Wild, WildHost};

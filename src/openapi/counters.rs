@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Scope;
-use crate::scope::{ScopeEntries, read_scope_entries};
+use crate::scope::{Entries, ScopeEntries, read_scope_entries};
 use crate::token::whole_number;
 
 /// What was called in a period, scope by scope, in the service's order.
@@ -13,8 +13,8 @@ use crate::token::whole_number;
 /// With serde it is a map keyed by scope, as the service sends it:
 /// `{"GET:imprese.openapi.it/base": {"counter": 7, "paid": 2, "limit": 5}}`. Serializing writes each scope once, with the counter
 /// that [`get`](Self::get) returns. It leaves the [unrecognized](Self::unrecognized) entries out: they hold whatever the service
-/// sent, and a web handler would publish it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// sent, and a web handler would publish it. [`Debug`](fmt::Debug) prints only how many of them there are.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "schemars",
     derive(schemars::JsonSchema),
@@ -49,11 +49,21 @@ impl Counters {
         self.known.is_empty()
     }
 
-    /// The entries that are not a scope with its counter, as they came: one does not spoil the others. One that a [`Value`]
-    /// cannot hold, such as the number `1e999`, is there as its text.
+    /// Returns the entries that are not a scope with its counter, as they came: one does not spoil the others. One that a [`Value`]
+    /// cannot hold, such as the number `1e999`, is there as its text. They hold whatever the service sent, which may be a secret of
+    /// the request.
     #[must_use]
     pub fn unrecognized(&self) -> &[(String, Value)] {
         &self.unrecognized
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters")
+            .field("known", &self.known)
+            .field("unrecognized", &Entries(self.unrecognized.len()))
+            .finish()
     }
 }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Ttl;
 use crate::generated::Success;
+use crate::scope::Entries;
 use crate::token::{UnixSeconds, sendable};
 use crate::{AccessToken, ScopeList, ScopeSet, Secret};
 
@@ -52,7 +53,8 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::E
 /// The tokens that an answer lists, in its order.
 ///
 /// An entry that cannot be read does not spoil the others: it is kept as it came, in [`unrecognized`](Self::unrecognized).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// [`Debug`](fmt::Debug) prints only how many of these there are.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenList {
     tokens: Vec<Token>,
     unrecognized: Vec<Secret>,
@@ -63,6 +65,15 @@ impl TokenList {
     #[must_use]
     pub fn unrecognized(&self) -> &[Secret] {
         &self.unrecognized
+    }
+}
+
+impl fmt::Debug for TokenList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenList")
+            .field("tokens", &self.tokens)
+            .field("unrecognized", &Entries(self.unrecognized.len()))
+            .finish()
     }
 }
 

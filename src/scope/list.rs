@@ -13,7 +13,8 @@ use crate::answer::yes_or_no;
 /// The scopes that an answer lists, in its order.
 ///
 /// An entry that is not a scope does not spoil the others: it is kept as it came, in [`unrecognized`](Self::unrecognized).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// [`Debug`](fmt::Debug) prints only how many of these there are.
+#[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<Scope>"))]
 pub struct ScopeList {
     scopes: Vec<Scope>,
@@ -21,7 +22,7 @@ pub struct ScopeList {
 }
 
 impl ScopeList {
-    /// The entries that are not scopes.
+    /// Returns the entries that are not scopes: whatever the service sent, which may be a secret of the request.
     #[must_use]
     pub fn unrecognized(&self) -> &[String] {
         &self.unrecognized
@@ -31,6 +32,27 @@ impl ScopeList {
         match entry.0 {
             Ok(scope) => self.scopes.push(scope),
             Err(text) => self.unrecognized.push(text),
+        }
+    }
+}
+
+impl fmt::Debug for ScopeList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScopeList")
+            .field("scopes", &self.scopes)
+            .field("unrecognized", &Entries(self.unrecognized.len()))
+            .finish()
+    }
+}
+
+/// Prints how many entries there are, in place of their text.
+pub(crate) struct Entries(pub(crate) usize);
+
+impl fmt::Debug for Entries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 entry"),
+            count => write!(f, "{count} entries"),
         }
     }
 }
@@ -69,9 +91,9 @@ impl FromIterator<Scope> for ScopeList {
 
 impl<'de> Deserialize<'de> for ScopeList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
+        struct List;
 
-        impl<'de> Visitor<'de> for Entries {
+        impl<'de> Visitor<'de> for List {
             type Value = ScopeList;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +114,7 @@ impl<'de> Deserialize<'de> for ScopeList {
             }
         }
 
-        deserializer.deserialize_any(Entries)
+        deserializer.deserialize_any(List)
     }
 }
 
@@ -153,9 +175,9 @@ where
     D: Deserializer<'de>,
     T: DeserializeOwned,
 {
-    struct Entries<T>(ScopeEntries<T>);
+    struct Map<T>(ScopeEntries<T>);
 
-    impl<'de, T: DeserializeOwned> Visitor<'de> for Entries<T> {
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Map<T> {
         type Value = ScopeEntries<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,5 +208,5 @@ where
         }
     }
 
-    deserializer.deserialize_any(Entries(ScopeEntries { known: Vec::new(), unrecognized: Vec::new() }))
+    deserializer.deserialize_any(Map(ScopeEntries { known: Vec::new(), unrecognized: Vec::new() }))
 }

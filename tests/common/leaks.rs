@@ -6,7 +6,7 @@ use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Oauth, Period, Ttl};
 use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
 use gettone::{AccessToken, Error, RefreshToken, Retry, ScopeSet};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::raw::{Do, Raw};
 use super::{Still, http, now};
@@ -222,6 +222,29 @@ pub fn echo(operation: &str) -> String {
     .to_string()
 }
 
+/// A success in which every secret that an operation sends stands wherever something is kept of what is not recognized.
+pub fn echoing_success(operation: &str) -> String {
+    let secrets: Vec<Value> = SECRETS.iter().map(|secret| json!(secret)).collect();
+    let others: Map<String, Value> = SECRETS.iter().map(|secret| ((*secret).to_owned(), json!(secret))).collect();
+    let mut token = json!({ "scopes": secrets, "expire": 1_660_640_780, "token": ISSUED_ACCESS });
+    let body = match operation {
+        "create_token" => {
+            token.as_object_mut().unwrap().extend(others);
+            token
+        }
+        "find_token" | "replace_token" | "update_token" => json!({ "data": [token, others] }),
+        "list_tokens" => json!({ "data": [token, others, API_KEY, [ACCESS_TOKEN]], "message": BASIC }),
+        "list_scopes" => json!({ "data": ["GET:imprese.openapi.it/base", others, secrets, API_KEY, BASIC] }),
+        "counters_total" | "counters_day" | "counters_month" | "counters_year" => json!({ "data": others }),
+        _ => {
+            let mut body: Value = serde_json::from_str(&good(operation)).unwrap();
+            body.as_object_mut().unwrap().extend(others);
+            body
+        }
+    };
+    body.to_string()
+}
+
 pub fn good(operation: &str) -> String {
     let token =
         json!({ "scopes": ["GET:imprese.openapi.it/base", "odd"], "expire": 1_660_640_780, "token": ISSUED_ACCESS });
@@ -262,6 +285,7 @@ pub fn acts(operation: &str) -> Vec<Do> {
     let good = good(operation);
     acts.extend([
         Do::answer("200 OK", json, &good),
+        Do::answer("200 OK", json, &echoing_success(operation)),
         // The issued tokens in the wrong place, and an answer that ends within one.
         Do::answer("200 OK", json, &format!("{{\"data\":\"{ISSUED_ACCESS}\",\"expires_in\":\"{ISSUED_REFRESH}\"}}")),
         Do::answer(
