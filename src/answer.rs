@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Kind};
+use crate::redact::escapes::text_of;
 use crate::redact::{CODE_LENGTH, MESSAGE_LENGTH, Secrets, tidy};
 
 /// Which rules an operation's answers follow.
@@ -81,7 +82,8 @@ impl Answer<'_> {
             _ if refused && is_success => classify(dialect, documented_status(code), code),
             _ => classify(dialect, self.status, code),
         };
-        let secrets = secrets();
+        let says_something = says.message.is_some() || says.code.is_some();
+        let secrets = if says_something { secrets() } else { Secrets::default() };
         let said = says.message.map(|message| tidy(&message, &secrets, MESSAGE_LENGTH)).filter(|said| !said.is_empty());
         let code = says.code.map(|code| tidy(&code, &secrets, CODE_LENGTH));
         let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
@@ -196,7 +198,7 @@ struct Says {
 impl Says {
     /// A body that is not a JSON object says nothing. In one that is, nothing that is odd keeps the rest from being heard.
     fn read(body: &[u8]) -> Self {
-        let body = String::from_utf8_lossy(body);
+        let body = text_of(body);
         let Fields { mut says, data } = serde_json::from_str(&body).unwrap_or_default();
         // `GET /scopes` may have all of it one level down.
         for data in data {
@@ -270,7 +272,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Fields::default();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                while let Some((Text(name), value)) = map.next_entry::<Text, &RawValue>()? {
                     match name.as_str() {
                         "data" => fields.data.push(value),
                         name => fields.says.field(name, value),
@@ -288,6 +290,44 @@ fn from_raw<'a, T: Deserialize<'a>>(value: &'a RawValue) -> serde_json::Result<T
     serde_json::from_str(value.get())
 }
 
+/// A string, with everything unescaped that can be: half of a surrogate pair is no text, and no reason to show the rest as it was
+/// sent, where a secret with escapes in it would not be found.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Lenient;
+
+        impl Visitor<'_> for Lenient {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+                Ok(Text(text.to_owned()))
+            }
+
+            /// What serde_json gives of a string that is asked for as bytes: UTF-8, and half of a pair likewise (WTF-8).
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Text, E> {
+                let mut string = String::with_capacity(text.len());
+                for chunk in text.utf8_chunks() {
+                    string.push_str(chunk.valid());
+                    // Half of a pair has three bytes, none of which is UTF-8.
+                    if !chunk.invalid().is_empty() && !string.ends_with(char::REPLACEMENT_CHARACTER) {
+                        string.push(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+                Ok(Text(string))
+            }
+        }
+
+        deserializer.deserialize_bytes(Lenient)
+    }
+}
+
 /// A value, as far as it can be said in a word.
 enum Word {
     Flag(bool),
@@ -303,8 +343,7 @@ impl Word {
             Some(b't' | b'f') => Self::Flag(json == "true"),
             // As it was sent: not every number of JSON is one here.
             Some(b'-' | b'0'..=b'9') => Self::Number(json.to_owned()),
-            // Half of a surrogate pair is no text, but better than none.
-            Some(b'"') => Self::Text(from_raw(value).unwrap_or_else(|_| json.trim_matches('"').to_owned())),
+            Some(b'"') => from_raw(value).map_or(Self::Other, |Text(text)| Self::Text(text)),
             _ => Self::Other,
         }
     }
@@ -329,8 +368,8 @@ fn text(value: &RawValue) -> Option<String> {
 
 /// Laravel's `errors`: for each field what is wrong with it.
 fn fields(errors: &RawValue) -> impl Iterator<Item = String> {
-    let errors: BTreeMap<String, &RawValue> = from_raw(errors).unwrap_or_default();
-    errors.into_iter().filter_map(|(field, reasons)| {
+    let errors: BTreeMap<Text, &RawValue> = from_raw(errors).unwrap_or_default();
+    errors.into_iter().filter_map(|(Text(field), reasons)| {
         let reasons: Vec<&RawValue> = from_raw(reasons).ok()?;
         match Word::of(reasons.first()?) {
             Word::Text(reason) => Some(format!("{field}: {reason}")),
@@ -370,6 +409,28 @@ mod tests {
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", Some("Sun, 06 Nov 1994 08:48:00 GMT")), minutes(1));
         for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
             assert_eq!(retry_after(nonsense, None), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_a_body_that_is_not_utf_8() {
+        let said = |body: &[u8]| Says::read(body).message;
+        assert_eq!(said(b"{\"message\":\"la password \xe8 errata\"}").as_deref(), Some("la password è errata"));
+        for body in [
+            &b"{\"message\":\"no pass/\xe8-77aa\"}"[..],
+            b"{\"message\":\"no pass%2F%E8-77aa\"}",
+            b"{\"error_description\":\"no pass\\/\xe8-77aa\",\"x\":\"\xff\"}",
+            b"{\"hint\":\"no PASS/\xc8-77AA\",\"\xff\":\"\x80\"}",
+        ] {
+            let answer =
+                Answer { status: StatusCode::FORBIDDEN, headers: &HeaderMap::new(), body, now: SystemTime::UNIX_EPOCH };
+            let secrets = || {
+                let mut secrets = Secrets::default();
+                secrets.add("pass/è-77aa");
+                secrets
+            };
+            let error = answer.failure(Dialect::Envelope(Asked::Other), secrets).unwrap();
+            assert_eq!(error.message(), Some("no [redacted]"), "{}", body.escape_ascii());
         }
     }
 }

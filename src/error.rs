@@ -12,9 +12,9 @@ use crate::store::StoreError;
 ///
 /// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
 /// and the service's own message. If there was no connection it names the host and port that were tried, and the reason. It
-/// never shows a URL (at most the scope that a request needs), a body, a header or a secret:
-/// should a service repeat a secret in its message, as it is, in base64, or with the escapes of a URL, a form, JSON or HTML, it
-/// is taken out.
+/// never shows a URL (at most the scope that a request needs), a body, a header or a secret. If a service repeats a secret of the
+/// request in its message, the client takes it out, also in another case, in base64 or hexadecimal, behind several layers of
+/// escapes, and in part; [the page on security](crate::guide::security) lists what it recognizes and what it does not.
 ///
 /// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
 ///

@@ -10,6 +10,7 @@
 /// [`Builder::scopes`]: crate::Builder::scopes
 /// [`Builder::ttl`]: crate::Builder::ttl
 /// [`create_token`]: crate::openapi::Oauth::create_token
+/// [`Counters`]: crate::openapi::Counters
 /// [`Credentials`]: crate::openapi::Credentials
 #[cfg_attr(feature = "emulator", doc = "[emulator]: crate::emulator")]
 /// [`Error`]: crate::Error
@@ -21,9 +22,11 @@
 /// [`RefreshToken`]: crate::RefreshToken
 /// [`revoke_created`]: crate::openapi::Oauth::revoke_created
 /// [`same_origin`]: crate::same_origin
+/// [`ScopeList`]: crate::ScopeList
 /// [`Secret`]: crate::Secret
 /// [SECURITY.md]: https://docs.rs/crate/gettone/latest/source/SECURITY.md
 /// [`StoredToken::to_json`]: crate::store::StoredToken::to_json
+/// [`TokenList`]: crate::openapi::TokenList
 /// [`TokenStore`]: crate::store::TokenStore
 #[doc = include_str!("../docs/security.md")]
 pub mod security {}

@@ -384,7 +384,11 @@ fn secrets_of(request: &Request) -> Secrets {
         if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
             secrets.add(password);
         }
-        secrets.add(decoded.as_deref().map_or(basic, String::as_str));
+        // Not the pair as it is: the user name is no secret, and part of many a message.
+        match &decoded {
+            Some(pair) => secrets.add_base64(pair),
+            None => secrets.add(basic),
+        }
     }
     if let Some((_, token)) = request.url().path().rsplit_once("/token/") {
         secrets.add(&percent_encoding::percent_decode_str(token).decode_utf8_lossy());

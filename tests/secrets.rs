@@ -150,15 +150,38 @@ async fn a_secret_in_the_escapes_of_php_is_taken_out() {
     }
 }
 
-/// A message that holds half of a surrogate pair is shown as it was sent, with its escapes.
+/// Half of a surrogate pair is no reason to show the rest as it was sent.
 #[tokio::test]
 async fn a_secret_is_taken_out_of_a_message_that_is_no_text() {
-    let body = r#"{"message":"\ud83e pass\/\u00e8-77aa"}"#;
-    let raw = Raw::new([Do::answer("403 Forbidden", "content-type: application/json\r\n", body)]).await;
-    let credentials = keliweb::Credentials::new("id", "client-secret", "name", "pass/è-77aa");
-    let fatture = keliweb::Fatture::builder(credentials).base_url(raw.url()).build().unwrap();
-    let error = fatture.password_grant().await.unwrap_err().to_string();
-    assert!(error.ends_with(r": \ud83e [redacted]"), "{error}");
+    for body in [
+        r#"{"message":"\ud83e pass\/\u00e8-77aa"}"#,
+        r#"{"message":"\ud83e pass\\\/\\u00e8-77aa"}"#,
+        r#"{"message":"\ud83e pass&#47;&egrave;-77aa"}"#,
+        r#"{"message":"\udd80\ud83e pass%252F%25C3%25A8-77aa"}"#,
+        r#"{"errors":{"\ud83e pass\/\u00e8-77aa":["[redacted]"]}}"#,
+        r#"{"\ud83e":1,"message":"\ud83e pass\/\u00e8-77aa"}"#,
+    ] {
+        let mock = Mock::answering_with(Answer::json(403, body)).await;
+        let credentials = keliweb::Credentials::new("id", "client-secret", "name", "pass/è-77aa");
+        let fatture = keliweb::Fatture::builder(credentials).base_url(mock.url()).build().unwrap();
+        let error = fatture.password_grant().await.unwrap_err().to_string();
+        assert!(error.contains(": \u{fffd} [redacted]") && error.ends_with("[redacted]"), "{body}: {error}");
+        assert_eq!(mock.calls(), 1);
+    }
+}
+
+#[test]
+fn what_is_not_recognized_is_counted_and_not_shown() {
+    let list: gettone::ScopeList = serde_json::from_value(json!(["GET:a.it/b", API_KEY, { BASIC: 1 }])).unwrap();
+    assert_eq!(format!("{list:?}"), "ScopeList { scopes: [Scope(GET:a.it/b)], unrecognized: 2 entries }");
+    assert_eq!(list.unrecognized()[0], API_KEY);
+    let data = json!({ API_KEY: BASIC, "GET:a.it/b": API_KEY });
+    let counters: openapi::Counters = serde_json::from_value(data).unwrap();
+    assert_eq!(format!("{counters:?}"), "Counters { known: [], unrecognized: 2 entries }");
+    assert_eq!(counters.unrecognized().len(), 2);
+    let counters: openapi::Counters = serde_json::from_value(json!({ API_KEY: 1 })).unwrap();
+    assert_eq!(format!("{counters:?}"), "Counters { known: [], unrecognized: 1 entry }");
+    assert_eq!(format!("{:?}", openapi::TokenList::default()), "TokenList { tokens: [], unrecognized: 0 entries }");
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use gettone::keliweb::{self, Fatture, TokenPair};
 use gettone::openapi::{self, Counters, Credit, Oauth, Period, Token, TokenList, TokenUpdate, Ttl};
 use gettone::reqwest::StatusCode;
 use gettone::reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use gettone::{AccessToken, Error, RefreshToken, ScopeList, ScopeSet, reqwest};
+use gettone::{AccessToken, Error, RefreshToken, Scope, ScopeList, ScopeSet, reqwest};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::secrets::{EMAIL, FAMILIES, Family, assert_clean_error, splice};
+use super::secrets::{EMAIL, FAMILIES, Family, assert_clean, assert_clean_error, splice};
 use super::{block_on, http, memory};
 
 /// All that can be asked.
@@ -151,13 +151,28 @@ pub fn check(exchange: &Exchange<'_>) -> Result<Given, Error> {
         memory::peak(|| door::answering(move |_| answer.clone(), || block_on(call(operation, exchange.family()))));
     memory::assert_in_proportion(operation, peak, size);
     match &result {
-        Ok(given) => consistent(given, &said),
+        Ok(given) => {
+            consistent(given, &said);
+            assert_clean(operation, &shown(given), &secrets);
+        }
         Err(error) => {
             assert_clean_error(operation, error, &secrets);
             assert_eq!((error.operation(), error.is_connect()), (Some(operation), false), "{error:?}");
         }
     }
     result
+}
+
+/// What is printed of a success, without the scopes that are scopes: they are meant to be seen, whatever their paths are.
+pub fn shown(given: &Given) -> String {
+    let scopes: Vec<&Scope> = match given {
+        Given::Token(token) | Given::Found(Some(token)) => token.scopes().iter().collect(),
+        Given::Tokens(tokens) => tokens.iter().flat_map(|token| token.scopes().iter()).collect(),
+        Given::Scopes(list) => list.iter().collect(),
+        Given::Counters(counters) => counters.iter().map(|(scope, _)| scope).collect(),
+        _ => Vec::new(),
+    };
+    scopes.into_iter().fold(format!("{given:?}\n{given:#?}"), |text, scope| text.replace(scope.as_str(), ""))
 }
 
 pub async fn call(operation: &str, family: &Family) -> Result<Given, Error> {
@@ -233,7 +248,7 @@ fn consistent(given: &Given, answer: &Answer) {
             let count = counters.len() + counters.unrecognized().len();
             assert_eq!(data.and_then(Data::len).unwrap_or(count), count);
             for (scope, counter) in counters {
-                assert_eq!(&scope.to_string().parse::<gettone::Scope>().unwrap(), scope);
+                assert_eq!(&scope.to_string().parse::<Scope>().unwrap(), scope);
                 assert!(counters.get(scope).is_some() && !counter.limit().to_string().is_empty());
             }
         }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::answers::{self, Exchange, Given, OPERATIONS};
 use super::cache::{self, NOWS, Service, Story};
 use super::secrets::{FAMILIES, FORMS};
-use super::{memory, store};
+use super::{echoes, memory, store};
 
 /// Something for each place where an answer has a value; most of it is JSON.
 static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -223,6 +223,22 @@ fn no_failure_shows_a_secret_whatever_the_service_says() {
         }
     });
     assert!(redacted > 500 && bad > 2 * redacted, "{redacted} of {bad}");
+}
+
+/// `GETTONE_SEED` runs one of them alone.
+#[test]
+fn no_echo_shows_a_secret_however_it_is_written() {
+    let alone = std::env::var("GETTONE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    let mut broken = Vec::new();
+    let mut taken_out = 0;
+    for seed in alone.map_or(0..4_000, |seed| seed..seed + 1) {
+        match std::panic::catch_unwind(|| echoes::check(seed)) {
+            Ok(redacted) => taken_out += usize::from(redacted),
+            Err(_) => broken.push(seed),
+        }
+    }
+    assert!(broken.is_empty(), "{} seeds show a secret, such as {:?}", broken.len(), &broken[..broken.len().min(9)]);
+    assert!(alone.is_some() || taken_out > 1_000, "{taken_out}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub mod authorize;
 #[cfg(test)]
 mod bounded;
 pub mod cache;
+#[cfg(test)]
+pub mod echoes;
 pub mod memory;
 pub mod secrets;
 pub mod store;

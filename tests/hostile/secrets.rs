@@ -3,7 +3,7 @@
 use std::error::Error as _;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What the calls hold. Each family is odd in another way.
@@ -104,7 +104,7 @@ fn form(number: usize, secret: &str) -> String {
     }
 }
 
-fn in_json(text: &str) -> String {
+pub fn in_json(text: &str) -> String {
     let json = serde_json::to_string(text).unwrap();
     json[1..json.len() - 1].to_owned()
 }
@@ -138,37 +138,113 @@ pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
             None => spliced.push(*byte),
             Some(number) => {
                 let which = usize::from(bytes.next().copied().unwrap_or_default());
-                spliced.extend(form(number, &secrets[which % secrets.len()]).into_bytes());
+                let form = form(number, &secrets[which % 64 % secrets.len()]);
+                // The two highest bits: escaped once more.
+                let form = match which >> 6 {
+                    1 => in_json(&form),
+                    2 => utf8_percent_encode(&form, NON_ALPHANUMERIC).to_string(),
+                    3 => html(&form),
+                    _ => form,
+                };
+                spliced.extend(form.into_bytes());
             }
         }
     }
     spliced
 }
 
-/// Fails if a text shows one of the secrets: as it is, on one line, as `Debug` prints it, in base64, with the escapes of JSON or
-/// HTML, or any of it as in a URL or in a form.
+/// Fails if a text shows one of the secrets: as it is, in another case, with other accents, with blanks or what nobody sees in between,
+/// in base64 or hexadecimal, and with any escapes around any of that. Reads it by other means than the crate does.
 pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let haystacks = [text.to_owned(), decoded(text), decoded(&text.replace('+', " "))];
-    for secret in secrets {
-        let one_line =
-            |text: &str| text.replace(char::is_control, " ").split_whitespace().collect::<Vec<_>>().join(" ");
-        let line = one_line(secret);
-        let debug = |text: &str| format!("{text:?}").trim_matches('"').to_owned();
-        let base64 = |encoded: String| encoded.trim_end_matches('=').to_owned();
-        let needles = [
-            debug(secret),
-            debug(&line),
-            line,
-            base64(STANDARD.encode(secret)),
-            base64(URL_SAFE.encode(secret)),
-            secret.trim().to_owned(),
-            one_line(&php_json(secret)),
-            one_line(&html(secret)),
-        ];
-        for (needle, haystack) in needles.iter().flat_map(|needle| haystacks.iter().map(move |hay| (needle, hay))) {
-            assert!(!haystack.contains(needle), "{what} shows {needle:?}:\n{text}");
+    let mut readings = vec![text.to_owned(), percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into()];
+    for _ in 0..5 {
+        let last = readings.last().unwrap();
+        let next = without_escapes(last);
+        if next == *last && !next.contains('%') {
+            break;
         }
+        readings.extend([percent_decode_str(&next).decode_utf8_lossy().into_owned(), next]);
+    }
+    readings.dedup();
+    let folded_readings: Vec<String> = readings.iter().map(|reading| folded(reading)).collect();
+    let bare = |text: &str| text.replace(|character: char| character.is_whitespace() || character.is_control(), "");
+    let bare_readings: Vec<String> = readings.iter().map(|reading| bare(reading)).collect();
+    for secret in secrets {
+        let needle = folded(secret);
+        assert!(!folded_readings.iter().any(|text| text.contains(&needle)), "{what} shows {secret:?}:\n{text}");
+        let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!folded_readings.iter().any(|text| text.contains(&hexadecimal)), "{what} shows {secret:?}:\n{text}");
+        for needle in [STANDARD_NO_PAD.encode(secret), URL_SAFE_NO_PAD.encode(secret)] {
+            assert!(!bare_readings.iter().any(|text| text.contains(&needle)), "{what} shows {needle:?}:\n{text}");
+        }
+    }
+}
+
+/// Small letters without accents, without blanks and what nobody sees.
+fn folded(text: &str) -> String {
+    let letters = text.chars().flat_map(char::to_lowercase).map(|letter| match letter {
+        'à' => 'a',
+        'è' | 'é' => 'e',
+        other => other,
+    });
+    let is_seen = |letter: &char| {
+        let invisible = ['\u{ad}', '\u{300}', '\u{301}', '\u{200b}', '\u{2060}', '\u{feff}'];
+        !letter.is_whitespace() && !letter.is_control() && !invisible.contains(letter)
+    };
+    letters.filter(is_seen).collect()
+}
+
+/// A text with the escapes of JSON, of HTML and of bytes (`\\x41`) undone once.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let (letter, length) = escape(rest).unwrap_or((first, first.len_utf8()));
+        plain.push(letter);
+        rest = &rest[length..];
+    }
+    plain
+}
+
+fn escape(text: &str) -> Option<(char, usize)> {
+    if let Some(name) = text.strip_prefix('&').and_then(|rest| rest.split_once(';')).map(|(name, _)| name) {
+        let number = |digits: &str, radix| char::from_u32(u32::from_str_radix(digits, radix).ok()?);
+        let letter = match name {
+            "amp" => '&',
+            "quot" => '"',
+            "lt" => '<',
+            "gt" => '>',
+            "sol" => '/',
+            "egrave" => 'è',
+            "eacute" => 'é',
+            _ => match name.strip_prefix('#')?.strip_prefix(['x', 'X']) {
+                Some(digits) => number(digits, 16)?,
+                None => number(&name[1..], 10)?,
+            },
+        };
+        return Some((letter, name.len() + 2));
+    }
+    let unit = |from: usize, kind: &str, length: usize| {
+        let digits = text.get(from..)?.strip_prefix('\\')?.strip_prefix(kind)?.get(..length)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    if let Some(byte) = unit(0, "x", 2) {
+        let bytes: Vec<u8> = (0..4).map_while(|index| u8::try_from(unit(4 * index, "x", 2)?).ok()).collect();
+        let letter = String::from_utf8_lossy(&bytes).chars().next()?;
+        let letter = if letter == '\u{fffd}' { char::from(u8::try_from(byte).ok()?) } else { letter };
+        return Some((letter, 4 * if letter.is_ascii() { 1 } else { letter.len_utf8().min(bytes.len()) }));
+    }
+    match (unit(0, "u", 4), unit(6, "u", 4)) {
+        (Some(first), second) => {
+            let pair = second.and_then(|second| char::decode_utf16([first, second]).next()?.ok());
+            let length = if pair.is_some_and(|letter| letter > '\u{ffff}') { 12 } else { 6 };
+            Some((pair.or(char::from_u32(first.into())).unwrap_or('\u{fffd}'), length))
+        }
+        (None, _) => match text.strip_prefix('\\')?.chars().next()? {
+            'n' | 'r' | 't' => Some((' ', 2)),
+            letter @ ('"' | '\\' | '/' | '\'') => Some((letter, 2)),
+            _ => None,
+        },
     }
 }
 
@@ -182,6 +258,7 @@ pub fn assert_clean_error(what: &str, error: &gettone::Error, secrets: &[String]
         source = error.source();
     }
     // One line, of a length that fits into a log.
+    assert_clean(what, error.message().unwrap_or_default(), secrets);
     let text = error.to_string();
     assert!(text.chars().count() < 1_000 && !text.contains(char::is_control), "{what}: {text:?}");
 }
