@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Answer, Mock, Still, http, now, unix};
 use gettone::keliweb::Fatture;
 use gettone::openapi::{Oauth, TokenUpdate, Ttl};
-use gettone::store::MemoryStore;
+use gettone::store::{MemoryStore, StoredToken};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
 
@@ -214,5 +214,23 @@ async fn a_bad_refresh_token_costs_no_good_access_token() {
         let given = mock.fatture().password_grant().await.unwrap();
         assert_eq!(given.refresh_token().unwrap().expose(), odd);
         assert_eq!(mock.calls(), 1);
+    }
+}
+
+#[test]
+fn a_record_with_a_token_that_cannot_be_sent_is_no_token() {
+    let record = |access: &str, refresh: &str| {
+        let fields = json!({ "version": 1, "access_token": access, "obtained_at": 0, "expires_at": 1, "refresh_token": refresh,
+            "refresh_expires_at": 1 });
+        StoredToken::from_json(&fields.to_string())
+    };
+    for (token, rule) in unusable() {
+        let error = record(&token, "r").unwrap_err();
+        assert!(error.is_decode() && error.to_string().contains(rule), "{error}");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+    for (refresh, is_usable) in [("r\n", true), ("", false), (&*"r".repeat(8 * 1024 + 1), false)] {
+        let kept = record("t", refresh).unwrap().to_json();
+        assert_eq!(kept.expose().contains("refresh_token"), is_usable);
     }
 }

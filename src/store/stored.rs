@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::token::{check_sendable, is_usable_refresh_token};
 use crate::{AccessToken, Error, RefreshToken, ScopeSet, Secret};
 
 /// A token as a store keeps it: with its end, and with what it was given for or can be renewed with.
@@ -79,8 +80,9 @@ impl StoredToken {
     ///
     /// # Errors
     ///
-    /// [`is_decode`](Error::is_decode) if it is something else, or was written by a later version that is not understood.
-    /// Nothing of the text is repeated.
+    /// [`is_decode`](Error::is_decode) if it is something else, if its token could not be sent (it is empty, longer than 8 KiB, or has a
+    /// character that no header can have), or if it was written by a later version that is not understood. Nothing of the text is
+    /// repeated.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let wrong = |message: String| Error::decode(format!("stored token: {message}"));
         let Version { version } = serde_json::from_str(json).map_err(|_| wrong("not the JSON of one".into()))?;
@@ -88,6 +90,7 @@ impl StoredToken {
             return Err(wrong(format!("format {version}, and this version of the crate knows {VERSION}")));
         }
         let format: Format = serde_json::from_str(json).map_err(|_| wrong("a field is missing or malformed".into()))?;
+        check_sendable(&format.access_token).map_err(|rule| wrong(rule.into()))?;
         Ok(format.into_token())
     }
 }
@@ -131,7 +134,8 @@ impl Format {
     }
 
     fn into_token(mut self) -> StoredToken {
-        let renewal = self.refresh_token.zip(self.refresh_expires_at).map(|(mut token, end)| Renewal {
+        let usable = self.refresh_token.filter(|token| is_usable_refresh_token(token));
+        let renewal = usable.zip(self.refresh_expires_at).map(|(mut token, end)| Renewal {
             refresh_token: RefreshToken::new(std::mem::take(&mut *token)),
             expires_at: moment(end),
         });
