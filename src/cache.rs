@@ -245,7 +245,7 @@ impl<S: TokenSource> Cache<S> {
     async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
         let turn = slot.turn.load(Ordering::Acquire);
         // The slot has the other end.
-        let None = runtime::until(Instant::now() + self.longest(), ended.changed()).await else { return Ok(()) };
+        let None = runtime::until(runtime::after(self.longest()), ended.changed()).await else { return Ok(()) };
         Err(self.given_up(slot, turn))
     }
 

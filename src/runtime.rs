@@ -32,6 +32,13 @@ fn has_timers() -> bool {
     catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }
 
+/// Returns the moment after a while, which may be longer than a clock can express.
+pub(crate) fn after(duration: Duration) -> Instant {
+    const YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(duration).unwrap_or_else(|| now + YEARS)
+}
+
 /// Waits for something until a moment. Returns `None` if it did not come. Without timers it waits as long as it takes.
 pub(crate) async fn until<T>(moment: Instant, awaited: impl Future<Output = T>) -> Option<T> {
     match current() {

@@ -51,7 +51,7 @@ impl<S: TokenSource> Cache<S> {
         }
         let slots = self.withdraw(&which);
         // All of them wait at the same time, so that one exchange that nobody drives does not add to another one.
-        let deadline = Instant::now() + self.longest();
+        let deadline = runtime::after(self.longest());
         let shared = Arc::new((which, Semaphore::new(1)));
         let (mut tasks, mut result) = (Vec::new(), Ok(()));
         for slot in slots {
@@ -130,7 +130,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// Waits until no exchange is under way, but no longer than one may take.
     pub(crate) async fn settled(&self) {
-        let deadline = Instant::now() + self.longest();
+        let deadline = runtime::after(self.longest());
         let is_busy = |slot: &Arc<Slot<S::Key>>| slot.is_busy();
         let first: Vec<_> = self.all().into_iter().map(|slot| (slot.turn.load(Ordering::Acquire), slot)).collect();
         loop {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use http_body::{Body as _, Frame, SizeHint};
 use reqwest::{Body, Response, ResponseBuilderExt};
 
+use crate::runtime;
+
 /// How long the look may take in all. A short answer comes in one go with its head, and without this layer the caller would have had
 /// the head at once.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
@@ -26,7 +28,7 @@ pub(super) async fn says_wrong_token(response: Response) -> (Option<bool>, Respo
     let (mut parts, body) = http::Response::<Body>::from(response).into_parts();
     parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
     let mut begun = Begun { read: Vec::new(), next: None, rest: Some(body) };
-    let has_ended = tokio::time::timeout(LONGEST_LOOK, begun.read_on()).await.unwrap_or(false);
+    let has_ended = runtime::until(runtime::after(LONGEST_LOOK), begun.read_on()).await.unwrap_or(false);
     let says_so = begun.read.windows(b"wrong token".len()).any(|part| part.eq_ignore_ascii_case(b"wrong token"));
     let told = (says_so || has_ended).then_some(says_so);
     (told, http::Response::from_parts(parts, Body::wrap(begun)).into())

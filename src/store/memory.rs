@@ -2,8 +2,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
-
 use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
 use crate::runtime;
 
@@ -74,7 +72,7 @@ impl TokenStore for MemoryStore {
             Arc::clone(kept.locks.entry(name.to_owned()).or_default())
         };
         // Whoever has it may be on a runtime that nobody drives any more.
-        match runtime::until(Instant::now() + PATIENCE, lock.lock_owned()).await {
+        match runtime::until(runtime::after(PATIENCE), lock.lock_owned()).await {
             Some(lock) => Ok(StoreLock::new(lock)),
             None => Err(format!("another client has had the lock for {} s", PATIENCE.as_secs()).into()),
         }

@@ -317,3 +317,13 @@ fn a_runtime_without_timers_is_an_error_and_no_panic() {
     timeless.block_on(house.cache.forget(Which::All)).unwrap();
     assert_eq!(runtime.block_on(async { house.at_once("a") }), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_may_take_as_long_as_anybody_says() {
+    let house = House::with_store(Some(Arc::new(MemoryStore::new())));
+    *house.source.longest.lock().unwrap() = Duration::MAX;
+    house.get("a").await;
+    house.cache.settled().await;
+    house.cache.forget(Which::All).await.unwrap();
+    assert_eq!(house.get("a").await, "a#2");
+}
