@@ -156,20 +156,22 @@ impl<S: TokenStore> TokenStore for Arc<S> {
 /// The lock of a name, for as long as this value lives.
 #[must_use = "dropped at once, it locks nothing"]
 pub struct StoreLock {
-    held: Option<Box<dyn Any + Send>>,
+    _held: Held,
 }
+
+struct Held(Option<Box<dyn Any + Send>>);
 
 impl StoreLock {
     /// Holds what unlocks when it is dropped.
     pub fn new(held: impl Send + 'static) -> Self {
-        Self { held: Some(Box::new(held)) }
+        Self { _held: Held(Some(Box::new(held))) }
     }
 }
 
-impl Drop for StoreLock {
+impl Drop for Held {
     fn drop(&mut self) {
         // A panic while another one is under way would end the process.
-        let _ = caught(|| drop(self.held.take()));
+        let _ = caught(|| drop(self.0.take()));
     }
 }
 
