@@ -37,6 +37,7 @@ use crate::{AccessToken, runtime, trace};
 
 use account::Account;
 pub(crate) use ended::Ended;
+use ended::Means;
 use flight::Flight;
 pub(crate) use forget::Which;
 use lenders::Lenders;
@@ -198,39 +199,59 @@ impl<S: TokenSource> Cache<S> {
 
     /// A token for a key.
     pub(crate) async fn get(&self, key: &S::Key) -> Result<AccessToken, Error> {
+        let now = self.0.clock.coarse();
+        // Nothing of the user's is called under the lock: no clock, no subscriber.
         let known = {
             let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
             let slot = slots.given.get(key);
-            if let Some(token) = slot.and_then(|slot| self.at_hand(slot)) {
-                return Ok(token);
+            match slot.and_then(|slot| slot.fresh(&now)) {
+                Some(token) => Ok(token),
+                None => Err(slot.cloned()),
             }
-            slot.cloned()
         };
-        let slot = known.unwrap_or_else(|| self.slot(key));
-        Box::pin(self.awaited(&slot)).await
+        match known {
+            Ok(token) => {
+                trace::cache::hit(key);
+                Ok(token)
+            }
+            Err(slot) => {
+                let slot = slot.unwrap_or_else(|| self.slot(key));
+                match self.at_hand(&slot) {
+                    Some(token) => Ok(token),
+                    None => Box::pin(self.awaited(&slot)).await,
+                }
+            }
+        }
     }
 
     /// Drops this token wherever it is held, and never a newer one. Where one after the other is refused, it may be kept.
     pub(crate) fn invalidate(&self, token: &AccessToken) {
         let now = self.0.clock.coarse();
         let is_held = |state: &State| state.age_of(token, &now).is_some();
+        let refuse =
+            |state: &Arc<State>| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) };
+        let (mut told, mut is_over) = (Vec::new(), false);
         self.0.ended.end(
+            Means::Over,
             [],
             || self.all(),
             |slot| {
-                if !is_held(&slot.state.load()) {
-                    return None;
-                }
-                let refuse =
-                    |state: &Arc<State>| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) };
                 let before = slot.state.rcu(refuse);
+                let own = before.held.as_ref().filter(|_| is_held(&before)).map(|held| held.own)?;
                 let is_kept = is_held(&slot.state.load());
-                trace::cache::invalidated(&slot.key, is_kept);
+                told.push((slot, is_kept));
                 // Who lives on a loan has it again if the lender keeps it.
-                let is_dropped = !is_kept && before.held.as_ref().is_some_and(|held| held.own);
+                let is_dropped = own && !is_kept;
+                is_over |= is_dropped;
                 is_dropped.then(|| token.clone())
             },
         );
+        if is_over {
+            // Also where it would be kept on loan.
+            self.withdraw(&Which::Ended([token.clone()].into()));
+        }
+        // Not under the lock: whoever hears of it may ask for a token.
+        told.iter().for_each(|(slot, is_kept)| trace::cache::invalidated(&slot.key, *is_kept && !is_over));
     }
 
     /// How old a token is that can be handed out.
@@ -276,18 +297,18 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// What another slot could lend for a key. Nobody lends what is lent.
-    fn loan(&self, other: &Slot<S::Key>, key: &S::Key) -> Option<(Held, Life)> {
+    fn loan(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(Held, Life)> {
         let state = other.state.load();
-        let held = state.usable(&self.0.clock.coarse()).filter(|held| held.own)?;
+        let held = state.usable(now).filter(|held| held.own)?;
         let serves = self.0.source.serves(&held.token, key);
         serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
     }
 
     /// The slot of a key, which is made if there is none.
     fn slot(&self, key: &S::Key) -> Arc<Slot<S::Key>> {
-        let normal = self.0.source.normal(key);
+        let (normal, now) = (self.0.source.normal(key), self.0.clock.coarse());
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
-        slots.sweep(|| self.0.clock.coarse());
+        slots.sweep(&now);
         let known = slots.normal.get(&normal).cloned();
         let slot = known.unwrap_or_else(|| slots.add(normal, &self.0.source));
         slots.given.insert(key.clone(), Arc::clone(&slot));
@@ -422,13 +443,12 @@ impl<K: Clone + Eq + Hash> Slots<K> {
     }
 
     /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
-    fn sweep(&mut self, now: impl FnOnce() -> Moment) {
+    fn sweep(&mut self, now: &Moment) {
         if self.given.len() < self.full {
             return;
         }
-        let now = now();
         self.given.clear();
-        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(&now));
+        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(now));
         self.broad.retain(|key| self.normal.contains_key(key));
         self.full = 2 * self.normal.len().max(32);
     }
@@ -444,6 +464,14 @@ impl<K: Clone> Slot<K> {
             patience_ends: Mutex::default(),
             ended: watch::Sender::new(None),
         }
+    }
+
+    /// The token, if it is not near its end.
+    #[inline]
+    fn fresh(&self, now: &Moment) -> Option<AccessToken> {
+        let state = self.state.load();
+        let held = state.held.as_ref().filter(|held| held.life.as_ref().is_some_and(|life| life.is_fresh(now)))?;
+        Some(held.token.access_token.clone())
     }
 
     fn is_busy(&self) -> bool {

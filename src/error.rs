@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::ScopeSet;
+use crate::runtime::caught;
 use crate::store::StoreError;
 
 /// Why a call failed.
@@ -151,7 +152,9 @@ impl Error {
             Ok(error) => error,
             Err(error) => error,
         };
-        Self::new(Kind::Store).with_message(error.to_string()).with(|inner| inner.source = Some(error.into()))
+        // A store of the user's may have an error that panics.
+        let message = caught(|| error.to_string()).unwrap_or_else(|_| "an error that cannot be shown".to_owned());
+        Self::new(Kind::Store).with_message(message).with(|inner| inner.source = Some(error.into()))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {

@@ -24,7 +24,7 @@ use reqwest::header::HeaderValue;
 
 use crate::answer::{Asked, Dialect};
 use crate::builder::{Builder, Parts, Service, from_env, sealed};
-use crate::cache::Cache;
+use crate::cache::{Cache, Which};
 use crate::error::{Error, Operation};
 use crate::generated::Received;
 use crate::generated::openapi_oauth::{Client, types};
@@ -251,7 +251,10 @@ impl Oauth {
         let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
         let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
-        let result = finish(&client.inner, client.replace_token(segment(&call, token)?, &body).await);
+        let segment = segment(&call, token)?;
+        let unanswered = self.unanswered(Which::Changed, token);
+        let result = finish(&client.inner, client.replace_token(segment, &body).await);
+        unanswered.answered();
         self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
     }
 
@@ -277,7 +280,10 @@ impl Oauth {
         let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
-        let result = finish(&client.inner, client.update_token(segment(&call, token)?, &body).await);
+        let segment = segment(&call, token)?;
+        let unanswered = self.unanswered(Which::Changed, token);
+        let result = finish(&client.inner, client.update_token(segment, &body).await);
+        unanswered.answered();
         self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
     }
 
@@ -295,7 +301,9 @@ impl Oauth {
     ///   drives any more.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
+        let unanswered = self.unanswered(Which::Ended, token);
         let result = self.api.delete_token(token).await;
+        unanswered.answered();
         self.drop_deleted(token, result).await
     }
 

@@ -1,9 +1,9 @@
 //! The tokio runtime of a call, and code of the user's that may panic.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -57,13 +57,30 @@ pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
 }
 
-/// Runs a future of the user's, which is made by `call`.
-pub(crate) async fn caught_in<T, F: Future<Output = T>>(call: impl FnOnce() -> F) -> Result<T, Panicked> {
-    let mut future = pin!(caught(call)?);
-    poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(panicked) => Poll::Ready(Err(panicked)),
-    })
-    .await
+/// Runs a future of the user's, which is made by `call`. It may panic when it is made, polled or dropped.
+pub(crate) fn caught_in<T, F: Future<Output = T>>(
+    call: impl FnOnce() -> F,
+) -> impl Future<Output = Result<T, Panicked>> {
+    Caught(caught(|| Box::pin(call())).ok())
+}
+
+struct Caught<F>(Option<Pin<Box<F>>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = &mut self.0 else { return Poll::Ready(Err(Panicked)) };
+        match caught(|| future.as_mut().poll(context)) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Err(panicked) => Poll::Ready(Err(panicked)),
+        }
+    }
+}
+
+impl<F> Drop for Caught<F> {
+    fn drop(&mut self) {
+        let _ = caught(|| drop(self.0.take()));
+    }
 }

@@ -212,12 +212,13 @@ impl ReportingStore {
 
     /// Reports a failure that costs nobody a token.
     pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
-        trace::cache::store_failed(action, &*error);
-        if let Some(on_failure) = &self.on_failure {
-            let error = Error::store(error);
-            // Nothing of the exchange is lost by it.
-            let _ = caught(|| on_failure(&error));
-        }
+        // The error, whoever hears of it, and the function are not ours, and nothing of the exchange is lost by them.
+        let _ = caught(|| {
+            trace::cache::store_failed(action, &*error);
+            if let Some(on_failure) = &self.on_failure {
+                on_failure(&Error::store(error));
+            }
+        });
     }
 
     pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {

@@ -628,6 +628,17 @@ async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
     assert_eq!((folder.text(), folder.names()), before);
 }
 
+#[tokio::test]
+async fn the_last_token_can_be_removed_where_nothing_can_be_written() {
+    let folder = Folder::new();
+    let store = folder.open().await;
+    store.save("a", &token("1")).await.unwrap();
+    let output = command("trap '' XFSZ; ulimit -f 0;", "removes", &folder.file()).output().unwrap();
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+    assert_eq!(folder.names(), ["tokens.json.lock"]);
+    assert_eq!(store.load("a").await.unwrap(), None);
+}
+
 // Locks.
 
 #[tokio::test(start_paused = true)]
@@ -822,8 +833,10 @@ async fn a_part_of_another_test() {
         }
         "fails" => {
             let error = open().await.save("a", &token(SECRET)).await.unwrap_err().to_string();
-            assert!(error.contains("File too large") && !error.contains(SECRET), "{error}");
+            assert!(error.contains("File too large") && error.contains("make room for it"), "{error}");
+            assert!(!error.contains(SECRET), "{error}");
         }
+        "removes" => open().await.remove("a").await.unwrap(),
         "hold" => {
             let _lock = open().await.lock("a").await.unwrap();
             println!("\nlocked");

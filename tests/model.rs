@@ -14,7 +14,7 @@ mod sync {
 
 use std::sync::Arc;
 
-use ended::Ended;
+use ended::{Ended, Means};
 use loom::sync::{Mutex, RwLock};
 use loom::thread;
 
@@ -71,36 +71,50 @@ impl Cache {
 
     /// A new key is asked for, and another slot has a token that will do.
     fn borrow(&self) {
-        let slot = self.add();
+        let (slot, began) = (self.add(), self.ended.last());
         let lender = self.lender();
         if lender.get().is_some() {
-            self.ended.publish(|| lender.get().map(|token| (token, token)), |token| slot.put(token));
+            self.ended.publish(began, || lender.get().map(|token| (token, token)), |token| slot.put(token));
         }
     }
 
     /// A new key is asked for, and the store has a token.
     fn load(&self) {
-        let slot = self.add();
+        let (slot, began) = (self.add(), self.ended.last());
         let stored = *self.stored.lock().unwrap();
         if let Some(token) = stored.filter(|token| !self.ended.contains(token)) {
-            self.ended.publish(|| Some((token, token)), |token| slot.put(token));
+            self.ended.publish(began, || Some((token, token)), |token| slot.put(token));
         }
     }
 
     /// The token is deleted or refused, and not to come back.
     fn end(&self) {
-        self.ended.end([TOKEN], || self.all(), |slot| slot.take());
+        self.ended.end(Means::Over, [TOKEN], || self.all(), |slot| slot.take());
         self.assert_gone();
     }
 
-    /// The token is withdrawn from the slots and lives on.
-    fn withdraw(&self) {
-        let mut withdraw = |slot: Arc<Slot>| {
-            slot.take();
-            None
-        };
-        self.ended.end([], || self.all(), &mut withdraw);
+    /// The token is changed, and lives on as another one.
+    fn change(&self) {
+        self.ended.end(Means::Changed, [TOKEN], || self.all(), |slot| slot.take());
         self.assert_gone();
+    }
+
+    /// All is forgotten, whatever it is.
+    fn forget(&self) {
+        self.ended.end(Means::Forgotten, [], || self.all(), |slot| slot.take());
+        self.assert_gone();
+    }
+
+    /// The service gives the token to an exchange.
+    fn fetch(&self) {
+        let (slot, began) = (self.add(), self.ended.last());
+        self.answer(&slot, began);
+    }
+
+    fn answer(&self, slot: &Slot, began: u64) {
+        thread::yield_now();
+        self.ended.given(&TOKEN, began);
+        self.ended.publish(began, || Some((TOKEN, TOKEN)), |token| slot.put(token));
     }
 
     fn assert_gone(&self) {
@@ -108,11 +122,15 @@ impl Cache {
     }
 }
 
-/// Runs these beside each other, in every order of their steps, and looks once more when they are done.
-fn beside_each_other(steps: &'static [fn(&Cache)]) {
+fn check(run: impl Fn() + Send + Sync + 'static) {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(3);
-    model.check(|| {
+    model.check(run);
+}
+
+/// Runs these beside each other, in every order of their steps, and looks once more when they are done.
+fn beside_each_other(steps: &'static [fn(&Cache)]) {
+    check(|| {
         let cache = Cache::new();
         let threads: Vec<_> = steps
             .iter()
@@ -132,8 +150,13 @@ fn a_token_that_is_lent_while_it_is_ended_is_not_handed_out_afterwards() {
 }
 
 #[test]
-fn a_token_that_is_lent_while_it_is_withdrawn_is_not_handed_out_afterwards() {
-    beside_each_other(&[Cache::borrow, Cache::withdraw]);
+fn a_token_that_is_lent_while_it_is_changed_is_not_handed_out_afterwards() {
+    beside_each_other(&[Cache::borrow, Cache::change]);
+}
+
+#[test]
+fn a_token_that_is_lent_while_all_is_forgotten_is_not_handed_out_afterwards() {
+    beside_each_other(&[Cache::borrow, Cache::forget]);
 }
 
 #[test]
@@ -143,19 +166,52 @@ fn a_token_that_is_loaded_while_it_is_ended_is_not_handed_out_afterwards() {
 
 #[test]
 fn two_that_end_a_token_do_not_let_a_third_have_it() {
-    beside_each_other(&[Cache::borrow, Cache::end, Cache::withdraw]);
+    beside_each_other(&[Cache::borrow, Cache::end, Cache::forget]);
+}
+
+/// The answer of the service is on its way, and the token is deleted by somebody who found it in the account's list.
+#[test]
+fn what_an_exchange_brings_that_began_before_the_end_is_not_handed_out_afterwards() {
+    for end in [Cache::end as fn(&Cache), Cache::change, Cache::forget] {
+        check(move || {
+            let cache = Cache::new();
+            let (slot, began) = (cache.add(), cache.ended.last());
+            let answering = {
+                let cache = Arc::clone(&cache);
+                thread::spawn(move || cache.answer(&slot, began))
+            };
+            end(&cache);
+            answering.join().unwrap();
+            cache.assert_gone();
+        });
+    }
+}
+
+/// One that begins afterwards has the token, if the service gives it again.
+#[test]
+fn what_an_exchange_brings_that_began_after_the_end_is_handed_out() {
+    check(|| {
+        let cache = Cache::new();
+        cache.end();
+        let fetching = {
+            let cache = Arc::clone(&cache);
+            thread::spawn(move || cache.fetch())
+        };
+        fetching.join().unwrap();
+        assert!(cache.all().iter().any(|slot| slot.get().is_some()));
+    });
 }
 
 /// As it was: the slots are listed before the lock is taken. The model check finds it.
 #[test]
 #[should_panic = "handed out afterwards"]
 fn slots_that_are_listed_too_early_are_missed() {
-    fn withdraw_late(cache: &Cache) {
+    fn withdraw_early(cache: &Cache) {
         let slots = cache.all();
-        cache.ended.end([], || slots, |slot| slot.take().filter(|_| false));
+        cache.ended.end(Means::Over, [], || slots, |slot| slot.take().filter(|_| false));
         cache.assert_gone();
     }
-    beside_each_other(&[Cache::borrow, withdraw_late]);
+    beside_each_other(&[Cache::borrow, withdraw_early]);
 }
 
 /// As it was: a token is published as it was read, and nobody looks again.
@@ -163,10 +219,26 @@ fn slots_that_are_listed_too_early_are_missed() {
 #[should_panic = "handed out afterwards"]
 fn a_loan_that_is_not_looked_at_again_comes_back() {
     fn borrow_blindly(cache: &Cache) {
-        let slot = cache.add();
+        let (slot, began) = (cache.add(), cache.ended.last());
         if let Some(token) = cache.lender().get() {
-            cache.ended.publish(|| Some((token, token)), |token| slot.put(token));
+            cache.ended.publish(began, || Some((token, token)), |token| slot.put(token));
         }
     }
-    beside_each_other(&[borrow_blindly, Cache::withdraw]);
+    fn withdraw(cache: &Cache) {
+        cache.ended.end(Means::Over, [], || cache.all(), |slot| slot.take().filter(|_| false));
+        cache.assert_gone();
+    }
+    beside_each_other(&[borrow_blindly, withdraw]);
+}
+
+/// As it was: what the service gives takes the end back, whenever the exchange began.
+#[test]
+#[should_panic = "handed out afterwards"]
+fn an_answer_that_takes_a_later_end_back_brings_the_token_again() {
+    fn fetch_blindly(cache: &Cache) {
+        let slot = cache.add();
+        thread::yield_now();
+        cache.answer(&slot, cache.ended.last());
+    }
+    beside_each_other(&[fetch_blindly, Cache::end]);
 }

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::http;
 use gettone::emulator::Emulator;
 use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
@@ -93,4 +95,47 @@ async fn a_token_of_another_client_that_was_deleted_is_not_taken_from_the_store(
     let next = admin.token(&narrow(1)).await.unwrap();
     assert_ne!(next, token);
     assert_eq!(emulator.count("create_token"), 2);
+}
+
+#[tokio::test]
+async fn a_deletion_that_is_cut_off_leaves_no_dead_token() {
+    let emulator = Emulator::start().await.unwrap();
+    let oauth = client(&emulator, None);
+    let token = oauth.token(&narrow(1)).await.unwrap();
+    // It is carried out at once, and answered late.
+    emulator.latency(Duration::from_millis(300));
+    let deleting = tokio::spawn({
+        let (oauth, token) = (oauth.clone(), token.clone());
+        async move { oauth.delete_token(&token).await }
+    });
+    while emulator.count("delete_token") == 0 {
+        tokio::task::yield_now().await;
+    }
+    deleting.abort();
+    assert!(deleting.await.unwrap_err().is_cancelled());
+    emulator.latency(Duration::ZERO);
+    assert_ne!(oauth.token(&narrow(1)).await.unwrap(), token);
+}
+
+/// Somebody finds a token in the account's list before the client that makes it has its answer.
+#[tokio::test]
+async fn a_token_that_is_deleted_or_changed_while_its_answer_is_on_its_way_is_not_handed_out() {
+    for is_deleted in [true, false] {
+        let emulator = Emulator::start().await.unwrap();
+        let oauth = client(&emulator, None);
+        emulator.latency(Duration::from_millis(300));
+        let asking = tokio::spawn({
+            let oauth = oauth.clone();
+            async move { oauth.token(&narrow(1)).await.unwrap() }
+        });
+        while emulator.count("create_token") == 0 {
+            tokio::task::yield_now().await;
+        }
+        emulator.latency(Duration::ZERO);
+        let listed = oauth.tokens().await.unwrap();
+        let token = listed.first().unwrap().token();
+        end(&oauth, token, if is_deleted { 0 } else { 4 }).await;
+        assert!(!asking.is_finished(), "the machine is too slow for this test");
+        assert_ne!(&asking.await.unwrap(), token, "deleted: {is_deleted}");
+    }
 }

@@ -1,10 +1,12 @@
 //! Tokens that ended before their time, and the rule that keeps them from coming back.
 //!
-//! A token reaches a slot from several places: another slot, the store, the account's list. An exchange reads it there, and hands it out a
-//! moment later. A token that is deleted in that moment must not be handed out. So there is one lock: tokens are published under it, and
-//! ended under it. `tests/model.rs` checks this file in every order of steps that two or three threads can take.
+//! A token reaches a slot from several places: the service, another slot, the store, the account's list. An exchange reads it there, and
+//! hands it out a moment later. A token that is deleted in that moment must not be handed out. So there is one lock: tokens are published
+//! under it, and ended under it. And each end has a number: an exchange that began before an end cannot know of it.
+//!
+//! `tests/model.rs` checks this file in every order of steps that two or three threads can take.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::PoisonError;
 
@@ -13,70 +15,113 @@ use super::sync::{Mutex, MutexGuard};
 /// After so many tokens, those before them are dropped: an ended token only matters while a store or an exchange under way still has it.
 pub(super) const MANY: usize = 1024;
 
-/// Tokens that the service refused, or that were deleted or forgotten.
+/// Tokens that the service refused, or that were deleted, changed or forgotten.
 pub(crate) struct Ended<T>(Mutex<Recent<T>>);
 
 struct Recent<T> {
-    newer: HashSet<T>,
-    older: HashSet<T>,
+    /// The number of the last end.
+    last: u64,
+    /// Exchanges that began before this one publish nothing.
+    last_of_all: u64,
+    newer: HashMap<T, End>,
+    older: HashMap<T, End>,
+}
+
+#[derive(Clone, Copy)]
+struct End {
+    number: u64,
+    lives_on: bool,
+}
+
+/// What an end means for the tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Means {
+    /// They are not taken again from anywhere.
+    Over,
+    /// They are not what was known of them. Whoever asks from now on may find them again.
+    Changed,
+    /// They are over, and so is what exchanges under way may bring.
+    Forgotten,
 }
 
 impl<T: Clone + Eq + Hash> Ended<T> {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Recent { newer: HashSet::new(), older: HashSet::new() }))
+        let (newer, older) = (HashMap::new(), HashMap::new());
+        Self(Mutex::new(Recent { last: 0, last_of_all: 0, newer, older }))
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a token was ended.
-    pub(crate) fn contains(&self, token: &T) -> bool {
-        self.recent().contains(token)
+    /// Returns the number of the last end: what an exchange that begins now knows of.
+    pub(super) fn last(&self) -> u64 {
+        self.recent().last
     }
 
-    /// Takes back that a token was ended: the service has just given it.
-    pub(crate) fn given(&self, token: &T) {
+    /// Returns whether all was forgotten since an exchange began: it publishes nothing.
+    pub(super) fn is_forgotten(&self, began: u64) -> bool {
+        began < self.recent().last_of_all
+    }
+
+    /// Returns whether a token is over.
+    pub(crate) fn contains(&self, token: &T) -> bool {
+        self.recent().end_of(token).is_some_and(|end| !end.lives_on)
+    }
+
+    /// Takes back that a token is over: the service has given it to an exchange that began after its end.
+    pub(super) fn given(&self, token: &T, began: u64) {
         let mut recent = self.recent();
-        recent.newer.remove(token);
-        recent.older.remove(token);
+        if recent.end_of(token).is_some_and(|end| end.number <= began) {
+            recent.newer.remove(token);
+            recent.older.remove(token);
+        }
     }
 
     /// Publishes what `offer` returns, unless its token was ended. Returns what `publish` returns.
     ///
-    /// `offer` looks once more at the place that a token comes from: it may be gone by now.
-    pub(crate) fn publish<V, R>(
+    /// `began` is the number of the last end when the exchange began. `offer` looks once more at the place that a token comes from: it
+    /// may be gone by now.
+    pub(super) fn publish<V, R>(
         &self,
+        began: u64,
         offer: impl FnOnce() -> Option<(T, V)>,
         publish: impl FnOnce(V) -> R,
     ) -> Option<R> {
         let recent = self.recent();
-        let (_, offered) = offer().filter(|(token, _)| !recent.contains(token))?;
-        Some(publish(offered))
+        let is_late = |end: End| !end.lives_on || end.number > began;
+        let (_, offered) = offer().filter(|(token, _)| !recent.end_of(token).is_some_and(is_late))?;
+        (began >= recent.last_of_all).then(|| publish(offered))
     }
 
     /// Ends tokens: those of `tokens`, and those that `withdraw` returns when it has taken them out of a slot.
     ///
     /// `slots` is called under the lock: a slot that is added later finds the token ended, or gone from where it was.
-    pub(crate) fn end<V>(
+    pub(super) fn end<V>(
         &self,
+        means: Means,
         tokens: impl IntoIterator<Item = T>,
         slots: impl FnOnce() -> Vec<V>,
         mut withdraw: impl FnMut(V) -> Option<T>,
     ) {
         let mut recent = self.recent();
+        recent.last += 1;
+        if means == Means::Forgotten {
+            recent.last_of_all = recent.last;
+        }
         if recent.newer.len() >= MANY {
             recent.older = std::mem::take(&mut recent.newer);
         }
-        recent.newer.extend(tokens);
+        let end = End { number: recent.last, lives_on: means == Means::Changed };
+        recent.newer.extend(tokens.into_iter().map(|token| (token, end)));
         for slot in slots() {
-            recent.newer.extend(withdraw(slot));
+            recent.newer.extend(withdraw(slot).map(|token| (token, end)));
         }
     }
 }
 
 impl<T: Eq + Hash> Recent<T> {
-    fn contains(&self, token: &T) -> bool {
-        self.newer.contains(token) || self.older.contains(token)
+    fn end_of(&self, token: &T) -> Option<End> {
+        self.newer.get(token).or_else(|| self.older.get(token)).copied()
     }
 }

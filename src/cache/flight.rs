@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::state::{Failure, Held, Life, Phase, State, classify};
 use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSource};
 use crate::clock::Moment;
@@ -19,6 +21,8 @@ pub(super) struct Flight<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
     turn: u64,
+    /// What it knows of tokens that ended: those up to this one.
+    began: u64,
     /// The generation of the slot's state when it began.
     generation: u64,
     /// Whether there was no token that could be handed out.
@@ -55,13 +59,14 @@ impl From<Error> for Unobtained {
 impl<S: TokenSource> Flight<S> {
     pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         // Asked before it begins: a clock of the user's that panics leaves nothing begun.
-        let now = cache.0.clock.coarse();
+        let (now, began) = (cache.0.clock.coarse(), cache.0.ended.last());
         let turn = slot.begin()?;
         let state = slot.state.load();
         Some(Self {
             cache: cache.clone(),
             slot: Arc::clone(slot),
             turn,
+            began,
             generation: state.generation,
             awaited: state.usable(&now).is_none(),
             has_published: false,
@@ -100,31 +105,44 @@ impl<S: TokenSource> Flight<S> {
         self.slot.turn.load(Ordering::Acquire) != self.turn
     }
 
-    /// Drops what the slot holds, if it is so. Returns whether it was.
-    pub(super) fn clear(&self, is_meant: impl FnOnce(&State) -> bool) -> bool {
-        let is_meant = is_meant(&self.slot.state.load());
-        if is_meant {
-            self.slot.state.rcu(|state| state.cleared());
-            trace::cache::forgotten(&self.slot.key);
-        }
-        is_meant
+    /// Drops what the slot holds: for caches without a store.
+    pub(super) fn clear(&self) {
+        trace::cache::forgotten(&self.slot.key);
+        self.slot.state.rcu(|state| state.cleared());
     }
 
-    /// Drops what the slot holds, if it is so, and what the store has of it.
-    pub(super) async fn forget(self, is_meant: impl FnOnce(&State) -> bool) -> Result<(), StoreError> {
-        if !self.clear(is_meant) {
+    /// Drops what the slot holds, if it is so, and what the store has of it. `locks` is how long its lock is waited for, and
+    /// then what is left of that.
+    pub(super) async fn forget(
+        self,
+        is_meant: impl FnOnce(&State) -> bool,
+        locks: &mut Duration,
+    ) -> Result<(), StoreError> {
+        if !is_meant(&self.slot.state.load()) {
             return Ok(());
         }
-        let Some(store) = &self.cache.0.store else { return Ok(()) };
-        let _lock = self.lock(store).await;
-        in_time(store.remove(&self.slot.name)).await
+        let Some(store) = &self.cache.0.store else {
+            self.clear();
+            return Ok(());
+        };
+        let asked = Instant::now();
+        let _lock = self.lock(store, *locks).await;
+        *locks = locks.saturating_sub(asked.elapsed());
+        let removed = in_time(store.remove(&self.slot.name)).await;
+        if removed.is_ok() {
+            self.clear();
+        } else {
+            // What the store may have still is remembered, so that it is not taken again.
+            self.slot.state.rcu(|state| state.withdrawn().forgiven());
+        }
+        removed
     }
 
     /// Publishes a token: of another slot, from the store, or from the source.
     async fn obtain(&mut self, state: &State) -> Result<(), Unobtained> {
-        let (cache, slot) = (self.cache.clone(), Arc::clone(&self.slot));
+        let (cache, slot, now) = (self.cache.clone(), Arc::clone(&self.slot), self.now());
         if let Some(lender) = self.lender(state).await?
-            && self.publish(|| Some(cache.loan(&lender, &slot.key)?.0))?
+            && self.publish(|| Some(cache.loan(&lender, &slot.key, &now)?.0))?
         {
             trace::cache::borrowed(&self.slot.key);
             return Ok(());
@@ -137,7 +155,7 @@ impl<S: TokenSource> Flight<S> {
         if let Found::Good(held) = self.find(store, state).await {
             return self.publish(|| Some(held)).map(drop);
         }
-        let _lock = self.lock(store).await;
+        let _lock = self.lock(store, LONGEST_LOCK).await;
         match self.find(store, state).await {
             Found::Good(held) => self.publish(|| Some(held)).map(drop),
             Found::Old(stored) => {
@@ -151,13 +169,17 @@ impl<S: TokenSource> Flight<S> {
     /// Fetches a token, publishes it, and saves it: with some services the one before has ended, and callers must not be given
     /// that while a store takes its time. The exchange ends when the store has answered.
     async fn fetch(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), Unobtained> {
+        if self.cache.0.ended.is_forgotten(self.began) {
+            // What it would bring would be for nobody.
+            return Ok(());
+        }
         let fetched = self.ask(state, previous).await?;
         let now = self.now();
         let life = Life::fetched(&fetched, &now);
         let Fetched { mut token, operation, is_adopted, .. } = fetched;
         token.name = Some(self.slot.name.clone());
         if !is_adopted {
-            self.cache.0.ended.given(&token.access_token);
+            self.cache.0.ended.given(&token.access_token, self.began);
         }
         let held = Held { token, life: Some(life), own: true, saved: self.cache.0.store.is_none() };
         if !life.is_usable(&now) {
@@ -178,7 +200,7 @@ impl<S: TokenSource> Flight<S> {
     /// who waits looks again.
     fn publish(&mut self, offer: impl FnOnce() -> Option<Held>) -> Result<bool, Unobtained> {
         let offer = || offer().map(|held| (held.token.access_token.clone(), held));
-        match self.cache.0.ended.publish(offer, |held| self.put(|state| state.obtained(held.clone()))) {
+        match self.cache.0.ended.publish(self.began, offer, |held| self.put(|state| state.obtained(held.clone()))) {
             None => Ok(false),
             Some(false) => Err(self.cache.aborted().into()),
             Some(true) => {
@@ -251,7 +273,7 @@ impl<S: TokenSource> Flight<S> {
         let needed = state.usable(&now).is_none();
         let mut renewable = None;
         for other in self.cache.lenders(&self.slot.key) {
-            let loan = self.cache.loan(&other, &self.slot.key);
+            let loan = self.cache.loan(&other, &self.slot.key, &now);
             match loan.filter(|(held, _)| !self.cache.0.ended.contains(&held.token.access_token)) {
                 Some((_, life)) if needed || life.is_fresh(&now) => return Ok(Some(other)),
                 Some(_) => renewable = Some(other),
@@ -264,7 +286,7 @@ impl<S: TokenSource> Flight<S> {
         self.cache.start(&lender)?;
         let _ = self.cache.ended(&lender, &mut ended).await;
         let (state, now) = (lender.state.load_full(), self.now());
-        match (self.cache.loan(&lender, &self.slot.key), classify(&state, &now), &state.failure) {
+        match (self.cache.loan(&lender, &self.slot.key, &now), classify(&state, &now), &state.failure) {
             (Some((_, life)), ..) if life.is_fresh(&now) => Ok(Some(lender)),
             (_, Phase::BackingOff, Some(failure)) => Err(failure.repeated(&now)),
             _ => Ok(None),
@@ -301,8 +323,8 @@ impl<S: TokenSource> Flight<S> {
         }
     }
 
-    async fn lock(&self, store: &ReportingStore) -> Option<StoreLock> {
-        let lock = within(LONGEST_LOCK, store.lock(&self.slot.name)).await;
+    async fn lock(&self, store: &ReportingStore, limit: Duration) -> Option<StoreLock> {
+        let lock = within(limit, store.lock(&self.slot.name)).await;
         lock.map_err(|error| store.failed("lock", error)).ok()
     }
 

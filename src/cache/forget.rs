@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::ended::Means;
 use super::flight::{Flight, Late};
 use super::state::State;
-use super::{Cache, Slot, TokenSource};
+use super::{Cache, LONGEST_LOCK, Slot, TokenSource};
 use crate::{AccessToken, Error, runtime};
 
 /// Which tokens are dropped.
@@ -24,6 +25,14 @@ pub(crate) enum Which {
 }
 
 impl Which {
+    fn means(&self) -> Means {
+        match self {
+            Self::All => Means::Forgotten,
+            Self::Ended(_) => Means::Over,
+            Self::Changed(_) => Means::Changed,
+        }
+    }
+
     fn has(&self, token: Option<&AccessToken>) -> bool {
         match self {
             Self::All => true,
@@ -31,14 +40,30 @@ impl Which {
         }
     }
 
-    fn ended(&self) -> impl Iterator<Item = AccessToken> {
+    fn tokens(&self) -> impl Iterator<Item = AccessToken> {
         match self {
-            Self::Ended(tokens) => Some(tokens.iter().cloned()),
-            Self::All | Self::Changed(_) => None,
+            Self::All => None,
+            Self::Ended(tokens) | Self::Changed(tokens) => Some(tokens.iter().cloned()),
         }
         .into_iter()
         .flatten()
     }
+}
+
+/// What those who forget the tokens of one call share.
+struct Forgetting {
+    which: Which,
+    /// Until when exchanges are waited for.
+    deadline: Instant,
+    /// Stores are asked for one token after the other.
+    store: tokio::sync::Mutex<Patience>,
+}
+
+/// With a store, for all tokens together.
+struct Patience {
+    /// How long its locks are still waited for.
+    locks: Duration,
+    has_answered: bool,
 }
 
 impl<S: TokenSource> Cache<S> {
@@ -52,20 +77,25 @@ impl<S: TokenSource> Cache<S> {
         let slots = self.withdraw(&which);
         // All of them wait at the same time, so that one exchange that nobody drives does not add to another one.
         let deadline = runtime::after(self.longest());
-        let shared = Arc::new((which, Semaphore::new(1)));
+        let store = tokio::sync::Mutex::new(Patience { locks: LONGEST_LOCK, has_answered: true });
+        let forgetting = Arc::new(Forgetting { which, deadline, store });
         let (mut tasks, mut result) = (Vec::new(), Ok(()));
         for slot in slots {
             if self.0.store.is_none()
                 && let Some(flight) = Flight::board(self, &slot)
             {
-                flight.clear(|state| shared.0.has(state.token()));
+                flight.clear();
                 continue;
             }
-            let (cache, shared) = (self.clone(), Arc::clone(&shared));
-            let forgetting = async move { cache.forget_slot(&slot, &shared.0, &shared.1, deadline).await };
+            let under_way = slot.turn.load(Ordering::Acquire);
+            let (cache, forgetting) = (self.clone(), Arc::clone(&forgetting));
             // On a task of its own: it is not to be left half done.
             match runtime::current() {
-                Ok(runtime) => tasks.push(runtime.spawn(forgetting)),
+                Ok(runtime) => {
+                    tasks.push(runtime.spawn(async move { cache.forget_slot(&slot, under_way, &forgetting).await }));
+                }
+                // What is under way publishes nothing, and there is nothing to be removed.
+                Err(_) if self.0.store.is_none() => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
@@ -75,76 +105,82 @@ impl<S: TokenSource> Cache<S> {
         result
     }
 
+    /// Ends tokens, and leaves the store alone.
+    pub(crate) fn end(&self, which: &Which) {
+        self.withdraw(which);
+    }
+
     /// Takes tokens out of all slots at once. Returns the slots that had them.
-    fn withdraw(&self, which: &Which) -> Vec<Arc<Slot<S::Key>>> {
+    pub(super) fn withdraw(&self, which: &Which) -> Vec<Arc<Slot<S::Key>>> {
         let mut slots = Vec::new();
-        let lives_on = matches!(which, Which::Changed(_));
+        let has = |state: &State| which.has(state.token());
         self.0.ended.end(
-            which.ended(),
+            which.means(),
+            which.tokens(),
             || self.all(),
             |slot| {
-                let has = |state: &State| which.has(state.token());
-                let before =
-                    slot.state.rcu(|state| if has(state) { Arc::new(state.withdrawn()) } else { Arc::clone(state) });
+                let withdrawn =
+                    |state: &Arc<State>| if has(state) { Arc::new(state.withdrawn()) } else { Arc::clone(state) };
+                let before = slot.state.rcu(withdrawn);
                 if !has(&before) {
                     return None;
                 }
                 slots.push(slot);
-                before.token().filter(|_| !lives_on).cloned()
+                before.token().cloned()
             },
         );
         slots
     }
 
-    /// Waits for the exchange that is under way, and clears the slot and what the store has of it: one slot at a time.
+    /// Waits for the exchange that is under way, and clears the slot and what the store has of it.
     async fn forget_slot(
         &self,
         slot: &Arc<Slot<S::Key>>,
-        which: &Which,
-        turn: &Semaphore,
-        deadline: Instant,
+        under_way: u64,
+        forgetting: &Forgetting,
     ) -> Result<(), Error> {
-        let under_way = slot.turn.load(Ordering::Acquire);
-        let (flight, _alone) = loop {
+        let (flight, mut patience) = loop {
             let mut ended = slot.ended.subscribe();
             if slot.is_busy() {
-                if runtime::until(deadline, ended.changed()).await.is_none() {
+                if runtime::until(forgetting.deadline, ended.changed()).await.is_none() {
                     return Err(self.given_up(slot, under_way));
                 }
                 continue;
             }
-            let Ok(alone) = turn.acquire().await else {
+            let patience = forgetting.store.lock().await;
+            if !patience.has_answered {
                 return Err(Error::store("not asked: it did not answer for another token".into()));
-            };
+            }
             if let Some(flight) = Flight::board(self, slot) {
-                break (flight, alone);
+                break (flight, patience);
             }
         };
-        let result = flight.forget(|state| which.has(state.token())).await;
-        if result.as_ref().is_err_and(|error| error.is::<Late>()) {
-            // Each of the others would be waited for as long.
-            turn.close();
+        if let (Which::All, Some(token)) = (&forgetting.which, slot.state.load().token()) {
+            // What came meanwhile may be on loan by now.
+            self.withdraw(&Which::Ended([token.clone()].into()));
         }
+        let result = flight.forget(|state| forgetting.which.has(state.token()), &mut patience.locks).await;
+        // Each of the others would be waited for as long.
+        patience.has_answered = !result.as_ref().is_err_and(|error| error.is::<Late>());
         result.map_err(Error::store)
     }
 
-    /// Waits until no exchange is under way, but no longer than one may take.
+    /// Waits until the exchanges under way have ended, but no longer than one may take.
     pub(crate) async fn settled(&self) {
         let deadline = runtime::after(self.longest());
-        let is_busy = |slot: &Arc<Slot<S::Key>>| slot.is_busy();
-        let first: Vec<_> = self.all().into_iter().map(|slot| (slot.turn.load(Ordering::Acquire), slot)).collect();
-        loop {
-            let busy: Vec<_> = self.all().into_iter().filter(is_busy).collect();
-            if busy.is_empty() {
+        // Twice: one that waits for another key may have had that one begin.
+        for _ in 0..2 {
+            if Instant::now() >= deadline {
                 return;
             }
-            for slot in busy {
+            let turns = self.all().into_iter().map(|slot| (slot.turn.load(Ordering::Acquire), slot));
+            let busy: Vec<_> = turns.filter(|(turn, _)| !turn.is_multiple_of(2)).collect();
+            for (turn, slot) in busy {
                 let mut ended = slot.ended.subscribe();
-                while slot.is_busy() {
+                while slot.turn.load(Ordering::Acquire) == turn {
                     if runtime::until(deadline, ended.changed()).await.is_none() {
-                        // Those that have been under way for so long are on a runtime that nobody drives any more.
-                        first.iter().for_each(|(turn, slot)| drop(self.given_up(slot, *turn)));
-                        return;
+                        // It has been under way for so long that it is on a runtime that nobody drives any more.
+                        let _ = self.given_up(&slot, turn);
                     }
                 }
             }

@@ -128,6 +128,11 @@ impl State {
         Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.next() }
     }
 
+    /// What is known of failures and refusals counts no more.
+    pub(crate) fn forgiven(&self) -> Self {
+        Self { failure: None, refusals: None, ..self.clone() }
+    }
+
     /// Nothing is known any more.
     pub(crate) fn cleared(&self) -> Self {
         Self { generation: self.generation + 1, ..Self::default() }

@@ -6,12 +6,14 @@ mod failures;
 mod foreign;
 mod forgetting;
 mod lending;
+mod meanwhile;
 mod races;
 mod refusals;
 mod runtimes;
 mod sharing;
 mod stores;
 mod time;
+mod user_code;
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -59,7 +59,7 @@ impl Fatture {
     /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: a refresh that is
     /// cut off costs the token that is still good and its refresh token, and a token that the store did not keep is not there for
     /// the next run. If exchanges are on a runtime that nobody drives any more, it waits for all of
-    /// them together as long as one may take.
+    /// them together as long as one may take; outside a tokio runtime that has timers, without end.
     pub async fn settled(&self) {
         self.tokens.cache().settled().await;
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use super::source::Tokens;
 use super::{Oauth, Token, Ttl, is_missing};
 use crate::builder::Builder;
-use crate::cache::{Handle, Which};
+use crate::cache::{Cache, Handle, Which};
 use crate::transport::Stamp;
 use crate::{AccessToken, Error, ScopeSet};
 
@@ -136,7 +136,7 @@ impl Oauth {
     /// Waits until no token is being fetched and the store has kept the last one. Call it before the program ends: an exchange that
     /// is cut off may leave a token behind that nobody knows, and a token that the store did not keep is not there for the next run.
     /// If exchanges are on a runtime that nobody drives any more, it waits for all of
-    /// them together as long as one may take.
+    /// them together as long as one may take; outside a tokio runtime that has timers, without end.
     pub async fn settled(&self) {
         self.tokens.settled().await;
     }
@@ -157,7 +157,7 @@ impl Oauth {
     }
 
     #[cfg(feature = "middleware")]
-    pub(crate) fn cache(&self) -> &crate::cache::Cache<Tokens> {
+    pub(crate) fn cache(&self) -> &Cache<Tokens> {
         &self.tokens
     }
 
@@ -193,6 +193,11 @@ impl Oauth {
             }
         }
         result.map(|()| deleted)
+    }
+
+    /// Guards a call that changes or deletes a token. If the call goes away without an answer, the token is not handed out any more.
+    pub(super) fn unanswered(&self, which: fn(HashSet<AccessToken>) -> Which, token: &AccessToken) -> Unanswered<'_> {
+        Unanswered { tokens: &self.tokens, which: Some(which(HashSet::from([token.clone()]))) }
     }
 
     /// A token that was changed is not what the cache knows of it, and neither is one that may have been. One that the service says it
@@ -232,6 +237,26 @@ impl Oauth {
             return result;
         }
         result.and(self.tokens.forget(Which::Ended(HashSet::from([token.clone()]))).await)
+    }
+}
+
+/// A call that changes or deletes a token, and was not answered yet.
+pub(super) struct Unanswered<'a> {
+    tokens: &'a Cache<Tokens>,
+    which: Option<Which>,
+}
+
+impl Unanswered<'_> {
+    pub(super) fn answered(mut self) {
+        self.which = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(which) = &self.which {
+            self.tokens.end(which);
+        }
     }
 }
 

@@ -223,7 +223,13 @@ impl Place {
                 tokens.retain(|_, record| !useless(record.get()));
                 tokens.insert(name, serde_json::from_str(json)?);
             }
-            self.write(&Contents { version, tokens, rest })
+            let contents = Contents { version, tokens, rest };
+            let written = self.write(&contents);
+            if written.is_err() && contents.tokens.is_empty() && contents.rest.is_empty() {
+                // A full disk is no reason to keep what is to go.
+                return fs::remove_file(&self.path);
+            }
+            written
         })
     }
 
@@ -334,6 +340,9 @@ impl Place {
             // One of ours, which gives its own advice.
             ErrorKind::Other => return Error::invalid_input(message),
             ErrorKind::WouldBlock => "a process has had the lock for too long: end it if it hangs",
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                "make room for it: while the file cannot be written, what it has stays"
+            }
             _ => "this user must be able to read, write and lock files in its folder",
         };
         Error::new(Kind::Store).with_message(format!("{message}; {advice}")).with_source(error)

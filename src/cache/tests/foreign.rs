@@ -186,3 +186,113 @@ async fn a_record_of_another_name_is_not_handed_out() {
     assert_eq!(said.load(Ordering::SeqCst), 2, "before the lock and after it");
     assert_eq!(house.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
 }
+
+/// a future of the store's that panics when it is dropped.
+#[tokio::test]
+async fn a_future_of_a_store_that_panics_when_it_is_dropped_costs_nobody_a_token() {
+    struct Bomb(bool);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(!self.0, "as was asked");
+        }
+    }
+    /// A future with a destructor.
+    struct Armed<T>(Option<T>, #[allow(dead_code)] Bomb);
+    impl<T: Unpin> Future for Armed<T> {
+        type Output = T;
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+            Poll::Ready(self.0.take().unwrap())
+        }
+    }
+    #[derive(Debug)]
+    struct Panicking(&'static str);
+    impl TokenStore for Panicking {
+        fn load(&self, _: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+            Armed(Some(Ok(None)), Bomb(self.0 == "load"))
+        }
+        fn save(&self, _: &str, _: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
+            Armed(Some(Ok(())), Bomb(self.0 == "save"))
+        }
+        fn remove(&self, _: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+            Armed(Some(Ok(())), Bomb(self.0 == "remove"))
+        }
+        fn lock(&self, _: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
+            Armed(Some(Ok(StoreLock::new(()))), Bomb(self.0 == "lock"))
+        }
+    }
+    let mut broken = Vec::new();
+    for call in ["load", "save", "remove", "lock"] {
+        let house = House::with_store(Some(Arc::new(Panicking(call))));
+        if let Err(error) = house.cache.get(&"a".to_owned()).await {
+            broken.push(format!("{call}: get: {error}"));
+        }
+        house.cache.settled().await;
+        if let Err(error) = house.cache.forget(Which::All).await
+            && !error.is_store()
+        {
+            broken.push(format!("{call}: forget: {error}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// an error of the store's that panics when it is printed or dropped.
+#[tokio::test]
+async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
+    struct Nasty(&'static str);
+    impl fmt::Display for Nasty {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            assert!(self.0 != "display", "as was asked");
+            Ok(())
+        }
+    }
+    impl fmt::Debug for Nasty {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Ok(())
+        }
+    }
+    impl std::error::Error for Nasty {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            assert!(self.0 != "source", "as was asked");
+            None
+        }
+    }
+    impl Drop for Nasty {
+        fn drop(&mut self) {
+            assert!(self.0 != "drop", "as was asked");
+        }
+    }
+    #[derive(Debug)]
+    struct Failing(&'static str);
+    impl TokenStore for Failing {
+        async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+            Err(Box::new(Nasty(self.0)))
+        }
+        async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
+            Ok(())
+        }
+        async fn remove(&self, _: &str) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+    // Somebody listens, as `tracing` has it.
+    #[cfg(feature = "tracing")]
+    let _listening = tracing::subscriber::set_default(
+        tracing_subscriber::FmtSubscriber::builder()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(std::io::sink)
+            .finish(),
+    );
+    let mut broken = Vec::new();
+    for (way, heard) in ["display", "source", "drop"].into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let house = if heard {
+            House::reporting(Arc::new(Failing(way)), Arc::new(|_: &Error| ()))
+        } else {
+            House::with_store(Some(Arc::new(Failing(way))))
+        };
+        if let Err(error) = house.cache.get(&"a".to_owned()).await {
+            broken.push(format!("{way}, heard {heard}: {error}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}

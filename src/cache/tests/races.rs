@@ -82,7 +82,7 @@ async fn a_token_that_was_ended_is_not_taken_from_a_store_again() {
 
 /// A store that keeps what it has.
 #[derive(Debug)]
-struct NoRemoval(MemoryStore);
+pub(super) struct NoRemoval(pub(super) MemoryStore);
 
 impl TokenStore for NoRemoval {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
