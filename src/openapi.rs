@@ -289,7 +289,8 @@ impl Oauth {
 
     /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
     /// memory and from the store too, also where the call fails and [may have been carried
-    /// out](Error::may_have_been_carried_out). The client takes it from no store again.
+    /// out](Error::may_have_been_carried_out). The client takes it from no store again, as long as no
+    /// thousand others ended after it.
     ///
     /// # Errors
     ///
