@@ -66,7 +66,8 @@ impl Answer<'_> {
     /// `secrets` gives those that the request held, should the service repeat one.
     pub(crate) fn failure(&self, dialect: Dialect, secrets: impl FnOnce() -> Secrets) -> Option<Error> {
         let says = Says::read(self.body);
-        let refused = says.refused();
+        let is_flat = dialect == Dialect::Envelope(Asked::Flat);
+        let refused = says.refused() || (is_flat && says.is_bare_message());
         let is_success = self.status.is_success();
         // Neither service answers with a page for people, unless it cannot do what it is for: maintenance, a proxy's notice.
         let is_page = is_success && self.is_html();
@@ -85,7 +86,8 @@ impl Answer<'_> {
         let says_something = says.message.is_some() || says.code.is_some();
         let secrets = if says_something { secrets() } else { Secrets::default() };
         let said = says.message.map(|message| tidy(&message, &secrets, MESSAGE_LENGTH)).filter(|said| !said.is_empty());
-        let code = says.code.map(|code| tidy(&code, &secrets, CODE_LENGTH));
+        // A word of the field is no secret, although a secret may be such a word.
+        let code = says.code.map(|code| if is_known(&code) { code } else { tidy(&code, &secrets, CODE_LENGTH) });
         let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
         Some(match said {
             Some(said) => error.with_service_message(said),
@@ -137,7 +139,11 @@ pub(crate) fn is_login_page(reference: &str) -> bool {
 
 /// What the server's clock said (RFC 9110, section 6.6.1).
 pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+    /// 2020, before this crate was written: a clock that says less was never set.
+    const FIRST: Duration = Duration::from_secs(1_577_836_800);
+
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date).filter(|date| *date >= SystemTime::UNIX_EPOCH + FIRST)
 }
 
 /// Where a status alone would mislead, the operation and the code decide.
@@ -179,6 +185,21 @@ fn documented_status(code: Option<&str>) -> StatusCode {
     }
 }
 
+/// Whether a code is one of those that are documented: by the vendor, or by RFC 6749, section 5.2, and the server software.
+fn is_known(code: &str) -> bool {
+    documented_status(Some(code)) != StatusCode::OK
+        || matches!(
+            code,
+            "invalid_request"
+                | "invalid_client"
+                | "invalid_grant"
+                | "invalid_credentials"
+                | "unauthorized_client"
+                | "unsupported_grant_type"
+                | "invalid_scope"
+        )
+}
+
 /// A code without the fraction that users have seen after it.
 fn number(code: &str) -> &str {
     code.split_once('.').map_or(code, |(number, _)| number)
@@ -191,6 +212,10 @@ struct Says {
     code: Option<String>,
     message: Option<String>,
     details: Vec<String>,
+    /// There is an `error`, whatever it is.
+    error: bool,
+    /// There is a field of the envelope, if only a null.
+    envelope: bool,
     /// There is something beside what is said.
     content: bool,
 }
@@ -201,8 +226,11 @@ impl Says {
         let body = text_of(body);
         let Fields { mut says, data } = serde_json::from_str(&body).unwrap_or_default();
         // `GET /scopes` may have all of it one level down.
+        says.envelope |= !data.is_empty();
         for data in data {
-            says.content |= data.get() != "null";
+            // PHP writes what is empty in two ways.
+            let is_empty = matches!(data.get(), "null" | "[]" | "{}");
+            says.content |= !is_empty;
             if let Ok(Fields { says: Self { success: Some(success), code, message, .. }, .. }) = from_raw(data) {
                 says.succeeded(Some(success));
                 says.code = says.code.or(code);
@@ -218,8 +246,13 @@ impl Says {
     fn refused(&self) -> bool {
         match self.success {
             Some(success) => !success,
-            None => self.code.is_some() && !self.content,
+            None => (self.code.is_some() || self.error) && !self.content,
         }
+    }
+
+    /// There are words, and nothing else of the vendor's envelope: the answer of something before the service.
+    fn is_bare_message(&self) -> bool {
+        !self.envelope && !self.content && self.message.is_some()
     }
 
     /// What is said in two places is a success if neither says no.
@@ -231,14 +264,16 @@ impl Says {
     }
 
     fn field(&mut self, name: &str, value: &RawValue) {
+        self.envelope |= matches!(name, "success" | "error");
         match name {
             "success" => self.succeeded(yes_or_no(value)),
             "error" => {
                 let code = match Word::of(value) {
-                    Word::Number(code) => Some(code),
-                    Word::Text(code) if !code.is_empty() => Some(code),
-                    _ => None,
+                    Word::Other => inner_code(value),
+                    word => word.code(),
                 };
+                // PHP takes these for nothing.
+                self.error |= !matches!(value.get(), "null" | "false" | "0" | "\"\"" | "\"0\"" | "[]" | "{}");
                 self.code = code.or(self.code.take());
             }
             // Newer versions of the server software have the one, older ones the other; some have the same in both.
@@ -337,6 +372,14 @@ enum Word {
 }
 
 impl Word {
+    /// What may be a code: a number other than 0, or a text.
+    fn code(self) -> Option<String> {
+        match self {
+            Self::Number(code) | Self::Text(code) if !matches!(code.as_str(), "" | "0") => Some(code),
+            _ => None,
+        }
+    }
+
     fn of(value: &RawValue) -> Self {
         let json = value.get();
         match json.bytes().next() {
@@ -349,14 +392,25 @@ impl Word {
     }
 }
 
-/// The `success` of an envelope; nothing if it is neither.
+/// The `success` of an envelope, as PHP and people write it; nothing if it is neither.
 pub(crate) fn yes_or_no(value: &RawValue) -> Option<bool> {
     match Word::of(value) {
         Word::Flag(success) => Some(success),
-        Word::Text(success) if success.eq_ignore_ascii_case("true") => Some(true),
-        Word::Text(success) if success.eq_ignore_ascii_case("false") => Some(false),
-        _ => None,
+        Word::Number(success) | Word::Text(success) => match success.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(true),
+            "false" | "0" | "no" | "" => Some(false),
+            _ => None,
+        },
+        Word::Other => None,
     }
+}
+
+/// The code in an `error` that is an object or an array.
+fn inner_code(value: &RawValue) -> Option<String> {
+    let fields: BTreeMap<Text, &RawValue> = from_raw(value).unwrap_or_default();
+    let first = || from_raw::<Vec<&RawValue>>(value).ok()?.first().copied();
+    let code = fields.iter().find(|(name, _)| name.0 == "code").map(|(_, code)| *code).or_else(first)?;
+    Word::of(code).code()
 }
 
 fn text(value: &RawValue) -> Option<String> {

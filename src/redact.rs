@@ -88,14 +88,16 @@ impl Secrets {
                 }
             }
         };
-        let mut reading = Reading::of(line);
-        hide(&reading);
-        for _ in 0..DEPTH {
-            let Some(next) = reading.unescaped(&READERS) else { break };
-            // Alone too: what looks like an escape may be a part of the secret as it is.
-            READERS.iter().filter_map(|reader| reading.unescaped(&[*reader])).for_each(|one| hide(&one));
-            hide(&next);
-            reading = next;
+        // As it is too: a letter of two bytes that was read as two letters may have an invisible one among them.
+        for mut reading in [Reading::of(line, |character| !is_passed_over(character)), Reading::of(line, |_| true)] {
+            hide(&reading);
+            for _ in 0..DEPTH {
+                let Some(next) = reading.unescaped(&READERS) else { break };
+                // Alone too: what looks like an escape may be a part of the secret as it is.
+                READERS.iter().filter_map(|reader| reading.unescaped(&[*reader])).for_each(|one| hide(&one));
+                hide(&next);
+                reading = next;
+            }
         }
         hidden
     }
@@ -108,9 +110,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(line: &[char]) -> Self {
+    fn of(line: &[char], is_read: fn(char) -> bool) -> Self {
         let mut reading = Self::with_capacity(line.len());
-        let seen = line.iter().enumerate().filter(|(_, character)| !is_passed_over(**character));
+        let seen = line.iter().enumerate().filter(|(_, character)| is_read(**character));
         seen.for_each(|(place, character)| reading.push(*character, (place, place + 1)));
         reading
     }
@@ -163,7 +165,8 @@ fn folded(character: char) -> impl Iterator<Item = char> {
 fn is_passed_over(character: char) -> bool {
     is_blank(character)
         || matches!(character, '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
-        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(character, '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Returns whether [`one_line`] replaces a character with a space.
@@ -188,6 +191,7 @@ pub(crate) fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
     let (mut clean, mut left, mut was_hidden) = (String::new(), length, false);
     for (character, is_hidden) in line.iter().zip(hidden) {
         let mut buffer = [0; 4];
+        let character = if is_blank(*character) { ' ' } else { *character };
         let shown = if is_hidden { "[redacted]" } else { character.encode_utf8(&mut buffer) };
         if !(is_hidden && was_hidden) {
             for character in shown.chars() {
@@ -207,7 +211,8 @@ fn one_line(text: &str) -> Zeroizing<Vec<char>> {
     let mut line = Zeroizing::new(Vec::with_capacity(text.len().min(EXAMINED)));
     let mut is_after_blank = false;
     for character in text.chars() {
-        if is_blank(character) {
+        // Bytes of two-byte letters that were read as letters: they are blanks when they are shown.
+        if is_blank(character) && !matches!(character, '\u{80}'..='\u{a0}') {
             is_after_blank = !line.is_empty();
             continue;
         }
@@ -307,6 +312,13 @@ mod tests {
 
     #[test]
     fn a_secret_is_taken_out_however_it_is_changed() {
+        for (secret, form) in [
+            ("m\u{ed}-s\u{ed}-t\u{ed}", "m\u{c3}\u{ad}-s\u{c3}\u{ad}-t\u{c3}\u{ad}"),
+            ("\u{cd}\u{f1}igo-1", "\u{c3}\u{8d}\u{c3}\u{b1}igo-1"),
+            ("one-two-three", "one\u{61c}-two\u{fff9}-\u{e0041}three"),
+        ] {
+            assert_eq!(taken_out(secret, form), "no: [redacted], it is", "{form:?}");
+        }
         let secret = "Perch\u{e9}-Mai/2+x";
         for form in [
             // Another case, other accents, other blanks.

@@ -24,6 +24,9 @@ use crate::trace::Span;
 /// An answer that is larger is not read. The largest that is known, 270 scopes, has some 10 KiB.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
+/// A shorter answer is asked what it says at once: a refusal may look like an empty list.
+const SHORT: usize = 256;
+
 /// What the hooks of the generated clients carry: how to send, and what is being called.
 #[derive(Clone)]
 pub(crate) struct Wire {
@@ -242,7 +245,10 @@ impl Wire {
         let body = read(&mut response).await;
         // What an unreadable body says is not known; the status is.
         let read = body.as_deref().unwrap_or_default();
-        if (!status.is_success() || self.call.dialect.is_judged_at_once() || is_html(&headers, read))
+        if (!status.is_success()
+            || self.call.dialect.is_judged_at_once()
+            || read.len() < SHORT
+            || is_html(&headers, read))
             && let Some(error) = self.failure(request, status, &headers, read)
         {
             return Err(error);
@@ -281,7 +287,11 @@ impl Wire {
             Kind::Connect { .. } | Kind::Tls => lost.with_unreached(unreached(request, kind, &source)),
             _ => lost,
         };
-        lost.with_source(source)
+        match kind {
+            // The libraries for TLS repeat what is in a certificate, which anybody may have made. The reason above was looked through.
+            Kind::Tls => lost,
+            _ => lost.with_source(source),
+        }
     }
 
     fn error(&self, kind: Kind) -> Error {

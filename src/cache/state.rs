@@ -82,6 +82,9 @@ struct Refusals {
 /// After so long without a refusal, the next one is not taken for more of the same.
 const FORGIVEN: Duration = Duration::from_secs(10 * 60);
 
+/// No service gives a token for longer than a year.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// How far in the future a stored token may have been obtained, by clocks that do not quite agree.
 const SKEW: Duration = MINUTE;
 
@@ -249,7 +252,8 @@ impl Life {
 
     /// Of a token from a store, by the time of day alone. `None` if it was obtained in the future: then nothing can be said.
     pub(crate) fn stored(token: &StoredToken, now: &Moment) -> Option<Self> {
-        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default();
+        // A record that says more is wrong.
+        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default().min(LONGEST);
         let age = match now.now.duration_since(token.obtained_at) {
             Ok(age) => age,
             Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,

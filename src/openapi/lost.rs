@@ -352,7 +352,9 @@ impl Tokens {
         }
         let Some(token) = best else { return Ok(None) };
         trace::cache::adopted(scopes);
-        Ok(Some(fetched(token, &stamp, scopes, stamp.here(token.expires_at()), LIST_TOKENS.operation)))
+        // Whatever the service's clock says: no token lives longer than the longest that can be asked for.
+        let latest = stamp.sent.after(Ttl::MAX.into()).now;
+        Ok(Some(fetched(token, &stamp, scopes, latest, LIST_TOKENS.operation)))
     }
 
     /// What the scopes come to, as a grant says it. `None` if one of them comes to nothing.

@@ -195,7 +195,8 @@ impl TokenSource for Tokens {
     }
 
     fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
-        token.scopes.as_ref().is_some_and(|known| known.requested == *scopes)
+        let lacks = |known: &Scopes| !scopes.not_covered_by(&known.granted).is_empty();
+        token.scopes.as_ref().is_some_and(|known| known.requested == *scopes && !lacks(known))
     }
 
     async fn fetch(

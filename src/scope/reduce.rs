@@ -35,7 +35,7 @@ impl ScopeSet {
     ///
     /// The choice is greedy (each time the member that covers most of what is left), and is then improved by a search. The
     /// search finds the smallest subset unless that would take longer than some tens of milliseconds; then the best that it
-    /// has found is given.
+    /// has found is given. What goes before the search has no such limit: some thousands of patterns for as many scopes take seconds.
     ///
     /// # Errors
     ///

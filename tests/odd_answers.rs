@@ -1,0 +1,163 @@
+//! Answers that mean another thing than they seem to: a no under 200, an end that no token has, a code that is also a secret.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use gettone::keliweb::{self, Fatture};
+use gettone::store::{MemoryStore, StoredToken, TokenStore};
+use gettone::{AccessToken, ScopeSet};
+use serde_json::json;
+
+const HOUR: Duration = Duration::from_secs(3600);
+fn scopes() -> ScopeSet {
+    ScopeSet::parse(["GET:a.it/b"]).unwrap()
+}
+
+/// A token that was found is not handed out a year later, whatever end it had by the clock of a gateway.
+async fn adopted(date: &str, expire: u64) {
+    let list = json!({"success":true,"data":[{"scopes":["GET:a.it/b"],"expire":expire,"token":"listed-1"}]});
+    let date = date.to_owned();
+    let mock = Mock::deciding(move |asked| {
+        if asked.method == "GET" {
+            Answer::json(200, list.clone()).header("date", &date)
+        } else {
+            minted("made-2", &["GET:a.it/b"])
+        }
+    })
+    .await;
+    let (builder, clock) = oauth(&mock.url()).http_client(http()).still();
+    let oauth = builder.reuse_existing(true).build().unwrap();
+    assert_eq!(oauth.token(&scopes()).await.unwrap().expose(), "listed-1");
+    let before = mock.calls();
+    clock.advance(370 * 24 * HOUR);
+    let token = oauth.token(&scopes()).await.unwrap();
+    assert!(mock.calls() > before, "a year later {token:?} {} is handed out, and nobody was asked", token.expose());
+}
+#[tokio::test]
+async fn a_date_of_1970_makes_no_token_live_for_decades() {
+    adopted("Thu, 01 Jan 1970 00:00:00 GMT", unix(now()) + 3600).await
+}
+#[tokio::test]
+async fn an_end_in_milliseconds_makes_no_token_live_for_decades() {
+    adopted("Thu, 14 Oct 2021 00:00:00 GMT", (unix(now()) + 3600) * 1000).await
+}
+#[tokio::test]
+async fn an_honest_end_is_kept_to() {
+    adopted("Thu, 14 Oct 2021 00:00:00 GMT", unix(now()) + 3600).await
+}
+
+/// What is decided by the code is decided after the code was redacted.
+async fn untouched(client_secret: &str) {
+    let mock = Mock::answering([
+        Answer::json(
+            200,
+            json!({"token_type":"Bearer","expires_in":3600,"access_token":"access-1","refresh_token":"refresh-1"}),
+        ),
+        Answer::json(401, json!({"error":"invalid_client","error_description":"Client authentication failed"})),
+        Answer::json(401, json!({"error":"invalid_client","error_description":"Client authentication failed"})),
+    ])
+    .await;
+    let (builder, clock) =
+        Fatture::builder(keliweb::Credentials::new("id", client_secret, "u@example.com", "a password"))
+            .base_url(mock.url())
+            .http_client(http())
+            .still();
+    let fatture = builder.build().unwrap();
+    fatture.token().await.unwrap();
+    clock.advance(2 * HOUR);
+    let error = fatture.token().await.unwrap_err();
+    assert!(error.is_unauthorized());
+    assert_eq!((mock.calls(), error.code()), (2, Some("invalid_client")), "calls, and the code");
+}
+#[tokio::test]
+async fn a_client_secret_that_is_no_word_changes_nothing() {
+    untouched("UhoPgAS8rnAm57J8dLXWqKDTFnwjzS30pLzE572Z").await
+}
+#[tokio::test]
+async fn a_client_secret_that_is_a_word_changes_nothing() {
+    untouched("client").await
+}
+#[tokio::test]
+async fn a_client_secret_with_a_code_in_it_changes_nothing() {
+    untouched("fatture-invalid_client-2021").await
+}
+
+/// A refusal under 200 is a deletion: the token lives on, and nobody knows it any more.
+#[tokio::test]
+async fn a_no_is_no_deletion() {
+    let mut wrong = Vec::new();
+    for no in [
+        r#"{"success":0,"message":"not deleted","error":140}"#,
+        r#"{"success":0,"message":"not deleted"}"#,
+        r#"{"success":"0","message":"not deleted"}"#,
+        r#"{"success":"no","message":"not deleted"}"#,
+        r#"{"success":"","message":"not deleted"}"#,
+        r#"{"message":"Unauthenticated."}"#,
+        r#"{"data":[],"error":140,"message":"Only single tokens are enabled for this method"}"#,
+        r#"{"data":{},"error":140,"message":"Only single tokens are enabled for this method"}"#,
+        r#"{"error":{"code":140},"message":"Only single tokens are enabled for this method"}"#,
+        r#"{"error":true,"message":"Only single tokens are enabled for this method"}"#,
+        r#"{"success":null,"error":["140"],"message":"no"}"#,
+    ] {
+        let mock = Mock::deciding(move |asked| {
+            if asked.method == "DELETE" { Answer::json(200, no) } else { minted("token-1", &["GET:a.it/b"]) }
+        })
+        .await;
+        let oauth = mock.oauth();
+        oauth.token(&scopes()).await.unwrap();
+        let revoked = oauth.revoke_created().await;
+        let calls = mock.calls();
+        let again = oauth.revoke_created().await;
+        if revoked.is_ok() {
+            wrong.push(format!("{no}: revoked {revoked:?}; tried again: {} {again:?}", mock.calls() > calls));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of 11:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Who lists the tokens to delete them must not take a refusal for an empty list.
+#[tokio::test]
+async fn a_no_is_no_empty_list() {
+    let mut wrong = Vec::new();
+    for no in [
+        r#"{"data":[],"error":401,"message":"Wrong email or API key"}"#,
+        r#"{"success":0,"data":[],"error":401,"message":"Wrong email or API key"}"#,
+        r#"{"success":"0","data":[],"error":401,"message":"Wrong email or API key"}"#,
+        r#"{"success":"no","data":[],"message":"Wrong email or API key"}"#,
+        r#"{"error":401,"message":"Wrong email or API key"}"#,
+    ] {
+        let mock = Mock::answering_with(Answer::json(200, no)).await;
+        let oauth = mock.oauth();
+        if let Ok(tokens) = oauth.tokens().await {
+            wrong.push(format!("{no}: tokens {tokens:?}"));
+        }
+        if let Ok(found) = oauth.find_token(&AccessToken::new("t")).await {
+            wrong.push(format!("{no}: found {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A record that was granted less than was requested.
+#[tokio::test]
+async fn a_record_that_was_granted_less_is_passed_over() {
+    let mock = mint(&["GET:a.it/b"]).await;
+    let store = MemoryStore::new();
+    let name = format!("openapi-oauth {:?} {:?} GET:a.it/b", mock.url(), EMAIL);
+    let ms = unix(now()) * 1000;
+    let json = json!({"version":1,"access_token":"stored-1","obtained_at":ms,"expires_at":253402300799000_u64,"scopes":{"requested":["GET:a.it/b"],"granted":[]}});
+    store.save(&name, &StoredToken::from_json(&json.to_string()).unwrap()).await.unwrap();
+    let (builder, clock) = oauth(&mock.url()).http_client(http()).still();
+    let oauth = builder.store(store).build().unwrap();
+    let first = oauth.token(&scopes()).await.unwrap();
+    clock.advance(400 * 24 * HOUR);
+    let later = oauth.token(&scopes()).await.unwrap();
+    assert!(
+        first.expose() != "stored-1" && later.expose() != "stored-1",
+        "first {}, 400 days later {}",
+        first.expose(),
+        later.expose()
+    );
+}
