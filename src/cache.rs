@@ -9,6 +9,7 @@ mod ended;
 mod flight;
 mod forget;
 mod lenders;
+mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,15 +19,13 @@ mod sync {
     pub(super) use std::sync::{Mutex, MutexGuard};
 }
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -40,7 +39,7 @@ pub(crate) use ended::Ended;
 use ended::Means;
 use flight::Flight;
 pub(crate) use forget::Which;
-use lenders::Lenders;
+use slots::{Slot, Slots};
 pub(crate) use state::window;
 use state::{Held, Life, Phase, State, classify};
 
@@ -137,28 +136,6 @@ struct Inner<S: TokenSource> {
     account: Account,
 }
 
-struct Slots<K> {
-    /// By the key as it was given, so that what is asked again need not be normalised again.
-    given: HashMap<K, Arc<Slot<K>>>,
-    normal: HashMap<K, Arc<Slot<K>>>,
-    /// Those whose tokens may do for others.
-    broad: Lenders<K>,
-    /// With so many slots it is time to look for dead ones.
-    full: usize,
-}
-
-struct Slot<K> {
-    key: K,
-    name: String,
-    state: ArcSwap<State>,
-    /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
-    turn: AtomicU64,
-    /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
-    patience_ends: Mutex<Option<Instant>>,
-    /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
-    ended: watch::Sender<Option<Error>>,
-}
-
 /// One key of a cache.
 pub(crate) struct Handle<S: TokenSource> {
     cache: Cache<S>,
@@ -179,8 +156,7 @@ impl<S: TokenSource> Clone for Handle<S> {
 
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
-        let slots = Slots { given: HashMap::new(), normal: HashMap::new(), broad: Lenders::default(), full: 0 };
-        let (slots, ended, account) = (RwLock::new(slots), Ended::new(), Account::default());
+        let (slots, ended, account) = (RwLock::new(Slots::new()), Ended::new(), Account::default());
         Self(Arc::new(Inner { source, store, clock, slots, ended, account }))
     }
 
@@ -401,10 +377,6 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
-/// does not, a token that may be refused is better than none.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
-
 /// How long the lock of a store is waited for.
 const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
 
@@ -429,84 +401,5 @@ impl<S: TokenSource> Handle<S> {
 
     pub(crate) fn key(&self) -> &S::Key {
         &self.slot.key
-    }
-}
-
-impl<K: Clone + Eq + Hash> Slots<K> {
-    fn add<S: TokenSource<Key = K>>(&mut self, key: K, source: &S) -> Arc<Slot<K>> {
-        let slot = Arc::new(Slot::new(&key, source));
-        if source.is_broad(&key) {
-            self.broad.add(key.clone(), source.lends_at(&key));
-        }
-        self.normal.insert(key, Arc::clone(&slot));
-        slot
-    }
-
-    /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
-    fn sweep(&mut self, now: &Moment) {
-        if self.given.len() < self.full {
-            return;
-        }
-        self.given.clear();
-        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(now));
-        self.broad.retain(|key| self.normal.contains_key(key));
-        self.full = 2 * self.normal.len().max(32);
-    }
-}
-
-impl<K: Clone> Slot<K> {
-    fn new<S: TokenSource<Key = K>>(key: &K, source: &S) -> Self {
-        Self {
-            key: key.clone(),
-            name: source.name(key),
-            state: ArcSwap::default(),
-            turn: AtomicU64::new(0),
-            patience_ends: Mutex::default(),
-            ended: watch::Sender::new(None),
-        }
-    }
-
-    /// The token, if it is not near its end.
-    #[inline]
-    fn fresh(&self, now: &Moment) -> Option<AccessToken> {
-        let state = self.state.load();
-        let held = state.held.as_ref().filter(|held| held.life.as_ref().is_some_and(|life| life.is_fresh(now)))?;
-        Some(held.token.access_token.clone())
-    }
-
-    fn is_busy(&self) -> bool {
-        !self.turn.load(Ordering::Acquire).is_multiple_of(2)
-    }
-
-    /// Begins an exchange, if none is under way.
-    fn begin(&self) -> Option<u64> {
-        let free = self.turn.load(Ordering::Acquire);
-        let begun = free.is_multiple_of(2)
-            && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-        if begun {
-            *self.patience_ends() = Some(Instant::now() + LONGEST_PATIENCE);
-        }
-        begun.then_some(free + 1)
-    }
-
-    /// Until when callers with a usable token wait; `None` if there is nothing to wait for.
-    fn patience(&self) -> Option<Instant> {
-        self.patience_ends().filter(|_| self.is_busy())
-    }
-
-    fn patience_ends(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.patience_ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets those that wait look again.
-    fn published(&self) {
-        self.ended.send_replace(None);
-    }
-
-    /// Ends an exchange, if it was not given up, and tells those who wait for it.
-    fn end(&self, turn: u64, error: Option<Error>) {
-        if self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.ended.send_replace(error);
-        }
     }
 }

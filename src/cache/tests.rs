@@ -15,6 +15,7 @@ mod stores;
 mod time;
 mod user_code;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Mutex;

@@ -1,0 +1,126 @@
+//! The slots of a cache, one for each key, and what can be done to one without asking anybody.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::TokenSource;
+use super::lenders::Lenders;
+use super::state::State;
+use crate::clock::Moment;
+use crate::{AccessToken, Error};
+
+/// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
+/// does not, a token that may be refused is better than none.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) struct Slots<K> {
+    /// By the key as it was given, so that what is asked again need not be normalised again.
+    pub(super) given: HashMap<K, Arc<Slot<K>>>,
+    pub(super) normal: HashMap<K, Arc<Slot<K>>>,
+    /// Those whose tokens may do for others.
+    pub(super) broad: Lenders<K>,
+    /// With so many slots it is time to look for dead ones.
+    full: usize,
+}
+
+pub(super) struct Slot<K> {
+    pub(super) key: K,
+    pub(super) name: String,
+    pub(super) state: ArcSwap<State>,
+    /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
+    pub(super) turn: AtomicU64,
+    /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
+    patience_ends: Mutex<Option<Instant>>,
+    /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
+    pub(super) ended: watch::Sender<Option<Error>>,
+}
+
+impl<K: Clone + Eq + Hash> Slots<K> {
+    pub(super) fn new() -> Self {
+        Self { given: HashMap::new(), normal: HashMap::new(), broad: Lenders::default(), full: 0 }
+    }
+
+    pub(super) fn add<S: TokenSource<Key = K>>(&mut self, key: K, source: &S) -> Arc<Slot<K>> {
+        let slot = Arc::new(Slot::new(&key, source));
+        if source.is_broad(&key) {
+            self.broad.add(key.clone(), source.lends_at(&key));
+        }
+        self.normal.insert(key, Arc::clone(&slot));
+        slot
+    }
+
+    /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
+    pub(super) fn sweep(&mut self, now: &Moment) {
+        if self.given.len() < self.full {
+            return;
+        }
+        self.given.clear();
+        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(now));
+        self.broad.retain(|key| self.normal.contains_key(key));
+        self.full = 2 * self.normal.len().max(32);
+    }
+}
+
+impl<K: Clone> Slot<K> {
+    pub(super) fn new<S: TokenSource<Key = K>>(key: &K, source: &S) -> Self {
+        Self {
+            key: key.clone(),
+            name: source.name(key),
+            state: ArcSwap::default(),
+            turn: AtomicU64::new(0),
+            patience_ends: Mutex::default(),
+            ended: watch::Sender::new(None),
+        }
+    }
+
+    /// The token, if it is not near its end.
+    #[inline]
+    pub(super) fn fresh(&self, now: &Moment) -> Option<AccessToken> {
+        let state = self.state.load();
+        let held = state.held.as_ref().filter(|held| held.life.as_ref().is_some_and(|life| life.is_fresh(now)))?;
+        Some(held.token.access_token.clone())
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.turn.load(Ordering::Acquire).is_multiple_of(2)
+    }
+
+    /// Begins an exchange, if none is under way.
+    pub(super) fn begin(&self) -> Option<u64> {
+        let free = self.turn.load(Ordering::Acquire);
+        let begun = free.is_multiple_of(2)
+            && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if begun {
+            *self.patience_ends() = Some(Instant::now() + LONGEST_PATIENCE);
+        }
+        begun.then_some(free + 1)
+    }
+
+    /// Until when callers with a usable token wait; `None` if there is nothing to wait for.
+    pub(super) fn patience(&self) -> Option<Instant> {
+        self.patience_ends().filter(|_| self.is_busy())
+    }
+
+    fn patience_ends(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.patience_ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those that wait look again.
+    pub(super) fn published(&self) {
+        self.ended.send_replace(None);
+    }
+
+    /// Ends an exchange, if it was not given up, and tells those who wait for it.
+    pub(super) fn end(&self, turn: u64, error: Option<Error>) {
+        if self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.ended.send_replace(error);
+        }
+    }
+}
