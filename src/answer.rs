@@ -138,12 +138,14 @@ pub(crate) fn is_login_page(reference: &str) -> bool {
 }
 
 /// What the server's clock said (RFC 9110, section 6.6.1).
-pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    /// 2020, before this crate was written: a clock that says less was never set.
-    const FIRST: Duration = Duration::from_secs(1_577_836_800);
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+}
 
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    Some(date).filter(|date| *date >= SystemTime::UNIX_EPOCH + FIRST)
+/// What the server's clock said, unless it was never set: before 2020 nobody asked for a token by this crate.
+pub(crate) fn set_date(headers: &HeaderMap) -> Option<SystemTime> {
+    const FIRST: Duration = Duration::from_secs(1_577_836_800);
+    date(headers).filter(|date| *date >= SystemTime::UNIX_EPOCH + FIRST)
 }
 
 /// Where a status alone would mislead, the operation and the code decide.

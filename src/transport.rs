@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, date, is_html};
+use crate::answer::{Answer, Dialect, is_html, set_date};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, Kind, Operation, Unreached};
 use crate::redact::{Secrets, reason};
@@ -146,7 +146,7 @@ impl Wire {
     pub(crate) fn stamp(&self) -> Stamp {
         match self.answered.get() {
             Some(Answered { sent, received, headers, .. }) => {
-                Stamp { sent: *sent, received: *received, date: date(headers) }
+                Stamp { sent: *sent, received: *received, date: set_date(headers) }
             }
             None => {
                 let now = self.shared.clock.coarse();
