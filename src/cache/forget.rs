@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::ended::Means;
 use super::flight::{Flight, Late};
-use super::state::State;
+use super::state::{Held, State};
 use super::{Cache, LONGEST_LOCK, Slot, TokenSource};
 use crate::{AccessToken, Error, runtime};
 
@@ -84,7 +84,9 @@ impl<S: TokenSource> Cache<S> {
             if self.0.store.is_none()
                 && let Some(flight) = Flight::board(self, &slot)
             {
-                flight.clear();
+                if forgetting.which.has(slot.state.load().token()) {
+                    flight.clear();
+                }
                 continue;
             }
             let under_way = slot.turn.load(Ordering::Acquire);
@@ -155,9 +157,10 @@ impl<S: TokenSource> Cache<S> {
                 break (flight, patience);
             }
         };
-        if let (Which::All, Some(token)) = (&forgetting.which, slot.state.load().token()) {
-            // What came meanwhile may be on loan by now.
-            self.withdraw(&Which::Ended([token.clone()].into()));
+        let came_meanwhile = slot.state.load().held.as_ref().filter(|held| held.life.is_some()).map(Held::access_token);
+        if let (Which::All, Some(token)) = (&forgetting.which, came_meanwhile) {
+            // It may be on loan by now.
+            self.withdraw(&Which::Ended([token].into()));
         }
         let result = flight.forget(|state| forgetting.which.has(state.token()), &mut patience.locks).await;
         // Each of the others would be waited for as long.

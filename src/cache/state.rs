@@ -99,6 +99,12 @@ pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
     }
 }
 
+impl Held {
+    pub(crate) fn access_token(&self) -> AccessToken {
+        self.token.access_token.clone()
+    }
+}
+
 impl State {
     /// The token, if it can be handed out.
     pub(crate) fn usable(&self, now: &Moment) -> Option<&Held> {

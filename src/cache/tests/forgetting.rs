@@ -65,3 +65,15 @@ async fn without_a_store_what_comes_meanwhile_is_forgotten_too() {
     drop(callers.join_all().await);
     assert_ne!(house.get("a").await, "a#1");
 }
+
+/// What is withdrawn already is not withdrawn once more for each key.
+#[tokio::test]
+async fn many_keys_are_forgotten_in_a_few_passes() {
+    let house = House::with_store(Some(Arc::new(MemoryStore::new())));
+    for number in 0..500 {
+        house.get(&format!("key {number}")).await;
+    }
+    let before = house.cache.0.ended.last();
+    house.cache.forget(Which::All).await.unwrap();
+    assert_eq!(house.cache.0.ended.last() - before, 1);
+}
