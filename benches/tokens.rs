@@ -199,6 +199,8 @@ fn refresh(runtime: &Runtime, server: &Server) {
     let clock = Arc::new(Shifted::default());
     let credentials = openapi::Credentials::new("test@example.com", "key");
     let builder = Oauth::builder(credentials).base_url(server.url()).http_client(http()).clock(Arc::clone(&clock) as _);
+    // So short that the lifetime is the one that is asked for, and no part of it is left to chance.
+    let builder = builder.ttl(openapi::Ttl::seconds(19 * 60).unwrap());
     let handle = builder.build().unwrap().token_for(&scopes(1));
     runtime.block_on(handle.get()).unwrap();
     report("a handle", server, || {
@@ -206,7 +208,7 @@ fn refresh(runtime: &Runtime, server: &Server) {
             let handle = handle.clone();
             async move { handle.get().await.unwrap() }
         };
-        looped(runtime, call, || clock.seconds.fetch_add(86_400 - 300, Ordering::SeqCst))
+        looped(runtime, call, || clock.seconds.fetch_add(19 * 60 - 80, Ordering::SeqCst))
     });
 }
 
