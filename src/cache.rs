@@ -216,7 +216,7 @@ impl<S: TokenSource> Cache<S> {
                 let own = before.held.as_ref().filter(|_| is_held(&before)).map(|held| held.own)?;
                 let is_kept = is_held(&slot.state.load());
                 told.push((slot, is_kept));
-                // Who lives on a loan has it again if the lender keeps it.
+                // A slot that borrowed the token borrows it again if the lending slot keeps it.
                 let is_dropped = own && !is_kept;
                 is_over |= is_dropped;
                 is_dropped.then(|| token.clone())

@@ -38,7 +38,7 @@ struct End {
 pub(crate) enum Means {
     /// They are not taken again from anywhere.
     Over,
-    /// They are not what was known of them. Whoever asks from now on may find them again.
+    /// Their scopes or ends have changed. An exchange that begins from now on may find them again.
     Changed,
     /// They are over, and so is what exchanges under way may bring.
     Forgotten,

@@ -1,4 +1,4 @@
-//! What is dropped before its time, from memory and from the store, and the wait for what is under way.
+//! Drops tokens before they expire, from memory and from the store, and waits for exchanges under way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl<S: TokenSource> Cache<S> {
                 Ok(runtime) => {
                     tasks.push(runtime.spawn(async move { cache.forget_slot(&slot, under_way, &forgetting).await }));
                 }
-                // What is under way publishes nothing, and there is nothing to be removed.
+                // An exchange under way publishes nothing, and there is no store to remove a token from.
                 Err(_) if self.0.store.is_none() => {}
                 Err(error) => result = result.and(Err(error)),
             }

@@ -1,7 +1,7 @@
 //! An index of the keys whose tokens may do for others.
 //!
 //! Each key stands at some places, and what asks for a token names, for each of its parts, the places of those that may serve that
-//! part. Who serves all parts serves the one that the fewest do, so only these are looked at.
+//! part. A key that serves all parts also serves the part that the fewest keys serve, so the search looks at those keys alone.
 
 use std::collections::HashMap;
 

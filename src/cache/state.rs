@@ -137,7 +137,7 @@ impl State {
         Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.next() }
     }
 
-    /// What is known of failures and refusals counts no more.
+    /// Returns the state without its failures and refusals.
     pub(crate) fn forgiven(&self) -> Self {
         Self { failure: None, refusals: None, ..self.clone() }
     }
