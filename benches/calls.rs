@@ -10,7 +10,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Counters, Oauth, Period};
+use gettone::openapi::{
+    self, Period,
+    v1::{Counters, Oauth},
+};
 use gettone::{AccessToken, ScopeList, ScopeSet, reqwest};
 use ratio::{growth, rounds, row, title};
 use serde::Deserialize;
@@ -155,7 +158,7 @@ fn emulated(runtime: &Runtime) {
         CALL_ROUNDS,
         "tokens of an account, one of ten scopes",
         || read(&runtime.block_on(by_hand(&url))),
-        || runtime.block_on(client.tokens()).unwrap(),
+        || runtime.block_on(client.list_tokens()).unwrap(),
     );
 }
 
@@ -188,7 +191,7 @@ fn calls(runtime: &Runtime) {
         CALL_ROUNDS,
         "scopes of an account, all 270",
         || runtime.block_on(by_hand::<Vec<String>>(&by_hand_client, &url)),
-        || runtime.block_on(client.scopes()).unwrap(),
+        || runtime.block_on(client.list_scopes()).unwrap(),
     );
 
     let server = Server::start(Duration::ZERO);
@@ -223,15 +226,15 @@ fn answers(runtime: &Runtime) {
     let listing = |size| {
         let server = Server::saying(answer(&scopes_data(size)));
         let client = oauth(&server);
-        assert_eq!(runtime.block_on(client.scopes()).unwrap().len(), size);
+        assert_eq!(runtime.block_on(client.list_scopes()).unwrap().len(), size);
         client
     };
     for size in SIZES {
         let (few, many) = (listing(size / 10), listing(size));
         growth(
             &format!("{size} scopes"),
-            || runtime.block_on(few.scopes()).unwrap(),
-            || runtime.block_on(many.scopes()).unwrap(),
+            || runtime.block_on(few.list_scopes()).unwrap(),
+            || runtime.block_on(many.list_scopes()).unwrap(),
         );
     }
 }

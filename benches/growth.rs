@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::ManualClock;
 use gettone::emulator::Emulator;
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::{Retry, ScopeSet, reqwest};
 use ratio::{growth, title};
 use server::Server;
@@ -145,7 +145,7 @@ impl Loser {
             for _ in 0..lost {
                 clock.set(start);
                 oauth.token(&scopes).await.unwrap_err();
-                oauth.forget().await.unwrap();
+                oauth.clear().await.unwrap();
             }
         });
         losing.store(false, Ordering::SeqCst);
@@ -156,7 +156,7 @@ impl Loser {
     fn look(&self, runtime: &Runtime) {
         runtime.block_on(async {
             self.oauth.token(&self.scopes).await.unwrap();
-            self.oauth.forget().await.unwrap();
+            self.oauth.clear().await.unwrap();
         });
     }
 }

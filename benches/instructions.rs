@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gettone::clock::{Clock, SystemClock};
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::{AccessToken, Scope, ScopePattern, ScopeSet, reqwest};
 use serde::Deserialize;
 use server::Server;

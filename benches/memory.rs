@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use gettone::openapi::{Credentials, Oauth, Ttl};
+use gettone::openapi::{Credentials, Ttl, v1::Oauth};
 use gettone::{ScopeSet, reqwest};
 use server::Server;
 

@@ -101,8 +101,8 @@ fn minimising() {
         let (few, many) = (with_wildcards(count / 10), with_wildcards(count));
         row(
             &format!("{count} patterns"),
-            || ScopeSet::minimised(few.iter().cloned()),
-            || ScopeSet::minimised(many.iter().cloned()),
+            || ScopeSet::minimize(few.iter().cloned()),
+            || ScopeSet::minimize(many.iter().cloned()),
         );
     }
 }
@@ -145,7 +145,7 @@ fn least() {
         row(
             &format!("{} scopes, {} patterns", scopes.len(), set.len()),
             || scopes.iter().filter(|scope| set.covers(scope)).count(),
-            || set.least_for(&scopes).unwrap(),
+            || set.minimal_cover(&scopes).unwrap(),
         );
     }
 }

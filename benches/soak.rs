@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::ManualClock;
 use gettone::emulator::Emulator;
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::{ScopeSet, reqwest};
 
 const CALLS: u32 = 1_000_000;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use gettone::clock::{Clock, Moment, Sleep, SystemClock};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 use gettone::{AccessToken, ScopeSet, reqwest};
 use ratio::{row, title};
 use server::Server;

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use gettone::emulator::Emulator;
-use gettone::openapi::{Credentials, Environment, Oauth};
+use gettone::openapi::{Credentials, Environment, v1::Oauth};
 use gettone::reqwest::{Client, StatusCode};
 use gettone::{ScopeSet, reqwest};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};

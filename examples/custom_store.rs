@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gettone::emulator::Emulator;
-use gettone::openapi::{Credentials, Environment, Oauth};
+use gettone::openapi::{Credentials, Environment, v1::Oauth};
 use gettone::store::{StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{Builder, Scope, ScopeSet, Secret};
 

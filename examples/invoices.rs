@@ -25,7 +25,7 @@ async fn invoices(
     let fatture = builder.store(FileStore::open(tokens).await?).build()?;
     let answer = get(&fatture, http, url).await;
     // A refresh that is cut off by the end of the program would cost the token that it was to renew.
-    fatture.settled().await;
+    fatture.wait_idle().await;
     answer
 }
 

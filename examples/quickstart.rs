@@ -13,7 +13,10 @@ use std::time::Duration;
 use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Environment, Oauth, Period, Token, TokenUpdate, Ttl};
+use gettone::openapi::{
+    self, Environment, Period, Ttl,
+    v1::{Oauth, Token, TokenUpdate},
+};
 use gettone::{Scope, ScopePattern, ScopeSet, reqwest};
 
 const HELP: &str = "\
@@ -106,7 +109,7 @@ async fn tokens(oauth: &Oauth) -> Result<(), gettone::Error> {
     let scopes: ScopeSet = [base.clone().into(), ScopePattern::domain("comparabili.openapi.it")?].into_iter().collect();
     let created = oauth.create_token(&scopes, Ttl::days(1)?).await?;
     line("made", describe(&created));
-    let lacking = scopes.not_covered_by(&created.scopes().iter().collect());
+    let lacking = scopes.missing_from(&created.scopes().iter().collect());
     line("not granted", if lacking.is_empty() { "nothing".to_owned() } else { lacking.to_string() });
     let used = find_and_narrow(oauth, &created, &base).await;
     // Whatever went wrong: a token that is left behind lives on.
@@ -157,7 +160,7 @@ async fn day(fatture: &Fatture, emulator: &Emulator) -> Result<(), gettone::Erro
     line("calls in a day", 24 * 60);
     line("password grants", emulator.count("password_grant"));
     line("refreshes", emulator.count("refresh"));
-    fatture.forget().await
+    fatture.clear().await
 }
 
 fn title(service: &str, place: &str) {

@@ -13,7 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, SystemClock};
 use gettone::emulator::{Emulator, Limit};
-use gettone::openapi::{Counters, Credentials, Decimal, Environment, Oauth, Period};
+use gettone::openapi::{
+    Credentials, Decimal, Environment, Period,
+    v1::{Counters, Oauth},
+};
 use gettone::reqwest::{Client, header::HOST};
 use gettone::{Scope, ScopeSet};
 

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::store::{AnyStore, OnFailure, ReportingStore, TokenStore};
 use crate::transport::Shared;
 
-/// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::Oauth).
+/// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::v1::Oauth).
 pub trait Service: sealed::Sealed + Sized {
     /// What the service wants to see before it gives a token.
     type Credentials: fmt::Debug;
@@ -166,7 +166,7 @@ impl<C: Service> Builder<C> {
     /// With a [`http_client`](Self::http_client) there is nothing to set up, and this does nothing.
     ///
     /// ```
-    /// use gettone::openapi::{Credentials, Oauth};
+    /// use gettone::openapi::{Credentials, v1::Oauth};
     ///
     /// let proxy = reqwest::Proxy::https("http://proxy.example.com:3128").unwrap();
     /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).http(|http| http.proxy(proxy)).build()?;
@@ -208,7 +208,7 @@ impl<C: Service> Builder<C> {
     /// Calls a function whenever the [store](Self::store) fails while a token is fetched, and when a [`FileStore`](crate::store::FileStore) found its file
     /// or a record in it damaged.
     ///
-    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. (`forget` and what
+    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. (`clear` and what
     /// deletes tokens return theirs.) A damaged file is reported once, by the client that loads from the store first. The error
     /// [says](Error::is_store) what failed and what to do; there is no secret in it. The function is called in the middle of an
     /// exchange and must not block. With the feature `tracing` there is an event too.

@@ -4,10 +4,10 @@
 //! starts the exchange for the next one, on a task of its own. Where there is no valid token, all callers wait for the same
 //! exchange.
 
-mod account;
+mod backoff;
+mod clear;
 mod ended;
-mod flight;
-mod forget;
+mod exchange;
 mod lenders;
 mod slots;
 mod state;
@@ -34,14 +34,14 @@ use crate::error::{Error, Kind, Operation};
 use crate::store::{ReportingStore, StoredToken};
 use crate::{AccessToken, runtime, trace};
 
-use account::Account;
+use backoff::AccountBackoff;
+pub(crate) use clear::Which;
 pub(crate) use ended::Ended;
 use ended::Means;
-use flight::Flight;
-pub(crate) use forget::Which;
+use exchange::Exchange;
 use slots::{Slot, Slots};
 pub(crate) use state::window;
-use state::{Held, Life, Phase, State, classify};
+use state::{Held, Phase, State, Validity, classify};
 
 /// Where tokens come from.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -116,7 +116,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
     pub(crate) token: StoredToken,
-    /// Just before the request was sent: its life counts from there.
+    /// Just before the request was sent: its lifetime counts from there.
     pub(crate) sent: Moment,
     /// What gave it.
     pub(crate) operation: Operation,
@@ -133,7 +133,7 @@ struct Inner<S: TokenSource> {
     clock: Arc<dyn Clock>,
     slots: RwLock<Slots<S::Key>>,
     ended: Ended<AccessToken>,
-    account: Account,
+    account: AccountBackoff,
 }
 
 /// One key of a cache.
@@ -156,7 +156,7 @@ impl<S: TokenSource> Clone for Handle<S> {
 
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
-        let (slots, ended, account) = (RwLock::new(Slots::new()), Ended::new(), Account::default());
+        let (slots, ended, account) = (RwLock::new(Slots::new()), Ended::new(), AccountBackoff::default());
         Self(Arc::new(Inner { source, store, clock, slots, ended, account }))
     }
 
@@ -194,7 +194,7 @@ impl<S: TokenSource> Cache<S> {
                 let slot = slot.unwrap_or_else(|| self.slot(key));
                 match self.at_hand(&slot) {
                     Some(token) => Ok(token),
-                    None => Box::pin(self.awaited(&slot)).await,
+                    None => Box::pin(self.wait_for_token(&slot)).await,
                 }
             }
         }
@@ -240,10 +240,10 @@ impl<S: TokenSource> Cache<S> {
     /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
     /// any more. It is given up, so that there can be another.
     async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
-        let turn = slot.turn.load(Ordering::Acquire);
+        let generation = slot.generation.load(Ordering::Acquire);
         // The slot has the other end.
         let None = runtime::until(runtime::after(self.longest()), ended.changed()).await else { return Ok(()) };
-        Err(self.given_up(slot, turn))
+        Err(self.given_up(slot, generation))
     }
 
     /// How long an exchange may take.
@@ -253,9 +253,9 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// Gives an exchange up, if it is still under way.
-    fn given_up(&self, slot: &Slot<S::Key>, turn: u64) -> Error {
-        if !turn.is_multiple_of(2) {
-            slot.end(turn, None);
+    fn given_up(&self, slot: &Slot<S::Key>, generation: u64) -> Error {
+        if !generation.is_multiple_of(2) {
+            slot.end(generation, None);
         }
         Error::new(Kind::Timeout).with_operation(self.0.source.operation())
     }
@@ -273,11 +273,11 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// What another slot could lend for a key. Nobody lends what is lent.
-    fn loan(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(Held, Life)> {
+    fn loan(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(Held, Validity)> {
         let state = other.state.load();
         let held = state.usable(now).filter(|held| held.own)?;
         let serves = self.0.source.serves(&held.token, key);
-        serves.then(|| Some((Held { own: false, ..held.clone() }, held.life?)))?
+        serves.then(|| Some((Held { own: false, ..held.clone() }, held.validity?)))?
     }
 
     /// The slot of a key, which is made if there is none.
@@ -297,10 +297,10 @@ impl<S: TokenSource> Cache<S> {
     fn at_hand(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
         let state = slot.state.load();
         let held = state.held.as_ref()?;
-        let life = held.life.as_ref()?;
+        let validity = held.validity.as_ref()?;
         let now = self.0.clock.coarse();
         let can_be_given =
-            life.is_fresh(&now) || (life.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now));
+            validity.is_fresh(&now) || (validity.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now));
         if !can_be_given {
             return None;
         }
@@ -320,11 +320,11 @@ impl<S: TokenSource> Cache<S> {
         }
         let is_dying = held.own && self.0.source.is_ended_by_renewal(&held.token);
         // A whole refresh may have come and gone since the state was looked at.
-        let is_last = || slot.state.load().generation == state.generation;
+        let is_last = || slot.state.load().revision == state.revision;
         !is_dying || (slot.patience().is_none_or(|end| end <= Instant::now()) && is_last())
     }
 
-    async fn awaited(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
+    async fn wait_for_token(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
         self.0.source.check(&slot.key)?;
         let mut has_waited = false;
         // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
@@ -370,8 +370,8 @@ impl<S: TokenSource> Cache<S> {
     /// Begins an exchange, if none is under way.
     fn start(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
         let runtime = runtime::current()?;
-        if let Some(flight) = Flight::board(self, slot) {
-            runtime.spawn(flight.exchange());
+        if let Some(exchange) = Exchange::begin(self, slot) {
+            runtime.spawn(exchange.run());
         }
         Ok(())
     }
@@ -391,7 +391,7 @@ impl<S: TokenSource> Handle<S> {
     pub(crate) async fn get(&self) -> Result<AccessToken, Error> {
         match self.cache.at_hand(&self.slot) {
             Some(token) => Ok(token),
-            None => Box::pin(self.cache.awaited(&self.slot)).await,
+            None => Box::pin(self.cache.wait_for_token(&self.slot)).await,
         }
     }
 

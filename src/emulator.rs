@@ -8,7 +8,7 @@
 //! ```
 //! use gettone::ScopeSet;
 //! use gettone::emulator::{Emulator, Fault};
-//! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::openapi::{Credentials, v1::Oauth};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,7 +40,7 @@
 //! The host of a scope is the one of the request's `Host` header, without its port. On `127.0.0.1` and `localhost` tokens of both
 //! environments are good. For a request to a host of the catalogue, which is one that has that name in its `Host` header, every
 //! path is protected: production's tokens are good there, the sandbox's on `test.` and that host. Put the token on such a request
-//! yourself, with `bearer_auth`: [`authorize`](crate::openapi::Oauth::authorize) refuses a `Host` that is not that of the URL.
+//! yourself, with `bearer_auth`: [`authorize`](crate::openapi::v1::Oauth::authorize) refuses a `Host` that is not that of the URL.
 //!
 //! # Credit
 //!
@@ -260,7 +260,7 @@ impl Emulator {
     ///
     /// ```
     /// use gettone::emulator::Emulator;
-    /// use gettone::openapi::{Credentials, Decimal, Oauth};
+    /// use gettone::openapi::{Credentials, Decimal, v1::Oauth};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 /// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
 ///
 /// ```
-/// # async fn credit(oauth: gettone::openapi::Oauth) {
+/// # async fn credit(oauth: gettone::openapi::v1::Oauth) {
 /// match oauth.credit().await {
 ///     Ok(credit) => println!("{credit} EUR left"),
 ///     Err(e) if e.is_unauthorized() => println!("wrong e-mail address or API key"),
@@ -210,7 +210,7 @@ impl Error {
         self.0.kind
     }
 
-    /// As [`may_have_been_carried_out`](Self::may_have_been_carried_out), of the attempts before the last.
+    /// As [`is_ambiguous`](Self::is_ambiguous), of the attempts before the last.
     pub(crate) fn is_after_uncertain_attempt(&self) -> bool {
         self.0.after_uncertain_attempt
     }
@@ -249,7 +249,7 @@ impl Error {
     }
 
     /// There was no connection, no TLS over it, or no tunnel through a proxy. The last attempt was not sent; an earlier one may have been, see
-    /// [`may_have_been_carried_out`](Self::may_have_been_carried_out).
+    /// [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect { .. } | Kind::Tls)
@@ -260,7 +260,7 @@ impl Error {
     ///
     /// After such an error of `create_token` a token may have been made, and after one of `refresh` both tokens may be spent.
     #[must_use]
-    pub fn may_have_been_carried_out(&self) -> bool {
+    pub fn is_ambiguous(&self) -> bool {
         let unclear = |status: StatusCode| status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
         self.0.after_uncertain_attempt
             || matches!(self.0.kind, Kind::Timeout | Kind::Interrupted | Kind::Unavailable | Kind::Aborted)
@@ -268,7 +268,7 @@ impl Error {
     }
 
     /// The same call may succeed later: no connection, a timeout, a lost answer, status 429, 502, 503 or 504, or a maintenance page
-    /// (HTML under a status of success, or a redirect to one). Whether it can do harm, [`may_have_been_carried_out`](Self::may_have_been_carried_out) says.
+    /// (HTML under a status of success, or a redirect to one). Whether it can do harm, [`is_ambiguous`](Self::is_ambiguous) says.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -130,7 +130,7 @@ impl Fatture {
     ///   [`password_grant`](Self::password_grant).
     /// - [`is_transient`](Error::is_transient), [`is_decode`](Error::is_decode): as for
     ///   [`password_grant`](Self::password_grant). Both tokens may be spent if the call
-    ///   [may have been carried out](Error::may_have_been_carried_out).
+    ///   [may have been carried out](Error::is_ambiguous).
     pub async fn refresh(&self, token: &RefreshToken) -> Result<TokenPair, Error> {
         self.grants.refresh(token).await.map(|(pair, _)| pair)
     }

@@ -5,7 +5,7 @@
 //! makes one for a list of [scopes](Scope): the endpoints that it is good for.
 //!
 //! ```no_run
-//! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::openapi::{Credentials, v1::Oauth};
 //! use gettone::reqwest;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +23,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`openapi::Oauth`] | tokens for Openapi.it that look after themselves, and the twelve operations of its Oauth 1.0.0 |
+//! | [`openapi::v1::Oauth`] | tokens for Openapi.it that look after themselves, and the twelve operations of its Oauth 1.0.0 |
 //! | [`keliweb::Fatture`] | a token for Keliweb Fatture that looks after itself, and the two grants |
 //! | [`Middleware`] | a token on each request, by `reqwest-middleware`; with the feature `middleware` |
 //! | [`same_origin`] | how to follow redirects with a token |
@@ -67,7 +67,7 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "middleware")]
-//! # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //! let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
 //! let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;
@@ -79,7 +79,7 @@
 //!
 //! ```no_run
 //! # async fn run() -> Result<(), gettone::Error> {
-//! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::openapi::{Credentials, v1::Oauth};
 //! use gettone::store::FileStore;
 //!
 //! let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
@@ -93,7 +93,7 @@
 //!
 //! ```no_run
 //! # async fn run(fatture: gettone::keliweb::Fatture) {
-//! fatture.settled().await;
+//! fatture.wait_idle().await;
 //! # }
 //! ```
 //!
@@ -101,7 +101,7 @@
 //! what `create_token` made is yours to delete, and what was made before a restart lives until its end:
 //!
 //! ```no_run
-//! # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), gettone::Error> {
+//! # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
 //! oauth.revoke_created().await?;
 //! # Ok(())
 //! # }
@@ -137,9 +137,9 @@
 //! ```no_run
 //! # use gettone::{Error, Scope, ScopeSet, openapi::{Oauth, Token, Ttl}};
 //! # async fn run(oauth: Oauth, allowed: ScopeSet, needed: &[Scope]) -> Result<Token, Error> {
-//! let requested = allowed.least_for(needed)?;
+//! let requested = allowed.minimal_cover(needed)?;
 //! let token = oauth.create_token(&requested, Ttl::hours(1)?).await?;
-//! let lacking = requested.not_covered_by(&token.scopes().iter().collect());
+//! let lacking = requested.missing_from(&token.scopes().iter().collect());
 //! assert!(lacking.is_empty(), "not granted: {lacking}");
 //! # Ok(token)
 //! # }
@@ -152,7 +152,7 @@
 //! use std::sync::Arc;
 //! use std::time::SystemTime;
 //! use gettone::clock::ManualClock;
-//! use gettone::openapi::{Credentials, Oauth};
+//! use gettone::openapi::{Credentials, v1::Oauth};
 //!
 //! let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
 //! let credentials = Credentials::new("test@example.com", "key");
@@ -178,7 +178,7 @@
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
-//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::Token), [`Credit`](openapi::Credit), [`Counters`](openapi::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
+//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::v1::Token), [`Credit`](openapi::v1::Credit), [`Counters`](openapi::v1::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
 //! | `middleware` | | [`Middleware`], a layer for `reqwest-middleware`, and a method `middleware` of each client |
 //! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event at `DEBUG` for each repeat. Events with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, served by a broader token, adopted, not looked for, failed, not tried again yet, invalidated, forgotten; and to a store: it failed, a damaged file was set aside, a damaged token passed over |
 //! | `emulator` | | [`emulator`]: both services in one process, for tests |
@@ -241,6 +241,7 @@ pub use builder::{Builder, Service};
 pub use error::Error;
 #[cfg(feature = "middleware")]
 pub use middleware::Middleware;
+pub use openapi::v1::TokenHandle;
 /// The HTTP library, whose types are part of this crate's interface.
 pub use reqwest;
 /// What [`Middleware`] is a layer for, and whose types are part of this crate's interface.

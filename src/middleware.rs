@@ -15,14 +15,14 @@ use reqwest_middleware::{Next, Result};
 use crate::answer::is_login_page;
 use crate::clock::Clock;
 use crate::keliweb::Fatture;
-use crate::openapi::Oauth;
+use crate::openapi::v1::Oauth;
 use crate::{AccessToken, Error, authorize};
 
 /// Puts a token on each request, as of [`Oauth::middleware`] and [`Fatture::middleware`].
 ///
 /// - A request that has an `Authorization` already passes as it is.
 /// - A request to a host that no token is for passes as it is. If that host answers 401, the request fails with an error that names the
-///   host and says how to have a token sent there; [`other_hosts`](Self::other_hosts) lets the 401 pass instead.
+///   host and says how to have a token sent there; [`allow_other_hosts`](Self::allow_other_hosts) lets the 401 pass instead.
 /// - If a request has no `Accept`, it gets `Accept: application/json`.
 /// - After a 401, or a redirect to the login page of Keliweb Fatture, the token is [invalidated](Oauth::invalidate), and the request is sent once more with a new one. Where tokens
 ///   are refused one after the other there is not always a new one, and the 401 is the answer.
@@ -34,7 +34,7 @@ use crate::{AccessToken, Error, authorize};
 /// - A 401 of another address, to which a redirect led, is the answer: it says nothing of the token.
 ///
 /// ```no_run
-/// # fn run(oauth: gettone::openapi::Oauth) -> Result<(), reqwest::Error> {
+/// # fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), reqwest::Error> {
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 /// let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
 /// # Ok(())
@@ -56,19 +56,19 @@ use crate::{AccessToken, Error, authorize};
 #[derive(Clone)]
 pub struct Middleware<C> {
     client: C,
-    other_hosts: bool,
+    allow_other_hosts: bool,
 }
 
 impl<C> Middleware<C> {
     fn new(client: C) -> Self {
-        Self { client, other_hosts: false }
+        Self { client, allow_other_hosts: false }
     }
 
     /// Lets a 401 of a host that no token is for pass as the answer: for programs that call such hosts through the same client and
     /// look at the 401 themselves.
     #[must_use]
-    pub fn other_hosts(self) -> Self {
-        Self { other_hosts: true, ..self }
+    pub fn allow_other_hosts(self) -> Self {
+        Self { allow_other_hosts: true, ..self }
     }
 }
 
@@ -151,7 +151,7 @@ const WAITS: [Duration; 4] =
 #[async_trait::async_trait]
 impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        let Self { client, other_hosts } = self;
+        let Self { client, allow_other_hosts } = self;
         if request.headers().contains_key(AUTHORIZATION) {
             return next.run(request, extensions).await;
         }
@@ -161,7 +161,7 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
             let is_its_own = response.url().origin() == unsent.origin();
             let is_riddle =
                 response.status() == StatusCode::UNAUTHORIZED && is_its_own && extensions.get::<Authorized>().is_none();
-            return if is_riddle && !other_hosts { Err(no_token_sent(&unsent)) } else { Ok(response) };
+            return if is_riddle && !allow_other_hosts { Err(no_token_sent(&unsent)) } else { Ok(response) };
         }
         let url = request.url().clone();
         let mut token = client.bearer(&request).await.map_err(reqwest_middleware::Error::middleware)?;
@@ -229,7 +229,7 @@ fn no_token_sent(url: &Url) -> reqwest_middleware::Error {
     let host = url.host_str().unwrap_or_default();
     let error = Error::invalid_input(format!(
         "401 from {host}, a host that no token is for, so this layer put none on the request: for Openapi.it name the host with \
-         `Builder::scopes`, for Keliweb Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::other_hosts`"
+         `Builder::scopes`, for Keliweb Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::allow_other_hosts`"
     ));
     reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
 }

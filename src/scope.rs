@@ -97,8 +97,8 @@ impl ScopePattern {
     /// assert_eq!(ScopePattern::everything().to_string(), "*:*/*");
     /// let domain = ScopePattern::domain("imprese.openapi.it")?;
     /// assert_eq!(domain.to_string(), "*:imprese.openapi.it/*");
-    /// assert_eq!(domain.clone().method(Method::Get).to_string(), "GET:imprese.openapi.it/*");
-    /// assert_eq!(domain.method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
+    /// assert_eq!(domain.clone().with_method(Method::Get).to_string(), "GET:imprese.openapi.it/*");
+    /// assert_eq!(domain.with_method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
     /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
@@ -118,7 +118,7 @@ impl ScopePattern {
 
     /// The same for one method.
     #[must_use]
-    pub fn method(self, method: Method) -> Self {
+    pub fn with_method(self, method: Method) -> Self {
         let rest = self.0.text.split_once(':').map_or("*/*", |(_, rest)| rest);
         // A method before what was a pattern is a pattern.
         format!("{method}:{rest}").parse().unwrap_or(self)
@@ -137,7 +137,7 @@ impl ScopePattern {
 
     /// The one method; `None` for the asterisk.
     #[must_use]
-    pub fn only_method(&self) -> Option<Method> {
+    pub fn method(&self) -> Option<Method> {
         self.0.method
     }
 

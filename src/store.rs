@@ -92,7 +92,7 @@ pub type StoreError = Box<dyn StdError + Send + Sync>;
 /// - `lock` fails: the token is fetched without it. It has three minutes, since the other side may be fetching for as long.
 /// - `save` fails: what is kept under the name is [removed](Self::remove), because its refresh token may be spent. The client goes
 ///   on with what it has in memory. So a store that has kept the token should not say that it failed.
-/// - `remove` fails: the token may be loaded again. Only [`forget`](crate::openapi::Oauth::forget) and what deletes tokens tell
+/// - `remove` fails: the token may be loaded again. Only [`clear`](crate::openapi::v1::Oauth::clear) and what deletes tokens tell
 ///   of it.
 ///
 /// The future of a call that is given up after 30 seconds is dropped, at whatever it waits for. A call that panics has failed.
@@ -118,8 +118,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What was there may be there still. [`forget`](crate::openapi::Oauth::forget) and
-    /// [`revoke_created`](crate::openapi::Oauth::revoke_created) return it, as [`is_store`](crate::Error::is_store).
+    /// What was there may be there still. [`clear`](crate::openapi::v1::Oauth::clear) and
+    /// [`revoke_created`](crate::openapi::v1::Oauth::revoke_created) return it, as [`is_store`](crate::Error::is_store).
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Waits until nobody else has the lock of this name, and takes it. It is held while a token is fetched and saved. Without

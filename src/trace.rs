@@ -135,8 +135,8 @@ pub(crate) mod cache {
         event!(info, %key, kept, "invalidated");
     }
 
-    pub(crate) fn forgotten(key: &impl Display) {
-        event!(info, %key, "forgotten");
+    pub(crate) fn cleared(key: &impl Display) {
+        event!(info, %key, "cleared");
     }
 
     pub(crate) fn store_failed(action: &'static str, error: &(dyn StdError + 'static)) {

@@ -213,7 +213,7 @@ impl Wire {
                 Err(error) if uncertain => error.after_uncertain_attempt(),
                 Err(error) => error,
             };
-            uncertain |= error.may_have_been_carried_out();
+            uncertain |= error.is_ambiguous();
             let Some(delay) = self.call.repeat.delay(&error, &mut delays, retry, left()) else {
                 return (attempt, Err(error));
             };

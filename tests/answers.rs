@@ -5,7 +5,10 @@ mod common;
 
 use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS, call, success};
-use gettone::openapi::{Counters, Credit, Limit, Period, Ttl};
+use gettone::openapi::{
+    Period, Ttl,
+    v1::{CounterLimit, Counters, Credit},
+};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
 
@@ -106,7 +109,7 @@ async fn a_failure_one_level_down_is_a_failure() {
     }
     let inner = json!({ "data": ["GET:a.it/b"], "success": true, "message": "", "error": null });
     let mock = Mock::answering_with(Answer::json(200, json!({ "data": inner }))).await;
-    assert_eq!((mock.oauth().scopes().await.unwrap().len(), mock.calls()), (1, 1));
+    assert_eq!((mock.oauth().list_scopes().await.unwrap().len(), mock.calls()), (1, 1));
 }
 
 #[tokio::test]
@@ -176,7 +179,7 @@ async fn a_list_of_tokens_survives_one_without_scopes() {
     let token = |scopes: Value| json!({ "scopes": scopes, "expire": 1, "token": "t" });
     let body = json!({ "data": [token(json!(null)), token(json!(["GET:a.it/b"]))] });
     let mock = Mock::answering_with(Answer::json(200, body)).await;
-    let tokens = mock.oauth().tokens().await.unwrap();
+    let tokens = mock.oauth().list_tokens().await.unwrap();
     assert_eq!(tokens.iter().map(|token| token.scopes().len()).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(mock.calls(), 1);
 }
@@ -238,7 +241,7 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
         {
             let error = error(operation, page.clone()).await;
             assert!(error.is_transient() && !error.is_unauthorized() && !error.is_decode(), "{operation}: {error:?}");
-            assert!(error.may_have_been_carried_out() && !error.is_invalid_grant(), "{operation}: {error:?}");
+            assert!(error.is_ambiguous() && !error.is_invalid_grant(), "{operation}: {error:?}");
             assert!(error.to_string().contains(": an HTML page in place of an answer"), "{operation}: {error}");
         }
     }
@@ -248,7 +251,7 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
 #[tokio::test]
 async fn an_answer_without_content_is_no_page() {
     let mock = Mock::answering_with(Answer::html(204, "")).await;
-    assert!(mock.oauth().tokens().await.unwrap().is_empty());
+    assert!(mock.oauth().list_tokens().await.unwrap().is_empty());
     assert_eq!(mock.oauth().find_token(&AccessToken::new("t")).await.unwrap(), None);
     assert_eq!(mock.calls(), 2);
     assert!(error("get_credit", Answer::html(200, "")).await.is_decode());
@@ -260,11 +263,11 @@ async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {
     for operation in OPERATIONS {
         for status in [408, 500, 501, 502, 503, 504, 505, 507, 511, 599] {
             let error = error(operation, Answer::empty(status)).await;
-            assert!(error.may_have_been_carried_out(), "{operation}: {error:?}");
+            assert!(error.is_ambiguous(), "{operation}: {error:?}");
         }
         for status in [400, 401, 403, 404, 406, 409, 422, 429] {
             let error = error(operation, refused(status, json!({ "message": "no" }))).await;
-            assert!(!error.may_have_been_carried_out(), "{operation}: {error:?}");
+            assert!(!error.is_ambiguous(), "{operation}: {error:?}");
         }
     }
 }
@@ -365,7 +368,7 @@ async fn one_odd_scope_does_not_lose_the_others() {
         json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
     for body in [body.clone(), json!({ "data": body })] {
         let mock = Mock::answering_with(Answer::json(200, body)).await;
-        let list = mock.oauth().scopes().await.unwrap();
+        let list = mock.oauth().list_scopes().await.unwrap();
         assert_eq!(
             list.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             ["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]
@@ -394,11 +397,11 @@ async fn counters_are_read_in_each_of_their_forms() {
     let mock = Mock::answering_with(Answer::json(200, body)).await;
     let counters = mock.oauth().counters(Period::total()).await.unwrap();
     let limit = |path: &str| counters.get(&format!("GET:a.it/{path}").parse().unwrap()).unwrap().limit();
-    assert_eq!(limit("number"), Limit::Limited(100));
-    assert_eq!(limit("false"), Limit::Unlimited);
-    assert_eq!((limit("number-text"), limit("false-text")), (Limit::Limited(100), Limit::Unlimited));
+    assert_eq!(limit("number"), CounterLimit::Limited(100));
+    assert_eq!(limit("false"), CounterLimit::Unlimited);
+    assert_eq!((limit("number-text"), limit("false-text")), (CounterLimit::Limited(100), CounterLimit::Unlimited));
     for path in ["null", "true", "text", "minus", "none"] {
-        assert_eq!(limit(path), Limit::Unknown, "{path}");
+        assert_eq!(limit(path), CounterLimit::Unknown, "{path}");
     }
     assert_eq!(counters.get(&"GET:a.it/none".parse().unwrap()).unwrap().requests(), 3);
     let odd: Vec<_> = counters.unrecognized().iter().map(|(key, value)| (key.as_str(), &value["counter"])).collect();

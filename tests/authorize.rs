@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use common::raw::{Do, Raw};
 use common::{API_KEY, Answer, Mock, fatture, http, mint, minted, oauth, success};
-use gettone::openapi::Oauth;
+use gettone::openapi::v1::Oauth;
 use gettone::{Error, Scope, ScopeSet};
 use reqwest::header::{AUTHORIZATION, HOST, HeaderValue};
 use reqwest::{Client, Method, Request, Url};

@@ -13,7 +13,10 @@ use std::time::{Duration, SystemTime};
 use common::spec::Spec;
 use common::{API_KEY, Answer, Asked, BASIC, CLIENT_ID, CLIENT_SECRET, EMAIL, Mock, PASSWORD, USERNAME, unix};
 use gettone::keliweb::{Fatture, TokenPair};
-use gettone::openapi::{Counters, Environment, Oauth, Period, Token, TokenUpdate, Ttl};
+use gettone::openapi::{
+    Environment, Period, Ttl,
+    v1::{Counters, Oauth, Token, TokenUpdate},
+};
 use gettone::{AccessToken, Error, RefreshToken, Scope, ScopeList, ScopeSet};
 use serde_json::{Value, json};
 
@@ -40,7 +43,7 @@ async fn outcome(operation: &str, mock: &Mock) -> String {
         "refresh" => say(mock.fatture().refresh(&RefreshToken::new(REFRESH_TOKEN)).await, pair),
         "create_token" => say(oauth.create_token(&scopes(), Ttl::days(30).unwrap()).await, one),
         "list_tokens" => {
-            say(oauth.tokens().await, |tokens| tokens.into_iter().map(one).collect::<Vec<_>>().join(" | "))
+            say(oauth.list_tokens().await, |tokens| tokens.into_iter().map(one).collect::<Vec<_>>().join(" | "))
         }
         "find_token" => say(oauth.find_token(&token()).await, |token| token.map_or("none".to_owned(), one)),
         "replace_token" => {
@@ -49,7 +52,7 @@ async fn outcome(operation: &str, mock: &Mock) -> String {
         }
         "update_token" => say(oauth.update_token(&token(), TokenUpdate::new().scopes(&scopes())).await, one),
         "delete_token" => say(oauth.delete_token(&token()).await, |()| "deleted".to_owned()),
-        "list_scopes" => say(oauth.scopes().await, |list| all(&list)),
+        "list_scopes" => say(oauth.list_scopes().await, |list| all(&list)),
         "get_credit" => say(oauth.credit().await, |credit| credit.to_string()),
         "counters_total" => say(oauth.counters(Period::total()).await, counters),
         "counters_day" => say(oauth.counters(Period::day(2022, 1, 1).unwrap()).await, counters),
@@ -345,7 +348,7 @@ async fn a_filter_is_the_query_that_is_documented() {
     let scope: Scope = "GET:imprese.openapi.it/base".parse().unwrap();
     assert_eq!(example, scope.as_str());
     let mock = Mock::answering_with(spec.answer("list_tokens", 200, "two")).await;
-    assert_eq!(mock.oauth().tokens_with_scope(&scope).await.unwrap().len(), 2);
+    assert_eq!(mock.oauth().list_tokens_with_scope(&scope).await.unwrap().len(), 2);
     let asked = mock.request();
     let (path, query) = asked.target.split_once('?').unwrap();
     assert_eq!((asked.method.as_str(), path), ("GET", "/token"));

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use gettone::clock::{Clock, ManualClock, Moment, Sleep};
 use gettone::emulator::{Emulator, Fault, Part};
-use gettone::openapi::{Period, TokenUpdate, Ttl};
+use gettone::openapi::{Period, Ttl, v1::TokenUpdate};
 use gettone::{AccessToken, Error, Scope, ScopeSet, reqwest};
 
 use common::http;
@@ -69,7 +69,7 @@ async fn a_token_of_openapi_is_made_kept_narrowed_renewed_and_deleted_and_calls_
     let spent = credit - oauth.credit().await.unwrap().amount();
     assert_eq!(spent.to_string().parse::<f64>().unwrap(), paid as f64 / 100.0);
 
-    assert_eq!(oauth.tokens().await.unwrap().len(), emulator.living(Part::Production));
+    assert_eq!(oauth.list_tokens().await.unwrap().len(), emulator.living(Part::Production));
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
     assert_eq!(emulator.living(Part::Production), 0);
     assert_eq!(call(reqwest::Method::GET, echo(), &third).await, 401);
@@ -98,7 +98,7 @@ async fn a_token_of_keliweb_is_had_by_password_kept_refreshed_and_dropped() {
     let third = fatture.token().await.unwrap();
     assert_eq!(call(reqwest::Method::GET, api(), &third).await, 200);
     assert_eq!((emulator.count("password_grant"), emulator.count("refresh")), (2, 2));
-    fatture.forget().await.unwrap();
+    fatture.clear().await.unwrap();
     fatture.token().await.unwrap();
     assert_eq!((emulator.count("password_grant"), emulator.count("refresh")), (3, 2));
 }
@@ -205,7 +205,7 @@ async fn schedule(seed: u64, kind: Kind, trail: &mut String) -> Result<Model, Br
             }
             97..98 => {
                 let _ = writeln!(trail, "forget");
-                world.forget().await.map_err(|error| error.to_string())?;
+                world.clear().await.map_err(|error| error.to_string())?;
                 model.forgotten();
                 dropped += 1;
             }

@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use gettone::ScopeSet;
 use gettone::emulator::{CLIENT_SECRET, Emulator, PASSWORD, PRODUCTION_KEY, SANDBOX_KEY};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 
 /// Those that stand for an account.
 const ACCOUNT: [&str; 6] = [

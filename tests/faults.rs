@@ -39,7 +39,7 @@ use way::{WAYS, Way};
 ///   the first request it is one of each and a success.
 /// - `ok` is one request and a success.
 ///
-/// What an error says is its status and its predicates, `perhaps_done` for `may_have_been_carried_out`; and `wait:7` if its
+/// What an error says is its status and its predicates, `perhaps_done` for `is_ambiguous`; and `wait:7` if its
 /// `retry_after` is seven seconds. Keliweb Fatture says the same as Openapi.it, or what stands in the last column.
 #[rustfmt::skip]
 const TABLE: &str = "

@@ -214,13 +214,13 @@ async fn forgetting_is_starting_again() {
     let fatture = common::fatture(&mock.url()).http_client(common::http()).store(store.clone()).build().unwrap();
     token(&fatture).await;
     assert!(format!("{store:?}").contains("tokens: 1"));
-    fatture.forget().await.unwrap();
+    fatture.clear().await.unwrap();
     assert!(format!("{store:?}").contains("tokens: 0"));
     assert_eq!(token(&fatture).await, "a2");
     assert_eq!(grants(&mock), ["password", "password"]);
     // Also what another process left in the store, and before anything was asked.
     let restarted = common::fatture(&mock.url()).http_client(common::http()).store(store.clone()).build().unwrap();
-    restarted.forget().await.unwrap();
+    restarted.clear().await.unwrap();
     assert!(format!("{store:?}").contains("tokens: 0"));
 }
 
@@ -262,7 +262,7 @@ async fn the_new_pair_is_in_the_store_when_nothing_is_under_way() {
     let fatture = builder.store(store.clone()).build().unwrap();
     for expected in ["a1", "a2"] {
         assert_eq!(token(&fatture).await, expected);
-        fatture.settled().await;
+        fatture.wait_idle().await;
         let saved = store.saved.lock().unwrap().clone();
         assert_eq!(saved.last().map(String::as_str), Some(expected));
         clock.advance(2 * HOUR);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::raw::{Do, Raw};
 use common::{API_KEY, Answer, Mock, Still, http, mint, minted, success, until};
 use gettone::clock::ManualClock;
-use gettone::openapi::Oauth;
+use gettone::openapi::v1::Oauth;
 use gettone::{AccessToken, Error, ScopeSet};
 use http::Extensions;
 use reqwest::header::{AUTHORIZATION, HOST};
@@ -56,7 +56,7 @@ impl Setup {
     }
 
     /// Has a token that must be known everywhere.
-    async fn settled() -> Self {
+    async fn wait_idle() -> Self {
         Self::new().await.aged(MINUTE).await
     }
 }
@@ -138,7 +138,7 @@ async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
     assert!(!text.contains("secret"), "{text}");
     assert_eq!((service.calls(), setup.tokens.calls()), (1, 0));
     // A program that looks at it itself has the answer.
-    let client = ClientBuilder::new(http()).with(setup.oauth.middleware().other_hosts()).build();
+    let client = ClientBuilder::new(http()).with(setup.oauth.middleware().allow_other_hosts()).build();
     assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
     // One with an authorization of its own knows what it does.
     assert_eq!(setup.http().get(&url).bearer_auth("x").send().await.unwrap().status(), 401);
@@ -147,7 +147,7 @@ async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
-    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), wrong_token()]).await);
+    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), wrong_token()]).await);
     for own in ["Basic eA==", "Bearer other", ""] {
         let answer = setup.http().get(service.url()).header(AUTHORIZATION, own).send().await.unwrap();
         assert_eq!(answer.status(), 401);
@@ -160,7 +160,7 @@ async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
 #[tokio::test]
 async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
     for first in [refused(), wrong_token(), Answer::empty(401), Answer::html(401, "<html>")] {
-        let (setup, service) = (Setup::settled().await, Mock::answering([first, Answer::json(200, "whole")]).await);
+        let (setup, service) = (Setup::wait_idle().await, Mock::answering([first, Answer::json(200, "whole")]).await);
         let answer = setup.http().get(service.url()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "whole"));
         assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
@@ -170,7 +170,7 @@ async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
 
 #[tokio::test]
 async fn the_second_401_is_the_answer() {
-    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), refused().body("second")]).await);
+    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), refused().body("second")]).await);
     let answer = setup.http().get(service.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "second"));
     assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
@@ -193,7 +193,7 @@ async fn no_other_status_is_looked_into() {
 
 #[tokio::test]
 async fn the_repeat_is_the_whole_request() {
-    for (setup, again) in [(Setup::settled().await, refused()), (Setup::new().await, wrong_token())] {
+    for (setup, again) in [(Setup::wait_idle().await, refused()), (Setup::new().await, wrong_token())] {
         let service = Mock::answering([again.clone(), again, Answer::empty(200)]).await;
         let body = "x".repeat(100_000);
         let request = setup.http().post(service.url() + "/base?a=b").header("x-own", "1").header("x-own", "2");
@@ -267,7 +267,7 @@ async fn a_body_that_cannot_be_cloned_is_sent_once() {
     for (young, answer, next) in
         [(false, refused(), 2), (false, wrong_token(), 2), (true, refused(), 2), (true, wrong_token(), 1)]
     {
-        let setup = if young { Setup::new().await } else { Setup::settled().await };
+        let setup = if young { Setup::new().await } else { Setup::wait_idle().await };
         let service = Mock::answering_with(answer.clone()).await;
         let request = setup.http().post(service.url() + "/base").body(stream("a stream"));
         let got = request.send().await.unwrap();
@@ -510,7 +510,7 @@ async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
 
 #[tokio::test]
 async fn requests_that_find_a_token_refused_together_renew_it_once() {
-    let setup = Setup::settled().await;
+    let setup = Setup::wait_idle().await;
     let service = Mock::deciding(|asked| match asked.header("authorization") {
         Some("Bearer token-1") => refused(),
         _ => Answer::empty(200),
@@ -569,7 +569,7 @@ impl Middleware for Layer {
 #[tokio::test]
 async fn the_token_of_somebody_elses_renewal_is_used() {
     for first in [refused(), wrong_token()] {
-        let (setup, service) = (Setup::settled().await, Mock::answering([first, Answer::empty(200)]).await);
+        let (setup, service) = (Setup::wait_idle().await, Mock::answering([first, Answer::empty(200)]).await);
         let layer = Layer { renew: Some(setup.oauth.clone()), ..Layer::new() };
         let client = ClientBuilder::new(http()).with(setup.oauth.middleware()).with(layer).build();
         assert_eq!(client.get(service.url()).send().await.unwrap().status(), 200);
@@ -579,7 +579,7 @@ async fn the_token_of_somebody_elses_renewal_is_used() {
 
 #[tokio::test]
 async fn layers_before_see_one_request_and_layers_behind_see_each() {
-    let (setup, service) = (Setup::settled().await, Mock::answering([refused(), Answer::empty(200)]).await);
+    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), Answer::empty(200)]).await);
     let (before, behind) = (Layer::new(), Layer::new());
     let client = ClientBuilder::new(http()).with(before.clone()).with(setup.oauth.middleware()).with(behind.clone());
     assert_eq!(client.build().get(service.url()).send().await.unwrap().status(), 200);
@@ -639,7 +639,7 @@ async fn endless_401s_do_not_make_endless_tokens() {
 
 #[tokio::test]
 async fn an_endpoint_that_always_answers_401_does_not_stop_the_others() {
-    let setup = Setup::settled().await;
+    let setup = Setup::wait_idle().await;
     let service = Mock::deciding(|asked| if asked.target == "/other" { refused() } else { Answer::empty(200) });
     let service = service.await;
     for second in 0..600 {
@@ -657,7 +657,7 @@ async fn an_endpoint_that_always_answers_401_does_not_stop_the_others() {
 async fn a_401_of_another_host_says_nothing_of_the_token() {
     let follows = || Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     for (young, answer) in [(false, refused()), (true, refused()), (false, wrong_token()), (true, wrong_token())] {
-        let setup = if young { Setup::new().await } else { Setup::settled().await };
+        let setup = if young { Setup::new().await } else { Setup::wait_idle().await };
         let there = Mock::answering_with(answer.clone()).await;
         for url in [there.url(), there.url().replace("127.0.0.1", "localhost")] {
             let before = there.calls();
@@ -674,7 +674,7 @@ async fn a_401_of_another_host_says_nothing_of_the_token() {
 
 #[tokio::test]
 async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
-    let setup = Setup::settled().await;
+    let setup = Setup::wait_idle().await;
     let service = Mock::deciding(|asked| match (asked.target.as_str(), asked.header("authorization")) {
         ("/", _) => Answer::empty(302).header("location", "/other"),
         (_, Some("Bearer token-1")) => refused(),
@@ -688,7 +688,7 @@ async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
 
 #[tokio::test]
 async fn an_error_of_the_wire_is_passed_on() {
-    let setup = Setup::settled().await;
+    let setup = Setup::wait_idle().await;
     // At once, and after a 401.
     for script in [vec![Do::Reset], vec![Do::answer("401 Unauthorized", "", ""), Do::Reset]] {
         let calls = script.len();
@@ -786,7 +786,7 @@ async fn a_broader_token_that_is_refused_is_not_lent_again() {
 
 #[tokio::test]
 async fn the_layer_prints_nothing_of_its_client() {
-    let (setup, keliweb) = (Setup::settled().await, Mock::answering_with(success("password_grant")).await);
+    let (setup, keliweb) = (Setup::wait_idle().await, Mock::answering_with(success("password_grant")).await);
     let fatture = keliweb.fatture();
     fatture.token().await.unwrap();
     for text in [format!("{:?}", setup.oauth.middleware()), format!("{:#?}", fatture.middleware().clone())] {

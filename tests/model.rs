@@ -101,7 +101,7 @@ impl Cache {
 
     /// All is forgotten, whatever it is.
     fn forget(&self) {
-        self.ended.end(Means::Forgotten, [], || self.all(), |slot| slot.take());
+        self.ended.end(Means::Cleared, [], || self.all(), |slot| slot.take());
         self.assert_gone();
     }
 

@@ -130,7 +130,7 @@ async fn a_no_is_no_empty_list() {
     ] {
         let mock = Mock::answering_with(Answer::json(200, no)).await;
         let oauth = mock.oauth();
-        if let Ok(tokens) = oauth.tokens().await {
+        if let Ok(tokens) = oauth.list_tokens().await {
             wrong.push(format!("{no}: tokens {tokens:?}"));
         }
         if let Ok(found) = oauth.find_token(&AccessToken::new("t")).await {

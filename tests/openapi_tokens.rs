@@ -281,7 +281,7 @@ async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_los
     service.state().lost = 1;
     assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
     assert_eq!(service.requests(), ["POST /token", "GET /token?scope=GET%3Aa.it%2Fx"]);
-    let tokens = oauth.tokens().await.unwrap();
+    let tokens = oauth.list_tokens().await.unwrap();
     assert_eq!(tokens.iter().map(|token| token.token().expose()).collect::<Vec<_>>(), ["t1"]);
     let odd: Vec<_> = tokens.unrecognized().iter().map(gettone::Secret::expose).collect();
     assert_eq!(serde_json::from_str::<serde_json::Value>(odd[0]).unwrap(), entry);
@@ -431,7 +431,7 @@ async fn forgetting_leaves_the_tokens_at_the_service_alone() {
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
     oauth.token(&scopes).await.unwrap();
-    oauth.forget().await.unwrap();
+    oauth.clear().await.unwrap();
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
     assert_eq!(service.state().tokens.len(), 2);
 }
@@ -705,7 +705,7 @@ async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
         let gate = service.close();
         oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap();
         service.knocked().await;
-        let mut forgetting = Box::pin(oauth.forget());
+        let mut forgetting = Box::pin(oauth.clear());
         begun(&mut forgetting).await;
         gate.add_permits(10);
         forgetting.await.unwrap();
@@ -791,7 +791,7 @@ async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_st
     }
     let credentials = gettone::openapi::Credentials::new("else@example.com", "key");
     let url = format!("http://{}", one.address);
-    let builder = gettone::openapi::Oauth::builder(credentials).base_url(url).http_client(common::http());
+    let builder = gettone::openapi::v1::Oauth::builder(credentials).base_url(url).http_client(common::http());
     let oauth = builder.clock(one.clock.clone()).store(store).build().unwrap();
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
 }
@@ -854,7 +854,7 @@ async fn what_is_refused_to_an_account_is_asked_for_one_set_of_scopes_and_not_fo
 }
 
 /// The ten lines of a program: a call each hour, for a year.
-async fn a_year_of_calls(oauth: &gettone::openapi::Oauth, service: &Service) -> Result<usize, Error> {
+async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &Service) -> Result<usize, Error> {
     let http = common::http();
     let url = format!("http://{}/base/12345670124", service.address);
     let mut calls = 0;

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use common::http;
 use gettone::emulator::Emulator;
-use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
+use gettone::openapi::{
+    Credentials, Ttl,
+    v1::{Oauth, TokenUpdate},
+};
 use gettone::store::MemoryStore;
 use gettone::{AccessToken, ScopeSet};
 
@@ -41,7 +44,7 @@ async fn end(oauth: &Oauth, token: &AccessToken, way: usize) {
     match way {
         0 => oauth.delete_token(token).await.unwrap(),
         1 => assert!(oauth.revoke_created().await.unwrap() >= 1),
-        2 => oauth.forget().await.unwrap(),
+        2 => oauth.clear().await.unwrap(),
         3 => oauth.invalidate(token),
         // It lives on for other scopes, and is not what the client knows of it.
         _ => {
@@ -88,8 +91,8 @@ async fn a_token_of_another_client_that_was_deleted_is_not_taken_from_the_store(
     let (emulator, store) = (Emulator::start().await.unwrap(), MemoryStore::new());
     let (worker, admin) = (client(&emulator, Some(store.clone())), client(&emulator, Some(store)));
     let token = worker.token(&narrow(1)).await.unwrap();
-    worker.settled().await;
-    for listed in &admin.tokens().await.unwrap() {
+    worker.wait_idle().await;
+    for listed in &admin.list_tokens().await.unwrap() {
         admin.delete_token(listed.token()).await.unwrap();
     }
     let next = admin.token(&narrow(1)).await.unwrap();
@@ -132,7 +135,7 @@ async fn a_token_that_is_deleted_or_changed_while_its_answer_is_on_its_way_is_no
             tokio::task::yield_now().await;
         }
         emulator.latency(Duration::ZERO);
-        let listed = oauth.tokens().await.unwrap();
+        let listed = oauth.list_tokens().await.unwrap();
         let token = listed.first().unwrap().token();
         end(&oauth, token, if is_deleted { 0 } else { 4 }).await;
         assert!(!asking.is_finished(), "the machine is too slow for this test");

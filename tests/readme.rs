@@ -2,7 +2,7 @@
 #![cfg(feature = "emulator")]
 
 use gettone::emulator::{Emulator, Fault};
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::{ScopeSet, reqwest};
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 use gettone::{ScopeSet, reqwest};
 
 fn fatture(emulator: &Emulator) -> Fatture {

@@ -130,7 +130,7 @@ async fn while_a_store_saves_no_call_is_refused_and_the_end_of_a_program_waits_f
     let store = Slow { store: MemoryStore::new(), gate: Arc::new(Semaphore::new(1)) };
     let fatture = builder(&emulator).store(store.clone()).build().unwrap();
     let first = fatture.token().await.unwrap();
-    fatture.settled().await;
+    fatture.wait_idle().await;
     clock.advance(MINUTES);
     for _ in 0..100 {
         let token = fatture.token().await.unwrap();
@@ -139,7 +139,7 @@ async fn while_a_store_saves_no_call_is_refused_and_the_end_of_a_program_waits_f
     assert_eq!(emulator.count("refresh"), 1);
     // Until the store has it, the program is not to end.
     let ending = fatture.clone();
-    let ending = tokio::spawn(async move { ending.settled().await });
+    let ending = tokio::spawn(async move { ending.wait_idle().await });
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

@@ -11,7 +11,7 @@ use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS, Still, call, fatture, http, oauth};
 use gettone::clock::ManualClock;
 use gettone::keliweb::Fatture;
-use gettone::openapi::Oauth;
+use gettone::openapi::v1::Oauth;
 use gettone::{AccessToken, Retry};
 
 fn clients(url: &str) -> (Oauth, Fatture, Arc<ManualClock>) {
@@ -25,7 +25,7 @@ async fn an_error_says_if_an_earlier_attempt_may_have_been_carried_out() {
     let raw = Raw::new([Do::answer("504 Gateway Timeout", "", ""), Do::answer("401 Unauthorized", "", "")]).await;
     let (_, fatture, _) = clients(&raw.url());
     let error = fatture.password_grant().await.unwrap_err();
-    assert!(error.may_have_been_carried_out() && error.is_unauthorized(), "{error:?}");
+    assert!(error.is_ambiguous() && error.is_unauthorized(), "{error:?}");
     let expected =
         "Keliweb Fatture password_grant: HTTP 401 Unauthorized (an earlier attempt may have been carried out)";
     assert_eq!(error.to_string(), expected);

@@ -5,7 +5,10 @@
 mod common;
 
 use common::spec::Spec;
-use gettone::openapi::{Counter, Counters, Credit, Limit, Period, Token, Ttl};
+use gettone::openapi::{
+    Period, Ttl,
+    v1::{Counter, CounterLimit, Counters, Credit, Token},
+};
 use gettone::{AccessToken, RefreshToken, Scope, ScopeList, ScopePattern, ScopeSet, Secret, keliweb};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -107,7 +110,7 @@ fn the_types_of_openapi_are_those_of_the_spec() {
     assert_eq!(of::<Credit>(), in_spec(&spec, "Credit"));
     assert_eq!(of::<Counter>(), in_spec(&spec, "Counter"));
     assert_eq!(of::<Counters>(), in_spec(&spec, "Counters"));
-    assert_eq!(of::<Limit>(), in_spec(&spec, "Limit"));
+    assert_eq!(of::<CounterLimit>(), in_spec(&spec, "Limit"));
 }
 
 /// Fails if a value, as it is written, is not what the schema of its type says: that for reading and that for writing.

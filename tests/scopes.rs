@@ -79,12 +79,12 @@ fn a_pattern_covers_what_the_table_says() {
         for covered in covered {
             assert!(pattern.covers(&scope(covered)), "{text} covers {covered}");
             assert!(alone.covers(&scope(covered)), "{text} covers {covered}");
-            assert_eq!(alone.explain(&scope(covered)), Some(&pattern));
+            assert_eq!(alone.narrowest_covering(&scope(covered)), Some(&pattern));
         }
         for not in not_covered {
             assert!(!pattern.covers(&scope(not)), "{text} does not cover {not}");
             assert!(!alone.covers(&scope(not)), "{text} does not cover {not}");
-            assert_eq!(alone.explain(&scope(not)), None);
+            assert_eq!(alone.narrowest_covering(&scope(not)), None);
         }
     }
 }
@@ -221,7 +221,7 @@ proptest! {
     #[test]
     fn five_methods_are_all_methods(number in 0..PATTERNS.len(), missing in 0..5_usize) {
         let all = pattern(&format!("*:{}/{}", PATTERNS[number].host(), PATTERNS[number].path()));
-        let five: Vec<_> = Method::ALL.iter().map(|&method| all.clone().method(method)).collect();
+        let five: Vec<_> = Method::ALL.iter().map(|&method| all.clone().with_method(method)).collect();
         let four: ScopeSet = five.iter().enumerate().filter(|(index, _)| *index != missing).map(|(_, pattern)| pattern).collect();
         let five: ScopeSet = five.iter().collect();
         prop_assert!(five.includes([&all]));
@@ -248,7 +248,7 @@ proptest! {
 
     #[test]
     fn minimising_changes_nothing_that_is_covered(members in some_patterns(12)) {
-        let minimal = hostile::minimised(&chosen(&members));
+        let minimal = hostile::minimize(&chosen(&members));
         let numbers: Vec<_> = minimal.iter().map(|member| PATTERNS.iter().position(|known| known == member).unwrap()).collect();
         prop_assert_eq!(union(&numbers), union(&members));
     }
@@ -270,7 +270,7 @@ proptest! {
     #[test]
     fn what_lacks_is_neither_included_nor_expanded(requested in some_patterns(5), granted in some_patterns(5)) {
         let (requested, granted) = (chosen(&requested), chosen(&granted));
-        let lacks = requested.not_covered_by(&granted);
+        let lacks = requested.missing_from(&granted);
         for member in &requested {
             let there = granted.includes([member]) || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
             prop_assert_eq!(lacks.contains(member), !there);
@@ -466,14 +466,14 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
     assert_eq!(ScopePattern::domain("Comparabili.openapi.it").unwrap(), pattern("*:comparabili.openapi.it/*"));
     assert_eq!(ScopePattern::domain("*.openapi.it").unwrap(), pattern("*:*.openapi.it/*"));
     assert_eq!(ScopePattern::domain("*").unwrap(), ScopePattern::everything());
-    let base = ScopePattern::domain("imprese.openapi.it").unwrap().method(Method::Get).endpoint("base").unwrap();
+    let base = ScopePattern::domain("imprese.openapi.it").unwrap().with_method(Method::Get).endpoint("base").unwrap();
     assert_eq!(base, pattern("GET:imprese.openapi.it/base"));
     assert_eq!(
-        base.clone().endpoint("/IT-full").unwrap().method(Method::Delete),
+        base.clone().endpoint("/IT-full").unwrap().with_method(Method::Delete),
         pattern("DELETE:imprese.openapi.it/IT-full")
     );
     assert_eq!(base.endpoint("*").unwrap(), pattern("GET:imprese.openapi.it/*"));
-    assert_eq!(ScopePattern::everything().method(Method::Put).only_method(), Some(Method::Put));
+    assert_eq!(ScopePattern::everything().with_method(Method::Put).method(), Some(Method::Put));
     for host in ["", "a/b", "h.it:443", "a b", "a.*.it", "-a.it", "GET:h.it/a", "h.it/"] {
         assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
     }
@@ -543,10 +543,10 @@ fn a_pattern_without_wildcards_is_a_scope() {
 #[test]
 fn the_least_subset_prefers_the_narrower_and_names_what_is_not_covered() {
     let all = set(&["*:h.it/*", "GET:h.it/*", "GET:h.it/a", "GET:i.it/*"]);
-    assert_eq!(all.least_for(&[scope("GET:h.it/a")]).unwrap(), set(&["GET:h.it/a"]));
-    assert_eq!(all.least_for(&[scope("GET:h.it/a"), scope("GET:h.it/b")]).unwrap(), set(&["GET:h.it/*"]));
-    assert_eq!(all.least_for(&[]).unwrap(), ScopeSet::default());
-    let error = all.least_for(&[scope("GET:h.it/a"), scope("POST:i.it/x")]).unwrap_err();
+    assert_eq!(all.minimal_cover(&[scope("GET:h.it/a")]).unwrap(), set(&["GET:h.it/a"]));
+    assert_eq!(all.minimal_cover(&[scope("GET:h.it/a"), scope("GET:h.it/b")]).unwrap(), set(&["GET:h.it/*"]));
+    assert_eq!(all.minimal_cover(&[]).unwrap(), ScopeSet::default());
+    let error = all.minimal_cover(&[scope("GET:h.it/a"), scope("POST:i.it/x")]).unwrap_err();
     assert_eq!(error.to_string(), "scope POST:i.it/x: no pattern of the set covers it");
 }
 
@@ -559,14 +559,14 @@ fn the_greedy_choice_is_improved() {
         scopes.extend(paths.map(|path| scope(&format!("GET:{host}/{path}"))));
     }
     let all = set(&["GET:h.it/*", "GET:i.it/*", "GET:*.it/a", "GET:*.it/b", "GET:*.it/c"]);
-    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/*", "GET:i.it/*"]));
+    assert_eq!(all.minimal_cover(&scopes).unwrap(), set(&["GET:h.it/*", "GET:i.it/*"]));
 }
 
 #[test]
 fn the_least_subset_is_no_wider_than_it_must_be() {
     let all = set(&["GET:*/*", "GET:h.it/p", "*:h.it/c"]);
     let scopes = ["GET:h.it/p/a", "GET:h.it/p/b", "GET:h.it/c/1", "GET:h.it/c/2", "POST:h.it/c"].map(scope);
-    assert_eq!(all.least_for(&scopes).unwrap(), set(&["GET:h.it/p", "*:h.it/c"]));
+    assert_eq!(all.minimal_cover(&scopes).unwrap(), set(&["GET:h.it/p", "*:h.it/c"]));
 }
 
 #[test]
@@ -582,7 +582,7 @@ fn a_hard_choice_ends() {
         patterns.push(pattern(&format!("GET:*.it/p{number}")));
     }
     let all: ScopeSet = patterns.iter().collect();
-    let least = all.least_for(&scopes).unwrap();
+    let least = all.minimal_cover(&scopes).unwrap();
     assert!(scopes.iter().all(|scope| least.covers(scope)) && least.len() <= 24, "{}", least.len());
 }
 

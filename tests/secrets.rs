@@ -10,7 +10,7 @@ use common::leaks::*;
 use common::raw::{Do, Raw};
 use common::{Answer, Mock, OPERATIONS};
 use gettone::keliweb;
-use gettone::openapi::{self, Environment, Oauth, Period, Ttl};
+use gettone::openapi::{self, Environment, Period, Ttl, v1::Oauth};
 use gettone::{AccessToken, Error, RefreshToken, Retry, Scope, ScopePattern, Secret};
 use serde_json::json;
 
@@ -86,7 +86,7 @@ fn no_other_value_shows_a_secret() {
     let pair: keliweb::TokenPair = serde_json::from_str(&good("refresh")).unwrap();
     assert_eq!(pair.access_token().expose(), ISSUED_ACCESS);
     debugs("TokenPair", &pair);
-    let token: openapi::Token = serde_json::from_str(&good("create_token")).unwrap();
+    let token: openapi::v1::Token = serde_json::from_str(&good("create_token")).unwrap();
     assert_eq!(token.token().expose(), ISSUED_ACCESS);
     debugs("Token", &token);
 }
@@ -176,12 +176,12 @@ fn what_is_not_recognized_is_counted_and_not_shown() {
     assert_eq!(format!("{list:?}"), "ScopeList { scopes: [Scope(GET:a.it/b)], unrecognized: 2 entries }");
     assert_eq!(list.unrecognized()[0], API_KEY);
     let data = json!({ API_KEY: BASIC, "GET:a.it/b": API_KEY });
-    let counters: openapi::Counters = serde_json::from_value(data).unwrap();
+    let counters: openapi::v1::Counters = serde_json::from_value(data).unwrap();
     assert_eq!(format!("{counters:?}"), "Counters { known: [], unrecognized: 2 entries }");
     assert_eq!(counters.unrecognized().len(), 2);
-    let counters: openapi::Counters = serde_json::from_value(json!({ API_KEY: 1 })).unwrap();
+    let counters: openapi::v1::Counters = serde_json::from_value(json!({ API_KEY: 1 })).unwrap();
     assert_eq!(format!("{counters:?}"), "Counters { known: [], unrecognized: 1 entry }");
-    assert_eq!(format!("{:?}", openapi::TokenList::default()), "TokenList { tokens: [], unrecognized: 0 entries }");
+    assert_eq!(format!("{:?}", openapi::v1::TokenList::default()), "TokenList { tokens: [], unrecognized: 0 entries }");
 }
 
 #[tokio::test]

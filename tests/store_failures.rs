@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use gettone::emulator::Emulator;
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{Builder, Error, ScopeSet};
 
@@ -65,7 +65,7 @@ async fn each_failure_of_a_store_is_reported_and_the_token_is_given() {
     let heard = Heard::default();
     let oauth = builder(&emulator).store(Broken).on_store_failure(heard.by()).build().unwrap();
     oauth.token(&scopes()).await.unwrap();
-    oauth.settled().await;
+    oauth.wait_idle().await;
     let texts = heard.texts();
     let calls: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
     assert_eq!(calls, ["load", "lock", "load", "save", "remove"]);
@@ -82,7 +82,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
         let store = FileStore::open(&path).await.unwrap();
         let oauth = builder(&emulator).store(store).on_store_failure(heard.by()).build().unwrap();
         let token = oauth.token(&scopes()).await.unwrap();
-        oauth.settled().await;
+        oauth.wait_idle().await;
         (token, heard.texts())
     };
     let (first, heard) = start().await;
@@ -114,7 +114,7 @@ async fn a_report_that_panics_costs_nobody_a_token() {
     let panics = |_: &Error| panic!("of the program's own");
     let oauth = builder(&emulator).store(Broken).on_store_failure(panics).build().unwrap();
     let token = oauth.token(&scopes()).await.unwrap();
-    oauth.settled().await;
+    oauth.wait_idle().await;
     assert_eq!(oauth.token(&scopes()).await.unwrap(), token);
     assert_eq!(emulator.count("create_token"), 1);
 }
@@ -146,8 +146,8 @@ async fn a_record_under_another_name_is_passed_over_and_reported() {
                 oauth.token(&scopes()).await.unwrap(),
                 oauth.token(&other).await.unwrap(),
             ];
-            fatture.settled().await;
-            oauth.settled().await;
+            fatture.wait_idle().await;
+            oauth.wait_idle().await;
             let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             let tokens = file["tokens"].as_object_mut().unwrap();
             let mut records: Vec<_> = tokens.values().cloned().collect();
@@ -178,8 +178,8 @@ async fn a_record_under_another_name_is_passed_over_and_reported() {
                 moved,
                 "arrangement {arrangement}"
             );
-            fatture.settled().await;
-            oauth.settled().await;
+            fatture.wait_idle().await;
+            oauth.wait_idle().await;
             let heard = heard.texts();
             assert_eq!(heard.is_empty(), moved == 0, "{heard:?}");
             assert!(heard.iter().all(|text| text.contains("is that of another token")), "{heard:?}");

@@ -61,7 +61,7 @@ async fn child() {
     let fatture = fatture(&url, &file).await.clock(Arc::new(SystemClock::default())).build().unwrap();
     println!();
     println!("token {}", fatture.token().await.unwrap().expose());
-    fatture.settled().await;
+    fatture.wait_idle().await;
 }
 
 fn start(file: &str, url: &str) -> Child {
@@ -104,7 +104,7 @@ async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
     let before = fatture(&url, &file).await.clock(then).build().unwrap();
     let first = tokio::spawn(async move {
         let token = before.token().await.unwrap();
-        before.settled().await;
+        before.wait_idle().await;
         token
     });
     let (request, answer) = requests.recv().await.unwrap();

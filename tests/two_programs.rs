@@ -12,7 +12,10 @@ use common::http;
 use fastrand::Rng;
 use gettone::clock::{Clock, ManualClock};
 use gettone::emulator::{Emulator, Fault, Part};
-use gettone::openapi::{Credentials, Oauth, TokenUpdate, Ttl};
+use gettone::openapi::{
+    Credentials, Ttl,
+    v1::{Oauth, TokenUpdate},
+};
 use gettone::{AccessToken, Retry, ScopeSet};
 
 const GET: &str = "GET:127.0.0.1/echo";
@@ -92,7 +95,7 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
         }
         let before = issued(&emulator);
         let token = oauth.token(&set(&[GET])).await;
-        oauth.settled().await;
+        oauth.wait_idle().await;
         let made: Vec<_> = issued(&emulator).difference(&before).cloned().collect();
         sum.lost += made.len().saturating_sub(usize::from(token.is_ok()));
         if let Ok(token) = &token {

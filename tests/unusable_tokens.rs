@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use common::{Answer, Mock, Still, http, now, unix};
 use gettone::keliweb::Fatture;
-use gettone::openapi::{Oauth, TokenUpdate, Ttl};
+use gettone::openapi::{
+    Ttl,
+    v1::{Oauth, TokenUpdate},
+};
 use gettone::store::{MemoryStore, StoredToken};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
@@ -113,7 +116,7 @@ async fn a_token_that_cannot_be_sent_spoils_no_other_of_a_list() {
     let bad: Vec<String> = unusable().into_iter().map(|(bad, _)| bad).collect();
     let entries = bad.iter().flat_map(|bad| [entry(&json!(bad)), entry(&json!("good"))]);
     let mock = Mock::answering_with(Answer::json(200, json!({ "data": entries.collect::<Vec<_>>() }))).await;
-    let tokens = mock.oauth().tokens().await.unwrap();
+    let tokens = mock.oauth().list_tokens().await.unwrap();
     assert!(tokens.iter().all(|token| token.token().expose() == "good"));
     assert_eq!((tokens.len(), tokens.unrecognized().len(), mock.calls()), (bad.len(), bad.len(), 1));
     assert_eq!(serde_json::from_str::<Value>(tokens.unrecognized()[1].expose()).unwrap(), entry(&json!(bad[1])));
@@ -144,13 +147,13 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
             let error = oauth.token(&scopes()).await.unwrap_err();
             assert!(error.is_decode() && error.is_backing_off(), "{error:?}");
         }
-        oauth.settled().await;
+        oauth.wait_idle().await;
         // It looks for the token, and has nothing to delete.
         oauth.revoke_created().await.unwrap();
         assert_eq!((calls, mock.calls()), (3, 4), "{bad:?}");
         clock.advance(PAUSE);
         assert_eq!(oauth.token(&scopes()).await.unwrap().expose(), "good");
-        oauth.settled().await;
+        oauth.wait_idle().await;
         assert!(!format!("{store:?}").contains("s3cret"));
         assert!(mock.requests().iter().all(|asked| asked.method != "DELETE"));
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, SystemClock};
-use gettone::openapi::Limit;
+use gettone::openapi::v1::CounterLimit;
 use gettone::{Scope, ScopeList, ScopePattern, ScopeSet};
 
 #[test]
@@ -62,7 +62,7 @@ fn a_scope_that_is_refused_is_shown_in_part() {
 #[test]
 fn what_is_shown_can_be_padded() {
     assert_eq!(format!("{:>14}|", "GET:a.it/b".parse::<Scope>().unwrap()), "    GET:a.it/b|");
-    assert_eq!(format!("{:<11}|{:<4}|", Limit::Unlimited, Limit::Limited(7)), "unlimited  |7   |");
+    assert_eq!(format!("{:<11}|{:<4}|", CounterLimit::Unlimited, CounterLimit::Limited(7)), "unlimited  |7   |");
     assert_eq!(format!("{:?}", "*:*/*".parse::<ScopePattern>().unwrap()), "ScopePattern(*:*/*)");
 }
 

@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use common::raw::{Do, Raw};
 use common::{API_KEY, Answer, EMAIL, Mock, Still, call, fatture, now, oauth, success};
-use gettone::openapi::{Credentials, Oauth, TokenUpdate};
+use gettone::openapi::{
+    Credentials,
+    v1::{Oauth, TokenUpdate},
+};
 use gettone::{AccessToken, Retry, ScopeSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
@@ -546,7 +549,7 @@ fn a_runtime_that_lacks_something_is_an_error_and_no_panic() {
             assert!(error.to_string().contains(missing), "{error}");
             assert_eq!(error.is_invalid_input(), missing == "without timers", "{error}");
         }
-        runtime.block_on(fatture.settled());
-        runtime.block_on(fatture.forget()).unwrap();
+        runtime.block_on(fatture.wait_idle());
+        runtime.block_on(fatture.clear()).unwrap();
     }
 }

@@ -14,7 +14,7 @@ pub mod types {
     ///`CountersAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct CountersAnswer {
-        pub data: crate::generated::Received<crate::openapi::Counters>,
+        pub data: crate::generated::Received<crate::openapi::v1::Counters>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
             crate::generated::Received<::serde::de::IgnoredAny>,
@@ -43,7 +43,7 @@ pub mod types {
     ///`CreditAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct CreditAnswer {
-        pub data: crate::generated::Received<crate::openapi::Credit>,
+        pub data: crate::generated::Received<crate::openapi::v1::Credit>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
             crate::generated::Received<::serde::de::IgnoredAny>,
@@ -85,7 +85,7 @@ pub mod types {
     ///`ScopesAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct ScopesAnswer {
-        pub data: crate::generated::Received<crate::openapi::ScopesData>,
+        pub data: crate::generated::Received<crate::openapi::v1::ScopesData>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
             crate::generated::Received<::serde::de::IgnoredAny>,
@@ -104,7 +104,7 @@ pub mod types {
     pub struct TokenAnswer {
         ///An array, also for one token
         pub data: ::std::vec::Vec<
-            crate::generated::Received<crate::openapi::ListedToken>,
+            crate::generated::Received<crate::openapi::v1::ListedToken>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
@@ -516,7 +516,7 @@ Sends a `POST` request to `/token`
         &'a self,
         body: &'a types::CreateToken,
     ) -> Result<
-        ResponseValue<crate::generated::Received<crate::openapi::Token>>,
+        ResponseValue<crate::generated::Received<crate::openapi::v1::Token>>,
         Error<()>,
     > {
         let url = format!("{}/token", self.baseurl,);

@@ -41,7 +41,7 @@ pub(crate) enum Means {
     /// Their scopes or ends have changed. An exchange that begins from now on may find them again.
     Changed,
     /// They are over, and so is what exchanges under way may bring.
-    Forgotten,
+    Cleared,
 }
 
 impl<T: Clone + Eq + Hash> Ended<T> {
@@ -60,7 +60,7 @@ impl<T: Clone + Eq + Hash> Ended<T> {
     }
 
     /// Returns whether all was forgotten since an exchange began: it publishes nothing.
-    pub(super) fn is_forgotten(&self, began: u64) -> bool {
+    pub(super) fn is_cleared(&self, began: u64) -> bool {
         began < self.recent().last_of_all
     }
 
@@ -106,7 +106,7 @@ impl<T: Clone + Eq + Hash> Ended<T> {
     ) {
         let mut recent = self.recent();
         recent.last += 1;
-        if means == Means::Forgotten {
+        if means == Means::Cleared {
             recent.last_of_all = recent.last;
         }
         if recent.newer.len() >= MANY {

@@ -35,7 +35,7 @@ pub(super) struct Slot<K> {
     pub(super) name: String,
     pub(super) state: ArcSwap<State>,
     /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
-    pub(super) turn: AtomicU64,
+    pub(super) generation: AtomicU64,
     /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
     patience_ends: Mutex<Option<Instant>>,
     /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
@@ -74,7 +74,7 @@ impl<K: Clone> Slot<K> {
             key: key.clone(),
             name: source.name(key),
             state: ArcSwap::default(),
-            turn: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
             patience_ends: Mutex::default(),
             ended: watch::Sender::new(None),
         }
@@ -84,19 +84,20 @@ impl<K: Clone> Slot<K> {
     #[inline]
     pub(super) fn fresh(&self, now: &Moment) -> Option<AccessToken> {
         let state = self.state.load();
-        let held = state.held.as_ref().filter(|held| held.life.as_ref().is_some_and(|life| life.is_fresh(now)))?;
+        let held =
+            state.held.as_ref().filter(|held| held.validity.as_ref().is_some_and(|validity| validity.is_fresh(now)))?;
         Some(held.token.access_token.clone())
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        !self.turn.load(Ordering::Acquire).is_multiple_of(2)
+        !self.generation.load(Ordering::Acquire).is_multiple_of(2)
     }
 
     /// Begins an exchange, if none is under way.
     pub(super) fn begin(&self) -> Option<u64> {
-        let free = self.turn.load(Ordering::Acquire);
+        let free = self.generation.load(Ordering::Acquire);
         let begun = free.is_multiple_of(2)
-            && self.turn.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            && self.generation.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if begun {
             *self.patience_ends() = Some(Instant::now() + LONGEST_PATIENCE);
         }
@@ -118,8 +119,8 @@ impl<K: Clone> Slot<K> {
     }
 
     /// Ends an exchange, if it was not given up, and tells those who wait for it.
-    pub(super) fn end(&self, turn: u64, error: Option<Error>) {
-        if self.turn.compare_exchange(turn, turn + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+    pub(super) fn end(&self, generation: u64, error: Option<Error>) {
+        if self.generation.compare_exchange(generation, generation + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.ended.send_replace(error);
         }
     }

@@ -29,7 +29,7 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     /// Grows whenever a token is published, withdrawn or cleared: what was asked for before that is out of date.
-    pub(crate) generation: u64,
+    pub(crate) revision: u64,
     /// The last token, whatever became of it: the next one may be had from it.
     pub(crate) held: Option<Held>,
     pub(crate) failure: Option<Failure>,
@@ -40,7 +40,7 @@ pub(crate) struct State {
 pub(crate) struct Held {
     pub(crate) token: StoredToken,
     /// `None` for a token that was refused.
-    pub(crate) life: Option<Life>,
+    pub(crate) validity: Option<Validity>,
     /// Whether it was fetched for this key, and not for another one that includes it.
     pub(crate) own: bool,
     /// Whether it could be saved, if there is a store.
@@ -48,7 +48,7 @@ pub(crate) struct Held {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Life {
+pub(crate) struct Validity {
     /// When the two ends were worked out, and how old the token was then.
     known: Duration,
     age: Duration,
@@ -89,11 +89,11 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const SKEW: Duration = MINUTE;
 
 pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
-    let life = state.held.as_ref().and_then(|held| held.life.as_ref());
-    match (life, &state.failure) {
-        (Some(life), _) if now.is_before(&life.refresh_from) => Phase::Fresh,
+    let validity = state.held.as_ref().and_then(|held| held.validity.as_ref());
+    match (validity, &state.failure) {
+        (Some(validity), _) if now.is_before(&validity.refresh_from) => Phase::Fresh,
         (_, Some(failure)) if failure.is_early(now) => Phase::BackingOff,
-        (Some(life), _) if now.is_before(&life.usable_until) => Phase::RefreshSoon,
+        (Some(validity), _) if now.is_before(&validity.usable_until) => Phase::RefreshSoon,
         _ if state.held.is_some() => Phase::Expired,
         _ => Phase::Empty,
     }
@@ -108,13 +108,13 @@ impl Held {
 impl State {
     /// The token, if it can be handed out.
     pub(crate) fn usable(&self, now: &Moment) -> Option<&Held> {
-        self.held.as_ref().filter(|held| held.life.is_some_and(|life| life.is_usable(now)))
+        self.held.as_ref().filter(|held| held.validity.is_some_and(|validity| validity.is_usable(now)))
     }
 
     /// How old the token is, if it is this one and was not refused.
     pub(crate) fn age_of(&self, token: &AccessToken, now: &Moment) -> Option<Duration> {
         let held = self.held.as_ref().filter(|held| held.token.access_token == *token)?;
-        Some(held.life?.age(now))
+        Some(held.validity?.age(now))
     }
 
     pub(crate) fn obtained(&self, held: Held) -> Self {
@@ -134,7 +134,7 @@ impl State {
 
     /// The token is not to be handed out or lent any more, whoever asks.
     pub(crate) fn withdrawn(&self) -> Self {
-        Self { held: self.held.clone().map(|held| Held { life: None, ..held }), ..self.next() }
+        Self { held: self.held.clone().map(|held| Held { validity: None, ..held }), ..self.next() }
     }
 
     /// Returns the state without its failures and refusals.
@@ -144,11 +144,11 @@ impl State {
 
     /// Nothing is known any more.
     pub(crate) fn cleared(&self) -> Self {
-        Self { generation: self.generation + 1, ..Self::default() }
+        Self { revision: self.revision + 1, ..Self::default() }
     }
 
     fn next(&self) -> Self {
-        Self { generation: self.generation + 1, ..self.clone() }
+        Self { revision: self.revision + 1, ..self.clone() }
     }
 
     pub(crate) fn token(&self) -> Option<&AccessToken> {
@@ -157,12 +157,12 @@ impl State {
 
     /// A failure displaces no token. The next attempt waits.
     ///
-    /// `awaited`: the attempt began without a usable token. Where it began with one that has ended since, and the failure may
+    /// `has_waiters`: the attempt began without a usable token. Where it began with one that has ended since, and the failure may
     /// pass, the callers that wait by now make an attempt of their own.
-    pub(crate) fn failed(&self, error: &Error, awaited: bool, now: &Moment) -> Self {
+    pub(crate) fn failed(&self, error: &Error, has_waiters: bool, now: &Moment) -> Self {
         let failure = Failure::after(self.failure.as_ref(), error, now);
-        match self.held.as_ref().and_then(|held| held.life) {
-            Some(life) if !awaited && !life.is_usable(now) && !is_lasting(error) => {
+        match self.held.as_ref().and_then(|held| held.validity) {
+            Some(validity) if !has_waiters && !validity.is_usable(now) && !is_permanent(error) => {
                 Self { failure: Some(failure.no_later_than(now.monotonic)), ..self.clone() }
             }
             _ => self.paused(failure, now),
@@ -172,7 +172,7 @@ impl State {
     /// No pause outlasts a token that is still good, whatever failed and whatever the service asks for: there is another attempt
     /// before the token ends, at three quarters of what is left of it.
     pub(crate) fn paused(&self, failure: Failure, now: &Moment) -> Self {
-        let left = self.usable(now).and_then(|held| held.life).map(|life| life.left(now));
+        let left = self.usable(now).and_then(|held| held.validity).map(|validity| validity.left(now));
         let failure = match left {
             Some(left) => failure.no_later_than(now.monotonic.saturating_add(left / 4 * 3)),
             None => failure,
@@ -192,7 +192,7 @@ impl State {
             Some(refusals) if now < refusals.keep_until => Refusals { last: now, ..refusals },
             recent => {
                 let count = recent.map_or(0, |refusals| refusals.count) + 1;
-                state.held = state.held.map(|held| Held { life: None, ..held });
+                state.held = state.held.map(|held| Held { validity: None, ..held });
                 Refusals { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
             }
         });
@@ -201,7 +201,7 @@ impl State {
 
     /// Whether there is nothing in it that anybody could miss.
     pub(crate) fn is_dead(&self, now: &Moment) -> bool {
-        let useful = self.held.as_ref().is_some_and(|held| held.token.useless_at() > now.now);
+        let useful = self.held.as_ref().is_some_and(|held| held.token.discard_after() > now.now);
         !useful && !matches!(classify(self, now), Phase::Fresh | Phase::RefreshSoon | Phase::BackingOff)
     }
 }
@@ -209,8 +209,8 @@ impl State {
 impl Failure {
     /// The wait doubles with each one of the same sort. It is longer if the service asks for that, by an hour at most.
     pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
-        let lasting = is_lasting(error);
-        let alike = before.filter(|failure| is_lasting(&failure.error) == lasting);
+        let lasting = is_permanent(error);
+        let alike = before.filter(|failure| is_permanent(&failure.error) == lasting);
         // An attempt that was brought forward for a token's sake makes the pauses no longer.
         let is_early = |failure: &Self| now.monotonic < failure.full_until;
         let count = alike.map_or(1, |failure| failure.count + usize::from(!is_early(failure)));
@@ -244,8 +244,8 @@ impl Failure {
     }
 }
 
-impl Life {
-    /// Of a token that has just come. The window for its refresh is a part of what is left of its life, so that no token is
+impl Validity {
+    /// Of a token that has just come. The window for its refresh is a part of what is left of its lifetime, so that no token is
     /// in it from the beginning.
     pub(crate) fn fetched(fetched: &Fetched, now: &Moment) -> Self {
         let Fetched { token, sent, .. } = fetched;
@@ -319,7 +319,7 @@ fn share_of(token: &AccessToken) -> f64 {
 }
 
 /// Trying again soon would not help, and a customer's account may be locked for it, or a token be left behind each time.
-fn is_lasting(error: &Error) -> bool {
+fn is_permanent(error: &Error) -> bool {
     let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
     let forbidden = error.status() == Some(StatusCode::FORBIDDEN);
     refused || forbidden || error.is_decode() || error.not_granted().is_some()
@@ -353,10 +353,10 @@ mod tests {
 
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
         let at = |minutes: u32| start.after(minutes * MINUTE);
-        let life = Life::fetched(&fetched(stored("t", start.now, HOUR), start), &start);
-        let held = |life| Held { token: stored("t", start.now, HOUR), life, own: true, saved: true };
-        let with = |life| State::default().obtained(held(life));
-        let (empty, good, refused) = (State::default(), with(Some(life)), with(None));
+        let validity = Validity::fetched(&fetched(stored("t", start.now, HOUR), start), &start);
+        let held = |validity| Held { token: stored("t", start.now, HOUR), validity, own: true, saved: true };
+        let with = |validity| State::default().obtained(held(validity));
+        let (empty, good, refused) = (State::default(), with(Some(validity)), with(None));
         let failed = |state: &State, minutes| state.failed(&wrong_password(), true, &at(minutes));
         for (name, state, now, expected) in [
             ("nothing", &empty, at(0), Empty),
@@ -393,13 +393,19 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for number in 0..100 {
                 let token = stored(&format!("t#{number}"), start.now, lifetime);
-                let life = Life::fetched(&fetched(token.clone(), start), &start);
+                let validity = Validity::fetched(&fetched(token.clone(), start), &start);
                 // Whoever has the token, however it was had, begins its refresh at the same moment.
-                assert_eq!(Life::stored(&token, &start), Some(life));
+                assert_eq!(Validity::stored(&token, &start), Some(validity));
                 let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
-                assert!(life.is_fresh(&at(first - 1)) && !life.is_fresh(&at(last + 1)), "{lifetime:?} {life:?}");
-                assert!(life.is_usable(&at(unusable - 1)) && !life.is_usable(&at(unusable)), "{lifetime:?} {life:?}");
-                seen.insert(format!("{life:?}"));
+                assert!(
+                    validity.is_fresh(&at(first - 1)) && !validity.is_fresh(&at(last + 1)),
+                    "{lifetime:?} {validity:?}"
+                );
+                assert!(
+                    validity.is_usable(&at(unusable - 1)) && !validity.is_usable(&at(unusable)),
+                    "{lifetime:?} {validity:?}"
+                );
+                seen.insert(format!("{validity:?}"));
             }
             assert!(seen.len() > 90, "it is spread: {} of 100", seen.len());
         }
@@ -411,8 +417,8 @@ mod tests {
         let with = |renewable: bool| {
             let mut token = stored("t", start.now, HOUR);
             token.renewal = token.renewal.filter(|_| renewable);
-            let life = Life::fetched(&fetched(token.clone(), start), &start);
-            State::default().obtained(Held { token, life: Some(life), own: true, saved: true })
+            let validity = Validity::fetched(&fetched(token.clone(), start), &start);
+            State::default().obtained(Held { token, validity: Some(validity), own: true, saved: true })
         };
         let failed = State::default().failed(&wrong_password(), true, &start);
         for (name, state, hours, dead) in [

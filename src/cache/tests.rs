@@ -1,10 +1,10 @@
 //! One test for each promise of the cache. Time stands still, and who waits is counted, not waited for.
 
-mod account;
+mod backoff;
+mod clearing;
 mod ended;
 mod failures;
 mod foreign;
-mod forgetting;
 mod lending;
 mod meanwhile;
 mod races;
@@ -127,7 +127,7 @@ pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -
     }
 }
 
-struct House {
+struct Fixture {
     clock: Arc<ManualClock>,
     source: Arc<Source>,
     cache: Cache<Arc<Source>>,
@@ -144,7 +144,7 @@ async fn until(mut done: impl FnMut() -> bool) {
     panic!("it never came to be");
 }
 
-impl House {
+impl Fixture {
     fn new() -> Self {
         Self::with_store(None)
     }

@@ -31,7 +31,7 @@ impl Fatture {
     /// the last attempt, which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before
     /// a token that is still good. A caller that goes away cancels nothing.
     ///
-    /// The token is returned before the [store](crate::Builder::store) has kept it: call [`settled`](Self::settled) before the program
+    /// The token is returned before the [store](crate::Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program
     /// ends.
     ///
     /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
@@ -60,8 +60,8 @@ impl Fatture {
     /// cut off costs the token that is still good and its refresh token, and a token that the store did not keep is not there for
     /// the next run. If exchanges are on a runtime that nobody drives any more, it waits for all of
     /// them together as long as one may take; outside a tokio runtime that has timers, without end.
-    pub async fn settled(&self) {
-        self.tokens.cache().settled().await;
+    pub async fn wait_idle(&self) {
+        self.tokens.cache().wait_idle().await;
     }
 
     /// Drops the tokens, from memory and from the store. The service is not told: that tokens can be revoked is announced but
@@ -74,8 +74,8 @@ impl Fatture {
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
     ///   call comes through. All such exchanges together are waited for as long as one may take.
-    pub async fn forget(&self) -> Result<(), Error> {
-        self.tokens.cache().forget(Which::All).await
+    pub async fn clear(&self) -> Result<(), Error> {
+        self.tokens.cache().clear(Which::All).await
     }
 
     /// Sets the header `Authorization` of a request to the service, with a token as returned by [`token`](Self::token). The header is
@@ -213,7 +213,7 @@ impl TokenSource for Tokens {
 /// Whether the refresh token of a failed request is as good as before.
 fn is_untouched(error: &Error) -> bool {
     let unread = error.is_connect() || error.is_rate_limited() || error.code() == Some("invalid_client");
-    unread && !error.may_have_been_carried_out()
+    unread && !error.is_ambiguous()
 }
 
 fn fetched(pair: &TokenPair, stamp: &Stamp, operation: Operation) -> Fetched {

@@ -18,7 +18,7 @@ use crate::Error;
 ///
 /// use gettone::openapi::Period;
 ///
-/// # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), gettone::Error> {
+/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
 /// let this_month = Period::month_containing(SystemTime::now())?;
 /// let counters = oauth.counters(this_month).await?;
 /// if let Some(last_month) = this_month.previous() {
@@ -49,7 +49,7 @@ pub struct Period {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Span {
+pub(crate) enum Span {
     Total,
     Year,
     Month,

@@ -7,7 +7,7 @@ use super::text::{Host, Path};
 use super::{Scope, ScopePattern, ScopeSet, once_each};
 use crate::Error;
 
-/// How much the search of [`ScopeSet::least_for`] may do before it takes the best that it has: comparisons of words of marks,
+/// How much the search of [`ScopeSet::minimal_cover`] may do before it takes the best that it has: comparisons of words of marks,
 /// some tens of milliseconds.
 const WORK: u64 = 10_000_000;
 
@@ -18,11 +18,11 @@ impl ScopeSet {
     /// use gettone::{ScopePattern, ScopeSet};
     ///
     /// let patterns: Vec<ScopePattern> = vec!["GET:imprese.openapi.it/base".parse()?, "*:imprese.openapi.it/*".parse()?];
-    /// assert_eq!(ScopeSet::minimised(patterns), ScopeSet::parse(["*:imprese.openapi.it/*"])?);
+    /// assert_eq!(ScopeSet::minimize(patterns), ScopeSet::parse(["*:imprese.openapi.it/*"])?);
     /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
-    pub fn minimised(patterns: impl IntoIterator<Item = ScopePattern>) -> Self {
+    pub fn minimize(patterns: impl IntoIterator<Item = ScopePattern>) -> Self {
         let all: Self = patterns.into_iter().collect();
         all.iter().filter(|pattern| !all.has_other_above(pattern)).collect()
     }
@@ -40,7 +40,7 @@ impl ScopeSet {
     /// # Errors
     ///
     /// [`is_invalid_input`](Error::is_invalid_input) if the set does not cover one of the scopes, which it names.
-    pub fn least_for(&self, scopes: &[Scope]) -> Result<Self, Error> {
+    pub fn minimal_cover(&self, scopes: &[Scope]) -> Result<Self, Error> {
         let scopes: Vec<&Scope> = once_each(scopes).collect();
         if let Some(scope) = scopes.iter().find(|scope| !self.covers(scope)) {
             return Err(Error::invalid_input(format!("scope {scope}: no pattern of the set covers it")));

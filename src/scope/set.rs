@@ -81,7 +81,11 @@ impl ScopeSet {
     /// Whether a member covers the scope.
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
-        if self.len() <= FEW { self.iter().any(|member| member.covers(scope)) } else { self.explain(scope).is_some() }
+        if self.len() <= FEW {
+            self.iter().any(|member| member.covers(scope))
+        } else {
+            self.narrowest_covering(scope).is_some()
+        }
     }
 
     /// The member that lets a scope through. If there are several, none of the others is narrower.
@@ -91,11 +95,11 @@ impl ScopeSet {
     ///
     /// let set = ScopeSet::parse(["*:*.openapi.it/*", "GET:imprese.openapi.it/*"])?;
     /// let scope: Scope = "GET:imprese.openapi.it/base".parse()?;
-    /// assert_eq!(set.explain(&scope).unwrap().as_str(), "GET:imprese.openapi.it/*");
+    /// assert_eq!(set.narrowest_covering(&scope).unwrap().as_str(), "GET:imprese.openapi.it/*");
     /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
-    pub fn explain(&self, scope: &Scope) -> Option<&ScopePattern> {
+    pub fn narrowest_covering(&self, scope: &Scope) -> Option<&ScopePattern> {
         let method = scope.method();
         self.above(scope.0.host(), scope.0.path()).find(|member| member.0.method.is_none_or(|known| known == method))
     }
@@ -172,16 +176,16 @@ impl ScopeSet {
     ///
     /// let requested = ScopeSet::parse(["GET:imprese.openapi.it/base", "*:comparabili.openapi.it/*", "GET:sms.openapi.com/*"])?;
     /// let granted = ScopeSet::parse(["GET:imprese.openapi.it/base", "GET:comparabili.openapi.it/root"])?;
-    /// assert_eq!(requested.not_covered_by(&granted), ScopeSet::parse(["GET:sms.openapi.com/*"])?);
+    /// assert_eq!(requested.missing_from(&granted), ScopeSet::parse(["GET:sms.openapi.com/*"])?);
     ///
     /// let catalogue: Vec<Scope> =
     ///     vec!["GET:comparabili.openapi.it/root".parse()?, "POST:comparabili.openapi.it/root".parse()?];
     /// let expanded: ScopeSet = requested.expand(&catalogue).collect();
-    /// assert_eq!(expanded.not_covered_by(&granted), ScopeSet::parse(["POST:comparabili.openapi.it/root"])?);
+    /// assert_eq!(expanded.missing_from(&granted), ScopeSet::parse(["POST:comparabili.openapi.it/root"])?);
     /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
-    pub fn not_covered_by(&self, granted: &Self) -> Self {
+    pub fn missing_from(&self, granted: &Self) -> Self {
         let lacks = |member: &&ScopePattern| {
             let expanded = || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
             !granted.includes_one(member) && !expanded()

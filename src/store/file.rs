@@ -81,7 +81,7 @@ impl FileStore {
         };
         let place = Arc::clone(&self.0);
         let done = runtime.spawn_blocking(move || work(&place)).await;
-        done.map_err(io::Error::from).flatten().map_err(|error| self.0.explain(error))
+        done.map_err(io::Error::from).flatten().map_err(|error| self.0.narrowest_covering(error))
     }
 }
 
@@ -125,7 +125,7 @@ impl TokenStore for FileStore {
         while let Err(error) = lock.0.try_lock() {
             // A process that was stopped may have the lock for ever; one that works has it for two calls at the most.
             if waited >= PATIENCE || matches!(error, TryLockError::Error(_)) {
-                return Err(self.0.explain(error.into()).into());
+                return Err(self.0.narrowest_covering(error.into()).into());
             }
             clock.sleep(pause).await;
             waited += pause;
@@ -219,7 +219,7 @@ impl Place {
                 return Ok(());
             }
             if let Some((json, now)) = record {
-                let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.useless_at() < now);
+                let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.discard_after() < now);
                 tokens.retain(|_, record| !useless(record.get()));
                 tokens.insert(name, serde_json::from_str(json)?);
             }
@@ -334,7 +334,7 @@ impl Place {
         path.into()
     }
 
-    fn explain(&self, error: io::Error) -> Error {
+    fn narrowest_covering(&self, error: io::Error) -> Error {
         let message = format!("token file {}: {error}", self.path.display());
         let advice = match error.kind() {
             // One of ours, which gives its own advice.

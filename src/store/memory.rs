@@ -10,7 +10,7 @@ use crate::runtime;
 /// One client needs no store for this: it keeps its tokens anyway.
 ///
 /// ```no_run
-/// use gettone::openapi::{Credentials, Oauth};
+/// use gettone::openapi::{Credentials, v1::Oauth};
 /// use gettone::store::MemoryStore;
 ///
 /// # fn run() -> Result<(), gettone::Error> {
@@ -52,7 +52,7 @@ impl TokenStore for MemoryStore {
         let mut kept = self.kept();
         if kept.tokens.len() >= kept.full {
             // What was useless before this one came stays so.
-            kept.tokens.retain(|_, other| other.useless_at() > token.obtained_at);
+            kept.tokens.retain(|_, other| other.discard_after() > token.obtained_at);
             kept.full = 2 * kept.tokens.len().max(8);
         }
         kept.tokens.insert(name.to_owned(), token.clone());

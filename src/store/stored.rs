@@ -47,7 +47,7 @@ impl StoredToken {
 
     /// When the token is of no use any more, also not to renew it: a store may drop it then.
     #[must_use]
-    pub fn useless_at(&self) -> SystemTime {
+    pub fn discard_after(&self) -> SystemTime {
         let renewal = self.renewal.as_ref().map(|renewal| renewal.expires_at);
         renewal.map_or(self.expires_at, |end| end.max(self.expires_at))
     }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth, Period, Ttl};
+use gettone::openapi::{self, Period, Ttl, v1::Oauth};
 use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
 use gettone::{AccessToken, Error, RefreshToken, Retry, ScopeSet};
 use serde_json::{Map, Value, json};
@@ -89,12 +89,12 @@ pub async fn call_on(operation: &str, oauth: &Oauth, fatture: &Fatture) -> Resul
         "password_grant" => shown(fatture.password_grant().await),
         "refresh" => shown(fatture.refresh(&RefreshToken::new(REFRESH_TOKEN)).await),
         "create_token" => shown(oauth.create_token(&scopes, Ttl::MIN).await),
-        "list_tokens" => shown(oauth.tokens().await),
+        "list_tokens" => shown(oauth.list_tokens().await),
         "find_token" => shown(oauth.find_token(&token).await),
         "replace_token" => shown(oauth.replace_token(&token, &scopes, now()).await),
-        "update_token" => shown(oauth.update_token(&token, openapi::TokenUpdate::new().ttl(Ttl::MAX)).await),
+        "update_token" => shown(oauth.update_token(&token, openapi::v1::TokenUpdate::new().ttl(Ttl::MAX)).await),
         "delete_token" => shown(oauth.delete_token(&token).await),
-        "list_scopes" => shown(oauth.scopes().await),
+        "list_scopes" => shown(oauth.list_scopes().await),
         "get_credit" => shown(oauth.credit().await),
         "counters_total" => shown(oauth.counters(Period::total()).await),
         "counters_day" => shown(oauth.counters(Period::day(2022, 1, 1)?).await),
@@ -134,7 +134,7 @@ pub async fn tokens() {
     assert_eq!(token.expose(), ISSUED_ACCESS);
     oauth.token(&less).await.unwrap();
     debugs("a handle", &(&handle, &token, &oauth, &store));
-    oauth.settled().await;
+    oauth.wait_idle().await;
     let stored = std::fs::read_to_string(&path).unwrap();
     assert!(stored.contains(ISSUED_ACCESS), "this file is where it belongs");
     builder(raw.url()).store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
@@ -142,12 +142,12 @@ pub async fn tokens() {
     for _ in 0..2 {
         debugs("a refusal", &oauth.token(&scopes).await.unwrap_err());
     }
-    oauth.forget().await.unwrap();
+    oauth.clear().await.unwrap();
 
     let raw = Raw::new([answer(&listed)]).await;
     let adopting = builder(raw.url()).reuse_existing(true).store(Broken).build().unwrap();
     adopting.token(&less).await.unwrap();
-    debugs("a broken store", &adopting.forget().await.unwrap_err());
+    debugs("a broken store", &adopting.clear().await.unwrap_err());
 
     // What is told back is another matter: the password grant that follows a refresh has not sent its token.
     for act in acts("refresh").into_iter().filter(|act| !format!("{act:?}").contains(REFRESH_TOKEN)) {

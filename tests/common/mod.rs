@@ -13,7 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::ManualClock;
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth, Period, TokenUpdate, Ttl};
+use gettone::openapi::{
+    self, Period, Ttl,
+    v1::{Oauth, TokenUpdate},
+};
 use gettone::{AccessToken, Builder, Error, RefreshToken, ScopeSet, Service};
 use httpmock::prelude::*;
 use httpmock::{HttpMockRequest, HttpMockResponse};
@@ -207,12 +210,12 @@ pub async fn call(operation: &str, oauth: &Oauth, fatture: &Fatture) -> Result<(
         "password_grant" => fatture.password_grant().await.map(drop),
         "refresh" => fatture.refresh(&RefreshToken::new("def50200cb918cb7")).await.map(drop),
         "create_token" => oauth.create_token(&scopes, Ttl::days(1)?).await.map(drop),
-        "list_tokens" => oauth.tokens().await.map(drop),
+        "list_tokens" => oauth.list_tokens().await.map(drop),
         "find_token" => oauth.find_token(&token).await.map(drop),
         "replace_token" => oauth.replace_token(&token, &scopes, now()).await.map(drop),
         "update_token" => oauth.update_token(&token, TokenUpdate::new().scopes(&scopes)).await.map(drop),
         "delete_token" => oauth.delete_token(&token).await,
-        "list_scopes" => oauth.scopes().await.map(drop),
+        "list_scopes" => oauth.list_scopes().await.map(drop),
         "get_credit" => oauth.credit().await.map(drop),
         "counters_total" => oauth.counters(Period::total()).await.map(drop),
         "counters_day" => oauth.counters(Period::day(2022, 1, 1)?).await.map(drop),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use gettone::clock::{Clock, ManualClock};
-use gettone::openapi::{Credentials, Oauth};
+use gettone::openapi::{Credentials, v1::Oauth};
 use gettone::{Builder, Scope, ScopeSet};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gettone::emulator::{Fault, Part, SANDBOX_KEY};
-use gettone::openapi::{Credentials, Environment, Oauth, Period};
+use gettone::openapi::{Credentials, Environment, Period, v1::Oauth};
 use gettone::{ScopeSet, keliweb, reqwest};
 use oauth2::basic::BasicClient;
 use oauth2::{

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
+use gettone::TokenHandle;
 use gettone::clock::{Clock, ManualClock, Sleep};
 use gettone::emulator::{Emulator, Fault, Part};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth, TokenHandle, Ttl};
+use gettone::openapi::{self, Ttl, v1::Oauth};
 use gettone::store::{FileStore, MemoryStore};
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
@@ -243,10 +244,10 @@ impl World {
         }
     }
 
-    pub async fn forget(&self) -> Result<(), Error> {
+    pub async fn clear(&self) -> Result<(), Error> {
         match &self.client {
-            Client::Keliweb(fatture) => fatture.forget().await,
-            Client::Openapi { oauth, .. } => oauth.forget().await,
+            Client::Keliweb(fatture) => fatture.clear().await,
+            Client::Openapi { oauth, .. } => oauth.clear().await,
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, Moment, Sleep};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 use gettone::{Builder, Error, Service, reqwest};
 
 use crate::common::raw::{Do, Raw, certificate};
@@ -85,7 +85,7 @@ impl Cell {
         let (requests, waits, started) = (raw.calls(), time.waits().len(), time.monotonic());
         let result = clock.until(self.way.call(&clients)).await;
         if self.way.held == Held::NearItsEnd {
-            clock.until(clients.settled(self.way)).await;
+            clock.until(clients.wait_idle(self.way)).await;
         }
         let (requests, waits) = (raw.requests().split_off(requests), time.waits().split_off(waits));
         let outcome = Outcome { result, requests, waits, took: time.monotonic() - started };
@@ -272,7 +272,7 @@ fn said(error: &Error) -> String {
         ("not_granted", error.not_granted().is_some()),
         ("store", error.is_store()),
         ("transient", error.is_transient()),
-        ("perhaps_done", error.may_have_been_carried_out()),
+        ("perhaps_done", error.is_ambiguous()),
     ];
     let said = predicates.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned());
     let wait = error.retry_after().map(|wait| format!("wait:{}", wait.as_secs()));

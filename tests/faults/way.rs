@@ -1,7 +1,7 @@
 //! What is called: every operation, and every way to a token that looks after itself.
 
 use gettone::keliweb::Fatture;
-use gettone::openapi::Oauth;
+use gettone::openapi::v1::Oauth;
 use gettone::{AccessToken, Error, Scope, ScopeSet, reqwest};
 
 use crate::common::leaks;
@@ -94,7 +94,7 @@ impl Way {
         match self.name.split(',').next().unwrap() {
             "list_tokens?scope" => {
                 let scope: Scope = "GET:imprese.openapi.it/base".parse()?;
-                oauth.tokens_with_scope(&scope).await.map(|tokens| format!("{tokens:?}"))
+                oauth.list_tokens_with_scope(&scope).await.map(|tokens| format!("{tokens:?}"))
             }
             "oauth.token" => oauth.token(&scopes).await.map(text),
             "oauth.token_for" => oauth.token_for(&scopes).get().await.map(text),
@@ -123,10 +123,10 @@ pub struct Clients {
 
 impl Clients {
     /// Until nothing is fetched any more.
-    pub async fn settled(&self, way: &Way) {
+    pub async fn wait_idle(&self, way: &Way) {
         match way.is_of_keliweb() {
-            true => self.fatture.settled().await,
-            false => self.oauth.settled().await,
+            true => self.fatture.wait_idle().await,
+            false => self.oauth.wait_idle().await,
         }
     }
 

@@ -7,7 +7,10 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::ManualClock;
 use gettone::door::{self, Answer};
 use gettone::keliweb::{self, Fatture, TokenPair};
-use gettone::openapi::{self, Counters, Credit, Oauth, Period, Token, TokenList, TokenUpdate, Ttl};
+use gettone::openapi::{
+    self, Period, Ttl,
+    v1::{Counters, Credit, Oauth, Token, TokenList, TokenUpdate},
+};
 use gettone::reqwest::StatusCode;
 use gettone::reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use gettone::{AccessToken, Error, RefreshToken, Scope, ScopeList, ScopeSet, reqwest};
@@ -193,12 +196,12 @@ async fn call_with(operation: &str, family: &Family, clock: &Arc<ManualClock>) -
         "password_grant" => fatture.build()?.password_grant().await.map(Given::Pair),
         "refresh" => fatture.build()?.refresh(&RefreshToken::new(family.refresh_token)).await.map(Given::Pair),
         "create_token" => oauth.create_token(&scopes, Ttl::days(1)?).await.map(Given::Token),
-        "list_tokens" => oauth.tokens().await.map(Given::Tokens),
+        "list_tokens" => oauth.list_tokens().await.map(Given::Tokens),
         "find_token" => oauth.find_token(&token).await.map(Given::Found),
         "replace_token" => oauth.replace_token(&token, &scopes, now()).await.map(Given::Token),
         "update_token" => oauth.update_token(&token, TokenUpdate::new().scopes(&scopes)).await.map(Given::Token),
         "delete_token" => oauth.delete_token(&token).await.map(|()| Given::Deleted),
-        "list_scopes" => oauth.scopes().await.map(Given::Scopes),
+        "list_scopes" => oauth.list_scopes().await.map(Given::Scopes),
         "get_credit" => oauth.credit().await.map(Given::Credit),
         "counters_total" => oauth.counters(Period::total()).await.map(Given::Counters),
         "counters_day" => oauth.counters(Period::day(2022, 1, 1)?).await.map(Given::Counters),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gettone::clock::ManualClock;
 use gettone::door::{self, Answer};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 use gettone::reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use gettone::reqwest::{Method, Request, StatusCode, Url};
 use gettone::{AccessToken, Error, ScopePattern, ScopeSet};

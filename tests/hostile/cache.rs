@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::{Clock, ManualClock};
 use gettone::door;
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Oauth};
+use gettone::openapi::{self, v1::Oauth};
 use gettone::store::{StoreError, StoredToken, TokenStore};
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
@@ -127,7 +127,7 @@ trait Client {
     async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error>;
     async fn end(&self) -> Result<(), Error>;
     fn invalidate(&self, token: &AccessToken);
-    async fn settled(&self);
+    async fn wait_idle(&self);
 }
 
 impl Client for Fatture {
@@ -140,15 +140,15 @@ impl Client for Fatture {
     }
 
     async fn end(&self) -> Result<(), Error> {
-        self.forget().await
+        self.clear().await
     }
 
     fn invalidate(&self, token: &AccessToken) {
         self.invalidate(token);
     }
 
-    async fn settled(&self) {
-        self.settled().await;
+    async fn wait_idle(&self) {
+        self.wait_idle().await;
     }
 }
 
@@ -165,15 +165,15 @@ impl Client for Scoped {
 
     async fn end(&self) -> Result<(), Error> {
         self.0.revoke_created().await?;
-        self.0.forget().await
+        self.0.clear().await
     }
 
     fn invalidate(&self, token: &AccessToken) {
         self.0.invalidate(token);
     }
 
-    async fn settled(&self) {
-        self.0.settled().await;
+    async fn wait_idle(&self) {
+        self.0.wait_idle().await;
     }
 }
 
@@ -193,7 +193,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
             handed_out += 1;
         }
         clean(token.clone().map(drop));
-        client.settled().await;
+        client.wait_idle().await;
         let mut request = http().get(URL).build().unwrap();
         clean(client.authorize(&mut request).await);
         let shown = format!("{request:?}");
@@ -204,7 +204,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
         }
     }
     clean(client.end().await);
-    client.settled().await;
+    client.wait_idle().await;
     store.assert_saved_well();
     handed_out
 }

@@ -87,7 +87,7 @@ pub fn words(text: &str) {
     rereads(&set);
     scopes.iter().for_each(|scope| covers(&set, scope));
     others.iter().for_each(|other| relates(&set, other));
-    minimised(&set);
+    minimize(&set);
     expands(&set, &scopes);
     // The search for the least is bounded, but not quick for many words.
     let covered: Vec<Scope> = scopes.into_iter().filter(|scope| set.covers(scope)).collect();
@@ -100,7 +100,7 @@ pub fn words(text: &str) {
 pub fn covers(set: &ScopeSet, scope: &Scope) {
     let covering: Vec<_> = set.iter().filter(|member| model::covers(member.as_str(), scope.as_str())).collect();
     assert_eq!(set.covers(scope), !covering.is_empty(), "{set} covers {scope}");
-    match set.explain(scope) {
+    match set.narrowest_covering(scope) {
         None => assert!(covering.is_empty()),
         Some(member) => {
             assert!(covering.contains(&member));
@@ -114,19 +114,19 @@ pub fn covers(set: &ScopeSet, scope: &Scope) {
 pub fn relates(set: &ScopeSet, other: &ScopePattern) {
     assert!(!set.iter().any(|member| member.includes(other)) || set.includes([other]), "{set} includes {other}");
     assert_eq!(set.intersects([other]), set.iter().any(|member| member.intersects(other)), "{set} meets {other}");
-    let lacks = ScopeSet::from(other.clone()).not_covered_by(set);
+    let lacks = ScopeSet::from(other.clone()).missing_from(set);
     let there = set.includes([other]) || other.has_wildcard() && set.iter().any(|member| other.includes(member));
     assert_eq!(lacks.is_empty(), there, "{other} by {set}");
 }
 
 /// The same with less, and with nothing that could be left out.
-pub fn minimised(set: &ScopeSet) -> ScopeSet {
-    let minimal = ScopeSet::minimised(set.iter().cloned());
+pub fn minimize(set: &ScopeSet) -> ScopeSet {
+    let minimal = ScopeSet::minimize(set.iter().cloned());
     assert!(minimal.includes(set) && set.includes(&minimal), "{minimal} of {set}");
     for a in &minimal {
         assert!(!minimal.iter().any(|b| a != b && b.includes(a)), "{minimal} is not minimal");
     }
-    assert_eq!(ScopeSet::minimised(minimal.iter().cloned()), minimal);
+    assert_eq!(ScopeSet::minimize(minimal.iter().cloned()), minimal);
     minimal
 }
 
@@ -147,7 +147,7 @@ pub fn expands(set: &ScopeSet, catalogue: &[Scope]) {
 
 /// The smallest part of a set that covers these scopes, all of which it covers.
 pub fn least(set: &ScopeSet, scopes: &[Scope]) {
-    let least = set.least_for(scopes).unwrap();
+    let least = set.minimal_cover(scopes).unwrap();
     assert!(least.iter().all(|member| set.contains(member)));
     assert!(scopes.iter().all(|scope| least.covers(scope)));
     // By trying all subsets.

@@ -83,7 +83,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
     let mine = StoredToken::from_json(TOKEN).unwrap();
     store.save(MINE, &mine).await.unwrap();
     let mut kept = tokens;
-    kept.retain(|_, json| readable(json).is_none_or(|token| token.useless_at() >= *OBTAINED_AT));
+    kept.retain(|_, json| readable(json).is_none_or(|token| token.discard_after() >= *OBTAINED_AT));
     kept.insert(MINE.to_owned(), mine.to_json().expose().to_owned());
     assert_eq!(Model::read(&folder.read().unwrap()), Model::Good { tokens: kept.clone(), rest: rest.clone() });
     assert_eq!(store.load(MINE).await.unwrap(), Some(mine));
@@ -146,7 +146,7 @@ pub fn check_record(family: u8, input: &[u8]) -> bool {
         Ok(token) => {
             let json = token.to_json();
             assert_eq!(StoredToken::from_json(json.expose()).unwrap(), token, "{text}");
-            assert!(token.useless_at() >= token.expires_at());
+            assert!(token.discard_after() >= token.expires_at());
             // What it is good for is printed.
             let printed = format!("{token:?}");
             let secret = token.access_token().expose();

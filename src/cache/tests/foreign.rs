@@ -76,17 +76,17 @@ async fn a_store_that_panics_costs_nobody_a_token() {
             move |error: &Error| said.lock().unwrap().push(error.to_string())
         };
         let store = Panicking { kept: MemoryStore::new(), call, at_once };
-        let house = House::reporting(Arc::new(store), Arc::new(hear));
+        let fixture = Fixture::reporting(Arc::new(store), Arc::new(hear));
         for number in 1..4 {
-            assert_eq!(house.get("a").await, format!("a#{number}"), "{call}");
-            house.idle("a").await;
-            house.clock.advance(2 * HOUR);
+            assert_eq!(fixture.get("a").await, format!("a#{number}"), "{call}");
+            fixture.idle("a").await;
+            fixture.clock.advance(2 * HOUR);
         }
         let said = std::mem::take(&mut *said.lock().unwrap());
         let expected = format!("the store panicked in `{call}`");
         assert!(said.iter().all(|error| error.contains(&expected)), "{said:?}");
         assert_eq!(said.is_empty(), matches!(call, "remove" | "unlock"), "{call}: {said:?}");
-        let forgotten = house.cache.forget(Which::All).await;
+        let forgotten = fixture.cache.clear(Which::All).await;
         assert_eq!(forgotten.is_err(), call == "remove", "{call}: {forgotten:?}");
     }
 }
@@ -132,10 +132,10 @@ async fn a_clock_that_panics_ends_no_process_and_locks_nothing() {
     // Wherever it happens: at the caller's, in the exchange, or while a panic of the exchange is cleaned up after.
     for calls in 0..40 {
         for panics in [false, true] {
-            let house = House::new();
-            let broken = Arc::new(Broken { clock: Arc::clone(&house.clock), calls: AtomicUsize::new(calls) });
-            house.source.panics.store(panics, Ordering::SeqCst);
-            let cache = Cache::new(Arc::clone(&house.source), None, Arc::clone(&broken) as _);
+            let fixture = Fixture::new();
+            let broken = Arc::new(Broken { clock: Arc::clone(&fixture.clock), calls: AtomicUsize::new(calls) });
+            fixture.source.panics.store(panics, Ordering::SeqCst);
+            let cache = Cache::new(Arc::clone(&fixture.source), None, Arc::clone(&broken) as _);
             let asking = cache.clone();
             let asked = tokio::spawn(async move { asking.get(&"a".to_owned()).await }).await;
             match asked {
@@ -146,8 +146,8 @@ async fn a_clock_that_panics_ends_no_process_and_locks_nothing() {
             }
             // Repaired, all is as after any failure.
             broken.calls.store(usize::MAX, Ordering::SeqCst);
-            house.source.panics.store(false, Ordering::SeqCst);
-            house.clock.advance(HOUR);
+            fixture.source.panics.store(false, Ordering::SeqCst);
+            fixture.clock.advance(HOUR);
             assert!(cache.get(&"a".to_owned()).await.is_ok(), "{calls} {panics}");
         }
     }
@@ -181,10 +181,10 @@ async fn a_record_of_another_name_is_not_handed_out() {
             said.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let house = House::reporting(Arc::new(Mixed::default()), Arc::new(hear));
-    assert_eq!((house.get("a").await, house.get("b").await), ("a#1".into(), "b#2".into()));
+    let fixture = Fixture::reporting(Arc::new(Mixed::default()), Arc::new(hear));
+    assert_eq!((fixture.get("a").await, fixture.get("b").await), ("a#1".into(), "b#2".into()));
     assert_eq!(said.load(Ordering::SeqCst), 2, "before the lock and after it");
-    assert_eq!(house.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
+    assert_eq!(fixture.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
 }
 
 /// a future of the store's that panics when it is dropped.
@@ -222,12 +222,12 @@ async fn a_future_of_a_store_that_panics_when_it_is_dropped_costs_nobody_a_token
     }
     let mut broken = Vec::new();
     for call in ["load", "save", "remove", "lock"] {
-        let house = House::with_store(Some(Arc::new(Panicking(call))));
-        if let Err(error) = house.cache.get(&"a".to_owned()).await {
+        let fixture = Fixture::with_store(Some(Arc::new(Panicking(call))));
+        if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
             broken.push(format!("{call}: get: {error}"));
         }
-        house.cache.settled().await;
-        if let Err(error) = house.cache.forget(Which::All).await
+        fixture.cache.wait_idle().await;
+        if let Err(error) = fixture.cache.clear(Which::All).await
             && !error.is_store()
         {
             broken.push(format!("{call}: forget: {error}"));
@@ -285,12 +285,12 @@ async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
     );
     let mut broken = Vec::new();
     for (way, heard) in ["display", "source", "drop"].into_iter().flat_map(|it| [(it, false), (it, true)]) {
-        let house = if heard {
-            House::reporting(Arc::new(Failing(way)), Arc::new(|_: &Error| ()))
+        let fixture = if heard {
+            Fixture::reporting(Arc::new(Failing(way)), Arc::new(|_: &Error| ()))
         } else {
-            House::with_store(Some(Arc::new(Failing(way))))
+            Fixture::with_store(Some(Arc::new(Failing(way))))
         };
-        if let Err(error) = house.cache.get(&"a".to_owned()).await {
+        if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
             broken.push(format!("{way}, heard {heard}: {error}"));
         }
     }

@@ -2,34 +2,34 @@
 
 use super::*;
 
-/// `forget` while an exchange of a broad key saves what it has brought. A narrow key borrows that, and keeps it afterwards.
+/// `clear` while an exchange of a broad key saves what it has brought. A narrow key borrows that, and keeps it afterwards.
 #[tokio::test]
-async fn what_comes_while_all_is_forgotten_is_not_on_loan_afterwards() {
+async fn what_comes_while_all_is_cleared_is_not_on_loan_afterwards() {
     for is_new in [false, true] {
         let saving = Arc::new(Semaphore::new(0));
         let store = Double { saving: Way::Waits(Arc::clone(&saving)), ..Double::default() };
-        let house = House::with_store(Some(Arc::new(store.clone())));
+        let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
         if !is_new {
             // The slot exists, and holds nothing.
-            house.slot("narrow");
+            fixture.slot("narrow");
         }
-        let gate = house.close("broad");
-        let callers = house.callers("broad", 1);
-        until(|| house.fetches() == 1).await;
-        let cache = house.cache.clone();
-        let forgetting = tokio::spawn(async move { cache.forget(Which::All).await });
-        house.waiting("broad", 2).await;
+        let gate = fixture.close("broad");
+        let callers = fixture.callers("broad", 1);
+        until(|| fixture.fetches() == 1).await;
+        let cache = fixture.cache.clone();
+        let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
+        fixture.waiting("broad", 2).await;
         // The exchange brings its token, and the store takes its time to keep it.
         gate.add_permits(100);
         drop(callers.join_all().await);
-        let first = house.get("narrow").await;
-        assert!(first.starts_with("broad#"), "before the forgetting is over it may");
+        let first = fixture.get("narrow").await;
+        assert!(first.starts_with("broad#"), "before the clearing is over it may");
         saving.add_permits(100);
         gate.add_permits(100);
-        forgetting.await.unwrap().unwrap();
+        clearing.await.unwrap().unwrap();
         // Either both have what came after it, or neither has anything.
-        assert_eq!(house.at_once("narrow"), house.at_once("broad"), "new: {is_new}, {first}");
-        assert_ne!(house.at_once("narrow").as_deref(), Some("broad#1"), "forgotten, and still handed out");
+        assert_eq!(fixture.at_once("narrow"), fixture.at_once("broad"), "new: {is_new}, {first}");
+        assert_ne!(fixture.at_once("narrow").as_deref(), Some("broad#1"), "forgotten, and still handed out");
     }
 }
 
@@ -56,49 +56,49 @@ impl TokenStore for Hanging {
 
 /// the store does not answer for one key, and another key's exchange is under way: what that brings stays.
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_is_forgotten_although_the_store_hangs_for_another_key() {
-    let house = House::with_store(Some(Arc::new(Hanging(MemoryStore::new()))));
-    house.get("hangs").await;
-    house.idle("hangs").await;
-    let gate = house.close("a");
-    let callers = house.callers("a", 1);
-    until(|| house.fetches() == 2).await;
-    let cache = house.cache.clone();
-    let forgetting = tokio::spawn(async move { cache.forget(Which::All).await });
-    house.waiting("a", 2).await;
+async fn what_is_under_way_is_cleared_although_the_store_hangs_for_another_key() {
+    let fixture = Fixture::with_store(Some(Arc::new(Hanging(MemoryStore::new()))));
+    fixture.get("hangs").await;
+    fixture.idle("hangs").await;
+    let gate = fixture.close("a");
+    let callers = fixture.callers("a", 1);
+    until(|| fixture.fetches() == 2).await;
+    let cache = fixture.cache.clone();
+    let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
+    fixture.waiting("a", 2).await;
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
     gate.add_permits(100);
     drop(callers.join_all().await);
-    let error = forgetting.await.unwrap().unwrap_err();
+    let error = clearing.await.unwrap().unwrap_err();
     assert!(error.is_store(), "{error}");
     // "Whatever it is, none of these tokens is handed out any more."
-    assert_ne!(house.at_once("a").as_deref(), Some("a#1"), "{error}");
+    assert_ne!(fixture.at_once("a").as_deref(), Some("a#1"), "{error}");
 }
 
-/// `forget` where there is no runtime, while an exchange is under way on one.
+/// `clear` where there is no runtime, while an exchange is under way on one.
 #[test]
-fn what_is_under_way_is_forgotten_without_a_runtime_too() {
-    let house = House::with_store(Some(Arc::new(MemoryStore::new())));
+fn what_is_under_way_is_cleared_without_a_runtime_too() {
+    let fixture = Fixture::with_store(Some(Arc::new(MemoryStore::new())));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-    let gate = house.close("a");
+    let gate = fixture.close("a");
     let inside = runtime.enter();
-    assert_eq!(house.at_once("a"), None);
+    assert_eq!(fixture.at_once("a"), None);
     drop(inside);
-    while house.fetches() == 0 {
+    while fixture.fetches() == 0 {
         std::thread::yield_now();
     }
-    let Poll::Ready(result) = at_once(house.cache.forget(Which::All)) else { panic!("it waits") };
+    let Poll::Ready(result) = at_once(fixture.cache.clear(Which::All)) else { panic!("it waits") };
     let error = result.unwrap_err();
     gate.add_permits(100);
-    runtime.block_on(house.cache.settled());
-    assert_ne!(runtime.block_on(async { house.at_once("a") }).as_deref(), Some("a#1"), "{error}");
+    runtime.block_on(fixture.cache.wait_idle());
+    assert_ne!(runtime.block_on(async { fixture.at_once("a") }).as_deref(), Some("a#1"), "{error}");
 }
 
 /// a lock that never comes is waited for key after key.
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_forgotten() {
+async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_cleared() {
     #[derive(Debug)]
     struct Locked(MemoryStore);
 
@@ -120,54 +120,54 @@ async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_forgotten() {
         }
     }
 
-    let house = House::with_store(Some(Arc::new(Locked(MemoryStore::new()))));
-    let callers: Vec<_> = (0..20).map(|number| house.callers(&format!("key {number}"), 1)).collect();
+    let fixture = Fixture::with_store(Some(Arc::new(Locked(MemoryStore::new()))));
+    let callers: Vec<_> = (0..20).map(|number| fixture.callers(&format!("key {number}"), 1)).collect();
     for caller in callers {
         assert!(caller.join_all().await.iter().all(Result::is_ok));
     }
-    house.cache.settled().await;
+    fixture.cache.wait_idle().await;
     let began = Instant::now();
-    house.cache.forget(Which::All).await.unwrap();
+    fixture.cache.clear(Which::All).await.unwrap();
     assert!(began.elapsed() <= 2 * LONGEST_LOCK, "{:?} for 20 keys", began.elapsed());
 }
 
 /// a token that is deleted between the service's answer and its publication.
 #[tokio::test]
 async fn a_token_that_is_deleted_before_its_answer_comes_is_not_handed_out() {
-    let house = House::new();
-    let gate = house.close("a");
-    let callers = house.callers("a", 1);
-    until(|| house.fetches() == 1).await;
+    let fixture = Fixture::new();
+    let gate = fixture.close("a");
+    let callers = fixture.callers("a", 1);
+    until(|| fixture.fetches() == 1).await;
     // Somebody finds it in the account's list, and deletes it: the service has made it already.
-    house.cache.forget(Which::Ended([AccessToken::new("a#1")].into())).await.unwrap();
+    fixture.cache.clear(Which::Ended([AccessToken::new("a#1")].into())).await.unwrap();
     gate.add_permits(100);
     drop(callers.join_all().await);
-    assert_ne!(house.get("a").await, "a#1", "it was deleted");
+    assert_ne!(fixture.get("a").await, "a#1", "it was deleted");
 }
 
 /// The same for one that was changed.
 #[tokio::test]
 async fn a_token_that_is_changed_before_its_answer_comes_is_not_handed_out() {
-    let house = House::new();
-    let gate = house.close("a");
-    let callers = house.callers("a", 1);
-    until(|| house.fetches() == 1).await;
-    house.cache.forget(Which::Changed([AccessToken::new("a#1")].into())).await.unwrap();
+    let fixture = Fixture::new();
+    let gate = fixture.close("a");
+    let callers = fixture.callers("a", 1);
+    until(|| fixture.fetches() == 1).await;
+    fixture.cache.clear(Which::Changed([AccessToken::new("a#1")].into())).await.unwrap();
     gate.add_permits(100);
     drop(callers.join_all().await);
-    assert_ne!(house.get("a").await, "a#1", "it was changed, and the cache has its old scopes and end");
+    assert_ne!(fixture.get("a").await, "a#1", "it was changed, and the cache has its old scopes and end");
 }
 
 /// the memory of ended tokens is overrun, and a store that could not remove one gives it back.
 #[tokio::test]
 async fn what_a_store_could_not_remove_is_not_taken_from_it_after_many_others() {
-    let house = House::with_store(Some(Arc::new(races::NoRemoval(MemoryStore::new()))));
-    house.get("a").await;
-    assert!(house.cache.forget(Which::All).await.unwrap_err().is_store());
+    let fixture = Fixture::with_store(Some(Arc::new(races::NoRemoval(MemoryStore::new()))));
+    fixture.get("a").await;
+    assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_store());
     for number in 0..3_000 {
-        house.cache.forget(Which::Ended([AccessToken::new(format!("x{number}"))].into())).await.unwrap();
+        fixture.cache.clear(Which::Ended([AccessToken::new(format!("x{number}"))].into())).await.unwrap();
     }
-    assert_ne!(house.get("a").await, "a#1");
+    assert_ne!(fixture.get("a").await, "a#1");
 }
 
 /// Random sequences over one store, two caches, many keys: nothing is left busy, nothing hangs, and nothing that was ended comes back.
@@ -177,13 +177,13 @@ async fn random_sequences_leave_nothing_busy_and_bring_nothing_back() {
     let mut stale = Vec::new();
     for round in 0..1_500 {
         let store = MemoryStore::new();
-        let one = House::with_store(Some(Arc::new(store.clone())));
+        let one = Fixture::with_store(Some(Arc::new(store.clone())));
         let other = one.beside(&store);
         let mut tasks = JoinSet::new();
         for _ in 0..12 {
-            let house = if rng.bool() { &one } else { &other };
-            let cache = house.cache.clone();
-            let clock = Arc::clone(&house.clock);
+            let fixture = if rng.bool() { &one } else { &other };
+            let cache = fixture.cache.clone();
+            let clock = Arc::clone(&fixture.clock);
             let key = ["broad", "broad2", "narrow", "narrow2", "a"][rng.usize(0..5)].to_owned();
             let what = rng.usize(0..7);
             tasks.spawn(async move {
@@ -194,10 +194,10 @@ async fn random_sequences_leave_nothing_busy_and_bring_nothing_back() {
                             cache.invalidate(&token);
                         }
                     }
-                    4 => drop(cache.forget(Which::All).await),
+                    4 => drop(cache.clear(Which::All).await),
                     5 => {
                         if let Ok(token) = cache.get(&key).await {
-                            drop(cache.forget(Which::Ended([token.clone()].into())).await);
+                            drop(cache.clear(Which::Ended([token.clone()].into())).await);
                             for key in ["broad", "broad2", "narrow", "narrow2", "a"] {
                                 if let Ok(again) = cache.get(&key.to_owned()).await {
                                     assert_ne!(again, token, "{key}");
@@ -214,8 +214,8 @@ async fn random_sequences_leave_nothing_busy_and_bring_nothing_back() {
                 stale.push(round);
             }
         }
-        for house in [&one, &other] {
-            tokio::time::timeout(10 * SECOND, house.cache.settled()).await.expect("it hangs");
+        for fixture in [&one, &other] {
+            tokio::time::timeout(10 * SECOND, fixture.cache.wait_idle()).await.expect("it hangs");
         }
     }
     assert!(stale.is_empty(), "{stale:?}");

@@ -13,8 +13,8 @@ impl End {
     /// Ends a token, and asks for every key and for a new one. Nobody may get that token afterwards, whoever else does what.
     async fn carry_out(self, cache: Cache<Arc<Source>>, ended: AccessToken, keys: Vec<String>) -> Result<(), String> {
         match self {
-            Self::Forget => cache.forget(Which::All).await.unwrap(),
-            Self::Delete => cache.forget(Which::Ended([ended.clone()].into())).await.unwrap(),
+            Self::Forget => cache.clear(Which::All).await.unwrap(),
+            Self::Delete => cache.clear(Which::Ended([ended.clone()].into())).await.unwrap(),
             Self::Invalidate => cache.invalidate(&ended),
         }
         for key in keys.iter().chain(&[format!("narrow after {self:?}")]) {
@@ -28,17 +28,17 @@ impl End {
 
 /// Asks for keys that nobody has asked for before, while the token that would serve them is ended, by one or by all at once.
 async fn round(ends: &[End], store: Option<MemoryStore>) -> Result<(), String> {
-    let house = House::with_store(store.map(|store| Arc::new(store) as _));
-    let ended = AccessToken::new(house.get("broad").await);
+    let fixture = Fixture::with_store(store.map(|store| Arc::new(store) as _));
+    let ended = AccessToken::new(fixture.get("broad").await);
     let keys: Vec<String> = (0..3).map(|caller| format!("narrow {caller}")).collect();
     let asking: Vec<_> = keys
         .iter()
         .map(|key| {
-            let (cache, key) = (house.cache.clone(), key.clone());
+            let (cache, key) = (fixture.cache.clone(), key.clone());
             tokio::spawn(async move { cache.get(&key).await.map(drop).map_err(|error| error.to_string()) })
         })
         .collect();
-    let ending = ends.iter().map(|end| tokio::spawn(end.carry_out(house.cache.clone(), ended.clone(), keys.clone())));
+    let ending = ends.iter().map(|end| tokio::spawn(end.carry_out(fixture.cache.clone(), ended.clone(), keys.clone())));
     for task in asking.into_iter().chain(ending.collect::<Vec<_>>()) {
         task.await.unwrap()?;
     }
@@ -61,20 +61,20 @@ async fn a_token_that_was_ended_is_never_handed_out_afterwards() {
 #[tokio::test]
 async fn a_token_that_was_ended_is_not_taken_from_a_store_again() {
     let store = MemoryStore::new();
-    let ours = House::with_store(Some(Arc::new(store.clone())));
+    let ours = Fixture::with_store(Some(Arc::new(store.clone())));
     let theirs = ours.beside(&store);
     let token = AccessToken::new(theirs.get("a").await);
     // We never asked for it, and know nothing of it but that it was deleted.
-    ours.cache.forget(Which::Ended([token.clone()].into())).await.unwrap();
+    ours.cache.clear(Which::Ended([token.clone()].into())).await.unwrap();
     assert_eq!(ours.get("a").await, "a#2");
     // The same where we have it and the store cannot remove it.
     let store = Double { all_else: Way::Works, ..Double::default() };
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    house.get("a").await;
-    let broken = House::with_store(Some(Arc::new(NoRemoval(store.kept.clone()))));
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    fixture.get("a").await;
+    let broken = Fixture::with_store(Some(Arc::new(NoRemoval(store.kept.clone()))));
     let token = broken.get("a").await;
     assert_eq!(token, "a#1", "taken from the store");
-    assert!(broken.cache.forget(Which::All).await.unwrap_err().is_store());
+    assert!(broken.cache.clear(Which::All).await.unwrap_err().is_store());
     assert!(TokenStore::load(&store, "name of a").await.unwrap().is_some(), "it is there still");
     assert_eq!((broken.get("a").await.as_str(), broken.fetches()), ("a#1", 1), "one of its own source");
     assert_eq!(broken.source.previous.lock().unwrap().len(), 1);
@@ -100,10 +100,10 @@ impl TokenStore for NoRemoval {
 
 #[tokio::test]
 async fn a_token_that_the_service_gives_again_is_good_again() {
-    let house = House::new();
+    let fixture = Fixture::new();
     let token = AccessToken::new("a#2");
-    house.cache.forget(Which::Ended([token.clone()].into())).await.unwrap();
-    house.get("a").await;
-    house.cache.invalidate(&AccessToken::new("a#1"));
-    assert_eq!(house.get("a").await, "a#2");
+    fixture.cache.clear(Which::Ended([token.clone()].into())).await.unwrap();
+    fixture.get("a").await;
+    fixture.cache.invalidate(&AccessToken::new("a#1"));
+    assert_eq!(fixture.get("a").await, "a#2");
 }

@@ -6,21 +6,21 @@ use super::*;
 async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered() {
     let gate = Arc::new(Semaphore::new(0));
     let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let house = House::with_store(Some(Arc::new(store.clone())));
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
     // All that waited have the token, although the store has not answered.
-    for token in house.callers("a", 10).join_all().await {
+    for token in fixture.callers("a", 10).join_all().await {
         assert_eq!(token.unwrap().expose(), "a#1");
     }
-    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
+    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
     assert!(TokenStore::load(&store.kept, "name of a").await.unwrap().is_none());
-    let cache = house.cache.clone();
-    let settled = tokio::spawn(async move { cache.settled().await });
-    house.waiting("a", 1).await;
-    assert!(!settled.is_finished() && house.slot("a").is_busy());
+    let cache = fixture.cache.clone();
+    let settled = tokio::spawn(async move { cache.wait_idle().await });
+    fixture.waiting("a", 1).await;
+    assert!(!settled.is_finished() && fixture.slot("a").is_busy());
     gate.add_permits(1);
     settled.await.unwrap();
     assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap().unwrap().access_token.expose(), "a#1");
-    assert_eq!(house.fetches(), 1);
+    assert_eq!(fixture.fetches(), 1);
 }
 
 /// A service whose refresh ends the token before: each call with that one would be refused.
@@ -28,31 +28,31 @@ async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered
 async fn the_next_token_is_handed_out_while_the_store_hangs() {
     let gate = Arc::new(Semaphore::new(1));
     let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let house = House::with_store(Some(Arc::new(store)));
-    house.source.ends_previous.store(true, Ordering::SeqCst);
-    assert_eq!(house.get("a").await, "a#1");
-    house.idle("a").await;
-    house.clock.advance(57 * MINUTE);
-    assert_eq!(house.get("a").await, "a#2");
-    assert!(house.slot("a").is_busy());
+    let fixture = Fixture::with_store(Some(Arc::new(store)));
+    fixture.source.ends_previous.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.get("a").await, "a#1");
+    fixture.idle("a").await;
+    fixture.clock.advance(57 * MINUTE);
+    assert_eq!(fixture.get("a").await, "a#2");
+    assert!(fixture.slot("a").is_busy());
     for _ in 0..100 {
-        assert_eq!(house.at_once("a").as_deref(), Some("a#2"));
+        assert_eq!(fixture.at_once("a").as_deref(), Some("a#2"));
     }
-    assert_eq!(house.fetches(), 2);
+    assert_eq!(fixture.fetches(), 2);
 }
 
 #[tokio::test]
-async fn a_token_that_is_forgotten_while_the_store_saves_it_does_not_come_back() {
+async fn a_token_that_is_cleared_while_the_store_saves_it_does_not_come_back() {
     let gate = Arc::new(Semaphore::new(0));
     let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    house.get("a").await;
-    let cache = house.cache.clone();
-    let forgetting = tokio::spawn(async move { cache.forget(Which::All).await });
-    house.waiting("a", 1).await;
-    assert_eq!(house.at_once("a"), None);
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    fixture.get("a").await;
+    let cache = fixture.cache.clone();
+    let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
+    fixture.waiting("a", 1).await;
+    assert_eq!(fixture.at_once("a"), None);
     gate.add_permits(1);
-    forgetting.await.unwrap().unwrap();
+    clearing.await.unwrap().unwrap();
     let kept = TokenStore::load(&store.kept, "name of a").await.unwrap();
     assert!(kept.is_none_or(|token| token.access_token.expose() != "a#1"));
 }
@@ -61,7 +61,7 @@ async fn a_token_that_is_forgotten_while_the_store_saves_it_does_not_come_back()
 async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has() {
     // Shared by an `Arc` of its own, as somebody may have it.
     let store = Arc::new(MemoryStore::new());
-    let one = House::with_store(Some(Arc::new(store.clone())));
+    let one = Fixture::with_store(Some(Arc::new(store.clone())));
     let other = one.beside(&store);
     let gate = one.close("a");
     let (of_one, of_other) = (one.callers("a", 10), other.callers("a", 10));
@@ -93,11 +93,11 @@ async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has()
 #[tokio::test]
 async fn a_new_process_goes_on_with_what_is_stored() {
     let store = MemoryStore::new();
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    let now = house.clock.now();
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let now = fixture.clock.now();
     let keep = async |age: Duration| {
         TokenStore::save(&store, "name of a", &stored("kept", now - age, HOUR)).await.unwrap();
-        house.beside(&store)
+        fixture.beside(&store)
     };
     // Good: no request.
     let young = keep(10 * MINUTE).await;
@@ -111,76 +111,76 @@ async fn a_new_process_goes_on_with_what_is_stored() {
     // Over: renewed.
     let over = keep(2 * HOUR).await;
     assert_eq!(over.get("a").await, "a#2");
-    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    let previous = fixture.source.previous.lock().unwrap().pop().unwrap().unwrap();
     assert_eq!(previous.renewal.unwrap().refresh_token.expose(), "r-kept");
 }
 
 #[tokio::test]
 async fn a_stored_token_from_the_future_is_not_trusted() {
     let store = MemoryStore::new();
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    let now = house.clock.now();
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let now = fixture.clock.now();
     TokenStore::save(&store, "name of a", &stored("future", now + 30 * MINUTE, HOUR)).await.unwrap();
-    assert_eq!(house.get("a").await, "a#1");
+    assert_eq!(fixture.get("a").await, "a#1");
     // Clocks that do not quite agree are another thing; but no token lives longer than its lifetime.
     TokenStore::save(&store, "name of b", &stored("skewed", now + 30 * SECOND, HOUR)).await.unwrap();
-    assert_eq!(house.get("b").await, "skewed");
-    house.clock.advance(HOUR);
-    assert_ne!(house.get("b").await, "skewed");
+    assert_eq!(fixture.get("b").await, "skewed");
+    fixture.clock.advance(HOUR);
+    assert_ne!(fixture.get("b").await, "skewed");
 }
 
 #[tokio::test]
 async fn a_broken_store_costs_nobody_a_token() {
-    let house =
-        House::with_store(Some(Arc::new(Double { saving: Way::Fails, all_else: Way::Fails, ..Double::default() })));
-    assert_eq!(house.get("a").await, "a#1");
-    assert_eq!(house.at_once("a").as_deref(), Some("a#1"));
-    house.clock.advance(2 * HOUR);
-    assert_eq!(house.get("a").await, "a#2");
-    assert_eq!(house.source.previous.lock().unwrap()[1].as_ref().unwrap().access_token.expose(), "a#1");
-    let error = house.cache.forget(Which::All).await.unwrap_err();
+    let fixture =
+        Fixture::with_store(Some(Arc::new(Double { saving: Way::Fails, all_else: Way::Fails, ..Double::default() })));
+    assert_eq!(fixture.get("a").await, "a#1");
+    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
+    fixture.clock.advance(2 * HOUR);
+    assert_eq!(fixture.get("a").await, "a#2");
+    assert_eq!(fixture.source.previous.lock().unwrap()[1].as_ref().unwrap().access_token.expose(), "a#1");
+    let error = fixture.cache.clear(Which::All).await.unwrap_err();
     assert!(error.is_store() && error.to_string().contains("no disk"), "{error}");
-    assert_eq!(house.get("a").await, "a#3", "in memory it was forgotten");
+    assert_eq!(fixture.get("a").await, "a#3", "in memory it was forgotten");
 }
 
 /// The runtime's time goes on by itself where everybody waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_costs_nobody_a_token() {
-    let house = House::with_store(Some(Arc::new(Double {
+    let fixture = Fixture::with_store(Some(Arc::new(Double {
         saving: Way::NeverAnswers,
         all_else: Way::NeverAnswers,
         ..Double::default()
     })));
-    assert_eq!(house.get("a").await, "a#1");
-    assert!(house.cache.forget(Which::All).await.unwrap_err().is_store());
+    assert_eq!(fixture.get("a").await, "a#1");
+    assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_store());
 }
 
 #[tokio::test]
 async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
     let store = Double { saving: Way::Fails, ..Double::default() };
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    let old = stored("old", house.clock.now() - 2 * HOUR, HOUR);
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let old = stored("old", fixture.clock.now() - 2 * HOUR, HOUR);
     TokenStore::save(&store.kept, "name of a", &old).await.unwrap();
-    assert_eq!(house.get("a").await, "a#1");
+    assert_eq!(fixture.get("a").await, "a#1");
     assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap(), None);
     // What it can be renewed with is in memory alone.
-    house.clock.advance(2 * HOUR);
-    house.get("a").await;
-    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    fixture.clock.advance(2 * HOUR);
+    fixture.get("a").await;
+    let previous = fixture.source.previous.lock().unwrap().pop().unwrap().unwrap();
     assert_eq!(previous.access_token.expose(), "a#1");
 }
 
 #[tokio::test]
 async fn what_the_store_has_counts_also_after_the_time_of_day_was_corrected() {
     let store = MemoryStore::new();
-    let house = House::with_store(Some(Arc::new(store.clone())));
-    house.get("a").await;
+    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    fixture.get("a").await;
     // Three hours back; another process has renewed the token since.
-    house.clock.set(house.clock.now() - 3 * HOUR);
-    let newer = stored("newer", house.clock.now() - 2 * HOUR, HOUR);
+    fixture.clock.set(fixture.clock.now() - 3 * HOUR);
+    let newer = stored("newer", fixture.clock.now() - 2 * HOUR, HOUR);
     TokenStore::save(&store, "name of a", &newer).await.unwrap();
-    house.clock.advance(HOUR);
-    house.get("a").await;
-    let previous = house.source.previous.lock().unwrap().pop().unwrap().unwrap();
+    fixture.clock.advance(HOUR);
+    fixture.get("a").await;
+    let previous = fixture.source.previous.lock().unwrap().pop().unwrap().unwrap();
     assert_eq!(previous.access_token.expose(), "newer");
 }

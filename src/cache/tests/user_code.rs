@@ -30,11 +30,11 @@ async fn a_clock_that_panics_at_any_reading_leaves_nothing_busy() {
     let mut busy = Vec::new();
     for with_store in [false, true] {
         for at in 0..60 {
-            let house = House::new();
-            let inner = Arc::clone(&house.clock);
+            let fixture = Fixture::new();
+            let inner = Arc::clone(&fixture.clock);
             let clock = Arc::new(Ticking { inner: Arc::clone(&inner), left: (-1).into() });
             let store = with_store.then(|| ReportingStore::new(Arc::new(MemoryStore::new()), None));
-            let cache = Cache::new(Arc::clone(&house.source), store, Arc::clone(&clock) as _);
+            let cache = Cache::new(Arc::clone(&fixture.source), store, Arc::clone(&clock) as _);
             clock.left.store(at, Ordering::SeqCst);
             for key in ["broad", "narrow", "a", "narrow"] {
                 let cache = cache.clone();
@@ -45,15 +45,15 @@ async fn a_clock_that_panics_at_any_reading_leaves_nothing_busy() {
                 let cache = cache.clone();
                 let _ = tokio::spawn(async move { cache.get(&key.to_owned()).await }).await;
             }
-            let forgetting = cache.clone();
+            let clearing = cache.clone();
             let _ = tokio::spawn(async move {
-                forgetting.invalidate(&AccessToken::new("broad#1"));
-                forgetting.forget(Which::All).await
+                clearing.invalidate(&AccessToken::new("broad#1"));
+                clearing.clear(Which::All).await
             })
             .await;
             clock.left.store(-1, Ordering::SeqCst);
             inner.advance(24 * HOUR);
-            if tokio::time::timeout(MINUTE, cache.settled()).await.is_err() {
+            if tokio::time::timeout(MINUTE, cache.wait_idle()).await.is_err() {
                 busy.push((with_store, at));
                 continue;
             }
@@ -88,12 +88,12 @@ fn a_subscriber_may_give_a_token_up() {
 
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        let house = House::new();
+        let fixture = Fixture::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let token = AccessToken::new(runtime.block_on(house.get("a")));
-        let calls = Calls(house.cache.clone(), AtomicBool::new(false));
+        let token = AccessToken::new(runtime.block_on(fixture.get("a")));
+        let calls = Calls(fixture.cache.clone(), AtomicBool::new(false));
         let subscriber = tracing_subscriber::registry().with(calls);
-        tracing::subscriber::with_default(subscriber, || house.cache.invalidate(&token));
+        tracing::subscriber::with_default(subscriber, || fixture.cache.invalidate(&token));
         let _ = done.send(());
     });
     is_done.recv_timeout(5 * SECOND).expect("it hangs: the lock of the ended tokens is held while an event is told");

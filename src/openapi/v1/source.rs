@@ -78,7 +78,7 @@ impl Tokens {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
                 Err(error) if !blindly || may_pass(&error) => return Err(error),
-                Err(error) if error.may_have_been_carried_out() && self.awaits_lost(scopes) => {
+                Err(error) if error.is_ambiguous() && self.awaits_lost(scopes) => {
                     return Err(error);
                 }
                 // What cannot be looked at keeps nobody from a token.
@@ -97,7 +97,7 @@ impl Tokens {
     async fn create(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Fetched, Error> {
         let (token, stamp) = self.api.create_token(scopes, ttl).await?;
         self.remember(&token, &stamp);
-        let lacking = scopes.not_covered_by(&granted(&token));
+        let lacking = scopes.missing_from(&granted(&token));
         if !lacking.is_empty() {
             // Nobody will use it. Should it not go away now, `revoke_created` still knows it.
             let _ = self.delete(token.token()).await;
@@ -195,7 +195,7 @@ impl TokenSource for Tokens {
     }
 
     fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
-        let lacks = |known: &Scopes| !scopes.not_covered_by(&known.granted).is_empty();
+        let lacks = |known: &Scopes| !scopes.missing_from(&known.granted).is_empty();
         token.scopes.as_ref().is_some_and(|known| known.requested == *scopes && !lacks(known))
     }
 
@@ -255,7 +255,7 @@ impl TokenSource for Tokens {
 mod tests {
     use super::*;
     use crate::Scope;
-    use crate::openapi::Oauth;
+    use crate::openapi::v1::Oauth;
 
     /// Whatever the service makes of what was asked for: a lender stands at the places where it is looked for.
     #[test]

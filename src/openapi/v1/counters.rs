@@ -113,7 +113,7 @@ pub struct Counter {
     paid: u64,
     #[serde(default)]
     #[cfg_attr(feature = "schemars", schemars(!default))]
-    limit: Limit,
+    limit: CounterLimit,
 }
 
 impl Counter {
@@ -131,7 +131,7 @@ impl Counter {
 
     /// How many requests of the period are free of charge.
     #[must_use]
-    pub fn limit(self) -> Limit {
+    pub fn limit(self) -> CounterLimit {
         self.limit
     }
 }
@@ -142,7 +142,7 @@ impl Counter {
 /// [`Unknown`](Self::Unknown).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Limit {
+pub enum CounterLimit {
     /// So many; sent as a number.
     Limited(u64),
     /// All of them; sent as `false`.
@@ -152,7 +152,7 @@ pub enum Limit {
     Unknown,
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for CounterLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limited(requests) => requests.fmt(f),
@@ -162,7 +162,7 @@ impl fmt::Display for Limit {
     }
 }
 
-impl Serialize for Limit {
+impl Serialize for CounterLimit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Limited(requests) => serializer.serialize_u64(*requests),
@@ -172,7 +172,7 @@ impl Serialize for Limit {
     }
 }
 
-impl<'de> Deserialize<'de> for Limit {
+impl<'de> Deserialize<'de> for CounterLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match Value::deserialize(deserializer)? {
             Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
@@ -186,13 +186,13 @@ impl<'de> Deserialize<'de> for Limit {
 }
 
 #[cfg(feature = "schemars")]
-impl schemars::JsonSchema for Limit {
+impl schemars::JsonSchema for CounterLimit {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Limit".into()
+        "CounterLimit".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -88,7 +88,7 @@ impl Oauth {
     /// which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before a token that is
     /// still good. A caller that goes away cancels nothing.
     ///
-    /// The token is returned before the [store](Builder::store) has kept it: call [`settled`](Self::settled) before the program ends.
+    /// The token is returned before the [store](Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program ends.
     ///
     /// If the answer to the request for a token is lost, the client searches the account's tokens for it before it makes another
     /// one. It takes only a token that is certainly its own, see [`revoke_created`](Self::revoke_created).
@@ -110,7 +110,7 @@ impl Oauth {
     /// A handle for a set of scopes: [`get`](TokenHandle::get) is [`token`](Self::token) without the looking up.
     ///
     /// ```no_run
-    /// # async fn run(oauth: gettone::openapi::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {
+    /// # async fn run(oauth: gettone::openapi::v1::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {
     /// let imprese = oauth.token_for(&scopes);
     /// let token = imprese.get().await?;
     /// # Ok(())
@@ -137,8 +137,8 @@ impl Oauth {
     /// is cut off may leave a token behind that nobody knows, and a token that the store did not keep is not there for the next run.
     /// If exchanges are on a runtime that nobody drives any more, it waits for all of
     /// them together as long as one may take; outside a tokio runtime that has timers, without end.
-    pub async fn settled(&self) {
-        self.tokens.settled().await;
+    pub async fn wait_idle(&self) {
+        self.tokens.wait_idle().await;
     }
 
     /// Drops all tokens that the client has asked for since it was built, from memory and from the store. What an earlier client left
@@ -152,8 +152,8 @@ impl Oauth {
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [`is_timeout`](Error::is_timeout): an exchange is under way on a runtime that nobody drives any more. It was given up; another
     ///   call comes through. All such exchanges together are waited for as long as one may take.
-    pub async fn forget(&self) -> Result<(), Error> {
-        self.tokens.forget(Which::All).await
+    pub async fn clear(&self) -> Result<(), Error> {
+        self.tokens.clear(Which::All).await
     }
 
     #[cfg(feature = "middleware")]
@@ -179,12 +179,12 @@ impl Oauth {
     /// - [those of all operations](Self#errors)
     pub async fn revoke_created(&self) -> Result<usize, Error> {
         // What is under way may be about to bring one.
-        self.tokens.settled().await;
+        self.tokens.wait_idle().await;
         let source = self.tokens.source();
         let found = source.find_lost().await;
         let tokens = source.living();
         // First here, so that nobody is given what is about to be deleted.
-        let mut result = found.and(self.tokens.forget(Which::Ended(tokens.iter().cloned().collect())).await);
+        let mut result = found.and(self.tokens.clear(Which::Ended(tokens.iter().cloned().collect())).await);
         let mut deleted = 0;
         for token in &tokens {
             match source.delete(token).await {
@@ -208,8 +208,7 @@ impl Oauth {
         result: Result<Token, Error>,
         stamp: &Stamp,
     ) -> Result<Token, Error> {
-        let is_as_before =
-            |error: &Error| !error.may_have_been_carried_out() && !error.is_decode() && !is_missing(error);
+        let is_as_before = |error: &Error| !error.is_ambiguous() && !error.is_decode() && !is_missing(error);
         if result.as_ref().is_err_and(is_as_before) {
             return result;
         }
@@ -225,7 +224,7 @@ impl Oauth {
         }
         let tokens = [token].into_iter().chain(changed.map(Token::token)).cloned().collect();
         let which = if is_gone { Which::Ended(tokens) } else { Which::Changed(tokens) };
-        self.tokens.forget(which).await.and(result)
+        self.tokens.clear(which).await.and(result)
     }
 
     /// A token that the service does not have, as it says, is not handed out any more, and neither is one that it may have deleted.
@@ -233,10 +232,10 @@ impl Oauth {
         let is_gone = result.as_ref().map_or_else(is_missing, |()| true);
         if is_gone {
             self.tokens.source().strike_out(token);
-        } else if result.as_ref().is_err_and(|error| !error.may_have_been_carried_out() && !error.is_decode()) {
+        } else if result.as_ref().is_err_and(|error| !error.is_ambiguous() && !error.is_decode()) {
             return result;
         }
-        result.and(self.tokens.forget(Which::Ended(HashSet::from([token.clone()]))).await)
+        result.and(self.tokens.clear(Which::Ended(HashSet::from([token.clone()]))).await)
     }
 }
 

@@ -132,7 +132,7 @@ impl<'de> Deserialize<'de> for ListedToken {
 ///
 /// ```
 /// use gettone::ScopeSet;
-/// use gettone::openapi::{TokenUpdate, Ttl};
+/// use gettone::openapi::{Ttl, v1::TokenUpdate};
 ///
 /// let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"])?;
 /// let update = TokenUpdate::new().scopes(&scopes).ttl(Ttl::days(1)?);

@@ -8,7 +8,7 @@ use crate::Error;
 use crate::clock::{Clock, Moment};
 
 #[derive(Default)]
-pub(super) struct Account {
+pub(super) struct AccountBackoff {
     failure: Mutex<Option<Failure>>,
     /// After a failure one exchange tries, and the others wait for what comes of it.
     trial: tokio::sync::Mutex<()>,
@@ -22,7 +22,7 @@ pub(super) struct Admission<'a> {
     _others_wait: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
-impl Account {
+impl AccountBackoff {
     /// `paused`: what the key waited out, if it holds a token that is still good. Such a key does not wait for the account's
     /// whole pause, which may outlast its token, but tries once more unless another key has tried since.
     pub(super) async fn admit(
@@ -68,7 +68,7 @@ impl Account {
         known.clone()
     }
 
-    pub(super) fn forget(&self) {
+    pub(super) fn clear(&self) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -372,7 +372,7 @@ impl Tokens {
 
 /// Whether a token may have been made by a request that failed so.
 pub(super) fn is_uncertain(error: &Error) -> bool {
-    error.operation() == Some(CREATE_TOKEN.operation.name) && (error.may_have_been_carried_out() || error.is_decode())
+    error.operation() == Some(CREATE_TOKEN.operation.name) && (error.is_ambiguous() || error.is_decode())
 }
 
 fn covers(token: &Token, wanted: &ScopeSet) -> bool {

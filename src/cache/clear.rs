@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ended::Means;
-use super::flight::{Flight, Late};
+use super::exchange::{Exchange, Late};
 use super::state::{Held, State};
 use super::{Cache, LONGEST_LOCK, Slot, TokenSource};
 use crate::{AccessToken, Error, runtime};
@@ -27,7 +27,7 @@ pub(crate) enum Which {
 impl Which {
     fn means(&self) -> Means {
         match self {
-            Self::All => Means::Forgotten,
+            Self::All => Means::Cleared,
             Self::Ended(_) => Means::Over,
             Self::Changed(_) => Means::Changed,
         }
@@ -51,7 +51,7 @@ impl Which {
 }
 
 /// What those who forget the tokens of one call share.
-struct Forgetting {
+struct Clearing {
     which: Which,
     /// Until when exchanges are waited for.
     deadline: Instant,
@@ -70,31 +70,31 @@ impl<S: TokenSource> Cache<S> {
     /// Drops tokens, from memory and from the store, with what they could be renewed with.
     ///
     /// When it returns, whatever it returns, none of them is handed out any more.
-    pub(crate) async fn forget(&self, which: Which) -> Result<(), Error> {
+    pub(crate) async fn clear(&self, which: Which) -> Result<(), Error> {
         if matches!(which, Which::All) {
-            self.0.account.forget();
+            self.0.account.clear();
         }
         let slots = self.withdraw(&which);
         // All of them wait at the same time, so that one exchange that nobody drives does not add to another one.
         let deadline = runtime::after(self.longest());
         let store = tokio::sync::Mutex::new(Patience { locks: LONGEST_LOCK, has_answered: true });
-        let forgetting = Arc::new(Forgetting { which, deadline, store });
+        let clearing = Arc::new(Clearing { which, deadline, store });
         let (mut tasks, mut result) = (Vec::new(), Ok(()));
         for slot in slots {
             if self.0.store.is_none()
-                && let Some(flight) = Flight::board(self, &slot)
+                && let Some(exchange) = Exchange::begin(self, &slot)
             {
-                if forgetting.which.has(slot.state.load().token()) {
-                    flight.clear();
+                if clearing.which.has(slot.state.load().token()) {
+                    exchange.clear();
                 }
                 continue;
             }
-            let under_way = slot.turn.load(Ordering::Acquire);
-            let (cache, forgetting) = (self.clone(), Arc::clone(&forgetting));
+            let under_way = slot.generation.load(Ordering::Acquire);
+            let (cache, clearing) = (self.clone(), Arc::clone(&clearing));
             // On a task of its own: it is not to be left half done.
             match runtime::current() {
                 Ok(runtime) => {
-                    tasks.push(runtime.spawn(async move { cache.forget_slot(&slot, under_way, &forgetting).await }));
+                    tasks.push(runtime.spawn(async move { cache.clear_slot(&slot, under_way, &clearing).await }));
                 }
                 // An exchange under way publishes nothing, and there is no store to remove a token from.
                 Err(_) if self.0.store.is_none() => {}
@@ -135,55 +135,51 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// Waits for the exchange that is under way, and clears the slot and what the store has of it.
-    async fn forget_slot(
-        &self,
-        slot: &Arc<Slot<S::Key>>,
-        under_way: u64,
-        forgetting: &Forgetting,
-    ) -> Result<(), Error> {
-        let (flight, mut patience) = loop {
+    async fn clear_slot(&self, slot: &Arc<Slot<S::Key>>, under_way: u64, clearing: &Clearing) -> Result<(), Error> {
+        let (exchange, mut patience) = loop {
             let mut ended = slot.ended.subscribe();
             if slot.is_busy() {
-                if runtime::until(forgetting.deadline, ended.changed()).await.is_none() {
+                if runtime::until(clearing.deadline, ended.changed()).await.is_none() {
                     return Err(self.given_up(slot, under_way));
                 }
                 continue;
             }
-            let patience = forgetting.store.lock().await;
+            let patience = clearing.store.lock().await;
             if !patience.has_answered {
                 return Err(Error::store("not asked: it did not answer for another token".into()));
             }
-            if let Some(flight) = Flight::board(self, slot) {
-                break (flight, patience);
+            if let Some(exchange) = Exchange::begin(self, slot) {
+                break (exchange, patience);
             }
         };
-        let came_meanwhile = slot.state.load().held.as_ref().filter(|held| held.life.is_some()).map(Held::access_token);
-        if let (Which::All, Some(token)) = (&forgetting.which, came_meanwhile) {
+        let came_meanwhile =
+            slot.state.load().held.as_ref().filter(|held| held.validity.is_some()).map(Held::access_token);
+        if let (Which::All, Some(token)) = (&clearing.which, came_meanwhile) {
             // It may be on loan by now.
             self.withdraw(&Which::Ended([token].into()));
         }
-        let result = flight.forget(|state| forgetting.which.has(state.token()), &mut patience.locks).await;
+        let result = exchange.clear_stored(|state| clearing.which.has(state.token()), &mut patience.locks).await;
         // Each of the others would be waited for as long.
         patience.has_answered = !result.as_ref().is_err_and(|error| error.is::<Late>());
         result.map_err(Error::store)
     }
 
     /// Waits until the exchanges under way have ended, but no longer than one may take.
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn wait_idle(&self) {
         let deadline = runtime::after(self.longest());
         // Twice: one that waits for another key may have had that one begin.
         for _ in 0..2 {
             if Instant::now() >= deadline {
                 return;
             }
-            let turns = self.all().into_iter().map(|slot| (slot.turn.load(Ordering::Acquire), slot));
-            let busy: Vec<_> = turns.filter(|(turn, _)| !turn.is_multiple_of(2)).collect();
-            for (turn, slot) in busy {
+            let generations = self.all().into_iter().map(|slot| (slot.generation.load(Ordering::Acquire), slot));
+            let busy: Vec<_> = generations.filter(|(generation, _)| !generation.is_multiple_of(2)).collect();
+            for (generation, slot) in busy {
                 let mut ended = slot.ended.subscribe();
-                while slot.turn.load(Ordering::Acquire) == turn {
+                while slot.generation.load(Ordering::Acquire) == generation {
                     if runtime::until(deadline, ended.changed()).await.is_none() {
                         // It has been under way for so long that it is on a runtime that nobody drives any more.
-                        let _ = self.given_up(&slot, turn);
+                        let _ = self.given_up(&slot, generation);
                     }
                 }
             }

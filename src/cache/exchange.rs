@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::state::{Failure, Held, Life, Phase, State, classify};
+use super::state::{Failure, Held, Phase, State, Validity, classify};
 use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSource};
 use crate::clock::Moment;
 use crate::error::Error;
@@ -17,16 +17,16 @@ use crate::{AccessToken, runtime, trace};
 
 /// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
 /// own end, by a panic, or because its runtime is dropped.
-pub(super) struct Flight<S: TokenSource> {
+pub(super) struct Exchange<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
-    turn: u64,
+    generation: u64,
     /// What it knows of tokens that ended: those up to this one.
     began: u64,
-    /// The generation of the slot's state when it began.
-    generation: u64,
+    /// The revision of the slot's state when it began.
+    revision: u64,
     /// Whether there was no token that could be handed out.
-    awaited: bool,
+    has_waiters: bool,
     /// Whether it has brought a token: from then on nothing that goes wrong is a failure.
     has_published: bool,
     /// For those that wait.
@@ -41,40 +41,40 @@ enum Found {
 }
 
 /// Why there is no token.
-enum Unobtained {
+enum FetchFailure {
     /// It is about this key, as far as is known.
-    Here(Error),
+    Key(Error),
     /// It is about the account.
-    Everywhere(Failure),
+    Account(Failure),
     /// The account's pause after an earlier failure is not over: nothing was sent.
     Paused(Failure),
 }
 
-impl From<Error> for Unobtained {
+impl From<Error> for FetchFailure {
     fn from(error: Error) -> Self {
-        Self::Here(error)
+        Self::Key(error)
     }
 }
 
-impl<S: TokenSource> Flight<S> {
-    pub(super) fn board(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
+impl<S: TokenSource> Exchange<S> {
+    pub(super) fn begin(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         // Asked before it begins: a clock of the user's that panics leaves nothing begun.
         let (now, began) = (cache.0.clock.coarse(), cache.0.ended.last());
-        let turn = slot.begin()?;
+        let generation = slot.begin()?;
         let state = slot.state.load();
         Some(Self {
             cache: cache.clone(),
             slot: Arc::clone(slot),
-            turn,
+            generation,
             began,
-            generation: state.generation,
-            awaited: state.usable(&now).is_none(),
+            revision: state.revision,
+            has_waiters: state.usable(&now).is_none(),
             has_published: false,
             error: None,
         })
     }
 
-    pub(super) async fn exchange(mut self) {
+    pub(super) async fn run(mut self) {
         if self.is_given_up() {
             return;
         }
@@ -87,13 +87,13 @@ impl<S: TokenSource> Flight<S> {
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
                 Ok(()) => {}
                 Err(_) if self.is_given_up() => {}
-                Err(Unobtained::Here(error)) => {
-                    self.fail(&error, |state, awaited, now| state.failed(&error, awaited, now))
+                Err(FetchFailure::Key(error)) => {
+                    self.fail(&error, |state, has_waiters, now| state.failed(&error, has_waiters, now))
                 }
-                Err(Unobtained::Everywhere(failure)) => {
+                Err(FetchFailure::Account(failure)) => {
                     self.fail(&failure.error, |state, _, now| state.paused(failure.clone(), now))
                 }
-                Err(Unobtained::Paused(failure)) => {
+                Err(FetchFailure::Paused(failure)) => {
                     self.fail(&failure.repeated(&self.now()), |state, _, now| state.paused(failure.clone(), now))
                 }
             },
@@ -102,18 +102,18 @@ impl<S: TokenSource> Flight<S> {
 
     /// Whether somebody has waited for it long enough, and another one may have begun.
     fn is_given_up(&self) -> bool {
-        self.slot.turn.load(Ordering::Acquire) != self.turn
+        self.slot.generation.load(Ordering::Acquire) != self.generation
     }
 
     /// Drops what the slot holds: for caches without a store.
     pub(super) fn clear(&self) {
-        trace::cache::forgotten(&self.slot.key);
+        trace::cache::cleared(&self.slot.key);
         self.slot.state.rcu(|state| state.cleared());
     }
 
     /// Drops what the slot holds, if it is so, and what the store has of it. `locks` is how long its lock is waited for, and
     /// then what is left of that.
-    pub(super) async fn forget(
+    pub(super) async fn clear_stored(
         self,
         is_meant: impl FnOnce(&State) -> bool,
         locks: &mut Duration,
@@ -139,7 +139,7 @@ impl<S: TokenSource> Flight<S> {
     }
 
     /// Publishes a token: of another slot, from the store, or from the source.
-    async fn obtain(&mut self, state: &State) -> Result<(), Unobtained> {
+    async fn obtain(&mut self, state: &State) -> Result<(), FetchFailure> {
         let (cache, slot, now) = (self.cache.clone(), Arc::clone(&self.slot), self.now());
         if let Some(lender) = self.lender(state).await?
             && self.publish(|| Some(cache.loan(&lender, &slot.key, &now)?.0))?
@@ -168,21 +168,21 @@ impl<S: TokenSource> Flight<S> {
 
     /// Fetches a token, publishes it, and saves it: with some services the one before has ended, and callers must not be given
     /// that while a store takes its time. The exchange ends when the store has answered.
-    async fn fetch(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), Unobtained> {
-        if self.cache.0.ended.is_forgotten(self.began) {
+    async fn fetch(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
+        if self.cache.0.ended.is_cleared(self.began) {
             // What it would bring would be for nobody.
             return Ok(());
         }
         let fetched = self.ask(state, previous).await?;
         let now = self.now();
-        let life = Life::fetched(&fetched, &now);
+        let validity = Validity::fetched(&fetched, &now);
         let Fetched { mut token, operation, is_adopted, .. } = fetched;
         token.name = Some(self.slot.name.clone());
         if !is_adopted {
             self.cache.0.ended.given(&token.access_token, self.began);
         }
-        let held = Held { token, life: Some(life), own: true, saved: self.cache.0.store.is_none() };
-        if !life.is_usable(&now) {
+        let held = Held { token, validity: Some(validity), own: true, saved: self.cache.0.store.is_none() };
+        if !validity.is_usable(&now) {
             if self.put(|state| state.obtained_too_late(held.clone())) {
                 self.save(&held.token).await;
             }
@@ -190,7 +190,7 @@ impl<S: TokenSource> Flight<S> {
             return Err(error.with_operation(operation).into());
         }
         if self.publish(|| Some(held.clone()))? {
-            trace::cache::obtained(&self.slot.key, life.left(&now));
+            trace::cache::obtained(&self.slot.key, validity.left(&now));
             self.save(&held.token).await;
         }
         Ok(())
@@ -198,7 +198,7 @@ impl<S: TokenSource> Flight<S> {
 
     /// Hands a token to all that wait, and to all that come. Returns whether it did: a token that was ended meanwhile is passed over, and
     /// who waits looks again.
-    fn publish(&mut self, offer: impl FnOnce() -> Option<Held>) -> Result<bool, Unobtained> {
+    fn publish(&mut self, offer: impl FnOnce() -> Option<Held>) -> Result<bool, FetchFailure> {
         let offer = || offer().map(|held| (held.token.access_token.clone(), held));
         match self.cache.0.ended.publish(self.began, offer, |held| self.put(|state| state.obtained(held.clone()))) {
             None => Ok(false),
@@ -214,7 +214,7 @@ impl<S: TokenSource> Flight<S> {
     /// Changes what the slot holds. An exchange that was given up may still do so, as what it brings cannot be had again, unless
     /// something newer was published since it began, or all was to be forgotten.
     fn put(&self, change: impl Fn(&State) -> State) -> bool {
-        let may = |state: &State| !self.is_given_up() || state.generation == self.generation;
+        let may = |state: &State| !self.is_given_up() || state.revision == self.revision;
         let mut is_put = false;
         self.slot.state.rcu(|state| {
             is_put = may(state);
@@ -224,10 +224,10 @@ impl<S: TokenSource> Flight<S> {
     }
 
     /// Asks the source, unless it is too early for the whole account.
-    async fn ask(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, Unobtained> {
+    async fn ask(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
         let Inner { account, clock, source, .. } = &*self.cache.0;
         let paused = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
-        let admission = account.admit(&**clock, source.longest(), paused).await.map_err(Unobtained::Paused)?;
+        let admission = account.admit(&**clock, source.longest(), paused).await.map_err(FetchFailure::Paused)?;
         if self.is_given_up() {
             return Err(self.cache.aborted().into());
         }
@@ -236,8 +236,8 @@ impl<S: TokenSource> Flight<S> {
         let failure = account.learn(&admission, result.as_ref().err(), &self.now());
         match (result, failure) {
             (Ok(fetched), _) => Ok(fetched),
-            (Err(_), Some(failure)) => Err(Unobtained::Everywhere(failure)),
-            (Err(error), None) => Err(Unobtained::Here(error)),
+            (Err(_), Some(failure)) => Err(FetchFailure::Account(failure)),
+            (Err(error), None) => Err(FetchFailure::Key(error)),
         }
     }
 
@@ -257,9 +257,9 @@ impl<S: TokenSource> Flight<S> {
 
     fn fail(&mut self, error: &Error, after: impl Fn(&State, bool, &Moment) -> State) {
         let now = self.now();
-        let before = self.slot.state.rcu(|state| after(state, self.awaited, &now));
+        let before = self.slot.state.rcu(|state| after(state, self.has_waiters, &now));
         trace::cache::failed(&self.slot.key, error, before.usable(&now).is_some());
-        if self.awaited {
+        if self.has_waiters {
             self.error = Some(error.clone());
         }
     }
@@ -275,7 +275,7 @@ impl<S: TokenSource> Flight<S> {
         for other in self.cache.lenders(&self.slot.key) {
             let loan = self.cache.loan(&other, &self.slot.key, &now);
             match loan.filter(|(held, _)| !self.cache.0.ended.contains(&held.token.access_token)) {
-                Some((_, life)) if needed || life.is_fresh(&now) => return Ok(Some(other)),
+                Some((_, validity)) if needed || validity.is_fresh(&now) => return Ok(Some(other)),
                 Some(_) => renewable = Some(other),
                 None => {}
             }
@@ -287,7 +287,7 @@ impl<S: TokenSource> Flight<S> {
         let _ = self.cache.ended(&lender, &mut ended).await;
         let (state, now) = (lender.state.load_full(), self.now());
         match (self.cache.loan(&lender, &self.slot.key, &now), classify(&state, &now), &state.failure) {
-            (Some((_, life)), ..) if life.is_fresh(&now) => Ok(Some(lender)),
+            (Some((_, validity)), ..) if validity.is_fresh(&now) => Ok(Some(lender)),
             (_, Phase::BackingOff, Some(failure)) => Err(failure.repeated(&now)),
             _ => Ok(None),
         }
@@ -313,11 +313,11 @@ impl<S: TokenSource> Flight<S> {
         let needed = state.usable(&now).is_none();
         // The one that is held is over or about to be.
         let is_old = |token: &AccessToken| state.token() == Some(token) || ended.contains(token);
-        let life = Life::stored(&token, &now).filter(|_| !is_old(&token.access_token));
-        match life.filter(|life| life.is_fresh(&now) || (needed && life.is_usable(&now))) {
-            Some(life) => {
-                trace::cache::loaded(&self.slot.key, life.left(&now));
-                Found::Good(Held { token, life: Some(life), own: true, saved: true })
+        let validity = Validity::stored(&token, &now).filter(|_| !is_old(&token.access_token));
+        match validity.filter(|validity| validity.is_fresh(&now) || (needed && validity.is_usable(&now))) {
+            Some(validity) => {
+                trace::cache::loaded(&self.slot.key, validity.left(&now));
+                Found::Good(Held { token, validity: Some(validity), own: true, saved: true })
             }
             None => Found::Old(Some(token)),
         }
@@ -355,16 +355,16 @@ impl fmt::Display for Late {
 
 impl std::error::Error for Late {}
 
-impl<S: TokenSource> Drop for Flight<S> {
+impl<S: TokenSource> Drop for Exchange<S> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.is_given_up() && !self.has_published {
             let error = self.cache.aborted();
             // The clock may be what panicked, and a panic here would end the process.
-            let failed = |state: &State, awaited: bool, now: &Moment| state.failed(&error, awaited, now);
-            if runtime::caught(|| self.fail(&error, failed)).is_err() && self.awaited {
+            let failed = |state: &State, has_waiters: bool, now: &Moment| state.failed(&error, has_waiters, now);
+            if runtime::caught(|| self.fail(&error, failed)).is_err() && self.has_waiters {
                 self.error = Some(error.clone());
             }
         }
-        self.slot.end(self.turn, self.error.take());
+        self.slot.end(self.generation, self.error.take());
     }
 }

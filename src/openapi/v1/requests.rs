@@ -19,7 +19,7 @@ impl Oauth {
     /// `POST:test.postontarget.com/fields/country`: name them there.
     ///
     /// ```no_run
-    /// # async fn run(oauth: gettone::openapi::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
     /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
     /// let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
     /// oauth.authorize(&mut request).await?;
@@ -68,7 +68,7 @@ impl Oauth {
         let deepest = scopes.iter().map(|pattern| pattern.path().split('/').count()).max().unwrap_or(1);
         let scope = Scope::for_path(request.method(), request.url(), deepest)?;
         // The narrowest of all. One with an asterisk as its host comes last, so where it does not count, there is no other.
-        let narrowest = scopes.explain(&scope);
+        let narrowest = scopes.narrowest_covering(&scope);
         match narrowest.filter(|pattern| stands_for(pattern, scope.host())) {
             Some(pattern) => Ok(pattern.clone().into()),
             None => {
