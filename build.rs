@@ -42,34 +42,34 @@ pub struct Service {
 }
 
 /// Secrets, scopes, lifetimes and times are types of ours inside the generated ones; so is whatever the service sends in
-/// more shapes than one. `Sent` and `Received` (`src/generated.rs`) say which way a type goes over the wire.
+/// more shapes than one. `Sent` and `Received` (`src/http/body.rs`) say which way a type goes over the wire.
 pub const SERVICES: [Service; 2] = [
     Service {
         spec: "spec/keliweb-fatture.yaml",
         module: "keliweb_fatture",
         replacements: &[
-            ("ClientSecret", "crate::generated::Sent<crate::Secret>"),
-            ("Password", "crate::generated::Sent<crate::Secret>"),
-            ("RefreshToken", "crate::generated::Sent<crate::RefreshToken>"),
-            ("TokenPair", "crate::generated::Received<crate::keliweb::TokenPair>"),
+            ("ClientSecret", "crate::http::body::Sent<crate::secret::Secret>"),
+            ("Password", "crate::http::body::Sent<crate::secret::Secret>"),
+            ("RefreshToken", "crate::http::body::Sent<crate::token::RefreshToken>"),
+            ("TokenPair", "crate::http::body::Received<crate::keliweb::TokenPair>"),
         ],
     },
     Service {
         spec: "spec/openapi-oauth.yaml",
-        module: "openapi_oauth",
+        module: "openapi_oauth_v1",
         replacements: &[
-            ("ScopePattern", "crate::ScopePattern"),
+            ("ScopePattern", "crate::scope::ScopePattern"),
             ("Ttl", "crate::openapi::Ttl"),
-            ("UnixSeconds", "crate::token::UnixSeconds"),
-            ("Token", "crate::generated::Received<crate::openapi::v1::ListedToken>"),
-            ("CreatedToken", "crate::generated::Received<crate::openapi::v1::Token>"),
-            ("ScopesData", "crate::generated::Received<crate::openapi::v1::ScopesData>"),
-            ("Credit", "crate::generated::Received<crate::openapi::v1::Credit>"),
-            ("Counters", "crate::generated::Received<crate::openapi::v1::Counters>"),
-            ("Success", "crate::generated::Received<crate::generated::Success>"),
-            // Read by `src/answer.rs` if there is need; here nothing that is odd about them may do harm.
-            ("Message", "crate::generated::Received<::serde::de::IgnoredAny>"),
-            ("ErrorCode", "crate::generated::Received<::serde::de::IgnoredAny>"),
+            ("UnixSeconds", "crate::json::UnixSeconds"),
+            ("Token", "crate::http::body::Received<crate::openapi::v1::ListedToken>"),
+            ("CreatedToken", "crate::http::body::Received<crate::openapi::v1::Token>"),
+            ("ScopesData", "crate::http::body::Received<crate::openapi::v1::ScopesData>"),
+            ("Credit", "crate::http::body::Received<crate::openapi::v1::Credit>"),
+            ("Counters", "crate::http::body::Received<crate::openapi::v1::Counters>"),
+            ("Success", "crate::http::body::Received<crate::http::body::Success>"),
+            // Read by `src/http/response.rs` if there is need; here nothing that is odd about them may do harm.
+            ("Message", "crate::http::body::Received<::serde::de::IgnoredAny>"),
+            ("ErrorCode", "crate::http::body::Received<::serde::de::IgnoredAny>"),
         ],
     },
 ];
@@ -328,7 +328,7 @@ fn lower_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Res
     }
 }
 
-/// What is left is the one success. Failures are read by `src/answer.rs`, tolerantly: typed, a gateway's HTML under a
+/// What is left is the one success. Failures are read by `src/http/response.rs`, tolerantly: typed, a gateway's HTML under a
 /// documented status would lose that status. A 204 beside a 200 would be a second type of success.
 fn lower_responses(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
     let at = format!("{pointer}/responses");
@@ -387,7 +387,7 @@ fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::Toke
     settings
         // A forgotten hook is an error of the compiler, and not a call without authentication.
         .with_hooks(HooksMode::Expected)
-        .with_inner_type(quote!(crate::transport::Wire));
+        .with_inner_type(quote!(crate::http::transport::Dispatch));
     for (schema, replacement) in service.replacements {
         settings.with_replacement(schema, replacement, std::iter::empty());
     }

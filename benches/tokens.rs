@@ -146,11 +146,6 @@ impl Clock for Shifted {
         self.machine.monotonic() + self.by()
     }
 
-    fn coarse(&self) -> Moment {
-        let Moment { now, monotonic } = self.machine.coarse();
-        Moment { now: now + self.by(), monotonic: monotonic + self.by() }
-    }
-
     fn sleep(&self, duration: Duration) -> Sleep {
         self.machine.sleep(duration)
     }

@@ -1,14 +1,14 @@
-//! Cached tokens that look after themselves. Nothing here knows either of the services.
+//! One managed token for each key, for any service. Knows none of them.
 //!
-//! Each key has a slot with a token. A valid token is handed out without waiting; the first caller that finds it near its end
-//! starts the exchange for the next one, on a task of its own. Where there is no valid token, all callers wait for the same
-//! exchange.
+//! Each key has a slot. While its token is valid, callers get it without waiting; the first caller in the refresh window begins the
+//! exchange for the next token, on a task of its own. Without a valid token, all callers wait for the same exchange.
 
 mod backoff;
 mod clear;
 mod ended;
 mod exchange;
 mod lenders;
+mod rotation;
 mod slots;
 mod state;
 #[cfg(test)]
@@ -29,16 +29,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment};
+use crate::clock::{Moment, Time};
 use crate::error::{Error, Kind, Operation};
 use crate::store::{ReportingStore, StoredToken};
-use crate::{AccessToken, runtime, trace};
+use crate::token::AccessToken;
+use crate::{runtime, trace};
 
 use backoff::AccountBackoff;
 pub(crate) use clear::Which;
 pub(crate) use ended::Ended;
 use ended::Means;
 use exchange::Exchange;
+pub(crate) use rotation::{Rotating, Rotation};
 use slots::{Slot, Slots};
 pub(crate) use state::window;
 use state::{Held, Phase, State, Validity, classify};
@@ -130,7 +132,7 @@ pub(crate) struct Cache<S: TokenSource>(Arc<Inner<S>>);
 struct Inner<S: TokenSource> {
     source: S,
     store: Option<ReportingStore>,
-    clock: Arc<dyn Clock>,
+    time: Time,
     slots: RwLock<Slots<S::Key>>,
     ended: Ended<AccessToken>,
     account: AccountBackoff,
@@ -155,14 +157,14 @@ impl<S: TokenSource> Clone for Handle<S> {
 }
 
 impl<S: TokenSource> Cache<S> {
-    pub(crate) fn new(source: S, store: Option<ReportingStore>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(source: S, store: Option<ReportingStore>, time: Time) -> Self {
         let (slots, ended, account) = (RwLock::new(Slots::new()), Ended::new(), AccountBackoff::default());
-        Self(Arc::new(Inner { source, store, clock, slots, ended, account }))
+        Self(Arc::new(Inner { source, store, time, slots, ended, account }))
     }
 
     #[cfg(feature = "middleware")]
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
+    pub(crate) fn time(&self) -> &Time {
+        &self.0.time
     }
 
     pub(crate) fn source(&self) -> &S {
@@ -175,7 +177,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// A token for a key.
     pub(crate) async fn get(&self, key: &S::Key) -> Result<AccessToken, Error> {
-        let now = self.0.clock.coarse();
+        let now = self.0.time.moment();
         // Nothing of the user's is called under the lock: no clock, no subscriber.
         let known = {
             let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +194,7 @@ impl<S: TokenSource> Cache<S> {
             }
             Err(slot) => {
                 let slot = slot.unwrap_or_else(|| self.slot(key));
-                match self.at_hand(&slot) {
+                match self.cached(&slot) {
                     Some(token) => Ok(token),
                     None => Box::pin(self.wait_for_token(&slot)).await,
                 }
@@ -202,7 +204,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// Drops this token wherever it is held, and never a newer one. Where one after the other is refused, it may be kept.
     pub(crate) fn invalidate(&self, token: &AccessToken) {
-        let now = self.0.clock.coarse();
+        let now = self.0.time.moment();
         let is_held = |state: &State| state.age_of(token, &now).is_some();
         let refuse =
             |state: &Arc<State>| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) };
@@ -233,7 +235,7 @@ impl<S: TokenSource> Cache<S> {
     /// How old a token is that can be handed out.
     #[cfg(feature = "middleware")]
     pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {
-        let now = self.0.clock.coarse();
+        let now = self.0.time.moment();
         self.all().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
 
@@ -282,7 +284,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// The slot of a key, which is made if there is none.
     fn slot(&self, key: &S::Key) -> Arc<Slot<S::Key>> {
-        let (normal, now) = (self.0.source.normal(key), self.0.clock.coarse());
+        let (normal, now) = (self.0.source.normal(key), self.0.time.moment());
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.sweep(&now);
         let known = slots.normal.get(&normal).cloned();
@@ -294,11 +296,11 @@ impl<S: TokenSource> Cache<S> {
     /// The token, if it can be handed out: the way that all but a few calls take, without a lock. The first one that finds it
     /// near its end begins the exchange for the next.
     #[inline]
-    fn at_hand(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
+    fn cached(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
         let state = slot.state.load();
         let held = state.held.as_ref()?;
         let validity = held.validity.as_ref()?;
-        let now = self.0.clock.coarse();
+        let now = self.0.time.moment();
         let can_be_given =
             validity.is_fresh(&now) || (validity.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now));
         if !can_be_given {
@@ -331,10 +333,10 @@ impl<S: TokenSource> Cache<S> {
         for _ in 0..MAX_EXCHANGES {
             // Before looking: an exchange that ends from here on is noticed.
             let mut ended = slot.ended.subscribe();
-            if let Some(token) = self.at_hand(slot) {
+            if let Some(token) = self.cached(slot) {
                 return Ok(token);
             }
-            let (state, now) = (slot.state.load_full(), self.0.clock.coarse());
+            let (state, now) = (slot.state.load_full(), self.0.time.moment());
             if let Some(held) = state.usable(&now) {
                 // It may be near its end from the beginning, if it lives for some seconds.
                 if has_waited {
@@ -387,11 +389,22 @@ const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 const MAX_EXCHANGES: usize = 16;
 
 impl<S: TokenSource> Handle<S> {
+    /// Returns the token, if it can be used now, and begins its refresh if that is due.
+    #[inline]
+    pub(crate) fn cached(&self) -> Option<AccessToken> {
+        self.cache.cached(&self.slot)
+    }
+
+    /// Returns the token when there is one.
+    pub(crate) async fn wait(&self) -> Result<AccessToken, Error> {
+        self.cache.wait_for_token(&self.slot).await
+    }
+
     #[inline]
     pub(crate) async fn get(&self) -> Result<AccessToken, Error> {
-        match self.cache.at_hand(&self.slot) {
+        match self.cached() {
             Some(token) => Ok(token),
-            None => Box::pin(self.cache.wait_for_token(&self.slot)).await,
+            None => Box::pin(self.wait()).await,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What time it is, and how to wait: the only room that asks.
+//! Time, and waits: the only room that asks the machine what time it is.
 //!
 //! Everything in this crate that depends on what time it is takes it from a [`Clock`], and so do the waits between two tries: a test
 //! can hold time still ([`ManualClock`]). Limits go by tokio's own time: those of reqwest for an answer, how long an exchange, a
@@ -27,26 +27,60 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// Time that only moves forward, since some moment in the past. Spans are measured with it.
     fn monotonic(&self) -> Duration;
 
-    /// Both times at one moment, as cheaply as they can be had: asked whenever a cached token is handed out. They may be some
-    /// milliseconds late.
-    fn coarse(&self) -> Moment {
-        Moment { now: self.now(), monotonic: self.monotonic() }
-    }
-
     /// Waits.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
 /// Both times of a [`Clock`] at one moment.
 ///
-/// Neither alone tells whether a token has ended: the time of day jumps when somebody corrects it, and the other one may
-/// stand still while a machine sleeps. So an end is over as soon as one of them says so.
+/// Neither alone tells whether a token has expired: the time of day jumps when somebody corrects it, and the other one may stand still
+/// while a machine sleeps. So a token has expired as soon as one of them says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// As of [`Clock::now`].
-    pub now: SystemTime,
+    pub(crate) now: SystemTime,
     /// As of [`Clock::monotonic`].
-    pub monotonic: Duration,
+    pub(crate) monotonic: Duration,
+}
+
+/// The clock of a client: its user's, or the machine's. Each time that a cached token is returned the clock is asked, so the machine's
+/// is read in the cheapest way.
+#[derive(Debug, Clone)]
+pub(crate) enum Time {
+    System(SystemClock),
+    User(Arc<dyn Clock>),
+}
+
+impl Time {
+    /// Returns both times, those of the machine perhaps some milliseconds late.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        match self {
+            Self::System(clock) => clock.coarse(),
+            Self::User(clock) => Moment { now: clock.now(), monotonic: clock.monotonic() },
+        }
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        match self {
+            Self::System(clock) => clock.now(),
+            Self::User(clock) => clock.now(),
+        }
+    }
+
+    pub(crate) fn monotonic(&self) -> Duration {
+        match self {
+            Self::System(clock) => clock.monotonic(),
+            Self::User(clock) => clock.monotonic(),
+        }
+    }
+
+    pub(crate) fn sleep(&self, duration: Duration) -> Sleep {
+        match self {
+            Self::System(clock) => clock.sleep(duration),
+            Self::User(clock) => clock.sleep(duration),
+        }
+    }
 }
 
 impl Moment {
@@ -92,17 +126,10 @@ fn kernel(clock: rustix::time::ClockId) -> Duration {
     Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
 
-impl Clock for SystemClock {
-    fn now(&self) -> SystemTime {
-        SystemTime::now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.started.elapsed()
-    }
-
+impl SystemClock {
     /// The kernel's coarse clocks, both of which are read in half the time that an exact one takes.
     #[cfg(target_os = "linux")]
+    #[inline]
     fn coarse(&self) -> Moment {
         use rustix::time::ClockId;
 
@@ -110,6 +137,21 @@ impl Clock for SystemClock {
             now: SystemTime::UNIX_EPOCH + kernel(ClockId::RealtimeCoarse),
             monotonic: kernel(ClockId::MonotonicCoarse).saturating_sub(self.kernel_started),
         }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn coarse(&self) -> Moment {
+        Moment { now: self.now(), monotonic: self.monotonic() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
@@ -187,12 +229,6 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         lock(&self.0).elapsed
-    }
-
-    /// Whoever moves the clock meanwhile moves both times.
-    fn coarse(&self) -> Moment {
-        let state = lock(&self.0);
-        Moment { now: state.now, monotonic: state.elapsed }
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

@@ -1,13 +1,12 @@
+//! The one error of the crate: what failed, why, and what can be done about it.
+
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
-
-use crate::ScopeSet;
-use crate::runtime::caught;
-use crate::store::StoreError;
 
 /// Why a call failed.
 ///
@@ -46,7 +45,8 @@ struct Inner {
     /// Nothing was sent: the error of an earlier attempt, while its pause lasts.
     is_backing_off: bool,
     after_uncertain_attempt: bool,
-    not_granted: Option<ScopeSet>,
+    /// What a room above adds, and reads again.
+    detail: Option<Arc<dyn Any + Send + Sync>>,
     unreached: Option<Unreached>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -115,7 +115,7 @@ impl Error {
             retry_after: None,
             is_backing_off: false,
             after_uncertain_attempt: false,
-            not_granted: None,
+            detail: None,
             unreached: None,
             source: None,
         }))
@@ -137,24 +137,6 @@ impl Error {
             .with_operation(operation)
             .with_status(StatusCode::NO_CONTENT)
             .with_message("an empty answer")
-    }
-
-    /// A token that is good for less than was asked for.
-    pub(crate) fn lacking(scopes: ScopeSet) -> Self {
-        Self::new(Kind::NotGranted)
-            .with_message(format!("not granted: {scopes}"))
-            .with(|inner| inner.not_granted = Some(scopes))
-    }
-
-    pub(crate) fn store(error: StoreError) -> Self {
-        let error = match error.downcast::<Self>() {
-            Ok(error) if error.is_store() => return *error,
-            Ok(error) => error,
-            Err(error) => error,
-        };
-        // A store of the user's may have an error that panics.
-        let message = caught(|| error.to_string()).unwrap_or_else(|_| "an error that cannot be shown".to_owned());
-        Self::new(Kind::Store).with_message(message).with(|inner| inner.source = Some(error.into()))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -196,6 +178,18 @@ impl Error {
 
     pub(crate) fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    pub(crate) fn with_shared_source(self, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        self.with(|inner| inner.source = Some(source))
+    }
+
+    pub(crate) fn with_detail(self, detail: impl Any + Send + Sync) -> Self {
+        self.with(|inner| inner.detail = Some(Arc::new(detail)))
+    }
+
+    pub(crate) fn detail<T: Any>(&self) -> Option<&T> {
+        self.0.detail.as_ref()?.downcast_ref()
     }
 
     pub(crate) fn with_unreached(self, unreached: Unreached) -> Self {
@@ -287,12 +281,6 @@ impl Error {
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
-    }
-
-    /// What was asked for and not granted, if a token was refused for that: it would be good for less than it was asked for.
-    #[must_use]
-    pub fn not_granted(&self) -> Option<&ScopeSet> {
-        self.0.not_granted.as_ref()
     }
 
     /// A [`TokenStore`](crate::store::TokenStore) could not do what it was asked, or a

@@ -1,70 +1,31 @@
-//! Keliweb Fatture, an electronic invoicing service: the two grants of its token endpoint, and a token that looks after itself.
+//! Keliweb Fatture, an electronic invoicing service: a managed token, and the two grants of its token endpoint.
 //!
 //! Facts and their sources: the vendor's page on getting an access token, as in `spec/keliweb-fatture.yaml`, which also says what
 //! is only how the server software behaves. The vendor announces that a token can be revoked but documents
 //! neither address nor parameters, so there is no operation for it here.
 
-mod tokens;
+mod credentials;
+mod operations;
+mod pair;
+mod source;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use progenitor_client::{ClientHooks, OperationInfo};
-use reqwest::header::HeaderValue;
-use serde::{Deserialize, Deserializer};
-
-use crate::answer::{Dialect, Grant};
-use crate::builder::{Builder, Parts, Service, from_env, sealed};
+use crate::auth::builder::{Assemble, Builder, Parts, Service};
+use crate::auth::managed::{Managed, managed_methods};
 use crate::cache::{Cache, Handle};
-use crate::error::{Error, Operation};
-use crate::generated::Sent;
-use crate::generated::keliweb_fatture::{Client, types};
-use crate::retry::Repeat;
-use crate::token::{bearer, sendable, usable, whole_number};
-use crate::transport::{Call, Shared, Stamp, Wire, finish};
-use crate::{AccessToken, RefreshToken, Secret};
+use crate::error::Error;
+use crate::http::generated_client;
+use crate::token::{AccessToken, RefreshToken};
 
-use tokens::{Account, Tokens};
+use operations::Grants;
+use source::{Account, Tokens};
 
-/// What Keliweb gave you when you signed up: a client id and secret for the API, and the name and password of the customer.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    client_id: String,
-    client_secret: Secret,
-    username: String,
-    password: Secret,
-}
+pub use credentials::Credentials;
+pub use pair::TokenPair;
 
-impl Credentials {
-    /// The four values. The user name is an e-mail address.
-    #[must_use]
-    pub fn new(
-        client_id: impl Into<String>,
-        client_secret: impl Into<Secret>,
-        username: impl Into<String>,
-        password: impl Into<Secret>,
-    ) -> Self {
-        Self {
-            client_id: client_id.into(),
-            client_secret: client_secret.into(),
-            username: username.into(),
-            password: password.into(),
-        }
-    }
-
-    /// The values of `KELIWEB_CLIENT_ID`, `KELIWEB_CLIENT_SECRET`, `KELIWEB_USERNAME` and `KELIWEB_PASSWORD`.
-    ///
-    /// # Errors
-    ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if one of them is not set, is empty, or is not UTF-8; all that are, are
-    /// named.
-    pub fn from_env() -> Result<Self, Error> {
-        let names = ["KELIWEB_CLIENT_ID", "KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
-        let [client_id, client_secret, username, password] = from_env(names)?;
-        Ok(Self::new(client_id, client_secret, username, password))
-    }
-}
+generated_client!("keliweb_fatture");
 
 /// A client of Keliweb Fatture. Cheap to clone; clones share their token.
 ///
@@ -91,13 +52,45 @@ impl Credentials {
 #[derive(Clone)]
 pub struct Fatture {
     grants: Grants,
-    tokens: Handle<Tokens>,
+    tokens: Managed<Tokens>,
+    token: Handle<Tokens>,
 }
 
 impl Fatture {
     /// Starts to build a client.
     pub fn builder(credentials: Credentials) -> Builder<Self> {
         Builder::new(credentials)
+    }
+
+    /// Returns an access token that is good now.
+    ///
+    /// The first call requests one with the user name and password. Later calls return the same one from memory. Some minutes before
+    /// it expires the client refreshes it. If the service refuses the refresh token, or it has expired, the client uses the password.
+    ///
+    /// A refresh ends the old access token at the service. So a call that comes during a refresh waits for the new token, up to two
+    /// seconds after the refresh began; if the service takes longer, the call returns the old one, which may be refused. If the
+    /// refresh fails, calls return the old token until it expires. All processes that share a token through a
+    /// [store](crate::Builder::store) begin its refresh at the same moment, and one of them carries it out.
+    ///
+    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
+    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that
+    /// it does not lock the account, or if its answer cannot be read. A call during the pause sends nothing and returns the error of
+    /// the last attempt, which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before
+    /// a token that is still good. A caller that goes away cancels nothing.
+    ///
+    /// The token is returned before the [store](crate::Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program
+    /// ends.
+    ///
+    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
+    /// call, of which a refresh that is made up for takes two; and a store may have to be waited for. Put a limit of your own
+    /// around it; what was begun goes on.
+    ///
+    /// # Errors
+    ///
+    /// - those of [`password_grant`](Self::password_grant)
+    /// - [`is_invalid_input`](Error::is_invalid_input): there is no tokio runtime, and no token that is good.
+    pub async fn token(&self) -> Result<AccessToken, Error> {
+        self.token.get().await
     }
 
     /// Exchanges the user name and password for a pair of tokens (RFC 6749, section 4.3).
@@ -139,160 +132,40 @@ impl Fatture {
 impl fmt::Debug for Fatture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fatture")
-            .field("base_url", &self.grants.shared.base_url)
+            .field("base_url", &self.grants.transport.base_url)
             .field("credentials", &self.grants.credentials)
             .finish_non_exhaustive()
     }
 }
 
-/// The two grants.
-#[derive(Clone)]
-struct Grants {
-    credentials: Arc<Credentials>,
-    shared: Arc<Shared>,
-}
-
-impl Grants {
-    async fn password(&self) -> Result<(TokenPair, Stamp), Error> {
-        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
-        let grant = types::PasswordGrant {
-            grant_type: types::PasswordGrantGrantType::Password,
-            client_id: client_id.clone(),
-            client_secret: Sent(client_secret.clone()),
-            username: username.clone(),
-            password: Sent(password.clone()),
-        };
-        self.request(PASSWORD_GRANT, grant.into()).await
-    }
-
-    async fn refresh(&self, token: &RefreshToken) -> Result<(TokenPair, Stamp), Error> {
-        if token.expose().is_empty() {
-            return Err(Error::invalid_input("the refresh token is empty").with_operation(REFRESH.operation));
-        }
-        let Credentials { client_id, client_secret, .. } = &*self.credentials;
-        let grant = types::RefreshTokenGrant {
-            grant_type: types::RefreshTokenGrantGrantType::RefreshToken,
-            client_id: client_id.clone(),
-            client_secret: Sent(client_secret.clone()),
-            refresh_token: Sent(token.clone()),
-        };
-        self.request(REFRESH, grant.into()).await
-    }
-
-    async fn request(&self, call: Call, grant: types::TokenRequest) -> Result<(TokenPair, Stamp), Error> {
-        let wire = Wire::new(&self.shared, call);
-        let client = Client::new_with_client(&self.shared.base_url, self.shared.http.clone(), wire);
-        let pair = finish(&client.inner, client.request_token(&grant).await)?;
-        let pair = pair.ok_or_else(|| Error::no_content(call.operation))?;
-        Ok((pair.0, client.inner.stamp()))
-    }
-}
-
-const SERVICE: &str = "Keliweb Fatture";
-
-const PASSWORD_GRANT: Call = Call {
-    operation: Operation { service: SERVICE, name: "password_grant" },
-    id: "request_token",
-    dialect: Dialect::Grant(Grant::Password),
-    repeat: Repeat::UnlessLost,
-};
-
-const REFRESH: Call = Call {
-    operation: Operation { service: SERVICE, name: "refresh" },
-    id: "request_token",
-    dialect: Dialect::Grant(Grant::Refresh),
-    repeat: Repeat::OnlyIfNotProcessed,
-};
-
 impl Service for Fatture {
     type Credentials = Credentials;
 }
 
-impl sealed::Sealed for Fatture {
+impl Assemble for Fatture {
     type Options = ();
 
     const BASE_URL: &'static str = "https://fatture.keliweb.it";
 
-    fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
-        let Credentials { client_id, client_secret, username, password } = credentials;
-        let fields = [
-            ("client id", client_id.as_str()),
-            ("client secret", client_secret.expose()),
-            ("user name", username),
-            ("password", password.expose()),
-        ];
-        match fields.iter().find(|(_, value)| value.is_empty()) {
-            Some((name, _)) => Err(Error::invalid_input(format!("Keliweb Fatture credentials: the {name} is empty"))),
-            None => Ok(None),
-        }
+    fn check(credentials: &Credentials, (): &()) -> Result<(), Error> {
+        credentials.check()
     }
 
-    fn assemble(parts: Parts<Self>) -> Self {
-        let Parts { credentials, options: (), shared, store } = parts;
-        let clock = Arc::clone(&shared.clock);
-        let grants = Grants { credentials: Arc::new(credentials), shared };
-        let tokens = Cache::new(Tokens::new(grants.clone()), store, clock).handle(&Account);
-        Self { grants, tokens }
+    fn assemble(parts: Parts<Self>) -> Result<Self, Error> {
+        let Parts { credentials, options: (), transport, store } = parts;
+        let clock = transport.clock.clone();
+        let grants = Grants { credentials: Arc::new(credentials), transport };
+        let cache = Cache::new(Tokens::new(grants.clone()), store, clock);
+        let token = cache.handle(&Account);
+        Ok(Self { grants, tokens: Managed::new(cache), token })
     }
 }
 
-impl ClientHooks<Wire> for Client {
-    fn exec(
-        &self,
-        request: reqwest::Request,
-        info: &OperationInfo,
-    ) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
-        self.inner.exec(request, info.operation_id)
-    }
+managed_methods! {
+    Fatture,
+    /// Sets the header `Authorization` of a request to the service, with a token as returned by [`token`](Self::token).
+    ///
+    /// The request must go to the scheme, host and port of the client's own address
+    /// ([`Builder::base_url`](crate::Builder::base_url)). Without `Accept` the service answers a rejected token with a redirect to its
+    /// login page.
 }
-
-/// The answer to a grant (RFC 6749, section 5.1): an access token for an hour, and usually a refresh token for ten days.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
-pub struct TokenPair {
-    #[serde(deserialize_with = "bearer")]
-    token_type: String,
-    #[serde(deserialize_with = "seconds")]
-    #[cfg_attr(feature = "schemars", schemars(with = "u64"))]
-    expires_in: Duration,
-    #[serde(deserialize_with = "sendable")]
-    access_token: AccessToken,
-    #[serde(default, deserialize_with = "usable")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
-    refresh_token: Option<RefreshToken>,
-}
-
-impl TokenPair {
-    /// `Bearer`.
-    #[must_use]
-    pub fn token_type(&self) -> &str {
-        &self.token_type
-    }
-
-    /// How long the access token lives, counted from the service's answer; to be safe, count from before the request. The
-    /// vendor documents 3600 s. A hundred years at the most.
-    #[must_use]
-    pub fn expires_in(&self) -> Duration {
-        self.expires_in
-    }
-
-    /// To be sent as `Authorization: Bearer`.
-    #[must_use]
-    pub fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-
-    /// For [`Fatture::refresh`], once. It lives ten days, which the vendor's page says and the answer does not.
-    /// `None` if the answer has none, or one that is of no use: empty, longer than 8 KiB, or not a string.
-    #[must_use]
-    pub fn refresh_token(&self) -> Option<&RefreshToken> {
-        self.refresh_token.as_ref()
-    }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    whole_number(deserializer).map(|seconds| Duration::from_secs(seconds).min(LONGEST_LIFE))
-}
-
-/// A hundred years: longer than anything lives, and short enough to be added to any moment.
-const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

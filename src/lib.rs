@@ -201,33 +201,25 @@ compile_error!(
      password does not belong in a browser; request tokens on a server and hand those to the browser's code"
 );
 
-mod answer;
-mod authorize;
-mod builder;
+mod auth;
 mod cache;
 pub mod clock;
-#[cfg(any(test, gettone_door))]
-#[doc(hidden)]
-pub mod door;
 #[cfg(feature = "emulator")]
 pub mod emulator;
+mod env;
 mod error;
-mod generated;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod http;
+mod json;
 pub mod keliweb;
-#[cfg(feature = "middleware")]
-mod middleware;
 pub mod openapi;
-mod redact;
-mod retry;
 mod runtime;
 mod scope;
 mod secret;
 pub mod store;
 mod token;
 mod trace;
-mod transport;
 
 // What is shared with the fuzz targets names the crate as they do.
 #[cfg(test)]
@@ -236,18 +228,19 @@ extern crate self as gettone;
 #[path = "../tests/hostile/mod.rs"]
 mod hostile;
 
-pub use authorize::same_origin;
-pub use builder::{Builder, Service};
-pub use error::Error;
 #[cfg(feature = "middleware")]
-pub use middleware::Middleware;
-pub use openapi::v1::TokenHandle;
+pub use auth::Middleware;
+pub use auth::{Builder, Service, TokenHandle, same_origin};
+pub use error::Error;
+pub use http::retry::Retry;
+#[cfg(any(test, gettone_door))]
+#[doc(hidden)]
+pub use http::test_transport as door;
 /// The HTTP library, whose types are part of this crate's interface.
 pub use reqwest;
 /// What [`Middleware`] is a layer for, and whose types are part of this crate's interface.
 #[cfg(feature = "middleware")]
 pub use reqwest_middleware;
-pub use retry::Retry;
 pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 pub use secret::Secret;
 pub use token::{AccessToken, RefreshToken};

@@ -4,7 +4,11 @@
 
 mod credentials;
 mod environment;
+mod not_granted;
 mod period;
+mod requests;
+mod scope_of_request;
+mod sharing;
 mod ttl;
 pub mod v1;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::Error;
+use crate::error::Error;
 
 /// Returns the runtime of this call.
 ///

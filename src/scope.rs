@@ -5,7 +5,6 @@ mod method;
 mod parse;
 mod place;
 mod reduce;
-mod request;
 mod set;
 mod text;
 
@@ -16,7 +15,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::Error;
+use crate::error::Error;
 
 pub use list::ScopeList;
 pub(crate) use list::{Entries, ScopeEntries, read_scope_entries};

@@ -1,3 +1,5 @@
+//! Text that is never printed.
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

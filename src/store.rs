@@ -27,8 +27,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::{Error, Kind};
 use crate::runtime::{caught, caught_in};
-use crate::{Error, trace};
+use crate::trace;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -42,6 +43,19 @@ const PATIENCE: Duration = Duration::from_secs(170);
 
 /// Why a store could not do what it was asked. Anything will do; no secret may be in it.
 pub type StoreError = Box<dyn StdError + Send + Sync>;
+
+impl Error {
+    pub(crate) fn store(error: StoreError) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(error) if error.is_store() => return *error,
+            Ok(error) => error,
+            Err(error) => error,
+        };
+        // A store of the user's may return an error that panics.
+        let message = caught(|| error.to_string()).unwrap_or_else(|_| "an error that cannot be shown".to_owned());
+        Self::new(Kind::Store).with_message(message).with_shared_source(error.into())
+    }
+}
 
 /// Keeps tokens.
 ///
@@ -188,25 +202,74 @@ pub(crate) fn fnv_1a(text: &str) -> u64 {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// A store of any type: what [`TokenStore`] would be if it were not for the convenience of those who write one.
-pub(crate) trait AnyStore: fmt::Debug + Send + Sync {
+/// What [`TokenStore`] would be if its futures were boxed.
+trait ErasedStore: fmt::Debug + Send + Sync {
     fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>>;
     fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()>;
     fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()>;
     fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock>;
 }
 
+/// A store of any type, for a program that chooses its store at run time. Cheap to clone; clones are the same store.
+///
+/// ```
+/// use gettone::store::{AnyStore, FileStore, MemoryStore};
+///
+/// # async fn run() -> Result<(), gettone::Error> {
+/// let store = match std::env::var("TOKEN_FILE") {
+///     Ok(path) => AnyStore::new(FileStore::open(path).await?),
+///     Err(_) => AnyStore::new(MemoryStore::new()),
+/// };
+/// # let _ = store;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct AnyStore(Arc<dyn ErasedStore>);
+
+impl AnyStore {
+    /// Wraps a store.
+    pub fn new(store: impl TokenStore) -> Self {
+        Self(Arc::new(store))
+    }
+}
+
+/// Prints the store inside.
+impl fmt::Debug for AnyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TokenStore for AnyStore {
+    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        self.0.load(name).await
+    }
+
+    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+        self.0.save(name, token).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        self.0.remove(name).await
+    }
+
+    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+        self.0.lock(name).await
+    }
+}
+
 /// A store, and who is told of its failures.
 #[derive(Clone)]
 pub(crate) struct ReportingStore {
-    store: Arc<dyn AnyStore>,
+    store: AnyStore,
     on_failure: Option<OnFailure>,
 }
 
 pub(crate) type OnFailure = Arc<dyn Fn(&Error) + Send + Sync>;
 
 impl ReportingStore {
-    pub(crate) fn new(store: Arc<dyn AnyStore>, on_failure: Option<OnFailure>) -> Self {
+    pub(crate) fn new(store: AnyStore, on_failure: Option<OnFailure>) -> Self {
         Self { store, on_failure }
     }
 
@@ -222,19 +285,19 @@ impl ReportingStore {
     }
 
     pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        caught_in(|| self.store.load(name)).await.map_err(|_| panicked("load"))?
+        caught_in(|| TokenStore::load(&self.store, name)).await.map_err(|_| panicked("load"))?
     }
 
     pub(crate) async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        caught_in(|| self.store.save(name, token)).await.map_err(|_| panicked("save"))?
+        caught_in(|| TokenStore::save(&self.store, name, token)).await.map_err(|_| panicked("save"))?
     }
 
     pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        caught_in(|| self.store.remove(name)).await.map_err(|_| panicked("remove"))?
+        caught_in(|| TokenStore::remove(&self.store, name)).await.map_err(|_| panicked("remove"))?
     }
 
     pub(crate) async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        caught_in(|| self.store.lock(name)).await.map_err(|_| panicked("lock"))?
+        caught_in(|| TokenStore::lock(&self.store, name)).await.map_err(|_| panicked("lock"))?
     }
 }
 
@@ -242,7 +305,7 @@ fn panicked(call: &str) -> StoreError {
     format!("the store panicked in `{call}`").into()
 }
 
-impl<S: TokenStore> AnyStore for S {
+impl<S: TokenStore> ErasedStore for S {
     fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>> {
         Box::pin(TokenStore::load(self, name))
     }

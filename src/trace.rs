@@ -93,7 +93,7 @@ pub(crate) mod cache {
     use std::path::Path;
     use std::time::Duration;
 
-    use crate::Error;
+    use crate::error::Error;
 
     pub(crate) fn hit(key: &impl Display) {
         event!(trace, %key, "handed out");

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::state::Failure;
-use crate::Error;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Moment, Time};
+use crate::error::Error;
 
 #[derive(Default)]
 pub(super) struct AccountBackoff {
@@ -27,12 +27,12 @@ impl AccountBackoff {
     /// whole pause, which may outlast its token, but tries once more unless another key has tried since.
     pub(super) async fn admit(
         &self,
-        clock: &dyn Clock,
+        time: &Time,
         patience: Duration,
         paused: Option<&Failure>,
     ) -> Result<Admission<'_>, Failure> {
         let early = |failure: &Failure| {
-            failure.is_early(&clock.coarse()) && !paused.is_some_and(|paused| paused.is_same(failure))
+            failure.is_early(&time.moment()) && !paused.is_some_and(|paused| paused.is_same(failure))
         };
         match self.failure() {
             None => return Ok(Admission::default()),

@@ -11,7 +11,9 @@ use super::ended::Means;
 use super::exchange::{Exchange, Late};
 use super::state::{Held, State};
 use super::{Cache, LONGEST_LOCK, Slot, TokenSource};
-use crate::{AccessToken, Error, runtime};
+use crate::error::Error;
+use crate::runtime;
+use crate::token::AccessToken;
 
 /// Which tokens are dropped.
 #[derive(Debug, Clone)]

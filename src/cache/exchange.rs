@@ -13,7 +13,8 @@ use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSour
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
-use crate::{AccessToken, runtime, trace};
+use crate::token::AccessToken;
+use crate::{runtime, trace};
 
 /// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
 /// own end, by a panic, or because its runtime is dropped.
@@ -59,7 +60,7 @@ impl From<Error> for FetchFailure {
 impl<S: TokenSource> Exchange<S> {
     pub(super) fn begin(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         // Asked before it begins: a clock of the user's that panics leaves nothing begun.
-        let (now, began) = (cache.0.clock.coarse(), cache.0.ended.last());
+        let (now, began) = (cache.0.time.moment(), cache.0.ended.last());
         let generation = slot.begin()?;
         let state = slot.state.load();
         Some(Self {
@@ -225,9 +226,9 @@ impl<S: TokenSource> Exchange<S> {
 
     /// Asks the source, unless it is too early for the whole account.
     async fn ask(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
-        let Inner { account, clock, source, .. } = &*self.cache.0;
+        let Inner { account, time, source, .. } = &*self.cache.0;
         let paused = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
-        let admission = account.admit(&**clock, source.longest(), paused).await.map_err(FetchFailure::Paused)?;
+        let admission = account.admit(time, source.longest(), paused).await.map_err(FetchFailure::Paused)?;
         if self.is_given_up() {
             return Err(self.cache.aborted().into());
         }
@@ -329,7 +330,7 @@ impl<S: TokenSource> Exchange<S> {
     }
 
     fn now(&self) -> Moment {
-        self.cache.0.clock.coarse()
+        self.cache.0.time.moment()
     }
 }
 

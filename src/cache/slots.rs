@@ -14,7 +14,8 @@ use super::TokenSource;
 use super::lenders::Lenders;
 use super::state::State;
 use crate::clock::Moment;
-use crate::{AccessToken, Error};
+use crate::error::Error;
+use crate::token::AccessToken;
 
 /// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
 /// does not, a token that may be refused is better than none.

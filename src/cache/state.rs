@@ -7,8 +7,9 @@ use reqwest::StatusCode;
 
 use super::Fetched;
 use crate::clock::Moment;
+use crate::error::{Error, Kind};
 use crate::store::{StoredToken, fnv_1a};
-use crate::{AccessToken, Error};
+use crate::token::AccessToken;
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,7 +323,7 @@ fn share_of(token: &AccessToken) -> f64 {
 fn is_permanent(error: &Error) -> bool {
     let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
     let forbidden = error.status() == Some(StatusCode::FORBIDDEN);
-    refused || forbidden || error.is_decode() || error.not_granted().is_some()
+    refused || forbidden || error.is_decode() || error.kind() == Kind::NotGranted
 }
 
 const SECOND: Duration = Duration::from_secs(1);

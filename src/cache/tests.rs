@@ -27,9 +27,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::RefreshToken;
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::store::{AnyStore, MemoryStore, OnFailure, Renewal, StoreError, StoreLock, TokenStore};
+use crate::token::RefreshToken;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
@@ -86,7 +86,7 @@ impl TokenSource for Arc<Source> {
         previous: Option<&StoredToken>,
         _: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
-        let sent = self.clock.coarse();
+        let sent = Time::User(Arc::clone(&self.clock) as _).moment();
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         self.previous.lock().unwrap().push(previous.cloned());
         let gate = self.gates.lock().unwrap().get(key).cloned();
@@ -149,11 +149,11 @@ impl Fixture {
         Self::with_store(None)
     }
 
-    fn with_store(store: Option<Arc<dyn AnyStore>>) -> Self {
+    fn with_store(store: Option<AnyStore>) -> Self {
         Self::built(store.map(|store| ReportingStore::new(store, None)))
     }
 
-    fn reporting(store: Arc<dyn AnyStore>, on_failure: OnFailure) -> Self {
+    fn reporting(store: AnyStore, on_failure: OnFailure) -> Self {
         Self::built(Some(ReportingStore::new(store, Some(on_failure))))
     }
 
@@ -170,14 +170,14 @@ impl Fixture {
             previous: Mutex::default(),
             ends_previous: AtomicBool::new(false),
         });
-        let cache = Cache::new(Arc::clone(&source), store, Arc::clone(&clock) as _);
+        let cache = Cache::new(Arc::clone(&source), store, Time::User(Arc::clone(&clock) as _));
         Self { clock, source, cache }
     }
 
     /// Another process at the same service and store.
     fn beside(&self, store: &MemoryStore) -> Self {
-        let store = ReportingStore::new(Arc::new(store.clone()), None);
-        let cache = Cache::new(Arc::clone(&self.source), Some(store), Arc::clone(&self.clock) as _);
+        let store = ReportingStore::new(AnyStore::new(store.clone()), None);
+        let cache = Cache::new(Arc::clone(&self.source), Some(store), Time::User(Arc::clone(&self.clock) as _));
         Self { clock: Arc::clone(&self.clock), source: Arc::clone(&self.source), cache }
     }
 
@@ -261,7 +261,7 @@ pub(super) fn wrong_password() -> Error {
 
 /// A store that does as it is told.
 #[derive(Debug, Clone, Default)]
-struct Double {
+struct FakeStore {
     kept: MemoryStore,
     saving: Way,
     all_else: Way,
@@ -291,7 +291,7 @@ impl Way {
     }
 }
 
-impl TokenStore for Double {
+impl TokenStore for FakeStore {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
         self.all_else.go().await?;
         TokenStore::load(&self.kept, name).await

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::clock::{Clock, Moment, Sleep, SystemClock};
+use crate::clock::{Clock, Sleep, SystemClock};
 use rust_decimal::Decimal;
 
 /// Without a clock of the caller's own it runs with the machine's, and a wait by it moves it ahead at once: a test waits for
@@ -43,10 +43,6 @@ impl Clock for MovedClock {
     }
 
     /// Both moved by the same.
-    fn coarse(&self) -> Moment {
-        self.base.coarse().after(self.ahead())
-    }
-
     fn monotonic(&self) -> Duration {
         self.base.monotonic().saturating_add(self.ahead())
     }

@@ -1,3 +1,5 @@
+//! Periods that are counted: days, months, years.
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -5,7 +7,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{Date, Month, OffsetDateTime};
 
-use crate::Error;
+use crate::error::Error;
 
 /// A period that has counters: a day, a month, a year, or all time. It is a real one: there is no 30 February.
 ///

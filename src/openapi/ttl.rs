@@ -1,9 +1,11 @@
+//! Lifetimes of tokens.
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The lifetime of a token: 1 second to 365 days, in whole seconds.
 ///

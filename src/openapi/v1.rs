@@ -3,11 +3,15 @@
 //! Facts and their sources: the vendor's page <https://developers.openapi.it/services/oauth>, as in `spec/openapi-oauth.yaml`, which
 //! says what is from elsewhere. The vendor calls this version deprecated in favour of a version 2 on another host.
 
+mod changes;
 mod counters;
 mod credit;
-mod lost;
-mod managed;
-mod requests;
+mod grant;
+mod ledger;
+mod operations;
+mod options;
+mod pending;
+mod reconcile;
 mod source;
 mod token;
 
@@ -15,31 +19,36 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use progenitor_client::{ClientHooks, OperationInfo};
 use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
 
-use crate::answer::{Asked, Dialect};
-use crate::builder::{Builder, Parts, Service, sealed};
+use super::credentials::Credentials;
+use super::period::{Period, Span};
+use super::ttl::Ttl;
+use crate::auth::TokenHandle;
+use crate::auth::builder::{Assemble, Builder, Parts, Service};
+use crate::auth::managed::{Managed, managed_methods};
 use crate::cache::{Cache, Which};
-use crate::error::{Error, Operation};
-use crate::generated::Received;
-use crate::generated::openapi_oauth::{Client, types};
-use crate::retry::Repeat;
-use crate::token::UnixSeconds;
-use crate::transport::{Call, Shared, Stamp, Wire, basic, finish, path_segment};
-use crate::{AccessToken, Scope, ScopeList, ScopeSet};
+use crate::error::Error;
+use crate::http::generated_client;
+use crate::http::transport::finish;
+use crate::json::UnixSeconds;
+use crate::scope::{Scope, ScopeList, ScopeSet};
+use crate::token::AccessToken;
 
-use super::period::Span;
-use super::{Credentials, Environment, Period, Ttl};
+use generated::types;
+use operations::{
+    Api, COUNTERS_DAY, COUNTERS_MONTH, COUNTERS_TOTAL, COUNTERS_YEAR, FIND_TOKEN, GET_CREDIT, REPLACE_TOKEN,
+    UPDATE_TOKEN, changed, invalid, not_empty, only, segment,
+};
+use options::Options;
+use source::Tokens;
 
 pub use counters::{Counter, CounterLimit, Counters};
 pub use credit::Credit;
-use managed::Options;
-pub use managed::TokenHandle;
-use source::Tokens;
 pub(crate) use token::{ListedToken, ScopesData};
 pub use token::{Token, TokenList, TokenUpdate};
+
+generated_client!("openapi_oauth_v1");
 
 /// A client of Openapi.it Oauth. Cheap to clone; clones share their tokens.
 ///
@@ -80,24 +89,94 @@ pub use token::{Token, TokenList, TokenUpdate};
 pub struct Oauth {
     credentials: Arc<Credentials>,
     api: Api,
-    tokens: Cache<Tokens>,
-}
-
-impl Builder<Oauth> {
-    /// Production or sandbox. Default: production.
-    #[must_use]
-    pub fn environment(self, environment: Environment) -> Self {
-        self.default_base_url(match environment {
-            Environment::Production => "https://oauth.openapi.it",
-            Environment::Sandbox => "https://test.oauth.openapi.it",
-        })
-    }
+    tokens: Managed<Tokens>,
 }
 
 impl Oauth {
     /// Starts to build a client.
     pub fn builder(credentials: Credentials) -> Builder<Self> {
         Builder::new(credentials)
+    }
+
+    /// A token that is good for all of these scopes now.
+    ///
+    /// The first call makes one, with the lifetime that the [builder](Builder::ttl) sets. Later calls for the same scopes return
+    /// the same one from memory. So do calls for fewer scopes, if the token was granted each of them by its name, or a wildcard that
+    /// stands for them. (A token for `/fields` does not serve a call for `/fields/country`: the service may know both as scopes.) Some
+    /// minutes before the token expires the client makes the next one in the background, while calls go on with the one that is still
+    /// good; nobody waits.
+    ///
+    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
+    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the
+    /// scopes, or if its answer cannot be read. A call during the pause sends nothing and returns the error of the last attempt,
+    /// which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before a token that is
+    /// still good. A caller that goes away cancels nothing.
+    ///
+    /// The token is returned before the [store](Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program ends.
+    ///
+    /// If the answer to the request for a token is lost, the client searches the account's tokens for it before it makes another
+    /// one. It takes only a token that is certainly its own, see [`revoke_created`](Self::revoke_created).
+    ///
+    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](Builder::timeout) is that of each call,
+    /// of which one is enough as a rule, and eight may be needed where answers are lost; and a store may have to be waited for.
+    /// Put a limit of your own around it; what was begun goes on.
+    ///
+    /// # Errors
+    ///
+    /// - [`not_granted`](Error::not_granted): the service granted less than was asked for. The token was deleted again.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service takes the scopes for invalid, or there is
+    ///   no tokio runtime and no token that is good.
+    /// - [those of all operations](Self#errors)
+    pub async fn token(&self, scopes: &ScopeSet) -> Result<AccessToken, Error> {
+        self.tokens.token(scopes).await
+    }
+
+    /// A handle for a set of scopes: [`get`](TokenHandle::get) is [`token`](Self::token) without the looking up.
+    ///
+    /// ```no_run
+    /// # async fn run(oauth: gettone::openapi::v1::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {
+    /// let imprese = oauth.token_for(&scopes);
+    /// let token = imprese.get().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn token_for(&self, scopes: &ScopeSet) -> TokenHandle {
+        self.tokens.handle(scopes)
+    }
+
+    /// Deletes the tokens that this client, or a clone of it, has made to look after and that have not expired: at the service,
+    /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
+    /// that were deleted.
+    ///
+    /// If the answer to a request for a token was lost, the client searches the account's tokens for it. It deletes only a token
+    /// that is certainly its own: one with nothing but the scopes that were asked for, and with the one end that the request
+    /// can have made ([`Builder::ttl`] says why there is only one). A token that cannot be told from others is left behind until its
+    /// end, and so is one that the service makes more than 15 seconds after the client gave up.
+    ///
+    /// # Errors
+    ///
+    /// The first error of all; the other tokens are deleted nevertheless, and those that were not are tried again by the next
+    /// call.
+    ///
+    /// - [`is_store`](Error::is_store): the store failed.
+    /// - [those of all operations](Self#errors)
+    pub async fn revoke_created(&self) -> Result<usize, Error> {
+        // What is under way may be about to bring one.
+        self.tokens.wait_idle().await;
+        let source = self.tokens.source();
+        let found = source.find_lost().await;
+        let tokens = source.living();
+        // First here, so that nobody is given what is about to be deleted.
+        let mut result = found.and(self.tokens.cache().clear(Which::Ended(tokens.iter().cloned().collect())).await);
+        let mut deleted = 0;
+        for token in &tokens {
+            match source.delete(token).await {
+                Ok(there) => deleted += usize::from(there),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result.map(|()| deleted)
     }
 
     /// `POST /token`: makes a token. The lifetime is always said, because without one the service gives a year.
@@ -143,7 +222,7 @@ impl Oauth {
     /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
     /// - [those of all operations](Self#errors)
     pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
-        let client = self.api.client(FIND_TOKEN);
+        let client = self.api.client(&FIND_TOKEN);
         match finish(&client.inner, client.find_token(segment(&FIND_TOKEN, token)?).await) {
             Ok(answer) => only(FIND_TOKEN.operation, answer),
             // A plain 404 is not documented here: it is what a wrong address answers.
@@ -173,15 +252,15 @@ impl Oauth {
         scopes: &ScopeSet,
         expires_at: SystemTime,
     ) -> Result<Token, Error> {
-        let call = REPLACE_TOKEN;
-        let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(&call, "the end lies before 1970"))?;
-        let body = types::ReplaceToken { scopes: not_empty(&call, scopes)?, expire: Some(expire) };
+        let call = &REPLACE_TOKEN;
+        let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(call, "the end lies before 1970"))?;
+        let body = types::ReplaceToken { scopes: not_empty(call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
-        let segment = segment(&call, token)?;
+        let segment = segment(call, token)?;
         let unanswered = self.unanswered(Which::Changed, token);
         let result = finish(&client.inner, client.replace_token(segment, &body).await);
         unanswered.answered();
-        self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
+        self.drop_changed(token, changed(call, result), &client.inner.timing()).await
     }
 
     /// `PATCH /token/{token}`: gives a token other scopes, or another lifetime, or both.
@@ -199,18 +278,18 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 290).
     /// - [those of all operations](Self#errors)
     pub async fn update_token(&self, token: &AccessToken, update: TokenUpdate) -> Result<Token, Error> {
-        let call = UPDATE_TOKEN;
+        let call = &UPDATE_TOKEN;
         if update.is_empty() {
-            return Err(invalid(&call, "nothing to change; give scopes or a ttl"));
+            return Err(invalid(call, "nothing to change; give scopes or a ttl"));
         }
-        let scopes = update.scopes.as_ref().map(|scopes| not_empty(&call, scopes)).transpose()?;
+        let scopes = update.scopes.as_ref().map(|scopes| not_empty(call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
-        let segment = segment(&call, token)?;
+        let segment = segment(call, token)?;
         let unanswered = self.unanswered(Which::Changed, token);
         let result = finish(&client.inner, client.update_token(segment, &body).await);
         unanswered.answered();
-        self.drop_changed(token, changed(call, result), &client.inner.stamp()).await
+        self.drop_changed(token, changed(call, result), &client.inner.timing()).await
     }
 
     /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
@@ -251,7 +330,7 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account has no credit record (404, code 320).
     /// - [those of all operations](Self#errors)
     pub async fn credit(&self) -> Result<Credit, Error> {
-        let client = self.api.client(GET_CREDIT);
+        let client = self.api.client(&GET_CREDIT);
         let answer = finish(&client.inner, client.get_credit().await)?;
         answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
     }
@@ -267,10 +346,10 @@ impl Oauth {
     pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
         let value = period.to_string();
         let call = match period.span() {
-            Span::Total => COUNTERS_TOTAL,
-            Span::Year => COUNTERS_YEAR,
-            Span::Month => COUNTERS_MONTH,
-            Span::Day => COUNTERS_DAY,
+            Span::Total => &COUNTERS_TOTAL,
+            Span::Year => &COUNTERS_YEAR,
+            Span::Month => &COUNTERS_MONTH,
+            Span::Day => &COUNTERS_DAY,
         };
         let client = self.api.client(call);
         let result = match period.span() {
@@ -284,157 +363,56 @@ impl Oauth {
     }
 }
 
-/// What is called in more than one place, and how.
-#[derive(Clone)]
-struct Api(Arc<Shared>);
-
-impl Api {
-    fn client(&self, call: Call) -> Client {
-        Client::new_with_client(&self.0.base_url, self.0.http.clone(), Wire::new(&self.0, call))
-    }
-
-    async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<(Token, Stamp), Error> {
-        let scopes = not_empty(&CREATE_TOKEN, scopes)?;
-        let body = types::CreateToken { scopes, ttl: Some(ttl), expire: None };
-        let client = self.client(CREATE_TOKEN);
-        let created = finish(&client.inner, client.create_token(&body).await)?;
-        let Received(token) = created.ok_or_else(|| Error::no_content(CREATE_TOKEN.operation))?;
-        Ok((token, client.inner.stamp()))
-    }
-
-    async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(TokenList, Stamp), Error> {
-        let client = self.client(LIST_TOKENS);
-        let answer = finish(&client.inner, client.list_tokens(scope.map(Scope::as_str)).await)?;
-        Ok((tokens_of(answer), client.inner.stamp()))
-    }
-
-    async fn list_scopes(&self) -> Result<ScopeList, Error> {
-        let client = self.client(LIST_SCOPES);
-        let answer = finish(&client.inner, client.list_scopes().await)?;
-        answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
-    }
-
-    async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
-        let client = self.client(DELETE_TOKEN);
-        match finish(&client.inner, client.delete_token(segment(&DELETE_TOKEN, token)?).await) {
-            Ok(_) => Ok(()),
-            Err(error) if is_missing(&error) && error.is_after_uncertain_attempt() => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// Whether it is the service's own "Missing Token", and not the 404 of a wrong address or a gateway.
-fn is_missing(error: &Error) -> bool {
-    error.is_not_found() && error.code().is_some()
-}
-
-fn tokens_of(answer: Option<types::TokenAnswer>) -> TokenList {
-    answer.into_iter().flat_map(|answer| answer.data).map(|Received(entry)| entry).collect()
-}
-
-/// Also GET, PUT and PATCH of one token answer with an array.
-fn only(operation: Operation, answer: Option<types::TokenAnswer>) -> Result<Option<Token>, Error> {
-    let tokens = tokens_of(answer);
-    match (tokens.first(), tokens.unrecognized()) {
-        (None, [_, ..]) => {
-            Err(Error::decode("a token that cannot be read").with_operation(operation).with_status(StatusCode::OK))
-        }
-        (token, _) => Ok(token.cloned()),
-    }
-}
-
-/// The answer to a change of one token.
-fn changed(call: Call, result: Result<Option<types::TokenAnswer>, Error>) -> Result<Token, Error> {
-    only(call.operation, result?)?.ok_or_else(|| Error::no_content(call.operation))
-}
-
-fn invalid(call: &Call, reason: &str) -> Error {
-    Error::invalid_input(reason).with_operation(call.operation)
-}
-
-fn not_empty(call: &Call, scopes: &ScopeSet) -> Result<Vec<crate::ScopePattern>, Error> {
-    if scopes.is_empty() { Err(invalid(call, "no scopes")) } else { Ok(scopes.iter().cloned().collect()) }
-}
-
-fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {
-    path_segment("token", token.expose()).map_err(|error| error.with_operation(call.operation))
-}
-
 impl fmt::Debug for Oauth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Oauth")
-            .field("base_url", &self.api.0.base_url)
+            .field("base_url", &self.api.transport.base_url)
             .field("credentials", &self.credentials)
             .finish_non_exhaustive()
     }
 }
 
-const SERVICE: &str = "Openapi.it Oauth";
-
-const fn call(id: &'static str, asked: Asked, repeat: Repeat) -> Call {
-    Call { operation: Operation { service: SERVICE, name: id }, id, dialect: Dialect::Envelope(asked), repeat }
-}
-
-const CREATE_TOKEN: Call = call("create_token", Asked::Flat, Repeat::OnlyIfNotProcessed);
-const LIST_TOKENS: Call = call("list_tokens", Asked::Other, Repeat::Harmless);
-const FIND_TOKEN: Call = call("find_token", Asked::Token, Repeat::Harmless);
-const REPLACE_TOKEN: Call = call("replace_token", Asked::Other, Repeat::UnlessLost);
-const UPDATE_TOKEN: Call = call("update_token", Asked::Other, Repeat::UnlessLost);
-const DELETE_TOKEN: Call = call("delete_token", Asked::Flat, Repeat::Harmless);
-const LIST_SCOPES: Call = call("list_scopes", Asked::Other, Repeat::Harmless);
-const GET_CREDIT: Call = call("get_credit", Asked::Other, Repeat::Harmless);
-const COUNTERS_TOTAL: Call = call("counters_total", Asked::Other, Repeat::Harmless);
-const COUNTERS_YEAR: Call = call("counters_year", Asked::Counters, Repeat::Harmless);
-const COUNTERS_MONTH: Call = call("counters_month", Asked::Counters, Repeat::Harmless);
-const COUNTERS_DAY: Call = call("counters_day", Asked::Counters, Repeat::Harmless);
-
 impl Service for Oauth {
     type Credentials = Credentials;
 }
 
-impl sealed::Sealed for Oauth {
+impl Assemble for Oauth {
     type Options = Options;
 
     const BASE_URL: &'static str = "https://oauth.openapi.it";
 
-    fn check(options: &Options) -> Result<(), Error> {
-        match options.scopes.as_ref().is_some_and(ScopeSet::is_empty) {
-            true => Err(Error::invalid_input("scopes: an empty set, which covers no request")),
-            false => Ok(()),
+    fn check(credentials: &Credentials, options: &Options) -> Result<(), Error> {
+        if options.scopes.as_ref().is_some_and(ScopeSet::is_empty) {
+            return Err(Error::invalid_input("scopes: an empty set, which covers no request"));
         }
+        credentials.authorization().map(drop)
     }
 
-    fn authorization(credentials: &Credentials) -> Result<Option<HeaderValue>, Error> {
-        let refuse = |reason| Err(Error::invalid_input(format!("Openapi.it credentials: {reason}")));
-        let Credentials { email, api_key } = credentials;
-        if email.is_empty() || api_key.expose().is_empty() {
-            return refuse("the e-mail address or the API key is empty");
-        }
-        // The first colon ends the user name (RFC 7617, section 2).
-        if email.contains(':') {
-            return refuse("a colon in the e-mail address, which HTTP Basic does not allow");
-        }
-        if email.chars().chain(api_key.expose().chars()).any(char::is_control) {
-            return refuse("a line break or another control character");
-        }
-        Ok(basic(email, api_key.expose()))
-    }
-
-    fn assemble(parts: Parts<Self>) -> Self {
-        let Parts { credentials, options, shared, store } = parts;
-        let (clock, api) = (Arc::clone(&shared.clock), Api(shared));
-        let tokens = Cache::new(Tokens::new(api.clone(), &credentials, options), store, clock);
-        Self { credentials: Arc::new(credentials), api, tokens }
+    fn assemble(parts: Parts<Self>) -> Result<Self, Error> {
+        let Parts { credentials, options, transport, store } = parts;
+        let clock = transport.clock.clone();
+        let api = Api { authorization: credentials.authorization()?, transport };
+        let tokens = Managed::new(Cache::new(Tokens::new(api.clone(), &credentials, options), store, clock));
+        Ok(Self { credentials: Arc::new(credentials), api, tokens })
     }
 }
 
-impl ClientHooks<Wire> for Client {
-    fn exec(
-        &self,
-        request: reqwest::Request,
-        info: &OperationInfo,
-    ) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
-        self.inner.exec(request, info.operation_id)
-    }
+managed_methods! {
+    Oauth,
+    /// Sets the header `Authorization` of a request to one of the vendor's services.
+    ///
+    /// The client works out the scope from the method and the URL, and gets the token as [`token`](Self::token) does.
+    /// [`Builder::scopes`](crate::Builder::scopes) says by which rule it picks the token, and which requests it refuses. Without that
+    /// setting the scope has only the first segment of the path. A few endpoints have two, such as
+    /// `POST:test.postontarget.com/fields/country`: name them there.
+    ///
+    /// ```no_run
+    /// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+    /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+    /// let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
+    /// oauth.authorize(&mut request).await?;
+    /// let response = http.execute(request).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Scope;
-use crate::answer::yes_or_no;
+use crate::json::yes_or_no;
 
 /// The scopes that an answer lists, in its order.
 ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::text::{Text, Wild};
 use super::{Method, quote};
-use crate::Error;
+use crate::error::Error;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wildcards {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::text::{Host, Path};
 use super::{Scope, ScopePattern, ScopeSet, once_each};
-use crate::Error;
+use crate::error::Error;
 
 /// How much the search of [`ScopeSet::minimal_cover`] may do before it takes the best that it has: comparisons of words of marks,
 /// some tens of milliseconds.

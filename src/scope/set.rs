@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::text::{Host, Path};
 use super::{Method, Scope, ScopePattern};
-use crate::Error;
+use crate::error::Error;
 
 /// A set of [`ScopePattern`]s: what to ask a token for, or what one is good for. Sorted by host, without duplicates.
 ///

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use self::opened::{LARGEST, Purpose};
 use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
 use crate::clock::{Clock, SystemClock};
-use crate::error::Kind;
-use crate::{Error, trace};
+use crate::error::{Error, Kind};
+use crate::trace;
 
 /// Keeps tokens in a file, for several processes of one user.
 ///
@@ -362,8 +362,8 @@ impl Drop for Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AccessToken;
     use crate::hostile::memory;
+    use crate::token::AccessToken;
 
     /// On this thread, where memory is measured.
     #[test]

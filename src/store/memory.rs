@@ -1,3 +1,5 @@
+//! Tokens in memory, for several clients of one process.
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

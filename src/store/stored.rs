@@ -1,10 +1,14 @@
+//! A token as a store keeps it.
+
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::token::{check_sendable, is_usable_refresh_token};
-use crate::{AccessToken, Error, RefreshToken, ScopeSet, Secret};
+use crate::error::Error;
+use crate::scope::ScopeSet;
+use crate::secret::Secret;
+use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
 /// A token as a store keeps it: with its end, and with what it was given for or can be renewed with.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -110,7 +110,7 @@ async fn what_would_fail_again_waits_longer_than_what_may_pass() {
         (wrong_password(), true),
         (Error::new(Kind::InvalidGrant { credentials: false }), true),
         (Error::new(Kind::Rejected), true),
-        (Error::lacking(crate::ScopeSet::default()), true),
+        (Error::new(Kind::NotGranted), true),
         (Error::decode("odd"), true),
         (forbidden, true),
         (down, false),

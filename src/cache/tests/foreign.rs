@@ -76,7 +76,7 @@ async fn a_store_that_panics_costs_nobody_a_token() {
             move |error: &Error| said.lock().unwrap().push(error.to_string())
         };
         let store = Panicking { kept: MemoryStore::new(), call, at_once };
-        let fixture = Fixture::reporting(Arc::new(store), Arc::new(hear));
+        let fixture = Fixture::reporting(AnyStore::new(store), Arc::new(hear));
         for number in 1..4 {
             assert_eq!(fixture.get("a").await, format!("a#{number}"), "{call}");
             fixture.idle("a").await;
@@ -116,11 +116,6 @@ impl Clock for Broken {
         self.clock.monotonic()
     }
 
-    fn coarse(&self) -> Moment {
-        self.count();
-        self.clock.coarse()
-    }
-
     fn sleep(&self, duration: Duration) -> Sleep {
         self.count();
         self.clock.sleep(duration)
@@ -130,12 +125,12 @@ impl Clock for Broken {
 #[tokio::test]
 async fn a_clock_that_panics_ends_no_process_and_locks_nothing() {
     // Wherever it happens: at the caller's, in the exchange, or while a panic of the exchange is cleaned up after.
-    for calls in 0..40 {
+    for calls in 0..80 {
         for panics in [false, true] {
             let fixture = Fixture::new();
             let broken = Arc::new(Broken { clock: Arc::clone(&fixture.clock), calls: AtomicUsize::new(calls) });
             fixture.source.panics.store(panics, Ordering::SeqCst);
-            let cache = Cache::new(Arc::clone(&fixture.source), None, Arc::clone(&broken) as _);
+            let cache = Cache::new(Arc::clone(&fixture.source), None, Time::User(Arc::clone(&broken) as _));
             let asking = cache.clone();
             let asked = tokio::spawn(async move { asking.get(&"a".to_owned()).await }).await;
             match asked {
@@ -181,7 +176,7 @@ async fn a_record_of_another_name_is_not_handed_out() {
             said.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let fixture = Fixture::reporting(Arc::new(Mixed::default()), Arc::new(hear));
+    let fixture = Fixture::reporting(AnyStore::new(Mixed::default()), Arc::new(hear));
     assert_eq!((fixture.get("a").await, fixture.get("b").await), ("a#1".into(), "b#2".into()));
     assert_eq!(said.load(Ordering::SeqCst), 2, "before the lock and after it");
     assert_eq!(fixture.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
@@ -222,7 +217,7 @@ async fn a_future_of_a_store_that_panics_when_it_is_dropped_costs_nobody_a_token
     }
     let mut broken = Vec::new();
     for call in ["load", "save", "remove", "lock"] {
-        let fixture = Fixture::with_store(Some(Arc::new(Panicking(call))));
+        let fixture = Fixture::with_store(Some(AnyStore::new(Panicking(call))));
         if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
             broken.push(format!("{call}: get: {error}"));
         }
@@ -286,9 +281,9 @@ async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
     let mut broken = Vec::new();
     for (way, heard) in ["display", "source", "drop"].into_iter().flat_map(|it| [(it, false), (it, true)]) {
         let fixture = if heard {
-            Fixture::reporting(Arc::new(Failing(way)), Arc::new(|_: &Error| ()))
+            Fixture::reporting(AnyStore::new(Failing(way)), Arc::new(|_: &Error| ()))
         } else {
-            Fixture::with_store(Some(Arc::new(Failing(way))))
+            Fixture::with_store(Some(AnyStore::new(Failing(way))))
         };
         if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
             broken.push(format!("{way}, heard {heard}: {error}"));

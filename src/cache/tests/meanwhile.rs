@@ -7,8 +7,8 @@ use super::*;
 async fn what_comes_while_all_is_cleared_is_not_on_loan_afterwards() {
     for is_new in [false, true] {
         let saving = Arc::new(Semaphore::new(0));
-        let store = Double { saving: Way::Waits(Arc::clone(&saving)), ..Double::default() };
-        let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+        let store = FakeStore { saving: Way::Waits(Arc::clone(&saving)), ..FakeStore::default() };
+        let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
         if !is_new {
             // The slot exists, and holds nothing.
             fixture.slot("narrow");
@@ -57,7 +57,7 @@ impl TokenStore for Hanging {
 /// the store does not answer for one key, and another key's exchange is under way: what that brings stays.
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_is_cleared_although_the_store_hangs_for_another_key() {
-    let fixture = Fixture::with_store(Some(Arc::new(Hanging(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(Hanging(MemoryStore::new()))));
     fixture.get("hangs").await;
     fixture.idle("hangs").await;
     let gate = fixture.close("a");
@@ -80,7 +80,7 @@ async fn what_is_under_way_is_cleared_although_the_store_hangs_for_another_key()
 /// `clear` where there is no runtime, while an exchange is under way on one.
 #[test]
 fn what_is_under_way_is_cleared_without_a_runtime_too() {
-    let fixture = Fixture::with_store(Some(Arc::new(MemoryStore::new())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(MemoryStore::new())));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let gate = fixture.close("a");
     let inside = runtime.enter();
@@ -120,7 +120,7 @@ async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_cleared() {
         }
     }
 
-    let fixture = Fixture::with_store(Some(Arc::new(Locked(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(Locked(MemoryStore::new()))));
     let callers: Vec<_> = (0..20).map(|number| fixture.callers(&format!("key {number}"), 1)).collect();
     for caller in callers {
         assert!(caller.join_all().await.iter().all(Result::is_ok));
@@ -161,7 +161,7 @@ async fn a_token_that_is_changed_before_its_answer_comes_is_not_handed_out() {
 /// the memory of ended tokens is overrun, and a store that could not remove one gives it back.
 #[tokio::test]
 async fn what_a_store_could_not_remove_is_not_taken_from_it_after_many_others() {
-    let fixture = Fixture::with_store(Some(Arc::new(races::NoRemoval(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(races::NoRemoval(MemoryStore::new()))));
     fixture.get("a").await;
     assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_store());
     for number in 0..3_000 {
@@ -177,7 +177,7 @@ async fn random_sequences_leave_nothing_busy_and_bring_nothing_back() {
     let mut stale = Vec::new();
     for round in 0..1_500 {
         let store = MemoryStore::new();
-        let one = Fixture::with_store(Some(Arc::new(store.clone())));
+        let one = Fixture::with_store(Some(AnyStore::new(store.clone())));
         let other = one.beside(&store);
         let mut tasks = JoinSet::new();
         for _ in 0..12 {

@@ -28,7 +28,7 @@ impl End {
 
 /// Asks for keys that nobody has asked for before, while the token that would serve them is ended, by one or by all at once.
 async fn round(ends: &[End], store: Option<MemoryStore>) -> Result<(), String> {
-    let fixture = Fixture::with_store(store.map(|store| Arc::new(store) as _));
+    let fixture = Fixture::with_store(store.map(AnyStore::new));
     let ended = AccessToken::new(fixture.get("broad").await);
     let keys: Vec<String> = (0..3).map(|caller| format!("narrow {caller}")).collect();
     let asking: Vec<_> = keys
@@ -61,17 +61,17 @@ async fn a_token_that_was_ended_is_never_handed_out_afterwards() {
 #[tokio::test]
 async fn a_token_that_was_ended_is_not_taken_from_a_store_again() {
     let store = MemoryStore::new();
-    let ours = Fixture::with_store(Some(Arc::new(store.clone())));
+    let ours = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let theirs = ours.beside(&store);
     let token = AccessToken::new(theirs.get("a").await);
     // We never asked for it, and know nothing of it but that it was deleted.
     ours.cache.clear(Which::Ended([token.clone()].into())).await.unwrap();
     assert_eq!(ours.get("a").await, "a#2");
     // The same where we have it and the store cannot remove it.
-    let store = Double { all_else: Way::Works, ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let store = FakeStore { all_else: Way::Works, ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
-    let broken = Fixture::with_store(Some(Arc::new(NoRemoval(store.kept.clone()))));
+    let broken = Fixture::with_store(Some(AnyStore::new(NoRemoval(store.kept.clone()))));
     let token = broken.get("a").await;
     assert_eq!(token, "a#1", "taken from the store");
     assert!(broken.cache.clear(Which::All).await.unwrap_err().is_store());

@@ -251,7 +251,7 @@ async fn settled_is_when_no_exchange_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
     for forgets in [false, true] {
-        for store in [None, Some(Arc::new(MemoryStore::new()) as Arc<dyn AnyStore>)] {
+        for store in [None, Some(AnyStore::new(MemoryStore::new()))] {
             let fixture = Fixture::with_store(store);
             let keys: Vec<String> = (0..20).map(|number| format!("key {number}")).collect();
             let dead = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -278,8 +278,8 @@ async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_is_waited_for_once_by_all_that_is_cleared() {
-    let store = Double { all_else: Way::NeverAnswers, ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store)));
+    let store = FakeStore { all_else: Way::NeverAnswers, ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     for number in 0..20 {
         fixture.get(&format!("key {number}")).await;
     }
@@ -320,7 +320,7 @@ fn a_runtime_without_timers_is_an_error_and_no_panic() {
 
 #[tokio::test(start_paused = true)]
 async fn an_exchange_may_take_as_long_as_anybody_says() {
-    let fixture = Fixture::with_store(Some(Arc::new(MemoryStore::new())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(MemoryStore::new())));
     *fixture.source.longest.lock().unwrap() = Duration::MAX;
     fixture.get("a").await;
     fixture.cache.wait_idle().await;

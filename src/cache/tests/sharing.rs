@@ -157,7 +157,7 @@ async fn a_caller_that_goes_away_takes_nothing_with_it() {
 #[tokio::test]
 async fn an_exchange_ends_and_is_kept_when_all_callers_are_gone() {
     let store = MemoryStore::new();
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let gate = fixture.close("a");
     let mut callers = fixture.callers("a", 5);
     fixture.waiting("a", 5).await;
@@ -289,13 +289,13 @@ mod a_refresh_that_ends_the_token_before {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_was_held_up_is_not_given_the_token_that_the_refresh_ended() {
     let saving = Arc::new(Semaphore::new(1));
-    let store = Double { saving: Way::Waits(Arc::clone(&saving)), ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store)));
+    let store = FakeStore { saving: Way::Waits(Arc::clone(&saving)), ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     fixture.source.ends_previous.store(true, Ordering::SeqCst);
     fixture.get("a").await;
     fixture.idle("a").await;
     fixture.clock.advance(57 * MINUTE);
-    let (slot, now) = (fixture.slot("a"), fixture.clock.coarse());
+    let (slot, now) = (fixture.slot("a"), fixture.cache.0.time.moment());
     let before = slot.state.load_full();
     assert_eq!(fixture.get("a").await, "a#2");
     // The store takes its time, and nobody waits for a refresh any more.

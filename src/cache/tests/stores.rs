@@ -5,8 +5,8 @@ use super::*;
 #[tokio::test]
 async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered() {
     let gate = Arc::new(Semaphore::new(0));
-    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     // All that waited have the token, although the store has not answered.
     for token in fixture.callers("a", 10).join_all().await {
         assert_eq!(token.unwrap().expose(), "a#1");
@@ -27,8 +27,8 @@ async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered
 #[tokio::test]
 async fn the_next_token_is_handed_out_while_the_store_hangs() {
     let gate = Arc::new(Semaphore::new(1));
-    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store)));
+    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     fixture.source.ends_previous.store(true, Ordering::SeqCst);
     assert_eq!(fixture.get("a").await, "a#1");
     fixture.idle("a").await;
@@ -44,8 +44,8 @@ async fn the_next_token_is_handed_out_while_the_store_hangs() {
 #[tokio::test]
 async fn a_token_that_is_cleared_while_the_store_saves_it_does_not_come_back() {
     let gate = Arc::new(Semaphore::new(0));
-    let store = Double { saving: Way::Waits(Arc::clone(&gate)), ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
     let cache = fixture.cache.clone();
     let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
@@ -61,7 +61,7 @@ async fn a_token_that_is_cleared_while_the_store_saves_it_does_not_come_back() {
 async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has() {
     // Shared by an `Arc` of its own, as somebody may have it.
     let store = Arc::new(MemoryStore::new());
-    let one = Fixture::with_store(Some(Arc::new(store.clone())));
+    let one = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let other = one.beside(&store);
     let gate = one.close("a");
     let (of_one, of_other) = (one.callers("a", 10), other.callers("a", 10));
@@ -93,7 +93,7 @@ async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has()
 #[tokio::test]
 async fn a_new_process_goes_on_with_what_is_stored() {
     let store = MemoryStore::new();
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let now = fixture.clock.now();
     let keep = async |age: Duration| {
         TokenStore::save(&store, "name of a", &stored("kept", now - age, HOUR)).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_new_process_goes_on_with_what_is_stored() {
 #[tokio::test]
 async fn a_stored_token_from_the_future_is_not_trusted() {
     let store = MemoryStore::new();
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let now = fixture.clock.now();
     TokenStore::save(&store, "name of a", &stored("future", now + 30 * MINUTE, HOUR)).await.unwrap();
     assert_eq!(fixture.get("a").await, "a#1");
@@ -131,8 +131,11 @@ async fn a_stored_token_from_the_future_is_not_trusted() {
 
 #[tokio::test]
 async fn a_broken_store_costs_nobody_a_token() {
-    let fixture =
-        Fixture::with_store(Some(Arc::new(Double { saving: Way::Fails, all_else: Way::Fails, ..Double::default() })));
+    let fixture = Fixture::with_store(Some(AnyStore::new(FakeStore {
+        saving: Way::Fails,
+        all_else: Way::Fails,
+        ..FakeStore::default()
+    })));
     assert_eq!(fixture.get("a").await, "a#1");
     assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
     fixture.clock.advance(2 * HOUR);
@@ -146,10 +149,10 @@ async fn a_broken_store_costs_nobody_a_token() {
 /// The runtime's time goes on by itself where everybody waits for it.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_costs_nobody_a_token() {
-    let fixture = Fixture::with_store(Some(Arc::new(Double {
+    let fixture = Fixture::with_store(Some(AnyStore::new(FakeStore {
         saving: Way::NeverAnswers,
         all_else: Way::NeverAnswers,
-        ..Double::default()
+        ..FakeStore::default()
     })));
     assert_eq!(fixture.get("a").await, "a#1");
     assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_store());
@@ -157,8 +160,8 @@ async fn a_store_that_never_answers_costs_nobody_a_token() {
 
 #[tokio::test]
 async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
-    let store = Double { saving: Way::Fails, ..Double::default() };
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let store = FakeStore { saving: Way::Fails, ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let old = stored("old", fixture.clock.now() - 2 * HOUR, HOUR);
     TokenStore::save(&store.kept, "name of a", &old).await.unwrap();
     assert_eq!(fixture.get("a").await, "a#1");
@@ -173,7 +176,7 @@ async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
 #[tokio::test]
 async fn what_the_store_has_counts_also_after_the_time_of_day_was_corrected() {
     let store = MemoryStore::new();
-    let fixture = Fixture::with_store(Some(Arc::new(store.clone())));
+    let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
     // Three hours back; another process has renewed the token since.
     fixture.clock.set(fixture.clock.now() - 3 * HOUR);

@@ -14,11 +14,8 @@ impl Clock for Ticking {
         self.inner.now()
     }
     fn monotonic(&self) -> Duration {
-        self.inner.monotonic()
-    }
-    fn coarse(&self) -> Moment {
         assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "as was asked");
-        self.inner.coarse()
+        self.inner.monotonic()
     }
     fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
         self.inner.sleep(duration)
@@ -33,8 +30,8 @@ async fn a_clock_that_panics_at_any_reading_leaves_nothing_busy() {
             let fixture = Fixture::new();
             let inner = Arc::clone(&fixture.clock);
             let clock = Arc::new(Ticking { inner: Arc::clone(&inner), left: (-1).into() });
-            let store = with_store.then(|| ReportingStore::new(Arc::new(MemoryStore::new()), None));
-            let cache = Cache::new(Arc::clone(&fixture.source), store, Arc::clone(&clock) as _);
+            let store = with_store.then(|| ReportingStore::new(AnyStore::new(MemoryStore::new()), None));
+            let cache = Cache::new(Arc::clone(&fixture.source), store, Time::User(Arc::clone(&clock) as _));
             clock.left.store(at, Ordering::SeqCst);
             for key in ["broad", "narrow", "a", "narrow"] {
                 let cache = cache.clone();

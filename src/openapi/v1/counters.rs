@@ -1,12 +1,13 @@
+//! What was called, and what of it was paid.
+
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Scope;
-use crate::scope::{Entries, ScopeEntries, read_scope_entries};
-use crate::token::whole_number;
+use crate::json::whole_number;
+use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 
 /// What was called in a period, scope by scope, in the service's order.
 ///

@@ -1,3 +1,5 @@
+//! What the account has left to spend.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -6,8 +8,8 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::generated::Success;
-use crate::token::not_a;
+use crate::http::body::Success;
+use crate::json::not_a;
 
 /// What an account has left to spend, in euro, exact to the cent.
 ///

@@ -1,3 +1,5 @@
+//! Tokens of the account, and changes to one.
+
 use std::fmt;
 use std::ops::Deref;
 use std::time::SystemTime;
@@ -8,11 +10,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::Ttl;
-use crate::generated::Success;
-use crate::scope::Entries;
-use crate::token::{UnixSeconds, sendable};
-use crate::{AccessToken, ScopeList, ScopeSet, Secret};
+use crate::http::body::{Success, sendable};
+use crate::json::UnixSeconds;
+use crate::openapi::ttl::Ttl;
+use crate::scope::{Entries, ScopeList, ScopeSet};
+use crate::secret::Secret;
+use crate::token::AccessToken;
 
 /// A token of the account, with what it is good for and until when.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,56 +1,50 @@
+//! How a client is built, for every service.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-use reqwest::{Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, ClientBuilder};
 
-use crate::Retry;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Time};
 use crate::error::Error;
+use crate::http::client::{Configure, checked_base_url, http_client, user_agent};
+use crate::http::retry::Retry;
+use crate::http::transport::Transport;
 use crate::store::{AnyStore, OnFailure, ReportingStore, TokenStore};
-use crate::transport::Shared;
 
-/// A client of one of the services: [`Fatture`](crate::keliweb::Fatture) or [`Oauth`](crate::openapi::v1::Oauth).
-pub trait Service: sealed::Sealed + Sized {
-    /// What the service wants to see before it gives a token.
+/// A client of a service: [`keliweb::Fatture`](crate::keliweb::Fatture) or [`openapi::v1::Oauth`](crate::openapi::v1::Oauth). Sealed.
+#[allow(private_bounds)] // That is what seals it.
+pub trait Service: Assemble {
+    /// What the service knows an account by.
     type Credentials: fmt::Debug;
 }
 
-/// What a client is made of.
-pub struct Parts<C: Service> {
-    pub(crate) credentials: C::Credentials,
-    pub(crate) options: C::Options,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) store: Option<ReportingStore>,
+/// How a client of a service is put together.
+pub(crate) trait Assemble: Sized {
+    /// The settings that only this service has.
+    type Options: Default;
+
+    /// The address of the service, unless the program sets another one.
+    const BASE_URL: &'static str;
+
+    /// Checks what only this service knows of.
+    fn check(credentials: &Self::Credentials, options: &Self::Options) -> Result<(), Error>
+    where
+        Self: Service;
+
+    fn assemble(parts: Parts<Self>) -> Result<Self, Error>
+    where
+        Self: Service;
 }
 
-pub(crate) mod sealed {
-    use super::{Error, HeaderValue, Parts, Service};
-
-    pub trait Sealed {
-        /// What can be said of this service alone.
-        type Options: Default;
-
-        /// Where the service is, unless something else is said.
-        const BASE_URL: &'static str;
-
-        /// Checks what can be said of this service alone.
-        fn check(_: &Self::Options) -> Result<(), Error> {
-            Ok(())
-        }
-
-        /// Checks the credentials; the value of `Authorization`, if they are sent there.
-        fn authorization(credentials: &Self::Credentials) -> Result<Option<HeaderValue>, Error>
-        where
-            Self: Service;
-
-        #[doc(hidden)]
-        fn assemble(parts: Parts<Self>) -> Self
-        where
-            Self: Service;
-    }
+/// What a client is made of.
+pub(crate) struct Parts<C: Service> {
+    pub(crate) credentials: C::Credentials,
+    pub(crate) options: C::Options,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) store: Option<ReportingStore>,
 }
 
 /// How a client is to be built.
@@ -76,13 +70,11 @@ pub struct Builder<C: Service> {
     retry: Retry,
     user_agent: Option<String>,
     clock: Option<Arc<dyn Clock>>,
-    store: Option<Arc<dyn AnyStore>>,
+    store: Option<AnyStore>,
     on_store_failure: Option<OnFailure>,
     pub(crate) options: C::Options,
     client: PhantomData<fn() -> C>,
 }
-
-type Configure = Box<dyn FnOnce(ClientBuilder) -> ClientBuilder + Send>;
 
 impl<C: Service> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,7 +193,7 @@ impl<C: Service> Builder<C> {
     /// client id): that somebody can make a client that gets a token says nothing of whether he knows the password.
     #[must_use]
     pub fn store(mut self, store: impl TokenStore) -> Self {
-        self.store = Some(Arc::new(store));
+        self.store = Some(AnyStore::new(store));
         self
     }
 
@@ -254,104 +246,25 @@ impl<C: Service> Builder<C> {
         if let Some((name, _)) = limits.iter().find(|(_, limit)| limit.is_zero()) {
             return Err(Error::invalid_input(format!("{name}: zero, in which no call succeeds")));
         }
-        C::check(&self.options)?;
-        let authorization = C::authorization(&self.credentials)?;
-        let base_url = checked(self.base_url.as_deref().unwrap_or(self.default_base_url))?;
+        C::check(&self.credentials, &self.options)?;
+        let base_url = checked_base_url(self.base_url.as_deref().unwrap_or(self.default_base_url), C::BASE_URL)?;
         let http = match self.http {
             Some(http) => http,
             None => http_client(&base_url, self.connect_timeout, self.configure)?,
         };
-        let shared = Shared {
+        let transport = Transport {
             http,
             base_url: base_url.as_str().trim_end_matches('/').to_owned(),
-            authorization,
             user_agent: user_agent(self.user_agent.as_deref())?,
             timeout: self.timeout,
             retry: self.retry,
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
+            clock: self.clock.map_or_else(|| Time::System(SystemClock::default()), Time::User),
         };
-        Ok(C::assemble(Parts {
+        C::assemble(Parts {
             credentials: self.credentials,
             options: self.options,
-            shared: Arc::new(shared),
+            transport: Arc::new(transport),
             store: self.store.map(|store| ReportingStore::new(store, self.on_store_failure)),
-        }))
+        })
     }
-}
-
-fn http_client(base_url: &Url, connect_timeout: Duration, configure: Option<Configure>) -> Result<Client, Error> {
-    let builder = Client::builder()
-        .connect_timeout(connect_timeout)
-        // A connection that the service closed meanwhile would cost a POST that must not be repeated.
-        .pool_idle_timeout(Duration::from_secs(30));
-    let builder = match configure {
-        Some(configure) => configure(builder),
-        None => builder,
-    };
-    let mut builder = builder.redirect(redirect::Policy::none()).referer(false);
-    if base_url.scheme() == "http" {
-        // Checked to be loopback. A proxy would see the credentials.
-        builder = builder.no_proxy();
-    } else if cfg!(not(any(feature = "rustls", feature = "native-tls"))) {
-        return Err(Error::invalid_input(
-            "built without TLS: turn on the feature `rustls` or `native-tls`, or bring a `reqwest::Client`",
-        ));
-    }
-    builder
-        .build()
-        .map_err(|error| Error::invalid_input("the HTTP client cannot be set up").with_source(error.without_url()))
-}
-
-/// An address that credentials may be sent to. It is not repeated in an error, as there may be a password in it.
-fn checked(base_url: &str) -> Result<Url, Error> {
-    let refuse = |reason: &str| Err(Error::invalid_input(format!("base URL: {reason}")));
-    let Ok(url) = Url::parse(base_url) else {
-        return refuse("not a URL; expected something like `https://oauth.openapi.it`");
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return refuse("a user in the URL; credentials are given to `builder`");
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return refuse("a query or a fragment");
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => refuse("plain http, over which credentials are only sent to a loopback address; use https"),
-        other => refuse(&format!("scheme `{other}`, expected https")),
-    }
-}
-
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    // `localhost` is loopback by name (RFC 6761, section 6.3).
-    host == "localhost" || address.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-}
-
-fn user_agent(product: Option<&str>) -> Result<HeaderValue, Error> {
-    let own = concat!("gettone/", env!("CARGO_PKG_VERSION"));
-    let value = match product.map(str::trim).filter(|product| !product.is_empty()) {
-        Some(product) => HeaderValue::from_str(&format!("{product} {own}")),
-        None => HeaderValue::from_str(own),
-    };
-    value.map_err(|_| Error::invalid_input("user agent: a line break or another character that a header cannot have"))
-}
-
-/// Reads all of these variables, or says which are missing or empty.
-pub(crate) fn from_env<const N: usize>(names: [&str; N]) -> Result<[String; N], Error> {
-    let mut missing = Vec::new();
-    let values = names.map(|name| match std::env::var(name) {
-        Ok(value) if !value.trim().is_empty() => value,
-        unusable => {
-            let reason = match unusable {
-                Ok(_) => "is empty",
-                Err(std::env::VarError::NotPresent) => "is not set",
-                Err(std::env::VarError::NotUnicode(_)) => "is not UTF-8",
-            };
-            missing.push(format!("{name} {reason}"));
-            String::new()
-        }
-    });
-    if missing.is_empty() { Ok(values) } else { Err(Error::invalid_input(missing.join(", "))) }
 }

@@ -1,3 +1,5 @@
+//! The search in sorted lists, against a search that looks at each token.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -77,14 +79,14 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 fn the_sorted_search_finds_what_looking_at_each_token_finds() {
     let found = std::cell::Cell::new((0, 0));
     proptest!(Config { failure_persistence: None, ..Config::with_cases(500) }, |(tokens in tokens(), claims in claims())| {
-        let unknown = Unknown::new(tokens.iter());
+        let unknown = Unaccounted::new(tokens.iter());
         let each: Vec<&Token> = tokens.iter().collect();
         for claim in &claims {
             for ends in &claim.ends {
                 let count = each.iter().filter(|token| ends.contains(&since_1970(token.expires_at()))).count();
                 prop_assert_eq!(unknown.ends.count(ends), count);
             }
-            let (this, expected) = (claim.found_in(&unknown), found_by_looking_at_each(claim, &each));
+            let (this, expected) = (claim.claimed_by(&unknown), found_by_looking_at_each(claim, &each));
             prop_assert_eq!(this, expected);
             let (some, none) = found.get();
             found.set(if this.is_some() { (some + 1, none) } else { (some, none + 1) });

@@ -1,22 +1,19 @@
-//! A layer for `reqwest-middleware`.
+//! A layer for `reqwest-middleware` that puts a token on each request.
 
 mod look;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Extensions;
-use reqwest::header::{AUTHORIZATION, LOCATION};
+use ::http::Extensions;
+use reqwest::header::AUTHORIZATION;
 use reqwest::{Request, Response, StatusCode, Url};
 use reqwest_middleware::{Next, Result};
 
-use crate::answer::is_login_page;
-use crate::clock::Clock;
-use crate::keliweb::Fatture;
-use crate::openapi::v1::Oauth;
-use crate::{AccessToken, Error, authorize};
+use super::authorize;
+use super::managed::{AnyManaged, Managed, Propagation, RequestRules};
+use crate::error::Error;
 
 /// Puts a token on each request, as of [`Oauth::middleware`] and [`Fatture::middleware`].
 ///
@@ -54,17 +51,17 @@ use crate::{AccessToken, Error, authorize};
 /// - [`is_invalid_input`](crate::Error::is_invalid_input) with [`status`](crate::Error::status) 401: a host that no token is for answered
 ///   401.
 #[derive(Clone)]
-pub struct Middleware<C> {
-    client: C,
+pub struct Middleware {
+    tokens: Arc<dyn AnyManaged>,
     allow_other_hosts: bool,
 }
 
-impl<C> Middleware<C> {
-    fn new(client: C) -> Self {
-        Self { client, allow_other_hosts: false }
+impl Middleware {
+    pub(crate) fn new(tokens: Managed<impl RequestRules>) -> Self {
+        Self { tokens: Arc::new(tokens), allow_other_hosts: false }
     }
 
-    /// Lets a 401 of a host that no token is for pass as the answer: for programs that call such hosts through the same client and
+    /// Returns a 401 of a host that no token is for as the response, for programs that call such hosts through the same client and
     /// look at the 401 themselves.
     #[must_use]
     pub fn allow_other_hosts(self) -> Self {
@@ -72,99 +69,41 @@ impl<C> Middleware<C> {
     }
 }
 
-/// In the extensions of a request: a layer of this crate put a token on it.
-#[derive(Clone)]
-struct Authorized;
-
-impl Oauth {
-    /// A layer that [authorizes](Self::authorize) each request to the vendor's services.
-    #[must_use]
-    pub fn middleware(&self) -> Middleware<Self> {
-        Middleware::new(self.clone())
-    }
-}
-
-impl Fatture {
-    /// A layer that [authorizes](Self::authorize) each request to the service.
-    #[must_use]
-    pub fn middleware(&self) -> Middleware<Self> {
-        Middleware::new(self.clone())
-    }
-}
-
-impl<C> fmt::Debug for Middleware<C> {
+impl fmt::Debug for Middleware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Middleware")
     }
 }
 
-/// What the layer needs of a client.
-pub trait Bearer: Send + Sync + 'static {
-    /// Whether the service answers a refused token with a redirect to a page to log in on.
-    const HAS_LOGIN_PAGE: bool;
-
-    fn is_known(&self, url: &Url) -> bool;
-    fn bearer(&self, request: &Request) -> impl Future<Output = std::result::Result<AccessToken, Error>> + Send;
-    fn age_of(&self, token: &AccessToken) -> Option<Duration>;
-    fn invalidate(&self, token: &AccessToken);
-    fn clock(&self) -> &Arc<dyn Clock>;
-}
-
-macro_rules! bearer {
-    ($client:ident, $has_login_page:literal) => {
-        impl Bearer for $client {
-            const HAS_LOGIN_PAGE: bool = $has_login_page;
-
-            fn is_known(&self, url: &Url) -> bool {
-                $client::is_known(self, url)
-            }
-
-            async fn bearer(&self, request: &Request) -> std::result::Result<AccessToken, Error> {
-                $client::bearer(self, request).await
-            }
-
-            fn age_of(&self, token: &AccessToken) -> Option<Duration> {
-                self.cache().age_of(token)
-            }
-
-            fn invalidate(&self, token: &AccessToken) {
-                $client::invalidate(self, token);
-            }
-
-            fn clock(&self) -> &Arc<dyn Clock> {
-                self.cache().clock()
-            }
-        }
-    };
-}
-
-bearer!(Oauth, false);
-bearer!(Fatture, true);
-
-/// Within this time a new token may not be known everywhere: 4 to 10 seconds were seen.
-const SETTLING: Duration = Duration::from_secs(15);
+/// In the extensions of a request: a layer of this crate put a token on it.
+#[derive(Clone)]
+struct Authorized;
 
 /// The waits before a request is sent again with a token that is settling.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
 #[async_trait::async_trait]
-impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
+impl reqwest_middleware::Middleware for Middleware {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        let Self { client, allow_other_hosts } = self;
+        let Self { tokens, allow_other_hosts } = self;
         if request.headers().contains_key(AUTHORIZATION) {
             return next.run(request, extensions).await;
         }
-        if !client.is_known(request.url()) {
+        if !tokens.is_recipient(request.url()) {
             let unsent = request.url().clone();
             let response = next.run(request, extensions).await?;
             let is_its_own = response.url().origin() == unsent.origin();
             let is_riddle =
                 response.status() == StatusCode::UNAUTHORIZED && is_its_own && extensions.get::<Authorized>().is_none();
-            return if is_riddle && !allow_other_hosts { Err(no_token_sent(&unsent)) } else { Ok(response) };
+            return if is_riddle && !allow_other_hosts {
+                Err(no_token_sent(&unsent, tokens.add_a_host()))
+            } else {
+                Ok(response)
+            };
         }
         let url = request.url().clone();
-        let mut token = client.bearer(&request).await.map_err(reqwest_middleware::Error::middleware)?;
+        let mut token = tokens.token_for_request(&request).await.map_err(reqwest_middleware::Error::middleware)?;
         authorize::set(&mut request, &token).map_err(reqwest_middleware::Error::middleware)?;
         extensions.insert(Authorized);
         let mut waits = WAITS.iter();
@@ -172,17 +111,20 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
         loop {
             let copy = request.try_clone();
             // When it was sent: others may have waited meanwhile.
-            let is_young = client.age_of(&token).is_some_and(|age| age < SETTLING);
+            let is_young = |it: &Propagation| tokens.age_of(&token).is_some_and(|age| age < it.within);
+            let propagation = tokens.propagation().filter(is_young);
             let mut response = next.clone().run(request, extensions).await?;
-            if !is_refused::<C>(&response, &url) {
+            // The response of another address, to which a redirect led, says nothing of the token.
+            if response.url().origin() != url.origin() || !tokens.is_rejected(&response, &url) {
                 return Ok(response);
             }
-            // A login page says nothing else than that the token is refused.
-            let mut settling = is_young && response.status() == StatusCode::UNAUTHORIZED;
-            if settling {
+            let mut settling = false;
+            if let Some(Propagation { phrase, .. }) =
+                propagation.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
+            {
                 let told;
-                (told, response) = look::says_wrong_token(response).await;
-                // Perhaps the token is good: neither waits nor another token would be right.
+                (told, response) = look::says(response, phrase).await;
+                // Perhaps the token is good: neither a wait nor another token would be right.
                 let Some(says_so) = told else { return Ok(response) };
                 settling = says_so;
             }
@@ -191,13 +133,13 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
                 // Nothing is known of a token that is settling.
                 (None, _) if settling => return Ok(response),
                 (Some(copy), Some(wait)) => {
-                    client.clock().sleep(*wait).await;
+                    tokens.time().sleep(*wait).await;
                     request = copy;
                 }
                 (copy, _) => {
-                    client.invalidate(&token);
+                    tokens.invalidate(&token);
                     let Some(mut copy) = copy.filter(|_| !renewed) else { return Ok(response) };
-                    let Ok(next) = client.bearer(&copy).await else { return Ok(response) };
+                    let Ok(next) = tokens.token_for_request(&copy).await else { return Ok(response) };
                     if next == token {
                         return Ok(response);
                     }
@@ -209,27 +151,11 @@ impl<C: Bearer> reqwest_middleware::Middleware for Middleware<C> {
     }
 }
 
-/// Whether an answer refuses the token. At another address, to which a redirect led, it says nothing of the token.
-fn is_refused<C: Bearer>(response: &Response, asked: &Url) -> bool {
-    if response.url().origin() != asked.origin() {
-        return false;
-    }
-    let leads_to_login =
-        || response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).is_some_and(is_login_page);
-    match response.status() {
-        StatusCode::UNAUTHORIZED => true,
-        _ if !C::HAS_LOGIN_PAGE || is_login_page(asked.path()) => false,
-        status if status.is_redirection() => leads_to_login(),
-        // The redirect was followed.
-        _ => is_login_page(response.url().path()),
-    }
-}
-
-fn no_token_sent(url: &Url) -> reqwest_middleware::Error {
+fn no_token_sent(url: &Url, add_a_host: &str) -> reqwest_middleware::Error {
     let host = url.host_str().unwrap_or_default();
     let error = Error::invalid_input(format!(
-        "401 from {host}, a host that no token is for, so this layer put none on the request: for Openapi.it name the host with \
-         `Builder::scopes`, for Keliweb Fatture with `Builder::base_url`; to get the 401 itself, use `Middleware::allow_other_hosts`"
+        "401 from {host}, to which this layer sends no token; to send one there, {add_a_host}; to get the 401 itself, use \
+         `Middleware::allow_other_hosts`"
     ));
     reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
 }

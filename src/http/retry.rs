@@ -1,3 +1,5 @@
+//! When a call is retried.
+
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -92,27 +94,30 @@ impl Retry {
     }
 }
 
-/// What harm a repeat of an operation could do: a column of the table of [`Retry`].
+/// How safe it is to send an operation's request again: a column of the table of [`Retry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    Harmless,
-    UnlessLost,
-    OnlyIfNotProcessed,
+pub(crate) enum RetrySafety {
+    /// Again changes nothing (RFC 9110, section 9.2.2).
+    Idempotent,
+    /// Again does no harm if the service says that it did not process the request.
+    Repeatable,
+    /// Never again once the service may have processed the request.
+    AtMostOnce,
 }
 
-impl Repeat {
+impl RetrySafety {
     fn allows(self, error: &Error) -> bool {
         match (self, error.kind()) {
             (_, Kind::Connect { .. } | Kind::RateLimited) => true,
-            (Self::Harmless | Self::UnlessLost, Kind::Unavailable) => true,
-            (_, Kind::Timeout | Kind::Interrupted) => self == Self::Harmless,
+            (Self::Idempotent | Self::Repeatable, Kind::Unavailable) => true,
+            (_, Kind::Timeout | Kind::Interrupted) => self == Self::Idempotent,
             _ => false,
         }
     }
 
     pub(crate) fn attempt_timeout(self, retry: &Retry, attempt: u32, left: Duration) -> Duration {
         match self {
-            Self::Harmless if attempt < retry.max_attempts => left.min(retry.attempt_timeout),
+            Self::Idempotent if attempt < retry.max_attempts => left.min(retry.attempt_timeout),
             _ => left,
         }
     }
@@ -142,11 +147,11 @@ mod tests {
         let (retry, left) =
             (Retry::default().max_attempts(3).attempt_timeout(Duration::from_secs(7)), Duration::from_secs(50));
         for (repeat, attempt, expected) in [
-            (Repeat::Harmless, 1, 7),
-            (Repeat::Harmless, 2, 7),
-            (Repeat::Harmless, 3, 50),
-            (Repeat::UnlessLost, 1, 50),
-            (Repeat::OnlyIfNotProcessed, 1, 50),
+            (RetrySafety::Idempotent, 1, 7),
+            (RetrySafety::Idempotent, 2, 7),
+            (RetrySafety::Idempotent, 3, 50),
+            (RetrySafety::Repeatable, 1, 50),
+            (RetrySafety::AtMostOnce, 1, 50),
         ] {
             assert_eq!(
                 repeat.attempt_timeout(&retry, attempt, left),
@@ -154,8 +159,8 @@ mod tests {
                 "{repeat:?} {attempt}"
             );
         }
-        assert_eq!(Repeat::Harmless.attempt_timeout(&Retry::none(), 1, left), left);
+        assert_eq!(RetrySafety::Idempotent.attempt_timeout(&Retry::none(), 1, left), left);
         let short = Duration::from_secs(1);
-        assert_eq!(Repeat::Harmless.attempt_timeout(&retry, 1, short), short);
+        assert_eq!(RetrySafety::Idempotent.attempt_timeout(&retry, 1, short), short);
     }
 }

@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 
-use super::{Method, Scope};
-use crate::Error;
+use crate::error::Error;
+use crate::scope::{Method, Scope};
 
 impl Scope {
     /// The scope that a request needs: its method, its host, and the first segment of its path, or `root` for the path `/`.

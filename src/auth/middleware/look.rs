@@ -14,24 +14,24 @@ use crate::runtime;
 /// the head at once.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
-/// How much of a body is read. An answer that says "Wrong Token" is short.
+/// How much of a body is read. A response that says why it rejects a token is short.
 const MOST_READ: usize = 64 * 1024;
 
-/// Returns whether an answer says "Wrong Token", and the answer as it came. `None` if it cannot be told, because the body is too long
-/// or does not come.
-pub(super) async fn says_wrong_token(response: Response) -> (Option<bool>, Response) {
+/// Returns whether the body of a response has a phrase in it, in any letter case, and the response as it came. `None` if the body is too
+/// long, or does not come.
+pub(super) async fn says(response: Response, phrase: &str) -> (Option<bool>, Response) {
     if response.content_length().is_some_and(|length| length > MOST_READ as u64) {
         return (None, response);
     }
     // The conversion to `http` and back forgets it.
-    let url = http::Response::builder().url(response.url().clone()).body(());
-    let (mut parts, body) = http::Response::<Body>::from(response).into_parts();
+    let url = ::http::Response::builder().url(response.url().clone()).body(());
+    let (mut parts, body) = ::http::Response::<Body>::from(response).into_parts();
     parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
     let mut begun = Begun { read: Vec::new(), next: None, rest: Some(body) };
     let has_ended = runtime::until(runtime::after(LONGEST_LOOK), begun.read_on()).await.unwrap_or(false);
-    let says_so = begun.read.windows(b"wrong token".len()).any(|part| part.eq_ignore_ascii_case(b"wrong token"));
+    let says_so = begun.read.windows(phrase.len()).any(|part| part.eq_ignore_ascii_case(phrase.as_bytes()));
     let told = (says_so || has_ended).then_some(says_so);
-    (told, http::Response::from_parts(parts, Body::wrap(begun)).into())
+    (told, ::http::Response::from_parts(parts, Body::wrap(begun)).into())
 }
 
 /// A body that was begun to be read. It gives what was read, then the frame that ended the reading, then what is still to come.
@@ -232,11 +232,11 @@ mod tests {
             runtime.block_on(async {
                 let body = || Scripted { script: script.clone().into(), pause: None, is_sized };
                 let url: reqwest::Url = "https://a.it/b?c".parse().unwrap();
-                let response = http::Response::builder().status(401).version(http::Version::HTTP_10).header("x-a", "b");
+                let response = ::http::Response::builder().status(401).version(http::Version::HTTP_10).header("x-a", "b");
                 let response: Response =
                     response.url(url.clone()).extension(7_u8).body(Body::wrap(body())).unwrap().into();
                 let (began, length) = (Instant::now(), response.content_length());
-                let (says_so, response) = says_wrong_token(response).await;
+                let (says_so, response) = says(response, "Wrong Token").await;
                 assert!(began.elapsed() <= LONGEST_LOOK);
                 assert_eq!(says_so, told(&script, is_sized));
                 assert_eq!((response.status().as_u16(), response.version()), (401, http::Version::HTTP_10));
@@ -244,7 +244,7 @@ mod tests {
                 assert_eq!(response.extensions().get(), Some(&7_u8));
                 // One that was not said may be known by now.
                 assert!(length.is_none() || response.content_length() == length);
-                let (_, rest) = http::Response::<Body>::from(response).into_parts();
+                let (_, rest) = ::http::Response::<Body>::from(response).into_parts();
                 assert!(drain(rest).await == drain(body()).await, "it is not as it came");
             });
         }

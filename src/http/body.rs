@@ -1,23 +1,15 @@
-//! What `build.rs` made of the specs. Nobody outside sees it.
+//! Types that stand in for schemas of a spec in the bodies of the generated clients.
 
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
-use crate::answer::yes_or_no;
-use crate::{RefreshToken, Secret};
+use crate::json::yes_or_no;
+use crate::secret::Secret;
+use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
-#[allow(clippy::all, clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
-pub(crate) mod keliweb_fatture {
-    include!(concat!(env!("OUT_DIR"), "/keliweb_fatture.rs"));
-}
-
-#[allow(clippy::all, clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
-pub(crate) mod openapi_oauth {
-    include!(concat!(env!("OUT_DIR"), "/openapi_oauth.rs"));
-}
-
-/// A secret in a request. The generator's types want `Serialize`; a public [`Secret`] must not have it.
+/// A secret in a request. The generated types need `Serialize`, which a public [`Secret`] must not implement.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent<T>(pub T);
 
@@ -39,13 +31,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
     }
 }
 
-/// A type that is only ever read, and has no `Serialize` because a secret is in it.
+/// A value of a response. It is never serialized, because it holds a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Received<T>(pub T);
 
 impl<T> Serialize for Received<T> {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(ser::Error::custom("an answer is only read"))
+        Err(ser::Error::custom("a response is never serialized"))
     }
 }
 
@@ -55,7 +47,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Received<T> {
     }
 }
 
-/// The `success` of an answer, which cannot be read if it is a no: then what it says is asked.
+/// The `success` of a response. A no is not read, so that the response is searched for the failure.
 #[derive(Debug, Clone)]
 pub(crate) struct Success;
 
@@ -66,4 +58,19 @@ impl<'de> Deserialize<'de> for Success {
             _ => Ok(Self),
         }
     }
+}
+
+/// Reads the access token of a response, and refuses one that cannot be sent.
+pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
+    let token = AccessToken::deserialize(deserializer)?;
+    check_sendable(token.expose()).map_err(de::Error::custom)?;
+    Ok(token)
+}
+
+/// Reads the refresh token of a response. One that cannot be used counts as absent, so that the access token beside it is kept.
+pub(crate) fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
+    // As text, which can be wiped.
+    let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
+    let token: Option<RefreshToken> = serde_json::from_str(&text).ok();
+    Ok(token.filter(|token| is_usable_refresh_token(token.expose())))
 }

@@ -1,4 +1,4 @@
-//! The one way to the wire: headers, time limits, repeats, and the reading of answers up to a limit.
+//! The transport of a client: headers, time limits, retries, and the reading of responses up to a size.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,11 +12,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
-use crate::answer::{Answer, Dialect, is_html, set_date};
-use crate::clock::{Clock, Moment};
+use super::redact::{Secrets, reason};
+use super::response::{RawResponse, ResponseRules, is_html, set_date};
+use super::retry::{Retry, RetrySafety};
+use crate::clock::{Moment, Time};
 use crate::error::{Error, Kind, Operation, Unreached};
-use crate::redact::{Secrets, reason};
-use crate::retry::{Repeat, Retry};
 use crate::runtime::{self, caught_in};
 use crate::token::{RULES, misread_in_path};
 use crate::trace::Span;
@@ -27,11 +27,12 @@ const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// A shorter answer is asked what it says at once: a refusal may look like an empty list.
 const SHORT: usize = 256;
 
-/// What the hooks of the generated clients carry: how to send, and what is being called.
+/// One call: what the hooks of the generated clients carry.
 #[derive(Clone)]
-pub(crate) struct Wire {
-    shared: Arc<Shared>,
-    call: Call,
+pub(crate) struct Dispatch {
+    transport: Arc<Transport>,
+    call: &'static Call,
+    credentials: Option<HeaderValue>,
     answered: Arc<OnceLock<Answered>>,
 }
 
@@ -46,7 +47,7 @@ struct Answered {
 
 /// The times of a request that succeeded.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
+pub(crate) struct Timing {
     /// Just before it was sent.
     pub(crate) sent: Moment,
     /// When all of the answer had come.
@@ -55,7 +56,7 @@ pub(crate) struct Stamp {
     date: Option<SystemTime>,
 }
 
-impl Stamp {
+impl Timing {
     /// A moment that the service names, by the clock of this machine. The two may differ; the answer tells by how much. It may
     /// be [`slack`](Self::slack) later than that.
     pub(crate) fn here(&self, moment: SystemTime) -> SystemTime {
@@ -80,17 +81,16 @@ impl Stamp {
 }
 
 /// What is the same for all calls of a client.
-pub struct Shared {
+pub(crate) struct Transport {
     pub(crate) http: reqwest::Client,
     pub(crate) base_url: String,
-    pub(crate) authorization: Option<HeaderValue>,
     pub(crate) user_agent: HeaderValue,
     pub(crate) timeout: Duration,
     pub(crate) retry: Retry,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Time,
 }
 
-impl Shared {
+impl Transport {
     /// Waits before something else is asked for in place of what failed, if the service wants that. Says whether to ask at all.
     pub(crate) async fn rest_after(&self, error: &Error) -> bool {
         match self.retry.rest(error) {
@@ -104,19 +104,29 @@ impl Shared {
     }
 }
 
-/// What is particular to one operation.
-#[derive(Debug, Clone, Copy)]
+/// What is particular to one operation. Each service has a list of its own.
+#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
     /// The `operationId` of the spec.
     pub(crate) id: &'static str,
-    pub(crate) dialect: Dialect,
-    pub(crate) repeat: Repeat,
+    pub(crate) rules: &'static ResponseRules,
+    pub(crate) safety: RetrySafety,
+    pub(crate) secrets: &'static SecretParts,
 }
 
-impl fmt::Debug for Wire {
+/// The parts of a service's requests that are secrets, beside `Authorization`.
+#[derive(Debug)]
+pub(crate) struct SecretParts {
+    /// What stands before a secret that is the last segment of a path.
+    pub(crate) after: Option<&'static str>,
+    /// The fields of a form.
+    pub(crate) fields: &'static [&'static str],
+}
+
+impl fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Dispatch").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
@@ -137,20 +147,21 @@ pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Er
     }
 }
 
-impl Wire {
-    pub(crate) fn new(shared: &Arc<Shared>, call: Call) -> Self {
-        Self { shared: Arc::clone(shared), call, answered: Arc::default() }
+impl Dispatch {
+    /// `credentials` is the value of `Authorization`, for an operation that takes one.
+    pub(crate) fn new(transport: &Arc<Transport>, call: &'static Call, credentials: Option<HeaderValue>) -> Self {
+        Self { transport: Arc::clone(transport), call, credentials, answered: Arc::default() }
     }
 
     /// The times of the call, once it has succeeded.
-    pub(crate) fn stamp(&self) -> Stamp {
+    pub(crate) fn timing(&self) -> Timing {
         match self.answered.get() {
             Some(Answered { sent, received, headers, .. }) => {
-                Stamp { sent: *sent, received: *received, date: set_date(headers) }
+                Timing { sent: *sent, received: *received, date: set_date(headers) }
             }
             None => {
-                let now = self.shared.clock.coarse();
-                Stamp { sent: now, received: now, date: None }
+                let now = self.transport.clock.moment();
+                Timing { sent: now, received: now, date: None }
             }
         }
     }
@@ -160,8 +171,8 @@ impl Wire {
     pub(crate) async fn exec(&self, request: Request, id: &'static str) -> reqwest::Result<Response> {
         debug_assert_eq!(id, self.call.id, "the operation that was called is not the one that was meant");
         let span = Span::new(self.call.operation);
-        let started = self.shared.clock.monotonic();
-        let elapsed = || self.shared.clock.monotonic().saturating_sub(started);
+        let started = self.transport.clock.monotonic();
+        let elapsed = || self.transport.clock.monotonic().saturating_sub(started);
         let sent = async {
             match runtime::current() {
                 // A resolver of the user's may panic, and reqwest does on a runtime without I/O.
@@ -194,18 +205,18 @@ impl Wire {
         elapsed: impl Fn() -> Duration,
     ) -> (u32, Result<Response, Error>) {
         self.prepare(request.headers_mut());
-        let Shared { clock, retry, timeout, .. } = &*self.shared;
+        let Transport { clock, retry, timeout, .. } = &*self.transport;
         let left = || timeout.saturating_sub(elapsed());
         let mut delays = retry.delays();
         let mut uncertain = false;
         let mut attempt = 1;
-        let mut limit = self.call.repeat.attempt_timeout(retry, attempt, *timeout);
+        let mut limit = self.call.safety.attempt_timeout(retry, attempt, *timeout);
         loop {
-            let sent = clock.coarse();
+            let sent = clock.moment();
             let error = match self.attempt(&request, limit).await {
                 Ok((status, headers, body)) => {
                     let response = success(request.url(), status, body);
-                    let received = clock.coarse();
+                    let received = clock.moment();
                     // There is nothing in it yet: one wire is for one call.
                     let _ = self.answered.set(Answered { request, sent, received, status, headers });
                     return (attempt, response.map_err(|_| self.error(Kind::InvalidInput)));
@@ -214,20 +225,20 @@ impl Wire {
                 Err(error) => error,
             };
             uncertain |= error.is_ambiguous();
-            let Some(delay) = self.call.repeat.delay(&error, &mut delays, retry, left()) else {
+            let Some(delay) = self.call.safety.delay(&error, &mut delays, retry, left()) else {
                 return (attempt, Err(error));
             };
             span.again(attempt, &error, delay);
             clock.sleep(delay).await;
             attempt += 1;
-            limit = self.call.repeat.attempt_timeout(retry, attempt, left());
+            limit = self.call.safety.attempt_timeout(retry, attempt, left());
         }
     }
 
     fn prepare(&self, headers: &mut HeaderMap) {
-        headers.insert(USER_AGENT, self.shared.user_agent.clone());
-        if let Some(authorization) = &self.shared.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        headers.insert(USER_AGENT, self.transport.user_agent.clone());
+        if let Some(credentials) = &self.credentials {
+            headers.insert(AUTHORIZATION, credentials.clone());
         }
     }
 
@@ -235,7 +246,7 @@ impl Wire {
         // Only a streamed body cannot be cloned, and the generated clients have none.
         let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
         *copy.timeout_mut() = Some(limit);
-        let sent = execute(&self.shared.http, copy);
+        let sent = execute(&self.transport.http, copy);
         let mut response = sent.await.map_err(|error| self.lost(request, error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if response.url() != request.url() {
@@ -245,10 +256,7 @@ impl Wire {
         let body = read(&mut response).await;
         // What an unreadable body says is not known; the status is.
         let read = body.as_deref().unwrap_or_default();
-        if (!status.is_success()
-            || self.call.dialect.is_judged_at_once()
-            || read.len() < SHORT
-            || is_html(&headers, read))
+        if (!status.is_success() || self.call.rules.is_flat || read.len() < SHORT || is_html(&headers, read))
             && let Some(error) = self.failure(request, status, &headers, read)
         {
             return Err(error);
@@ -265,8 +273,8 @@ impl Wire {
 
     /// What an answer tells of a failure, if it does.
     fn failure(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Error> {
-        let answer = Answer { status, headers, body, now: self.shared.clock.now() };
-        let error = answer.failure(self.call.dialect, || secrets_of(request))?;
+        let response = RawResponse { status, headers, body, now: self.transport.clock.now() };
+        let error = response.failure(self.call.rules, || self.secrets_of(request))?;
         Some(error.with_operation(self.call.operation))
     }
 
@@ -284,7 +292,7 @@ impl Wire {
         let source = error.without_url();
         let lost = self.error(kind);
         let lost = match kind {
-            Kind::Connect { .. } | Kind::Tls => lost.with_unreached(unreached(request, kind, &source)),
+            Kind::Connect { .. } | Kind::Tls => lost.with_unreached(self.unreached(request, kind, &source)),
             _ => lost,
         };
         match kind {
@@ -297,12 +305,54 @@ impl Wire {
     fn error(&self, kind: Kind) -> Error {
         Error::new(kind).with_operation(self.call.operation)
     }
+
+    /// Returns the host and port that a request did not reach, and the reason. The rest of the URL stays out.
+    fn unreached(&self, request: &Request, kind: Kind, error: &reqwest::Error) -> Unreached {
+        let url = request.url();
+        let host = url.host_str().unwrap_or_default();
+        let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        // The kind says already that the time was up.
+        let cause = || reason(&deepest(error).to_string(), &self.secrets_of(request));
+        Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
+    }
+
+    /// The secrets that a request holds: a service may repeat one when it fails.
+    fn secrets_of(&self, request: &Request) -> Secrets {
+        let mut secrets = Secrets::default();
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) {
+            secrets.add(token);
+        }
+        if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
+            let decoded =
+                STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new);
+            if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+                secrets.add(password);
+            }
+            // Not the pair as it is: the user name is no secret, and part of many a message.
+            match &decoded {
+                Some(pair) => secrets.add_base64(pair),
+                None => secrets.add(basic),
+            }
+        }
+        let SecretParts { after, fields } = self.call.secrets;
+        if let Some((_, secret)) = after.and_then(|before| request.url().path().rsplit_once(before)) {
+            secrets.add(&percent_encoding::percent_decode_str(secret).decode_utf8_lossy());
+        }
+        let form = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        for (name, value) in form_urlencoded::parse(form) {
+            if fields.contains(&&*name) {
+                secrets.add(&value);
+            }
+        }
+        secrets
+    }
 }
 
 /// Not an `async fn`, which would keep room for the request until the answer has come.
 fn execute(http: &reqwest::Client, request: Request) -> impl Future<Output = Result<Response, reqwest::Error>> {
     #[cfg(any(test, gettone_door))]
-    let answer = crate::door::answer(&request);
+    let answer = super::test_transport::answer(&request);
     let sent = http.execute(request);
     #[cfg(any(test, gettone_door))]
     let sent = async {
@@ -343,16 +393,6 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Returns the host and port that a request did not reach, and the reason. The rest of the URL stays out.
-fn unreached(request: &Request, kind: Kind, error: &reqwest::Error) -> Unreached {
-    let url = request.url();
-    let host = url.host_str().unwrap_or_default();
-    let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    // The kind says already that the time was up.
-    let cause = || reason(&deepest(error).to_string(), &secrets_of(request));
-    Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
-}
-
 /// Returns the innermost of an error's sources.
 fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
     let mut deepest: &dyn std::error::Error = error;
@@ -385,46 +425,19 @@ fn success(url: &Url, status: StatusCode, body: Bytes) -> Result<Response, http:
     http::Response::builder().status(status).url(url.clone()).body(body).map(Response::from)
 }
 
-/// The secrets that a request holds: a service may repeat one when it fails.
-fn secrets_of(request: &Request) -> Secrets {
-    let mut secrets = Secrets::default();
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
-        let decoded = STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new);
-        if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
-            secrets.add(password);
-        }
-        // Not the pair as it is: the user name is no secret, and part of many a message.
-        match &decoded {
-            Some(pair) => secrets.add_base64(pair),
-            None => secrets.add(basic),
-        }
-    }
-    if let Some((_, token)) = request.url().path().rsplit_once("/token/") {
-        secrets.add(&percent_encoding::percent_decode_str(token).decode_utf8_lossy());
-    }
-    let form = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-    for (name, value) in form_urlencoded::parse(form) {
-        if matches!(&*name, "client_secret" | "password" | "refresh_token") {
-            secrets.add(&value);
-        }
-    }
-    secrets
-}
-
 /// What a call of a generated client came to. `None` is an answer without content.
 ///
 /// An answer with a status of success is read once, as what it should be. What it says of a failure is only asked if it is not.
 pub(crate) fn finish<T>(
-    wire: &Wire,
+    dispatch: &Dispatch,
     result: Result<ResponseValue<T>, progenitor_client::Error<()>>,
 ) -> Result<Option<T>, Error> {
     use progenitor_client::Error as Generated;
 
     let unreadable = |body: &[u8], message: String| {
-        let Answered { request, status, headers, .. } = wire.answered.get()?;
+        let Answered { request, status, headers, .. } = dispatch.answered.get()?;
         let decode = || Error::new(Kind::Decode).with_status(*status).with_message(message);
-        Some(wire.failure(request, *status, headers, body).unwrap_or_else(decode))
+        Some(dispatch.failure(request, *status, headers, body).unwrap_or_else(decode))
     };
     let error = match result {
         Ok(value) => return Ok(Some(value.into_inner())),
@@ -443,7 +456,7 @@ pub(crate) fn finish<T>(
         // What is left comes from building the request; nothing of it is repeated, as a secret may be in it.
         Err(_) => Error::new(Kind::InvalidInput).with_message("the request cannot be built"),
     };
-    Err(error.with_operation(wire.call.operation))
+    Err(error.with_operation(dispatch.call.operation))
 }
 
 /// What serde_json says of a body, without what stood in the body.

@@ -4,8 +4,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue};
 use reqwest::{Request, Url, redirect};
 use zeroize::Zeroizing;
 
-use crate::builder::is_loopback;
-use crate::{AccessToken, Error};
+use crate::error::Error;
+use crate::http::client::is_loopback;
+use crate::token::AccessToken;
 
 /// How a client whose requests have a token should follow redirects: only to the scheme, host and port that the request was
 /// made for, and ten at the most. An answer that leads elsewhere is given back as it is.

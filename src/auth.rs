@@ -1,0 +1,13 @@
+//! A managed token on a request, for any service. Knows none of them.
+
+mod authorize;
+pub(crate) mod builder;
+pub(crate) mod managed;
+#[cfg(feature = "middleware")]
+mod middleware;
+
+pub use authorize::same_origin;
+pub use builder::{Builder, Service};
+pub use managed::TokenHandle;
+#[cfg(feature = "middleware")]
+pub use middleware::Middleware;

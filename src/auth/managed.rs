@@ -1,0 +1,315 @@
+//! A managed token: fetched when it is needed, cached, refreshed in time, and put on requests.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+#[cfg(feature = "middleware")]
+use std::time::Duration;
+
+use reqwest::{Request, Url};
+#[cfg(feature = "middleware")]
+use reqwest::{Response, StatusCode};
+
+use super::authorize;
+use crate::cache::{Cache, Handle, TokenSource, Which};
+#[cfg(feature = "middleware")]
+use crate::clock::Time;
+use crate::error::Error;
+use crate::token::AccessToken;
+
+/// What a service says of the requests that its tokens are for.
+pub(crate) trait RequestRules: TokenSource {
+    /// What a program can do to have a token sent to another host. It ends a sentence.
+    #[cfg(feature = "middleware")]
+    const ADD_A_HOST: &'static str;
+
+    /// Returns whether tokens are sent to this address at all.
+    fn is_recipient(&self, url: &Url) -> bool;
+
+    /// Says why no token is sent to this address.
+    fn refuse(&self, url: &Url) -> Error;
+
+    /// Returns what a token must be for, so that a service accepts it with this request.
+    ///
+    /// # Errors
+    ///
+    /// [`is_invalid_input`](Error::is_invalid_input): the client does not request tokens for such a request.
+    fn key_for(&self, request: &Request) -> Result<Self::Key, Error>;
+
+    /// Returns whether a response rejects the token of its request, which went to `requested`.
+    #[cfg(feature = "middleware")]
+    fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
+        let _ = requested;
+        response.status() == StatusCode::UNAUTHORIZED
+    }
+
+    /// Returns how a service answers while it does not know a new token yet; `None` if it knows each at once.
+    #[cfg(feature = "middleware")]
+    fn propagation(&self) -> Option<Propagation> {
+        None
+    }
+}
+
+/// How a service answers while it does not know a new token yet.
+#[cfg(feature = "middleware")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Propagation {
+    /// How long that may last.
+    pub(crate) within: Duration,
+    /// What the body of such a 401 says, in any letter case.
+    pub(crate) phrase: &'static str,
+}
+
+/// The tokens of a source, one for each key. Cheap to clone.
+pub(crate) struct Managed<S: TokenSource>(Cache<S>);
+
+impl<S: TokenSource> Clone for Managed<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: TokenSource> Managed<S> {
+    pub(crate) fn new(cache: Cache<S>) -> Self {
+        Self(cache)
+    }
+
+    pub(crate) fn cache(&self) -> &Cache<S> {
+        &self.0
+    }
+
+    pub(crate) fn source(&self) -> &S {
+        self.0.source()
+    }
+
+    pub(crate) async fn token(&self, key: &S::Key) -> Result<AccessToken, Error> {
+        self.0.get(key).await
+    }
+
+    pub(crate) fn handle(&self, key: &S::Key) -> TokenHandle {
+        TokenHandle(Arc::new(self.0.handle(key)))
+    }
+
+    pub(crate) fn invalidate(&self, token: &AccessToken) {
+        self.0.invalidate(token);
+    }
+
+    pub(crate) async fn wait_idle(&self) {
+        self.0.wait_idle().await;
+    }
+
+    pub(crate) async fn clear(&self) -> Result<(), Error> {
+        self.0.clear(Which::All).await
+    }
+}
+
+impl<S: RequestRules> Managed<S> {
+    pub(crate) async fn authorize(&self, request: &mut Request) -> Result<AccessToken, Error> {
+        let token = self.token_for_request(request).await?;
+        authorize::set(request, &token)?;
+        Ok(token)
+    }
+
+    pub(crate) async fn token_for_request(&self, request: &Request) -> Result<AccessToken, Error> {
+        if !self.source().is_recipient(request.url()) {
+            return Err(self.source().refuse(request.url()));
+        }
+        authorize::check(request.url())?;
+        authorize::check_host(request)?;
+        self.token(&self.source().key_for(request)?).await
+    }
+}
+
+/// The methods that every client hands on to its [`Managed`], which it holds as `tokens`.
+macro_rules! managed_methods {
+    ($client:ident, $(#[$authorize:meta])*) => {
+        impl $client {
+            $(#[$authorize])*
+            ///
+            /// The client marks the header as sensitive, so that it is not printed, and adds `Accept: application/json` if the
+            /// request has no `Accept`. Returns the token: [invalidate](Self::invalidate) it if the service rejects it.
+            ///
+            /// # Security
+            ///
+            /// Send the request with a client that follows no redirect to another host, as with
+            /// [`same_origin`](crate::same_origin). A `Host` header that names another host than the URL is refused, also for loopback
+            /// addresses, because servers and proxies pass a request on by that header.
+            ///
+            /// # Errors
+            ///
+            /// - [`is_invalid_input`](crate::Error::is_invalid_input): the client sends no token to this address, or requests none for
+            ///   such a request; the URL is neither https nor a loopback address; or the request has a `Host` header that is not
+            ///   the host and port of its URL, or more than one. No token was requested.
+            /// - those of [`token`](Self::token)
+            pub async fn authorize(
+                &self,
+                request: &mut reqwest::Request,
+            ) -> Result<$crate::token::AccessToken, $crate::error::Error> {
+                self.tokens.authorize(request).await
+            }
+
+            /// Returns a layer for `reqwest-middleware` that [authorizes](Self::authorize) each request to the service.
+            #[cfg(feature = "middleware")]
+            #[must_use]
+            pub fn middleware(&self) -> $crate::auth::Middleware {
+                $crate::auth::Middleware::new(self.tokens.clone())
+            }
+
+            /// Drops this token, because a service rejected it, and never a newer one. The next call gets another token.
+            ///
+            /// The store keeps its copy until the next token is saved.
+            ///
+            /// If services reject one token after the other, the tokens are not the reason. So the client keeps a token that is
+            /// rejected within a second after it dropped another one. That time doubles up to five minutes, until ten minutes
+            /// pass without a rejection.
+            pub fn invalidate(&self, token: &$crate::token::AccessToken) {
+                self.tokens.invalidate(token);
+            }
+
+            /// Waits until no token is being fetched and the store has kept the last one. Call it before your program ends: a
+            /// program that ends in the middle of an exchange may lose the new token.
+            ///
+            /// If exchanges are on a runtime that nobody drives anymore, it waits for all of them together as long as one may
+            /// take; outside of a tokio runtime with timers, without end.
+            pub async fn wait_idle(&self) {
+                self.tokens.wait_idle().await;
+            }
+
+            /// Drops all tokens that the client has cached since it was built, from memory and from the store. The service is not
+            /// told: the tokens stay valid there.
+            ///
+            /// # Errors
+            ///
+            /// Even if it fails, the client returns none of these tokens anymore.
+            ///
+            /// - [`is_store`](crate::Error::is_store): the store failed.
+            /// - [`is_timeout`](crate::Error::is_timeout): an exchange is on a runtime that nobody drives anymore. The client waits for
+            ///   all such exchanges together as long as one may take, and gives them up. Call it again.
+            pub async fn clear(&self) -> Result<(), $crate::error::Error> {
+                self.tokens.clear().await
+            }
+        }
+    };
+}
+
+pub(crate) use managed_methods;
+
+/// A handle of the token for one set of scopes, as returned by `token_for`. Cheap to clone.
+///
+/// It saves the lookup: while the token is fresh, [`get`](Self::get) takes no lock and allocates nothing.
+///
+/// ```no_run
+/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
+/// use gettone::{ScopeSet, TokenHandle};
+///
+/// let imprese: TokenHandle = oauth.token_for(&ScopeSet::parse(["GET:imprese.openapi.it/base"])?);
+/// let token = imprese.get().await?;
+/// # let _ = token;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TokenHandle(Arc<dyn AnyHandle>);
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+trait AnyHandle: Send + Sync {
+    fn cached(&self) -> Option<AccessToken>;
+    fn wait(&self) -> Boxed<'_, Result<AccessToken, Error>>;
+    fn invalidate(&self, token: &AccessToken);
+    fn key(&self) -> &dyn fmt::Display;
+}
+
+impl<S: TokenSource> AnyHandle for Handle<S> {
+    fn cached(&self) -> Option<AccessToken> {
+        Self::cached(self)
+    }
+
+    fn wait(&self) -> Boxed<'_, Result<AccessToken, Error>> {
+        Box::pin(Self::wait(self))
+    }
+
+    fn invalidate(&self, token: &AccessToken) {
+        self.cache().invalidate(token);
+    }
+
+    fn key(&self) -> &dyn fmt::Display {
+        Self::key(self)
+    }
+}
+
+impl TokenHandle {
+    /// Returns the cached token, or requests one, as `token` of the client does.
+    ///
+    /// # Errors
+    ///
+    /// Those of `token` of the client, such as [`v1::Oauth::token`](crate::openapi::v1::Oauth::token#errors).
+    #[inline]
+    pub async fn get(&self) -> Result<AccessToken, Error> {
+        match self.0.cached() {
+            Some(token) => Ok(token),
+            None => self.0.wait().await,
+        }
+    }
+
+    /// Drops this token, as `invalidate` of the client does.
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.0.invalidate(token);
+    }
+}
+
+/// Prints what the token is for, and no token.
+impl fmt::Debug for TokenHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TokenHandle").field(&format_args!("{}", self.0.key())).finish()
+    }
+}
+
+/// What a layer needs of a client of any service.
+#[cfg(feature = "middleware")]
+pub(super) trait AnyManaged: Send + Sync {
+    fn is_recipient(&self, url: &Url) -> bool;
+    fn token_for_request<'a>(&'a self, request: &'a Request) -> Boxed<'a, Result<AccessToken, Error>>;
+    fn age_of(&self, token: &AccessToken) -> Option<Duration>;
+    fn invalidate(&self, token: &AccessToken);
+    fn time(&self) -> &Time;
+    fn is_rejected(&self, response: &Response, requested: &Url) -> bool;
+    fn propagation(&self) -> Option<Propagation>;
+    fn add_a_host(&self) -> &'static str;
+}
+
+#[cfg(feature = "middleware")]
+impl<S: RequestRules> AnyManaged for Managed<S> {
+    fn is_recipient(&self, url: &Url) -> bool {
+        self.source().is_recipient(url)
+    }
+
+    fn token_for_request<'a>(&'a self, request: &'a Request) -> Boxed<'a, Result<AccessToken, Error>> {
+        Box::pin(Self::token_for_request(self, request))
+    }
+
+    fn age_of(&self, token: &AccessToken) -> Option<Duration> {
+        self.0.age_of(token)
+    }
+
+    fn invalidate(&self, token: &AccessToken) {
+        Self::invalidate(self, token);
+    }
+
+    fn time(&self) -> &Time {
+        self.0.time()
+    }
+
+    fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
+        self.source().is_rejected(response, requested)
+    }
+
+    fn propagation(&self) -> Option<Propagation> {
+        self.source().propagation()
+    }
+
+    fn add_a_host(&self) -> &'static str {
+        S::ADD_A_HOST
+    }
+}

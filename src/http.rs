@@ -1,0 +1,34 @@
+//! One way to the wire, for every service. Knows none of them.
+
+pub(crate) mod body;
+pub(crate) mod client;
+mod failure;
+mod redact;
+pub(crate) mod response;
+pub(crate) mod retry;
+#[cfg(any(test, gettone_door))]
+#[doc(hidden)]
+pub mod test_transport;
+pub(crate) mod transport;
+
+/// Includes the client that `build.rs` generated for a service, as the module `generated`.
+macro_rules! generated_client {
+    ($name:literal) => {
+        #[allow(clippy::all, clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, unused_qualifications)]
+        mod generated {
+            include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
+        }
+
+        impl progenitor_client::ClientHooks<$crate::http::transport::Dispatch> for generated::Client {
+            fn exec(
+                &self,
+                request: reqwest::Request,
+                info: &progenitor_client::OperationInfo,
+            ) -> impl Future<Output = reqwest::Result<reqwest::Response>> {
+                self.inner.exec(request, info.operation_id)
+            }
+        }
+    };
+}
+
+pub(crate) use generated_client;

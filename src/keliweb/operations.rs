@@ -1,0 +1,134 @@
+//! The two grants of the token endpoint: what is sent, how a failure is read, and what is retried.
+
+use std::sync::Arc;
+
+use reqwest::{Response, StatusCode, Url};
+
+use super::generated::{Client, types};
+use super::{Credentials, TokenPair};
+use crate::error::{Error, Kind, Operation};
+use crate::http::body::Sent;
+use crate::http::response::{Failure, ResponseRules};
+use crate::http::retry::RetrySafety;
+use crate::http::transport::{Call, Dispatch, SecretParts, Timing, Transport, finish};
+use crate::token::RefreshToken;
+
+/// The name of the service in errors and events.
+pub(super) const SERVICE: &str = "Keliweb Fatture";
+
+/// Carried out twice it leaves an access token behind, which ends after an hour.
+pub(super) const PASSWORD_GRANT: Call = Call {
+    operation: Operation { service: SERVICE, name: "password_grant" },
+    id: "request_token",
+    rules: &ResponseRules { classify: classify_password_grant, codes: CODES, is_flat: false },
+    safety: RetrySafety::Repeatable,
+    secrets: SECRETS,
+};
+
+/// A refresh token works once.
+pub(super) const REFRESH: Call = Call {
+    operation: Operation { service: SERVICE, name: "refresh" },
+    id: "request_token",
+    rules: &ResponseRules { classify: classify_refresh, codes: CODES, is_flat: false },
+    safety: RetrySafety::AtMostOnce,
+    secrets: SECRETS,
+};
+
+const SECRETS: &SecretParts = &SecretParts { after: None, fields: &["client_secret", "password", "refresh_token"] };
+
+/// Older versions of Laravel Passport answer a wrong password with this code.
+const CODES: &[(&str, StatusCode)] = &[("invalid_credentials", StatusCode::OK)];
+
+fn classify_password_grant(failure: &Failure<'_>) -> Option<Kind> {
+    match (failure.status.as_u16(), failure.code) {
+        (200 | 400 | 401, Some("invalid_grant" | "invalid_credentials")) => {
+            Some(Kind::InvalidGrant { credentials: true })
+        }
+        _ => classify(failure),
+    }
+}
+
+fn classify_refresh(failure: &Failure<'_>) -> Option<Kind> {
+    match (failure.status.as_u16(), failure.code) {
+        // Laravel Passport says the one in newer versions, the other in older ones.
+        (200 | 400 | 401, Some("invalid_grant")) | (401, Some("invalid_request")) => {
+            Some(Kind::InvalidGrant { credentials: false })
+        }
+        _ => classify(failure),
+    }
+}
+
+fn classify(failure: &Failure<'_>) -> Option<Kind> {
+    match (failure.status.as_u16(), failure.code) {
+        (_, Some("invalid_client")) => Some(Kind::Unauthorized),
+        // Laravel redirects to its login page; any other redirect says that the service has moved, or is down.
+        (302 | 303, _) if failure.location.is_some_and(is_login_page) => Some(Kind::Unauthorized),
+        (302 | 303, _) => Some(Kind::Unavailable),
+        _ => None,
+    }
+}
+
+/// Returns whether a response rejects the token of its request: with a 401, or with a redirect to the login page, which the HTTP client
+/// may have followed.
+pub(super) fn is_rejected(response: &Response, requested: &Url) -> bool {
+    let leads_to_login = || {
+        let location = response.headers().get(reqwest::header::LOCATION);
+        location.and_then(|value| value.to_str().ok()).is_some_and(is_login_page)
+    };
+    match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        _ if is_login_page(requested.path()) => false,
+        status if status.is_redirection() => leads_to_login(),
+        _ => is_login_page(response.url().path()),
+    }
+}
+
+/// Returns whether a reference (RFC 3986, section 4.1) leads to a login page.
+fn is_login_page(reference: &str) -> bool {
+    let path = reference.split(['?', '#']).next().unwrap_or_default();
+    path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case("login"))
+}
+
+/// The two grants.
+#[derive(Clone)]
+pub(super) struct Grants {
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) transport: Arc<Transport>,
+}
+
+impl Grants {
+    pub(super) async fn password(&self) -> Result<(TokenPair, Timing), Error> {
+        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
+        let grant = types::PasswordGrant {
+            grant_type: types::PasswordGrantGrantType::Password,
+            client_id: client_id.clone(),
+            client_secret: Sent(client_secret.clone()),
+            username: username.clone(),
+            password: Sent(password.clone()),
+        };
+        self.request(&PASSWORD_GRANT, grant.into()).await
+    }
+
+    pub(super) async fn refresh(&self, token: &RefreshToken) -> Result<(TokenPair, Timing), Error> {
+        if token.expose().is_empty() {
+            return Err(Error::invalid_input("the refresh token is empty").with_operation(REFRESH.operation));
+        }
+        let Credentials { client_id, client_secret, .. } = &*self.credentials;
+        let grant = types::RefreshTokenGrant {
+            grant_type: types::RefreshTokenGrantGrantType::RefreshToken,
+            client_id: client_id.clone(),
+            client_secret: Sent(client_secret.clone()),
+            refresh_token: Sent(token.clone()),
+        };
+        self.request(&REFRESH, grant.into()).await
+    }
+
+    /// Both send their credentials in the form, and nothing in `Authorization`.
+    async fn request(&self, call: &'static Call, grant: types::TokenRequest) -> Result<(TokenPair, Timing), Error> {
+        let dispatch = Dispatch::new(&self.transport, call, None);
+        let client = Client::new_with_client(&self.transport.base_url, self.transport.http.clone(), dispatch);
+        let pair = finish(&client.inner, client.request_token(&grant).await)?;
+        let pair = pair.ok_or_else(|| Error::no_content(call.operation))?;
+        Ok((pair.0, client.inner.timing()))
+    }
+}

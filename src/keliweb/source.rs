@@ -1,0 +1,154 @@
+//! The managed token: which grant brings it, and which requests it is for.
+
+use std::fmt;
+use std::time::Duration;
+
+#[cfg(feature = "middleware")]
+use reqwest::Response;
+use reqwest::{Request, Url};
+
+#[cfg(feature = "middleware")]
+use super::operations::is_rejected;
+use super::operations::{Grants, PASSWORD_GRANT, REFRESH, SERVICE};
+use super::{Credentials, TokenPair};
+use crate::auth::managed::RequestRules;
+use crate::cache::{Ended, Fetched, Rotating, Rotation, TokenSource};
+use crate::clock::Time;
+use crate::error::{Error, Operation};
+use crate::http::transport::{Timing, Transport};
+use crate::store::{Renewal, StoredToken};
+use crate::token::{AccessToken, RefreshToken};
+
+/// How long a refresh token lives. The vendor says so; the answer does not.
+const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+
+/// The key of the one token: each client is for one account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Account;
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SERVICE)
+    }
+}
+
+/// Gets the token of an account by the two grants.
+pub(crate) struct Tokens {
+    grants: Grants,
+    rotation: Rotation<Account>,
+}
+
+impl Tokens {
+    pub(super) fn new(grants: Grants) -> Self {
+        Self { grants, rotation: Rotation::default() }
+    }
+}
+
+impl TokenSource for Tokens {
+    type Key = Account;
+
+    fn name(&self, _: &Account) -> String {
+        let Credentials { client_id, username, .. } = &*self.grants.credentials;
+        // Quoted, so that no two accounts have the same.
+        format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.transport.base_url)
+    }
+
+    fn operation(&self) -> Operation {
+        PASSWORD_GRANT.operation
+    }
+
+    /// The refresh grant ends the access token that came with the refresh token.
+    fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
+        token.renewal.is_some()
+    }
+
+    /// A token with scopes is one of another service.
+    fn is_for(&self, token: &StoredToken, _: &Account) -> bool {
+        token.scopes.is_none()
+    }
+
+    async fn fetch(
+        &self,
+        account: &Account,
+        previous: Option<&StoredToken>,
+        _: &Ended<AccessToken>,
+    ) -> Result<Fetched, Error> {
+        self.rotation.fetch(self, account, previous).await
+    }
+
+    /// A refresh and a password grant, with a rest between.
+    fn longest(&self) -> Duration {
+        let Transport { timeout, retry, .. } = &*self.grants.transport;
+        timeout.saturating_mul(2).saturating_add(retry.longest_rest())
+    }
+}
+
+impl Rotating for Tokens {
+    async fn request(&self, _: &Account) -> Result<Fetched, Error> {
+        let (pair, timing) = self.grants.password().await?;
+        Ok(fetched(&pair, &timing, PASSWORD_GRANT.operation))
+    }
+
+    async fn refresh(&self, _: &Account, token: &RefreshToken) -> Result<Fetched, Error> {
+        let (pair, timing) = self.grants.refresh(token).await?;
+        Ok(fetched(&pair, &timing, REFRESH.operation))
+    }
+
+    fn is_unused(&self, error: &Error) -> bool {
+        let unread = error.is_connect() || error.is_rate_limited() || error.code() == Some("invalid_client");
+        unread && !error.is_ambiguous()
+    }
+
+    async fn rest_after(&self, error: &Error) -> bool {
+        self.grants.transport.rest_after(error).await
+    }
+
+    fn time(&self) -> &Time {
+        &self.grants.transport.clock
+    }
+}
+
+/// The token is for requests to the scheme, host and port of the client's own address.
+impl RequestRules for Tokens {
+    #[cfg(feature = "middleware")]
+    const ADD_A_HOST: &'static str = "set the client's address with `Builder::base_url`";
+
+    fn is_recipient(&self, url: &Url) -> bool {
+        let own = Url::parse(&self.grants.transport.base_url);
+        // A `blob:` URL has the origin of the URL inside it.
+        own.is_ok_and(|own| own.scheme() == url.scheme() && own.origin() == url.origin())
+    }
+
+    fn refuse(&self, _: &Url) -> Error {
+        Error::invalid_input(
+            "a request to another scheme, host or port than the client's own; the token is for that address alone, which \
+             `Builder::base_url` sets",
+        )
+    }
+
+    fn key_for(&self, _: &Request) -> Result<Account, Error> {
+        Ok(Account)
+    }
+
+    #[cfg(feature = "middleware")]
+    fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
+        is_rejected(response, requested)
+    }
+}
+
+fn fetched(pair: &TokenPair, timing: &Timing, operation: Operation) -> Fetched {
+    let sent = timing.sent;
+    let renewal = pair.refresh_token().map(|refresh_token| Renewal {
+        refresh_token: refresh_token.clone(),
+        expires_at: sent.after(REFRESH_TOKEN_LIFETIME).now,
+    });
+    let token = StoredToken {
+        access_token: pair.access_token().clone(),
+        obtained_at: sent.now,
+        expires_at: sent.after(pair.expires_in()).now,
+        renewal,
+        scopes: None,
+        name: None,
+    };
+    Fetched { token, sent, operation, is_adopted: false }
+}
