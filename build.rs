@@ -3,7 +3,7 @@
 //! A spec says what the service does; the generator can express less. So each spec is *lowered* first, in a copy that only
 //! the generator sees. `cargo xtask regen` uses this same file, so that what it checks and shows is what is built.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs, panic};
 
@@ -95,10 +95,8 @@ impl fmt::Display for Problem {
 }
 
 /// A spec as it was read: its content, and the line on which each node starts, by JSON pointer.
-#[derive(Clone)]
 pub struct Spec {
     pub file: String,
-    pub text: String,
     pub value: Value,
     lines: BTreeMap<String, usize>,
 }
@@ -113,7 +111,7 @@ impl Spec {
         let [document] = documents.as_slice() else {
             return Err(problem(1, format!("{} YAML documents, expected one", documents.len())));
         };
-        let mut spec = Self { file: file.to_owned(), text: text.clone(), value: Value::Null, lines: BTreeMap::new() };
+        let mut spec = Self { file: file.to_owned(), value: Value::Null, lines: BTreeMap::new() };
         spec.value = spec.convert(document, String::new())?;
         Ok(spec)
     }
@@ -148,6 +146,19 @@ impl Spec {
             }
             _ => Err(self.problem(&pointer, "a YAML tag or alias; write the value out")),
         }
+    }
+
+    /// Returns the spec as the generator reads it, or the smallest part of it that is not OpenAPI 3.0.
+    pub fn typed(&self) -> Result<OpenAPI, Problem> {
+        let version = self.value["openapi"].as_str().unwrap_or_default();
+        if !version.starts_with("3.0.") {
+            return Err(self.problem("/openapi", format!("OpenAPI `{version}`; the generator reads 3.0")));
+        }
+        let read = |value: &Value| serde_json::from_value::<OpenAPI>(value.clone()).map_err(|error| error.to_string());
+        read(&self.value).map_err(|reason| {
+            let pointer = culprit(&self.value, |value| read(value).is_ok());
+            self.problem(&pointer, format!("not OpenAPI 3.0: {reason}"))
+        })
     }
 
     /// A problem at the node that a JSON pointer names, or at the nearest node above it.
@@ -202,7 +213,7 @@ impl Spec {
     }
 }
 
-pub const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
+const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
 /// A name as a part of a JSON pointer (RFC 6901, section 3).
 pub fn escape(name: &str) -> String {
@@ -211,22 +222,11 @@ pub fn escape(name: &str) -> String {
 
 /// The copy of a spec that the generator can express, or what it cannot.
 pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
-    let version = spec.value["openapi"].as_str().unwrap_or_default();
-    if !version.starts_with("3.0.") {
-        return Err(spec.problem("/openapi", format!("OpenAPI `{version}`; the generator reads 3.0")));
-    }
     let mut lowered = spec.value.clone();
-    let mut ids = BTreeSet::new();
     for (pointer, operation) in spec.operations() {
         let parameters = lower_parameters(spec, &pointer, operation)?;
         let body = lower_body(spec, &pointer, operation)?;
         let responses = lower_responses(spec, &pointer, operation)?;
-        if operation.get("operationId").and_then(Value::as_str).is_none_or(str::is_empty) {
-            return Err(spec.problem(&pointer, "no operationId"));
-        }
-        if !ids.insert(operation["operationId"].to_string()) {
-            return Err(spec.problem(&format!("{pointer}/operationId"), "another operation has the same operationId"));
-        }
         let Some(copy) = lowered.pointer_mut(&pointer).and_then(Value::as_object_mut) else { continue };
         copy.insert("parameters".to_owned(), parameters);
         copy.insert("responses".to_owned(), responses);
@@ -235,9 +235,6 @@ pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
     for item in lowered["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
         // They now stand in each operation.
         item.as_object_mut().map(|item| item.remove("parameters"));
-    }
-    if let Some(pointer) = find_key(&spec.value, "not", "/components/schemas") {
-        return Err(spec.problem(&pointer, "`not` has no Rust type"));
     }
     for (schema, _) in service.replacements {
         match lowered.pointer_mut(&format!("/components/schemas/{schema}")) {
@@ -287,7 +284,6 @@ fn references(node: &Value) -> Vec<String> {
 fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
     let item = pointer.rsplit_once('/').map_or("", |(item, _)| item);
     let shared = spec.value.pointer(&format!("{item}/parameters"));
-    let mut declared = BTreeSet::new();
     let mut lowered = Vec::new();
     for (base, list) in [(item, shared), (pointer, operation.get("parameters"))] {
         for (index, parameter) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
@@ -300,17 +296,10 @@ fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) 
             if !matches!(spec.resolve(&at, &parameter["schema"])?.1["type"].as_str(), Some("string" | "integer")) {
                 return Err(spec.problem(&at, format!("parameter `{name}` is neither a string nor an integer")));
             }
-            declared.insert((place.to_owned(), name.to_owned()));
             lowered.push(json!({
                 "name": name, "in": place, "required": place == "path" || parameter["required"] == true,
                 "description": parameter["description"], "schema": { "type": "string" },
             }));
-        }
-    }
-    let path = item.rsplit_once('/').map_or("", |(_, path)| path);
-    for name in path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name) {
-        if !declared.contains(&("path".to_owned(), name.to_owned())) {
-            return Err(spec.problem(pointer, format!("path parameter `{name}` is not declared")));
         }
     }
     Ok(Value::Array(lowered))
@@ -349,40 +338,53 @@ fn lower_responses(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -
     }
 }
 
-/// The pointer to the first object with a key of this name, below `pointer`.
-fn find_key(root: &Value, key: &str, pointer: &str) -> Option<String> {
-    match root.pointer(pointer)? {
-        Value::Object(map) => map.iter().find_map(|(name, _)| {
-            let child = format!("{pointer}/{}", escape(name));
-            // A property may have any name; a keyword stands in a schema.
-            if name == key && !pointer.ends_with("/properties") { Some(child) } else { find_key(root, key, &child) }
-        }),
-        Value::Array(items) => (0..items.len()).find_map(|index| find_key(root, key, &format!("{pointer}/{index}"))),
-        _ => None,
-    }
-}
-
 /// The client of one service, as Rust.
 pub fn generate(spec: &Spec, service: &Service) -> Result<proc_macro2::TokenStream, Problem> {
+    spec.typed()?;
     let lowered = lower(spec, service)?;
-    run_generator(&lowered, service).map_err(|reason| {
-        // The generator does not say where it stumbled; each operation alone does.
-        let culprit = spec.operations().into_iter().find_map(|(pointer, _)| {
-            let mut alone = lowered.clone();
-            let kept = lowered.pointer(&pointer)?.clone();
-            let (item, method) = pointer.rsplit_once('/')?;
-            let path = item.strip_prefix("/paths/")?.replace("~1", "/").replace("~0", "~");
-            alone["paths"] = json!({ path: { method: kept } });
-            run_generator(&alone, service).err().map(|reason| (pointer, reason))
-        });
-        let (pointer, reason) = culprit.unwrap_or_else(|| (String::new(), reason));
+    let run = |document: &Value| run_generator(document, service);
+    run(&lowered).map_err(|reason| {
+        // The generator does not say where it stumbled. It makes a type of each schema, even if there is no path.
+        let mut suspect = lowered.clone();
+        suspect["paths"] = json!({});
+        let suspect = if run(&suspect).is_err() { suspect } else { lowered };
+        let pointer = culprit(&suspect, |document| run(document).is_ok());
         spec.problem(&pointer, format!("cannot be generated: {reason}"))
     })
 }
 
+/// Returns the pointer to the smallest node to blame: without it, or with nothing in it, the document passes.
+fn culprit(document: &Value, passes: impl Fn(&Value) -> bool) -> String {
+    let passes_if = |at: &str, change: &dyn Fn(&mut Value)| {
+        let mut changed = document.clone();
+        changed.pointer_mut(at).map(change);
+        passes(&changed)
+    };
+    let mut at = String::new();
+    loop {
+        let names: Vec<String> = match document.pointer(&at) {
+            Some(Value::Object(map)) => map.keys().cloned().collect(),
+            Some(Value::Array(items)) => (0..items.len()).map(|index| index.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        let mut blamed = names.into_iter().filter_map(|name| {
+            let child = format!("{at}/{}", escape(&name));
+            let remove = |parent: &mut Value| match parent {
+                Value::Object(map) => drop(map.remove(&name)),
+                Value::Array(items) => drop(name.parse().map(|index: usize| items.remove(index))),
+                _ => {}
+            };
+            (passes_if(&at, &remove) || passes_if(&child, &|node| *node = json!({}))).then_some(child)
+        });
+        match (blamed.next(), blamed.next()) {
+            (Some(child), None) => at = child,
+            _ => return at,
+        }
+    }
+}
+
 fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::TokenStream, String> {
-    let document: OpenAPI =
-        serde_json::from_value(lowered.clone()).map_err(|error| format!("not OpenAPI 3.0: {error}"))?;
+    let document: OpenAPI = serde_json::from_value(lowered.clone()).map_err(|error| error.to_string())?;
     let mut settings = GenerationSettings::new();
     settings
         // A forgotten hook is an error of the compiler, and not a call without authentication.

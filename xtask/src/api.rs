@@ -5,9 +5,8 @@ use std::process::{Command, ExitCode};
 use std::{env, fs, io};
 
 use serde::Deserialize;
-use similar::TextDiff;
 
-use crate::regen::{Failures, say, unix_text};
+use crate::{Failures, snapshot};
 
 const SNAPSHOT: &str = "tests/public-api.txt";
 
@@ -18,8 +17,7 @@ pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
     let json = document(root)?;
     let format = format_of(&json)?;
     let first = format!("# The public interface with all features, by rustdoc's JSON format {format}.\n");
-    let file = root.join(SNAPSHOT);
-    let old = unix_text(&file)?.unwrap_or_default();
+    let old = snapshot::read(root, SNAPSHOT)?;
     if check && !old.is_empty() && !old.starts_with(&first) {
         return Err(vec![
             format!(
@@ -35,20 +33,7 @@ pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
         .omit_auto_trait_impls(true)
         .build()
         .map_err(|error| vec![format!("rustdoc's JSON cannot be read: {error}")])?;
-    let new = format!("{first}# Made by `cargo xtask api`.\n\n{api}");
-    if old == new {
-        say(&format!("{SNAPSHOT}: unchanged\n"));
-        return Ok(());
-    }
-    let diff = TextDiff::from_lines(old.as_str(), new.as_str());
-    say(&diff.unified_diff().context_radius(0).header("committed", "now").to_string());
-    if check {
-        return Err(vec![
-            format!("{SNAPSHOT} is out of date"),
-            "if the change is meant, run `cargo xtask api` and commit the result".to_owned(),
-        ]);
-    }
-    fs::write(&file, new).map_err(|error| vec![format!("cannot write {SNAPSHOT}: {error}")])
+    snapshot::keep(root, SNAPSHOT, &format!("{first}# Made by `cargo xtask api`.\n\n{api}"), "api", check)
 }
 
 /// Lets rustdoc write what it knows as JSON; the file.

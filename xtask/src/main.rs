@@ -1,15 +1,11 @@
-//! `cargo xtask`: what maintainers of this repository run.
+//! What the maintainers of this repository run.
 
 mod api;
 #[path = "../../build.rs"]
 #[allow(dead_code)]
 mod build;
-mod examples;
-mod keywords;
-mod nodes;
+mod checks;
 mod regen;
-mod rules;
-mod schemas;
 mod snapshot;
 mod weight;
 
@@ -19,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: cargo xtask regen [--check] [--no-build] [--root DIR]
+Usage: cargo xtask regen [--check]
        cargo xtask api [--check]
        cargo xtask weight
 
@@ -27,72 +23,34 @@ regen: checks the specs, generates the clients from them, and updates the snapsh
 api: updates tests/public-api.txt, which says what the public interface is.
 weight: builds programs that depend on the crate, and tells how many crates that takes and how long. Some minutes.
 
-  --check     write nothing; fail if a snapshot is not up to date
-  --no-build  do not compile the crate
-  --root DIR  work on this tree instead of the one that cargo runs in
+  --check  write nothing; fail if a snapshot is out of date
 ";
 
-enum Task {
-    Usage,
-    Regen(regen::Options),
-    Api { check: bool },
-    Weight,
-}
+/// Why a task failed; each is a line.
+type Failures = Vec<String>;
 
 fn main() -> ExitCode {
     if let Some(code) = api::as_rustdoc() {
         return code;
     }
-    let arguments: Vec<_> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-    let done = match parse(&arguments) {
-        Ok(Task::Usage) => {
-            regen::say(USAGE);
-            Ok(())
-        }
-        Ok(Task::Regen(options)) => regen::run(&options),
-        Ok(Task::Api { check }) => api::run(&workspace(), check),
-        Ok(Task::Weight) => weight::run(&workspace()),
-        Err(problem) => {
-            complain(&format!("{problem}\n\n{USAGE}"));
-            return ExitCode::from(2);
-        }
+    let words: Vec<_> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let root = workspace();
+    let done = match *words.as_slice() {
+        ["regen"] => regen::run(&root, false),
+        ["regen", "--check"] => regen::run(&root, true),
+        ["api"] => api::run(&root, false),
+        ["api", "--check"] => api::run(&root, true),
+        ["weight"] => weight::run(&root),
+        _ => Err(vec![USAGE.to_owned()]),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failures) => {
-            complain(&(failures.join("\n") + "\n"));
+            let _ = io::stderr().write_all((failures.join("\n") + "\n").as_bytes());
             ExitCode::FAILURE
         }
     }
-}
-
-fn parse(arguments: &[String]) -> Result<Task, String> {
-    let words: Vec<_> = arguments.iter().map(String::as_str).collect();
-    match *words.as_slice() {
-        [] | ["--help" | "-h" | "help", ..] | ["api" | "weight", "--help" | "-h"] => Ok(Task::Usage),
-        ["regen", ref words @ ..] => regen_options(words),
-        ["api"] => Ok(Task::Api { check: false }),
-        ["api", "--check"] => Ok(Task::Api { check: true }),
-        ["weight"] => Ok(Task::Weight),
-        ["api", "--check", word, ..] | ["api" | "weight", word, ..] | [word, ..] => {
-            Err(format!("unknown word `{word}`"))
-        }
-    }
-}
-
-fn regen_options(words: &[&str]) -> Result<Task, String> {
-    let mut options = regen::Options { root: workspace(), check: false, build: true };
-    let mut words = words.iter();
-    while let Some(&word) = words.next() {
-        match word {
-            "--help" | "-h" => return Ok(Task::Usage),
-            "--check" => options.check = true,
-            "--no-build" => options.build = false,
-            "--root" => options.root = words.next().map(PathBuf::from).ok_or("`--root` without a directory")?,
-            word => return Err(format!("unknown word `{word}`")),
-        }
-    }
-    Ok(Task::Regen(options))
 }
 
 /// The folder above this package. The environment is asked first: a binary that was built in one checkout may run in
@@ -103,6 +61,7 @@ fn workspace() -> PathBuf {
     package.parent().map(PathBuf::from).unwrap_or(package)
 }
 
-fn complain(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+/// Prints; a reader that has gone away, as `head` does, is no failure.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }

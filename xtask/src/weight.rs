@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::api::{cargo, target};
-use crate::regen::{Failures, say};
+use crate::{Failures, say};
 
 /// What a program has that does the same by hand: it is what every row is compared with.
 const BY_HAND: &str = r#"
