@@ -1,73 +1,204 @@
-//! Pages about more than one item. They are in the documentation alone, and in the repository below `docs/`.
+//! Explains what several items have in common, one subject on a page. The repository has the same pages below `docs/`.
+//!
+//! | page | subject |
+//! |---|---|
+//! | [Tokens](tokens) | how a token is requested, cached, refreshed and dropped, and how long a call waits |
+//! | [Scopes](scopes) | what a token is good for, and which request gets which token |
+//! | [Errors](errors) | what to do when a call fails, and what the client retries |
+//! | [Processes](processes) | tokens that outlive a client, in a file or a store of your own |
+//! | [Testing](testing) | tests with the emulator, a clock or a mock |
+//! | [Security](security) | what the client keeps, sends and prints, and what to do after a leak |
+//! | [Migrating](migrating) | each call of the vendors' SDKs beside the call here |
+//! | [Services](services) | what is known of the two services, and what is not |
 
-// The definitions of the links come first, because the first one of a name counts: here they lead to the items of this version, and in
-// the repository, where only those of the page itself are seen, to those of the latest.
+/// Returns the definitions of links to items, and to their methods and variants.
+macro_rules! items {
+    ($($kind:ident $module:literal => $item:ident { $($member:ident)* })*) => {
+        concat!($(
+            "[`", stringify!($item), "`]: ", $module, "::", stringify!($item), "\n",
+            $("[`", stringify!($item), "::", stringify!($member), "`]: ",
+              $module, "::", stringify!($item), "::", stringify!($member), "\n",)*
+        )*)
+    };
+}
 
-/// [`AccessToken`]: crate::AccessToken
-/// [`Builder`]: crate::Builder
-/// [`Builder::http`]: crate::Builder::http
-/// [`Builder::http_client`]: crate::Builder::http_client
-/// [`Builder::scopes`]: crate::Builder::scopes
-/// [`Builder::ttl`]: crate::Builder::ttl
-/// [`create_token`]: crate::openapi::v1::Oauth::create_token
-/// [`Counters`]: crate::openapi::v1::Counters
-/// [`Credentials`]: crate::openapi::Credentials
-#[cfg_attr(feature = "emulator", doc = "[emulator]: crate::emulator")]
-/// [`Error`]: crate::Error
-/// [`expose`]: crate::Secret::expose
-/// [`FileStore`]: crate::store::FileStore
-/// [`clear`]: crate::openapi::v1::Oauth::clear
-/// [`MemoryStore`]: crate::store::MemoryStore
-/// [`Oauth`]: crate::openapi::v1::Oauth
-/// [`RefreshToken`]: crate::RefreshToken
-/// [`revoke_created`]: crate::openapi::v1::Oauth::revoke_created
-/// [`same_origin`]: crate::same_origin
-/// [`ScopeList`]: crate::ScopeList
-/// [`Secret`]: crate::Secret
-/// [SECURITY.md]: https://docs.rs/crate/gettone/latest/source/SECURITY.md
-/// [`StoredToken::to_json`]: crate::store::StoredToken::to_json
-/// [`TokenList`]: crate::openapi::v1::TokenList
-/// [`TokenStore`]: crate::store::TokenStore
-#[doc = include_str!("../docs/security.md")]
-pub mod security {}
+/// Returns the definitions of links to pages.
+macro_rules! pages {
+    ($($label:literal => $page:ident $anchor:literal)*) => {
+        concat!($("[", $label, "]: crate::guide::", stringify!($page), $anchor, "\n",)*)
+    };
+}
 
-/// [a day]: crate::Builder::ttl
-/// [`authorize`]: crate::openapi::v1::Oauth::authorize
-/// [`Builder::base_url`]: crate::Builder::base_url
-/// [`Builder::reuse_existing`]: crate::Builder::reuse_existing
-/// [`Builder::scopes`]: crate::Builder::scopes
-/// [`Builder::timeout`]: crate::Builder::timeout
-/// [`counters`]: crate::openapi::v1::Oauth::counters
-/// [`create_token`]: crate::openapi::v1::Oauth::create_token
-/// [`credit`]: crate::openapi::v1::Oauth::credit
-/// [`delete_token`]: crate::openapi::v1::Oauth::delete_token
-/// [`Environment`]: crate::openapi::Environment
-/// [`Error`]: crate::Error
-/// [`Fatture::clear`]: crate::keliweb::Fatture::clear
-/// [`Fatture::token`]: crate::keliweb::Fatture::token
-/// [`find_token`]: crate::openapi::v1::Oauth::find_token
-/// [`invalidate`]: crate::keliweb::Fatture::invalidate
-/// [`Oauth::builder`]: crate::openapi::v1::Oauth::builder
-/// [`password_grant`]: crate::keliweb::Fatture::password_grant
-/// [`Period::day`]: crate::openapi::Period::day
-/// [`Period::month`]: crate::openapi::Period::month
-/// [`Period::total`]: crate::openapi::Period::total
-/// [`Period::year`]: crate::openapi::Period::year
-/// [`Period`]: crate::openapi::Period
-/// [`refresh`]: crate::keliweb::Fatture::refresh
-/// [`replace_token`]: crate::openapi::v1::Oauth::replace_token
-/// [`Retry`]: crate::Retry
-/// [`Scope::sandbox`]: crate::Scope::sandbox
-/// [`scopes`]: crate::openapi::v1::Oauth::list_scopes
-/// [`ScopeSet::missing_from`]: crate::ScopeSet::missing_from
-/// [`Secret`]: crate::Secret
-/// [store]: crate::store
-/// [the rest]: crate::Error::not_granted
-/// [`token`]: crate::openapi::v1::Oauth::token
-/// [`list_tokens_with_scope`]: crate::openapi::v1::Oauth::list_tokens_with_scope
-/// [`tokens`]: crate::openapi::v1::Oauth::list_tokens
-/// [`Ttl`]: crate::openapi::Ttl
-/// [unlimited]: crate::openapi::v1::CounterLimit
-/// [`update_token`]: crate::openapi::v1::Oauth::update_token
-#[doc = include_str!("../docs/from-the-vendors-sdk.md")]
-pub mod from_the_vendors_sdk {}
+/// All links of all pages. A page defines those that it uses once more, for readers of the repository. The definitions here come before
+/// the page, and the first one of a label counts, so in the documentation they lead to this version and are checked.
+#[rustfmt::skip]
+macro_rules! links {
+    (always) => {
+        items! {
+            struct "crate" => AccessToken { expose }
+            struct "crate" => Builder { base_url build connect_timeout http http_client on_store_failure reuse_existing scopes store timeout ttl }
+            struct "crate" => Error { code is_ambiguous is_backing_off is_connect is_decode is_invalid_grant is_invalid_input is_not_found is_rate_limited is_store is_timeout is_transient is_unauthorized message not_granted operation retry_after status }
+            struct "crate" => RefreshToken {}
+            struct "crate" => Retry { attempt_timeout max_retry_after }
+            struct "crate" => Scope { for_request sandbox }
+            struct "crate" => ScopeList {}
+            struct "crate" => ScopePattern {}
+            struct "crate" => ScopeSet {}
+            struct "crate" => Secret { expose }
+            struct "crate" => TokenHandle {}
+            fn "crate" => same_origin {}
+            trait "crate::clock" => Clock {}
+            struct "crate::clock" => ManualClock {}
+            struct "crate::keliweb" => Fatture { authorize clear invalidate password_grant refresh token }
+            enum "crate::openapi" => Environment { Sandbox }
+            struct "crate::openapi" => Period { day day_containing month total year }
+            struct "crate::openapi" => Ttl {}
+            enum "crate::openapi::v1" => CounterLimit {}
+            struct "crate::openapi::v1" => Counters {}
+            struct "crate::openapi::v1" => Credit {}
+            struct "crate::openapi::v1" => Oauth { authorize builder clear counters create_token credit delete_token find_token list_scopes list_tokens list_tokens_with_scope replace_token revoke_created token token_for update_token wait_idle }
+            struct "crate::openapi::v1" => Token { scopes }
+            struct "crate::openapi::v1" => TokenList {}
+            struct "crate::store" => FileStore {}
+            struct "crate::store" => MemoryStore {}
+            struct "crate::store" => StoredToken { to_json }
+            trait "crate::store" => TokenStore { lock }
+        }
+    };
+    (emulator) => {
+        items! {
+            mod "crate" => emulator {}
+            struct "crate::emulator" => Emulator { clock fail_next_on latency }
+            enum "crate::emulator" => Fault { HalfAnswer Html ResetAfter ResetBefore Status StatusWithRetryAfter }
+        }
+    };
+    (middleware) => {
+        items! {
+            struct "crate" => Middleware {}
+            struct "crate::keliweb" => Fatture { middleware }
+            struct "crate::openapi::v1" => Oauth { middleware }
+        }
+    };
+    // In the documentation a picture is part of the page, and what the text refers to is one transparent dot.
+    (pictures) => {
+        "[token-life]: data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+    };
+    (pages) => {
+        pages! {
+            "Tokens" => tokens ""
+            "states" => tokens "#the-states-of-a-token"
+            "lifetimes" => tokens "#the-states-of-a-token"
+            "how long" => tokens "#how-long-a-call-waits"
+            "pauses after a failure" => tokens "#after-a-failure"
+            "every request" => tokens "#every-request"
+            "before the end" => tokens "#before-the-program-ends"
+            "lost responses" => tokens "#lost-responses"
+            "Scopes" => scopes ""
+            "gets no token" => scopes "#what-authorize-requests"
+            "cached scopes" => scopes "#which-cached-token-serves-a-call"
+            "not granted" => scopes "#what-was-not-granted"
+            "Errors" => errors ""
+            "retries" => errors "#retries"
+            "ambiguous calls" => errors "#ambiguous-calls"
+            "time limits" => errors "#time-limits"
+            "retry-after" => errors "#retry-after"
+            "processes" => processes ""
+            "store failures" => processes "#when-a-store-fails"
+            "own store" => processes "#a-store-of-your-own"
+            "manual clock" => testing "#mocks-and-clocks"
+            "kept where" => security "#what-is-kept-where"
+            "who can" => security "#what-each-secret-is-worth"
+            "on the wire" => security "#on-the-wire"
+            "the file" => security "#the-file"
+            "printed" => security "#what-is-printed-and-traced"
+            "Services" => services ""
+            "reported" => services "#what-users-report"
+            "revocation" => services "#what-keliweb-documents"
+            "login page" => services "#how-the-server-software-behaves"
+            "report it" => services "#if-a-service-behaves-otherwise"
+        }
+    };
+}
+
+macro_rules! page {
+    ($page:ident $(, $attribute:meta)*) => {
+        #[doc = links!(always)]
+        #[cfg_attr(feature = "emulator", doc = links!(emulator))]
+        #[cfg_attr(feature = "middleware", doc = links!(middleware))]
+        #[doc = links!(pages)]
+        #[doc = links!(pictures)]
+        #[doc = include_str!(concat!("../docs/", stringify!($page), ".md"))]
+        $(#[$attribute])*
+        pub mod $page {}
+    };
+}
+
+page!(tokens);
+page!(scopes);
+page!(errors);
+page!(processes);
+// Its programs need the emulator.
+#[cfg(any(feature = "emulator", not(doctest)))]
+page!(testing);
+page!(security);
+page!(migrating);
+page!(services);
+
+/// Every link of a page is defined at its end, as [`links`] says, and every anchor is a heading.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use std::fs::read_to_string;
+///
+/// let read = |file: &str| read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+/// let mut links: Vec<(String, String)> = Vec::new();
+/// for line in read("src/guide.rs").lines().map(str::trim).filter(|line| !line.starts_with('/')) {
+///     match line.split('"').collect::<Vec<_>>()[..] {
+///         // "label" => page "#anchor"
+///         ["", label, page, anchor, ""] => links.push((label.to_owned(), format!("{}.md{anchor}", page.replace("=>", "").trim()))),
+///         // kind "module" => Item { member member }
+///         [kind, module, rest] if module.starts_with("crate") => {
+///             let mut words = rest.split_whitespace().filter(|word| !["=>", "{", "}", "{}"].contains(word));
+///             let (kind, item) = (kind.trim(), words.next().unwrap());
+///             let folder = format!("https://docs.rs/gettone/latest/{}", module.replace("crate", "gettone").replace("::", "/"));
+///             let url = if kind == "mod" { format!("{folder}/{item}/index.html") } else { format!("{folder}/{kind}.{item}.html") };
+///             links.push((format!("`{item}`"), url.clone()));
+///             for member in words {
+///                 let of = if member.starts_with(char::is_uppercase) { "variant" } else { "method" };
+///                 links.push((format!("`{item}::{member}`"), format!("{url}#{of}.{member}")));
+///             }
+///         }
+///         _ => {}
+///     }
+/// }
+/// assert!(links.len() > 100, "{links:?}");
+///
+/// // In the documentation a blank line would end the picture.
+/// let picture = read_to_string(format!("{}/docs/token-life.svg", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
+/// assert!(picture.lines().all(|line| !line.trim().is_empty()));
+///
+/// let slug = |heading: &str| -> String {
+///     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+///     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+/// };
+/// for page in ["tokens", "scopes", "errors", "processes", "testing", "security", "migrating", "services"] {
+///     let text = read(&format!("docs/{page}.md"));
+///     let is_definition = |line: &&str| line.starts_with('[') && line.contains("]: ");
+///     let (defined, prose): (Vec<&str>, Vec<&str>) = text.lines().partition(is_definition);
+///     let prose = prose.join("\n");
+///     let used = links.iter().filter(|(label, _)| prose.contains(&format!("[{label}]")));
+///     let wanted: BTreeSet<String> = used.map(|(label, target)| format!("[{label}]: {target}")).collect();
+///     let defined: BTreeSet<String> = defined.into_iter().filter(|line| !line.ends_with(".svg")).map(str::to_owned).collect();
+///     let (lacking, spare) = (&wanted - &defined, &defined - &wanted);
+///     assert!(lacking.is_empty() && spare.is_empty(), "docs/{page}.md lacks {lacking:#?}, and has too much: {spare:#?}");
+///
+///     let own = prose.split("](#").skip(1).map(|rest| (page, rest.split(')').next().unwrap()));
+///     let others = wanted.iter().filter_map(|line| line.split_once("]: ")?.1.split_once(".md#"));
+///     for (page, anchor) in own.chain(others) {
+///         let headings = read(&format!("docs/{page}.md"));
+///         assert!(headings.lines().any(|line| line.starts_with('#') && slug(line.trim_start_matches('#').trim()) == anchor), "{page}: {anchor}");
+///     }
+/// }
+/// ```
+#[cfg(doctest)]
+struct Links;
