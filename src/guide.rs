@@ -59,6 +59,7 @@ macro_rules! links {
             struct "crate::openapi::v1" => Oauth { authorize builder clear counters create_token credit delete_token find_token list_scopes list_tokens list_tokens_with_scope replace_token revoke_created token token_for update_token wait_idle }
             struct "crate::openapi::v1" => Token { scopes }
             struct "crate::openapi::v1" => TokenList {}
+            struct "crate::store" => AnyStore {}
             struct "crate::store" => FileStore {}
             struct "crate::store" => MemoryStore {}
             struct "crate::store" => StoredToken { to_json }
@@ -133,7 +134,7 @@ macro_rules! page {
     };
 }
 
-page!(tokens);
+page!(tokens, doc = "<div>", doc = include_str!("../docs/token-life.svg"), doc = "</div>");
 page!(scopes);
 page!(errors);
 page!(processes);

@@ -35,10 +35,10 @@
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
 //! | [`clock`] | time, for tests that hold it still |
 //! | [`emulator`] | both services in one process, for tests; with the feature of that name |
-//! | [`guide`] | what is kept where, and who can read it: [security](guide::security); their call, our call: [from the vendors' SDKs](guide::from_the_vendors_sdk) |
+//! | [`guide`] | what is kept where, and who can read it: [security](guide::security); their call, our call: [from the vendors' SDKs](guide::migrating) |
 //!
-//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and panics without one. (A cached token is handed out anywhere, and
-//! is fetched inside a runtime or not at all, with an error.)
+//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and returns [`is_invalid_input`](Error::is_invalid_input) without one. A cached token is
+//! returned anywhere.
 //!
 //! The clients are generated from hand-written OpenAPI files, which are part of the package (`spec/`) and say where each fact
 //! comes from. Neither service could be reached when this was written: what is held true is what the vendors document, what
@@ -135,7 +135,7 @@
 //! **Ask for no more than is needed**, and see what was not granted:
 //!
 //! ```no_run
-//! # use gettone::{Error, Scope, ScopeSet, openapi::{Oauth, Token, Ttl}};
+//! # use gettone::{Error, Scope, ScopeSet, openapi::{Ttl, v1::{Oauth, Token}}};
 //! # async fn run(oauth: Oauth, allowed: ScopeSet, needed: &[Scope]) -> Result<Token, Error> {
 //! let requested = allowed.minimal_cover(needed)?;
 //! let token = oauth.create_token(&requested, Ttl::hours(1)?).await?;

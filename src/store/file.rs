@@ -81,7 +81,7 @@ impl FileStore {
         };
         let place = Arc::clone(&self.0);
         let done = runtime.spawn_blocking(move || work(&place)).await;
-        done.map_err(io::Error::from).flatten().map_err(|error| self.0.narrowest_covering(error))
+        done.map_err(io::Error::from).flatten().map_err(|error| self.0.explain(error))
     }
 }
 
@@ -125,7 +125,7 @@ impl TokenStore for FileStore {
         while let Err(error) = lock.0.try_lock() {
             // A process that was stopped may have the lock for ever; one that works has it for two calls at the most.
             if waited >= PATIENCE || matches!(error, TryLockError::Error(_)) {
-                return Err(self.0.narrowest_covering(error.into()).into());
+                return Err(self.0.explain(error.into()).into());
             }
             clock.sleep(pause).await;
             waited += pause;
@@ -334,7 +334,7 @@ impl Place {
         path.into()
     }
 
-    fn narrowest_covering(&self, error: io::Error) -> Error {
+    fn explain(&self, error: io::Error) -> Error {
         let message = format!("token file {}: {error}", self.path.display());
         let advice = match error.kind() {
             // One of ours, which gives its own advice.
