@@ -1,20 +1,20 @@
-//! The emulator keeps to the specs, remembers what it gave out, and fails as it is told to.
+//! The emulator follows the specs, records what it did, and fails on demand.
 #![cfg(feature = "emulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
-#[path = "emulator/asking.rs"]
-mod asking;
 #[path = "emulator/clients.rs"]
 mod clients;
 #[path = "emulator/controls.rs"]
 mod controls;
 #[path = "emulator/echo.rs"]
 mod echo;
+#[path = "emulator/fixture.rs"]
+mod fixture;
 #[path = "emulator/keliweb.rs"]
 mod keliweb;
 #[path = "emulator/limits.rs"]
 mod limits;
-#[path = "emulator/oauth.rs"]
-mod oauth;
+#[path = "emulator/openapi_v1.rs"]
+mod openapi_v1;

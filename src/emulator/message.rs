@@ -1,4 +1,4 @@
-//! A request as the rooms read it, and an answer as they write it.
+//! A request as the services read it, and a response as they write it.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ impl Request {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// The host, in lower case and without a port.
+    /// Returns the host, in lower case and without a port.
     pub(super) fn host(&self) -> String {
         let host = self.header("host");
         let name = match host.rsplit_once(':') {
@@ -32,24 +32,25 @@ impl Request {
         name.to_ascii_lowercase()
     }
 
-    /// What stands in `Authorization` behind a scheme, whose letter case does not count (RFC 9110, section 11.1).
+    /// Returns the credentials of `Authorization`, if it has this scheme in any letter case (RFC 9110, section 11.1).
     fn authorization(&self, scheme: &str) -> Option<&str> {
         let (known, value) = self.header("authorization").split_once(' ')?;
         known.eq_ignore_ascii_case(scheme).then(|| value.trim())
     }
 
+    /// Returns the bearer token.
     pub(super) fn bearer(&self) -> Option<&str> {
         self.authorization("bearer")
     }
 
-    /// The user name and the password.
+    /// Returns the user name and the password of a Basic login.
     pub(super) fn basic(&self) -> Option<(String, String)> {
         let decoded = STANDARD.decode(self.authorization("basic")?).ok()?;
         let text = String::from_utf8(decoded).ok()?;
         text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
     }
 
-    /// The body, if it is a JSON object.
+    /// Returns the body, if it is a JSON object.
     pub(super) fn json(&self) -> serde_json::Map<String, Value> {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(fields)) => fields,
@@ -57,12 +58,13 @@ impl Request {
         }
     }
 
-    /// The fields of the body, if it is a form.
+    /// Returns the fields of the body, if it is a form.
     pub(super) fn form(&self) -> Vec<(String, String)> {
         super::form::fields(self.header("content-type"), &self.body)
     }
 
-    /// Whether the framework would take this for a request that wants JSON: by `Accept`, or as one that a script sent.
+    /// Returns whether Laravel, the framework of Keliweb Fatture, responds to this request with JSON: `Accept` asks for it, or a
+    /// script sent the request.
     pub(super) fn wants_json(&self) -> bool {
         let accept = self.header("accept");
         let first = accept.split(',').next().unwrap_or_default();
@@ -73,13 +75,13 @@ impl Request {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(super) fn json(status: u16, body: &Value) -> Self {
         Self { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
     }

@@ -1,108 +1,95 @@
-//! What a test can look at afterwards.
+//! The requests and tokens that a test can inspect.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::time::SystemTime;
 
-use crate::{Scope, Secret};
+use super::api::Api;
+use crate::scope::Scope;
+use crate::secret::Secret;
 
-/// Which part of the emulator a request was for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Part {
-    /// Openapi.it Oauth, production.
-    Production,
-    /// Openapi.it Oauth, sandbox.
-    Sandbox,
-    /// Keliweb Fatture, with its protected endpoint.
-    Keliweb,
-    /// The protected endpoint of Openapi.it.
-    Echo,
-    /// Nothing that the emulator has.
-    Unknown,
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Production => "production",
-            Self::Sandbox => "sandbox",
-            Self::Keliweb => "keliweb",
-            Self::Echo => "echo",
-            Self::Unknown => "unknown",
-        })
-    }
-}
-
-/// A request that came.
+/// A request that the emulator received.
+///
+/// ```
+/// use gettone::emulator::{Api, Emulator};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let emulator = Emulator::start().await?;
+/// let http = gettone::reqwest::Client::builder().no_proxy().build()?;
+/// http.get(format!("{}/credit", emulator.production_url())).send().await?;
+/// let requests = emulator.requests();
+/// assert_eq!((requests[0].api, requests[0].operation), (Api::Production, "get_credit"));
+/// assert_eq!(requests[0].status, Some(401)); // it had no login
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Recorded {
-    /// What it was for.
-    pub part: Part,
-    /// What it asked for: `create_token`, `list_tokens`, `find_token`, `replace_token`, `update_token`, `delete_token`,
+pub struct RecordedRequest {
+    /// The API.
+    pub api: Api,
+    /// The operation: `create_token`, `list_tokens`, `find_token`, `replace_token`, `update_token`, `delete_token`,
     /// `list_scopes`, `get_credit`, `counters_total`, `counters_day`, `counters_month`, `counters_year`; `password_grant`,
-    /// `refresh`, `api`, `login`; `echo`; or `unknown`.
+    /// `refresh`, `api`, `login_page`; `echo`; or `unknown`.
     pub operation: &'static str,
     /// The method.
     pub method: String,
-    /// The path and the query as they were sent. A token may stand in them.
+    /// The path and the query as they were sent. They may contain a token.
     pub path: Secret,
-    /// The status answered; `None` for a connection that was reset instead. Of an answer that broke off it is the one that
-    /// was sent.
+    /// The status of the response; `None` if the connection was reset instead. A truncated response has the status that was sent.
     pub status: Option<u16>,
-    /// When it came, by the emulator's clock.
+    /// When the request arrived, by the emulator's clock.
     pub at: SystemTime,
 }
 
-/// A token that was given out.
+/// A token that the emulator issued.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Issued {
-    /// Who gave it.
-    pub part: Part,
-    /// The token.
+pub struct IssuedToken {
+    /// The API that issued it.
+    pub api: Api,
+    /// The access token.
     pub token: Secret,
-    /// The refresh token that came with it; Keliweb alone has those.
+    /// The refresh token that came with it. Only Keliweb Fatture issues those.
     pub refresh_token: Option<Secret>,
-    /// What it is good for; empty at Keliweb, which has no scopes.
+    /// The scopes; none at Keliweb Fatture, which has no scopes.
     pub scopes: Vec<Scope>,
-    /// When it was made.
+    /// When the token was issued.
     pub issued_at: SystemTime,
-    /// When it ends, or ended.
+    /// When the token expires or expired.
     pub expires_at: SystemTime,
-    /// Whether it is good now: neither at its end, nor deleted, nor revoked.
-    pub is_alive: bool,
+    /// Whether the token is valid now: not expired, deleted or revoked.
+    pub is_valid: bool,
 }
 
-/// How much memory the recorded requests may take: some hundred thousand of them do not.
-const MOST_BYTES: usize = 64 << 20;
+/// How much memory the recorded requests may take, which is room for some hundred thousand.
+const MAX_BYTES: usize = 64 << 20;
 
-/// The requests that came. With too many of them the oldest are dropped, but still counted.
+/// The requests so far. If they take too much memory, the oldest are dropped, but still counted.
 #[derive(Default)]
 pub(super) struct Record {
-    requests: VecDeque<Recorded>,
+    requests: VecDeque<RecordedRequest>,
     bytes: usize,
     counts: BTreeMap<&'static str, usize>,
 }
 
 impl Record {
-    pub(super) fn add(&mut self, request: Recorded) {
-        self.add_within(MOST_BYTES, request);
+    pub(super) fn add(&mut self, request: RecordedRequest) {
+        self.add_within(MAX_BYTES, request);
     }
 
-    fn add_within(&mut self, most: usize, request: Recorded) {
+    fn add_within(&mut self, max: usize, request: RecordedRequest) {
         *self.counts.entry(request.operation).or_default() += 1;
         self.bytes += request.bytes();
         self.requests.push_back(request);
-        while self.bytes > most
+        while self.bytes > max
             && let Some(oldest) = self.requests.pop_front()
         {
             self.bytes -= oldest.bytes();
         }
     }
 
-    pub(super) fn requests(&self) -> Vec<Recorded> {
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.iter().cloned().collect()
     }
 
@@ -111,7 +98,7 @@ impl Record {
     }
 }
 
-impl Recorded {
+impl RecordedRequest {
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.method.len() + self.path.expose().len()
     }
@@ -121,9 +108,9 @@ impl Recorded {
 mod tests {
     use super::*;
 
-    fn request(path: &str) -> Recorded {
-        Recorded {
-            part: Part::Unknown,
+    fn request(path: &str) -> RecordedRequest {
+        RecordedRequest {
+            api: Api::Unknown,
             operation: "unknown",
             method: "GET".to_owned(),
             path: path.into(),
@@ -142,10 +129,10 @@ mod tests {
         }
         let paths: Vec<_> = record.requests().iter().map(|request| request.path.expose().to_owned()).collect();
         assert_eq!(paths, (990..1_000).map(|number| format!("/{number:04}")).collect::<Vec<_>>());
-        // A long one takes the place of several.
+        // A long one displaces several.
         record.add_within(10 * one, request(&"x".repeat(5 * one)));
         assert_eq!(record.requests().len(), 5);
-        // One that is too long is not kept, and spoils nothing.
+        // One that is too long is not kept, and the record goes on.
         record.add_within(10 * one, request(&"x".repeat(10 * one)));
         record.add_within(10 * one, request("/last"));
         assert_eq!((record.requests().len(), record.bytes, record.count("unknown")), (1, one, 1_003));

@@ -1,4 +1,4 @@
-//! The listener, and what is done to a connection.
+//! The listener and its connections.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,36 +19,36 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Shared;
-use super::clock::unix;
-use super::message::{Answer, Request};
-use super::state::Delivery;
+use super::clock::to_unix;
+use super::fault::Delivery;
+use super::message::{Request, Response};
 use crate::clock::{Clock, Sleep, SystemClock};
 
-/// Far more than any request of the two services has.
+/// Far more than a request to an emulated service needs.
 const MAX_BODY: usize = 1 << 20;
 
-/// More than a test has. Further ones wait until one of these ends.
+/// More than a test opens. Further connections wait until one of these ends.
 pub(super) const MAX_CONNECTIONS: usize = 512;
 
-/// How long a connection may wait for a request, for all of its headers, and then for all of its body, and how long an answer may
-/// wait to be read on.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a connection waits for a request: for all of its headers, and then for all of its body. Also how long a response waits
+/// until the client reads on.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Serves until it is dropped, and with it all connections are.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, most: usize) {
-    let room = Arc::new(Semaphore::new(most));
+/// Serves until the future is dropped, which drops all connections too.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, max_connections: usize) {
+    let room = Arc::new(Semaphore::new(max_connections));
     let mut connections = JoinSet::new();
-    // Nobody closes it.
-    while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+    // Nobody closes the semaphore.
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer, Arc::clone(&shared));
                 connections.spawn(async move {
                     connection.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
-            // Out of descriptors, for one; that passes.
+            // Out of file descriptors, for example, which passes.
             Err(_) => SystemClock::default().sleep(Duration::from_millis(10)).await,
         }
         while connections.try_join_next().is_some() {}
@@ -56,25 +56,25 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, most: usiz
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
-    // An answer is written in one go; there is nothing to wait for.
+    // A response is written at once, so Nagle's algorithm would only delay it.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let stream = Stream { stream, reset: Arc::clone(&reset), stalled: None };
-    let service = service_fn(move |request| answer(request, peer, Arc::clone(&shared), Arc::clone(&reset)));
-    // How it ends is the client's business: some of the ends are made here.
+    let service = service_fn(move |request| respond(request, peer, Arc::clone(&shared), Arc::clone(&reset)));
+    // An error is expected here: some connections are broken on purpose.
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    server.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(
+async fn respond(
     request: http::Request<Incoming>,
     peer: SocketAddr,
     shared: Arc<Shared>,
     reset: Arc<AtomicBool>,
 ) -> Result<http::Response<Text>, Broken> {
     let (head, body) = request.into_parts();
-    let body = timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| Broken)?;
+    let body = timeout(IDLE_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| Broken)?;
     let body = body.map_err(|_| Broken)?.to_bytes();
     let request = Request {
         method: head.method.as_str().to_owned(),
@@ -85,31 +85,31 @@ async fn answer(
         peer: peer.ip(),
     };
     let now = shared.clock.now();
-    let (answer, delivery, latency) = shared.state().carry_out(&request, now);
+    let (response, delivery, latency) = shared.state().process(&request, now);
     if !latency.is_zero() {
-        // Real time, whatever the clock: a latency is there for the client's own timers to see.
+        // In real time, whatever the clock, so that the client's own timers see it.
         SystemClock::default().sleep(latency).await;
     }
     if delivery == Delivery::Reset {
         reset.store(true, Ordering::Relaxed);
         return Err(Broken);
     }
-    response(answer, delivery == Delivery::Half, shared.clock.now())
+    http_response(response, delivery == Delivery::Half, shared.clock.now())
 }
 
-fn response(answer: Answer, half: bool, now: SystemTime) -> Result<http::Response<Text>, Broken> {
-    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(unix(now));
-    let mut response = http::Response::builder().status(answer.status).header("date", httpdate::fmt_http_date(date));
-    for (name, value) in &answer.headers {
-        response = response.header(*name, value);
+fn http_response(response: Response, half: bool, now: SystemTime) -> Result<http::Response<Text>, Broken> {
+    let date = SystemTime::UNIX_EPOCH + Duration::from_secs(to_unix(now));
+    let mut head = http::Response::builder().status(response.status).header("date", httpdate::fmt_http_date(date));
+    for (name, value) in &response.headers {
+        head = head.header(*name, value);
     }
     if half {
-        response = response.header("content-length", answer.body.len());
+        head = head.header("content-length", response.body.len());
     }
-    response.body(Text { rest: Bytes::from(answer.body), half, step: 0 }).map_err(|_| Broken)
+    head.body(Text { rest: Bytes::from(response.body), half, step: 0 }).map_err(|_| Broken)
 }
 
-/// The connection is to end here.
+/// The error that ends a connection on purpose.
 #[derive(Debug)]
 pub(super) struct Broken;
 
@@ -121,7 +121,7 @@ impl fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// The body of an answer, of which the second half may never come.
+/// The body of a response, whose second half may be withheld.
 pub(super) struct Text {
     rest: Bytes,
     half: bool,
@@ -141,7 +141,7 @@ impl Body for Text {
         this.step += 1;
         match this.step {
             1 => Poll::Ready(Some(Ok(Frame::data(this.rest.split_to(this.rest.len() / 2))))),
-            // What is there is sent off before the connection ends.
+            // The first half is sent before the connection ends.
             2 => {
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -159,12 +159,11 @@ impl Body for Text {
     }
 }
 
-/// A connection that can be reset: dropped with what was not sent, so that the other side is told so (RST) and not that it
-/// has ended (FIN).
+/// A connection that can be reset: dropped without lingering, so that the other side sees a reset (RST) and not an end (FIN).
 struct Stream {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
-    /// Set while nothing more can be written. At its end the other side has stopped reading.
+    /// Runs while nothing more can be written. When it ends, the other side counts as gone.
     stalled: Option<Sleep>,
 }
 
@@ -189,7 +188,7 @@ impl AsyncWrite for Stream {
             self.stalled = None;
             return written;
         }
-        let stalled = self.stalled.get_or_insert_with(|| SystemClock::default().sleep(PATIENCE));
+        let stalled = self.stalled.get_or_insert_with(|| SystemClock::default().sleep(IDLE_TIMEOUT));
         stalled.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 

@@ -1,4 +1,4 @@
-//! What needs an emulator with smaller limits than the usual ones.
+//! Tests that need a lower limit than users can set.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,34 +17,34 @@ async fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-async fn is_answered(stream: &mut TcpStream) -> bool {
+async fn gets_response(stream: &mut TcpStream) -> bool {
     let mut first = [0; 12];
     timeout(MINUTE, stream.read_exact(&mut first)).await.is_ok_and(|read| read.is_ok() && first == *b"HTTP/1.1 404")
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_too_many_waits_until_another_one_ends() {
-    const MOST: usize = 3;
+async fn a_connection_above_the_limit_waits_until_another_one_ends() {
+    const MAX: usize = 3;
     let mut builder = Emulator::builder();
-    builder.config.connections = MOST;
+    builder.connections = MAX;
     let emulator = builder.start().await.unwrap();
     let start = Instant::now();
     let mut open = Vec::new();
-    for _ in 0..MOST {
+    for _ in 0..MAX {
         let mut stream = connect(emulator.address()).await;
-        assert!(is_answered(&mut stream).await);
+        assert!(gets_response(&mut stream).await);
         open.push(stream);
     }
-    // Its request is carried out when the one that ended has made room, and not before.
+    // Its request is not processed before another connection ends.
     let mut waiting = connect(emulator.address()).await;
     assert!(timeout(Duration::from_secs(20), waiting.readable()).await.is_err());
-    assert_eq!(emulator.count("unknown"), MOST);
+    assert_eq!(emulator.count("unknown"), MAX);
     open.pop();
-    assert!(is_answered(&mut waiting).await);
-    assert_eq!(emulator.count("unknown"), MOST + 1);
-    assert!(start.elapsed() < Duration::from_secs(30), "no connection was closed for its idleness");
-    // Those that nobody ends are ended after a while, so that nobody waits for ever.
+    assert!(gets_response(&mut waiting).await);
+    assert_eq!(emulator.count("unknown"), MAX + 1);
+    assert!(start.elapsed() < Duration::from_secs(30), "no connection was closed because it was idle");
+    // Idle connections are closed after a while, so that nobody waits forever.
     let mut last = connect(emulator.address()).await;
-    assert!(is_answered(&mut last).await);
-    assert_eq!(emulator.count("unknown"), MOST + 2);
+    assert!(gets_response(&mut last).await);
+    assert_eq!(emulator.count("unknown"), MAX + 2);
 }

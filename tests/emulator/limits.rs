@@ -1,4 +1,4 @@
-//! What a program on the same machine can do to the emulator: send much, send half of it, or read nothing.
+//! Programs on the same machine that send too much, send half a request, or read no response.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::asking::*;
 use crate::common::http;
+use crate::fixture::*;
 
-/// Only to end a test that hangs. What takes quadratic time takes longer, unless it is optimized.
+/// Ends a test that hangs. An unoptimized build with a quadratic algorithm takes longer than this.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// The largest requests that there can be, in each way that takes scopes.
+/// The largest possible requests, for each operation that takes scopes.
 #[tokio::test]
-async fn a_request_for_very_many_scopes_blocks_nobody() {
+async fn a_request_for_very_many_scopes_is_fast() {
     type Named = (&'static str, fn(usize) -> String);
     let kinds: [Named; 4] = [
         ("endpoints", |n| format!("GET:h.it/endpoint{n}")),
@@ -26,15 +26,16 @@ async fn a_request_for_very_many_scopes_blocks_nobody() {
     ];
     let catalogue = || (0..300).map(|n| format!("GET:service{n}.it/base").parse().unwrap());
     for (name, scope) in kinds {
-        let bench = bench_of(Emulator::builder().catalogue(catalogue())).await;
-        let token = bench.make(&[BASE]).await;
+        let fixture = start_with(Emulator::builder().catalog(catalogue())).await;
+        let token = fixture.make(&[BASE]).await;
         let mut scopes: Vec<String> = (0..).take(30_000).map(scope).collect();
         while json!(scopes).to_string().len() > 1_000_000 {
             scopes.truncate(scopes.len() - 1_000);
         }
-        let account = bench.emulator.account();
+        let account = fixture.emulator.account();
         let ask = async |method: &str, path: &str| {
-            let request = http().request(method.parse().unwrap(), format!("{}{path}", bench.emulator.production_url()));
+            let request =
+                http().request(method.parse().unwrap(), format!("{}{path}", fixture.emulator.production_url()));
             let request = request.basic_auth(account.email(), Some(account.production_key().expose()));
             let answer = request.body(json!({ "scopes": scopes, "ttl": 60 }).to_string()).send().await.unwrap();
             (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
@@ -48,7 +49,7 @@ async fn a_request_for_very_many_scopes_blocks_nobody() {
             let granted = if method == "POST" { &answer["scopes"] } else { &answer["data"][0]["scopes"] };
             let expected = match name {
                 "wildcards" => 0,
-                // With those of `/echo`.
+                // Including the scopes of `/echo`.
                 "all the same" => 300 + 10,
                 _ => scopes.len(),
             };
@@ -57,7 +58,7 @@ async fn a_request_for_very_many_scopes_blocks_nobody() {
     }
 }
 
-/// Whatever is missing, the connection is closed, nothing is carried out, and others are served.
+/// Whatever is missing, the connection is closed and the request is not processed.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_sends_half_a_request_is_closed() {
     let head = "POST /production/token HTTP/1.1\r\nhost: 127.0.0.1\r\n";
@@ -76,10 +77,10 @@ async fn a_connection_that_sends_half_a_request_is_closed() {
         let mut stream = TcpStream::connect(emulator.address()).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
         let (start, mut answer) = (Instant::now(), String::new());
-        // It may be reset.
+        // The connection may be reset.
         let _ = timeout(Duration::from_secs(3600), stream.read_to_string(&mut answer))
             .await
-            .unwrap_or_else(|_| panic!("{name}: it is kept open"));
+            .unwrap_or_else(|_| panic!("{name}: the connection stays open"));
         let waited = start.elapsed().as_secs();
         assert!((29..=31).contains(&waited), "{name}: closed after {waited} s");
         assert_eq!(answer.matches("HTTP/1.1 401 ").count(), answers, "{name}: {answer}");
@@ -87,7 +88,7 @@ async fn a_connection_that_sends_half_a_request_is_closed() {
     }
 }
 
-/// One byte every ten seconds: there is always progress, and never a whole request.
+/// One byte every ten seconds: always progress, never a whole request.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_sends_its_request_byte_by_byte_is_closed() {
     for whole in [
@@ -108,18 +109,18 @@ async fn a_connection_that_sends_its_request_byte_by_byte_is_closed() {
             }
             bytes += 1;
         }
-        assert!((1..=4).contains(&bytes), "{whole}: it was closed after {bytes} bytes");
+        assert!((1..=4).contains(&bytes), "{whole}: closed after {bytes} bytes");
         assert_eq!(emulator.requests().len(), 0);
     }
 }
 
-/// A client that asks again and again and never reads.
+/// A client that sends requests and never reads.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_reads_no_answer_is_closed() {
+async fn a_connection_that_reads_no_response_is_closed() {
     let emulator = Emulator::start().await.unwrap();
     let mut stream = TcpStream::connect(emulator.address()).await.unwrap();
     let request = "GET /production/token HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n".repeat(1_000);
-    // As much as goes: at last both sides' buffers are full, and the emulator writes no more, and then reads no more.
+    // Until the buffers of both sides are full: then the emulator stops writing, and then reading.
     let error = timeout(Duration::from_secs(3600), async {
         loop {
             if let Err(error) = stream.write_all(request.as_bytes()).await {
@@ -127,7 +128,7 @@ async fn a_connection_that_reads_no_answer_is_closed() {
             }
         }
     });
-    let error = error.await.expect("it is kept open");
+    let error = error.await.expect("the connection stays open");
     let closed = [std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::ConnectionReset];
     assert!(closed.contains(&error.kind()), "{error:?}");
 }

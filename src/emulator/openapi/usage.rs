@@ -1,13 +1,13 @@
-//! What an account has called, and what that cost.
+//! What an account called, and its credit.
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use time::{Date, Month};
 
-use super::config::{Config, Limit};
-use crate::Scope;
-use rust_decimal::Decimal;
+use super::settings::{Limit, Settings};
+use crate::scope::Scope;
 
 pub(super) struct Usage {
     calls: BTreeMap<Scope, Calls>,
@@ -27,7 +27,7 @@ struct Counter {
     paid: u64,
 }
 
-/// Which calls are counted.
+/// The days whose calls are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Range {
     Total,
@@ -41,16 +41,16 @@ impl Usage {
         Self { calls: BTreeMap::new(), credit }
     }
 
-    /// Counts a call and takes its price, or does neither: `false` if there is too little left.
-    pub(super) fn call(&mut self, scope: &Scope, day: Date, config: &Config) -> bool {
+    /// Counts a call and takes its price. If the credit is too low, does neither and returns `false`.
+    pub(super) fn call(&mut self, scope: &Scope, day: Date, settings: &Settings) -> bool {
         let before = self.calls.get(scope).map_or(0, |calls| calls.total);
-        let is_paid = match config.limit(scope) {
+        let is_paid = match settings.limit(scope) {
             Limit::Unlimited => false,
             Limit::Calls(free) => before >= free,
             Limit::Unknown => true,
         };
-        if is_paid && !config.price.is_zero() {
-            let Some(left) = self.credit.and_then(|credit| credit.checked_sub(config.price)) else { return false };
+        if is_paid && !settings.price.is_zero() {
+            let Some(left) = self.credit.and_then(|credit| credit.checked_sub(settings.price)) else { return false };
             if left.is_sign_negative() {
                 return false;
             }
@@ -64,15 +64,15 @@ impl Usage {
         true
     }
 
-    /// `data` of a counter: each scope that was called.
-    pub(super) fn counters(&self, range: Range, config: &Config) -> Value {
+    /// Returns `data` of a counter: an entry for each scope that was called.
+    pub(super) fn counters(&self, range: Range, settings: &Settings) -> Value {
         let entry = |(scope, calls): (&Scope, &Calls)| {
             let counted = calls.days.iter().filter(|(day, _)| range.has(**day));
             let (counter, paid) = counted.fold((0, 0), |(calls, paid), (_, day)| (calls + day.calls, paid + day.paid));
             if counter == 0 {
                 return None;
             }
-            let limit = match config.limit(scope) {
+            let limit = match settings.limit(scope) {
                 Limit::Unlimited => json!(false),
                 Limit::Calls(free) => json!(free),
                 Limit::Unknown => Value::Null,
@@ -84,7 +84,7 @@ impl Usage {
 }
 
 impl Range {
-    /// `kind` and a date as they stand in the path; `None` for anything but the documented format.
+    /// Parses the kind and the date of a path; `None` for any format but the documented one.
     pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let year = number(parts.next()?, 4)?;
@@ -114,7 +114,7 @@ fn month(text: &str) -> Option<Month> {
     Month::try_from(u8::try_from(number(text, 2)?).ok()?).ok()
 }
 
-/// A number of just so many digits.
+/// Parses a number of exactly so many digits.
 fn number(text: &str, digits: usize) -> Option<u16> {
     (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }

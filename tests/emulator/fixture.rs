@@ -1,4 +1,4 @@
-//! Asking the emulator by plain HTTP, and holding what it answers against the specs.
+//! Plain HTTP requests to the emulator, whose responses are validated against the specs.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,22 +18,22 @@ pub const FULL: &str = "GET:imprese.openapi.it/IT-full";
 pub const ECHO: &str = "GET:127.0.0.1/echo";
 pub const YEAR: u64 = 365 * 24 * 60 * 60;
 
-/// An emulator whose time stands still until it is moved.
-pub struct Bench {
+/// An emulator with a manual clock.
+pub struct Fixture {
     pub emulator: Emulator,
     pub clock: Arc<ManualClock>,
-    /// `operation status` of each answer that the specs know.
+    /// `operation status` of each response that the specs document.
     pub seen: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub body: Value,
 }
 
-impl Answer {
+impl Response {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -42,23 +42,23 @@ impl Answer {
         self.body["token"].as_str().unwrap_or_else(|| panic!("no token in {self:?}")).to_owned()
     }
 
-    /// Status and code.
+    /// Returns the status and the code.
     pub fn code(&self) -> (u16, Value) {
         (self.status, self.body["error"].clone())
     }
 }
 
-pub async fn bench() -> Bench {
-    bench_of(Emulator::builder()).await
+pub async fn start() -> Fixture {
+    start_with(Emulator::builder()).await
 }
 
-pub async fn bench_of(builder: EmulatorBuilder) -> Bench {
+pub async fn start_with(builder: EmulatorBuilder) -> Fixture {
     let clock = Arc::new(ManualClock::new(now()));
     let emulator = builder.clock(Arc::clone(&clock) as _).start().await.unwrap();
-    Bench { emulator, clock, seen: Mutex::default() }
+    Fixture { emulator, clock, seen: Mutex::default() }
 }
 
-impl Bench {
+impl Fixture {
     pub fn now(&self) -> u64 {
         unix(self.clock.now())
     }
@@ -67,8 +67,8 @@ impl Bench {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// An operation of Openapi.it in production.
-    pub async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+    /// Calls an operation of Openapi.it in production.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> Response {
         let account = self.emulator.account();
         let login = Some((account.email(), account.production_key().expose()));
         self.ask_at(&self.emulator.production_url(), login, method, path, body).await
@@ -81,7 +81,7 @@ impl Bench {
         method: &str,
         path: &str,
         body: Value,
-    ) -> Answer {
+    ) -> Response {
         let mut request = http().request(method.parse().unwrap(), format!("{base}{path}"));
         if let Some((name, key)) = login {
             request = request.basic_auth(name, Some(key));
@@ -94,13 +94,13 @@ impl Bench {
         answer
     }
 
-    /// A token for these scopes, for an hour.
+    /// Makes a token for these scopes, for an hour.
     pub async fn make(&self, scopes: &[&str]) -> String {
         self.ask("POST", "/token", json!({ "scopes": scopes, "ttl": 3600 })).await.token()
     }
 
-    /// `POST /oauth/token` of Keliweb.
-    pub async fn grant(&self, fields: &[(&str, &str)]) -> Answer {
+    /// Calls `POST /oauth/token` of Keliweb.
+    pub async fn grant(&self, fields: &[(&str, &str)]) -> Response {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = http().post(format!("{}/oauth/token", self.emulator.keliweb_url()));
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
@@ -109,23 +109,23 @@ impl Bench {
         answer
     }
 
-    pub async fn password_grant(&self) -> Answer {
+    pub async fn password_grant(&self) -> Response {
         let who = [("username", USERNAME), ("password", PASSWORD)];
         self.grant(&[&client("password")[..], &who].concat()).await
     }
 
-    pub async fn refresh(&self, token: &str) -> Answer {
+    pub async fn refresh(&self, token: &str) -> Response {
         self.grant(&[&client("refresh_token")[..], &[("refresh_token", token)]].concat()).await
     }
 
-    /// A call with a token, to one of the two protected endpoints.
-    pub async fn call(&self, method: &str, path: &str, token: &str) -> Answer {
+    /// Calls one of the two protected endpoints with a token.
+    pub async fn call(&self, method: &str, path: &str, token: &str) -> Response {
         let request = http().request(method.parse().unwrap(), self.emulator.url(path)).bearer_auth(token);
         self.send(request.header("accept", "application/json")).await
     }
 
-    /// What every answer keeps to: its `Date` is the emulator's.
-    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+    /// Sends a request and checks that the `Date` of the response is the emulator's.
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Response {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let date = httpdate::parse_http_date(headers["date"].to_str().unwrap()).unwrap();
@@ -133,12 +133,12 @@ impl Bench {
         assert_eq!(date, time, "the answer's date");
         let text = response.text().await.unwrap();
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(json!(text)) };
-        Answer { status, headers, body }
+        Response { status, headers, body }
     }
 
-    /// Holds an answer against the schema that the spec has for it. What the spec knows nothing of must at least be a failure
-    /// in its usual form.
-    fn check(&self, spec: &Spec, method: &str, path: &str, answer: &Answer) {
+    /// Validates a response against its schema in the spec. A response that the spec does not document must be a failure in the usual
+    /// form.
+    fn check(&self, spec: &Spec, method: &str, path: &str, answer: &Response) {
         let path = path.split('?').next().unwrap();
         let matches = |template: &str| {
             let (known, asked): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
@@ -157,7 +157,7 @@ impl Bench {
                 json!({ "$ref": format!("#/components/schemas/{failure}") })
             }
             (false, true) => {
-                assert_eq!(answer.body, Value::Null, "{method} {path}: a body that the spec does not have");
+                assert_eq!(answer.body, Value::Null, "{method} {path}: a body that the spec does not document");
                 json!({})
             }
             (false, false) => media.clone(),
@@ -174,7 +174,7 @@ impl Bench {
     }
 }
 
-/// The client's own fields of a grant.
+/// Returns the fields of a grant that identify the client.
 pub fn client(grant: &'static str) -> [(&'static str, &'static str); 3] {
     [("grant_type", grant), ("client_id", CLIENT_ID), ("client_secret", CLIENT_SECRET)]
 }
@@ -189,7 +189,7 @@ pub fn keliweb() -> &'static Spec {
     SPEC.get_or_init(Spec::keliweb)
 }
 
-/// A schema of OpenAPI 3.0 is one of JSON Schema but for `nullable`, and for the examples.
+/// Converts a schema of OpenAPI 3.0 to JSON Schema, which has no `nullable` and no `example`.
 fn json_schema(node: &Value) -> Value {
     match node {
         Value::Object(fields) => {

@@ -1,0 +1,47 @@
+//! The APIs that the emulator has, and where each one is.
+
+use std::fmt;
+
+/// The path prefixes of the services.
+pub(super) const PRODUCTION: &str = "/production";
+pub(super) const SANDBOX: &str = "/sandbox";
+pub(super) const KELIWEB: &str = "/keliweb";
+
+/// One of the emulator's APIs.
+///
+/// ```
+/// use gettone::emulator::{Api, Emulator};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let emulator = Emulator::start().await?;
+/// assert_eq!(emulator.count_valid_tokens(Api::Sandbox), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Api {
+    /// Openapi.it Oauth in production.
+    Production,
+    /// Openapi.it Oauth in the sandbox.
+    Sandbox,
+    /// Keliweb Fatture, including its protected endpoint.
+    Keliweb,
+    /// The protected endpoint of Openapi.it.
+    Echo,
+    /// None: the emulator does not know the path.
+    Unknown,
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+            Self::Keliweb => "keliweb",
+            Self::Echo => "echo",
+            Self::Unknown => "unknown",
+        })
+    }
+}

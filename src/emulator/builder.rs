@@ -1,0 +1,166 @@
+//! The settings of an emulator.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+
+use rust_decimal::Decimal;
+use tokio::net::TcpListener;
+
+use super::clock::MovedClock;
+use super::keliweb::{self, Customer, PassportVersion};
+use super::openapi::{self, Account, Limit, ScopesResponse, UnknownTokenResponse};
+use super::router::State;
+use super::server::{self, MAX_CONNECTIONS};
+use super::{Emulator, Shared};
+use crate::clock::Clock;
+use crate::scope::{Scope, ScopePattern};
+
+/// A builder for an [`Emulator`] whose settings differ from the default.
+///
+/// ```
+/// use gettone::emulator::{Emulator, Limit};
+/// use gettone::openapi::Decimal;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let emulator = Emulator::builder()
+///     .price(Decimal::new(45, 3)) // 0.045 euro for each call
+///     .limit("GET:127.0.0.1/echo".parse()?, Limit::Calls(10)) // after the first ten
+///     .throttle(None)
+///     .start()
+///     .await?;
+/// # drop(emulator);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct EmulatorBuilder {
+    openapi: openapi::Settings,
+    keliweb: keliweb::Settings,
+    /// How many connections may be open at once.
+    pub(super) connections: usize,
+    port: u16,
+    clock: Option<Arc<dyn Clock>>,
+}
+
+impl EmulatorBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            openapi: openapi::Settings::default(),
+            keliweb: keliweb::Settings::default(),
+            connections: MAX_CONNECTIONS,
+            port: 0,
+            clock: None,
+        }
+    }
+
+    /// Sets the port on 127.0.0.1. Default: a free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets the source of time. If a client has the same [`ManualClock`](crate::clock::ManualClock), both move together.
+    /// Default: the time of the operating system, in which a wait by [`Emulator::clock`] takes no time.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Adds an account of Openapi.it. Default: [`Account::default`].
+    pub fn account(mut self, account: Account) -> Self {
+        self.openapi.accounts.push(account);
+        self
+    }
+
+    /// Adds a customer of Keliweb Fatture. Default: [`Customer::default`].
+    pub fn customer(mut self, customer: Customer) -> Self {
+        self.keliweb.customers.push(customer);
+        self
+    }
+
+    /// Sets the scopes that exist, to which the emulator expands asterisks. A scope of production, such as `GET:h.it/a`, is
+    /// `GET:test.h.it/a` in the sandbox. Default: the scopes of the vendor's samples. The emulator adds those of its
+    /// [hosts](Self::host).
+    pub fn catalog(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        self.openapi.catalog = scopes.into_iter().collect();
+        self
+    }
+
+    /// Adds a host, without a port, for which `/echo` responds. `127.0.0.1`, `localhost` and the hosts of the catalog need not be
+    /// added.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.openapi.hosts.push(host.into().to_ascii_lowercase());
+        self
+    }
+
+    /// Sets how many calls are free for the scopes that a pattern covers. If several patterns cover a scope, the last one counts.
+    /// Default: [`Limit::Unknown`].
+    pub fn limit(mut self, pattern: ScopePattern, limit: Limit) -> Self {
+        self.openapi.limits.push((pattern, limit));
+        self
+    }
+
+    /// Sets the price of a call that is not free, in euro. Default: 0.01.
+    pub fn price(mut self, price: Decimal) -> Self {
+        self.openapi.price = price;
+        self
+    }
+
+    /// Sets whether a scope without an asterisk must be in the catalog. If it must and is not, `PUT` responds with 406 and code 270,
+    /// as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented. Default: no, every scope is
+    /// granted.
+    pub fn strict(mut self, is_strict: bool) -> Self {
+        self.openapi.is_strict = is_strict;
+        self
+    }
+
+    /// Sets the response to `GET /token/{token}` for a token that does not exist. Default: 402.
+    pub fn unknown_token_response(mut self, response: UnknownTokenResponse) -> Self {
+        self.openapi.unknown_token = response;
+        self
+    }
+
+    /// Sets the form of the response to `GET /scopes`. Default: flat.
+    pub fn scopes_response(mut self, response: ScopesResponse) -> Self {
+        self.openapi.scopes_response = response;
+        self
+    }
+
+    /// Sets the versions of Laravel Passport whose failures Keliweb Fatture responds with. Default: the newer ones.
+    pub fn passport_version(mut self, version: PassportVersion) -> Self {
+        self.keliweb.passport = version;
+        self
+    }
+
+    /// Sets whether Keliweb Fatture issues refresh tokens; some servers do not. Default: yes.
+    pub fn refresh_tokens(mut self, issues: bool) -> Self {
+        self.keliweb.issues_refresh_tokens = issues;
+        self
+    }
+
+    /// Sets how many token requests Keliweb Fatture accepts from one address in a minute; `None` for any number. Default: 60.
+    pub fn throttle(mut self, per_minute: impl Into<Option<u32>>) -> Self {
+        self.keliweb.throttle = per_minute.into();
+        self
+    }
+
+    /// Starts to listen. Call it inside a tokio runtime with IO and time: the emulator runs there.
+    ///
+    /// # Errors
+    ///
+    /// The port is in use, or the process may not listen on it.
+    pub async fn start(self) -> io::Result<Emulator> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
+        let address = listener.local_addr()?;
+        let (openapi, keliweb) = (self.openapi.completed(), self.keliweb.completed());
+        let account = openapi.accounts.first().cloned().unwrap_or_default();
+        let customer = keliweb.customers.first().cloned().unwrap_or_default();
+        let state = Mutex::new(State::new(openapi, keliweb, &format!("http://{address}")));
+        let shared = Arc::new(Shared { clock: Arc::new(MovedClock::new(self.clock)), state });
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), self.connections));
+        Ok(Emulator { address, shared, server, account, customer })
+    }
+}
