@@ -36,18 +36,18 @@
 //! | `/echo` | a service of Openapi.it, with any method and any path below: wants a token with the scope `METHOD:host/echo`, counts the call, takes its price from the credit, and responds with what it received |
 //! | `/api` | Keliweb Fatture, with any method and any path below: wants an access token. Also below [`keliweb_url`](Emulator::keliweb_url) |
 //!
-//! The host of a scope is that of the request's `Host` header, without its port. `127.0.0.1` and `localhost` accept tokens of both
-//! environments. If the `Host` header names a host of the [catalog](EmulatorBuilder::catalog), every path is protected: the host
-//! accepts tokens of production, and `test.` and the host those of the sandbox. Put the token on such a request with
-//! `bearer_auth`: [`authorize`](crate::openapi::v1::Oauth::authorize) rejects a `Host` that differs from the URL's.
+//! The host of a scope is that of the request's `Host` header, without its port. `127.0.0.1` and `localhost` accept tokens of
+//! both environments. A host of the [catalog](EmulatorBuilder::catalog), such as `imprese.openapi.it`, protects every path: it
+//! accepts tokens of production, and `test.imprese.openapi.it` accepts those of the sandbox. Put the token on such a request with
+//! `bearer_auth`: [`authorize`](crate::openapi::v1::Oauth::authorize) rejects a `Host` header that differs from the URL's host.
 //!
 //! # Credit
 //!
-//! Each account has its own credit in each environment: 423.38 euro, or what [`Account::with_credit`] sets. A call of `/echo` that
-//! no [limit](EmulatorBuilder::limit) makes free costs its [price](EmulatorBuilder::price), 0.01 euro by default. If the credit is
-//! lower than the price, `/echo` responds with 402 "Insufficient credit" without a code, and neither counts nor bills the call;
-//! `GET /credit` still shows the rest. An account without a credit record gets 402 too. [`Emulator::set_credit`] changes the
-//! credit while the emulator runs.
+//! Each account has its own credit in each environment: 423.38 euro, or what [`Account::with_credit`] sets. A call of `/echo`
+//! that no [limit](EmulatorBuilder::limit) makes free costs its [price](EmulatorBuilder::price), 0.01 euro by default. If the
+//! credit is lower than the price, `/echo` responds with 402 "Insufficient credit" without a code, and neither counts nor bills
+//! the call; `GET /credit` still shows the rest. An account without a credit record gets 402 too. [`Emulator::set_credit`]
+//! changes the credit while the emulator runs.
 //!
 //! # Resource limits
 //!
@@ -63,8 +63,8 @@
 //!
 //! Neither service could be reached when this was written. What follows is not documented and therefore only likely:
 //!
-//! - The response to a failed login at Openapi.it (here 401, the usual envelope, no code), and every other status that is not listed.
-//!   Where no code is documented, the emulator sends none.
+//! - The response to a failed login at Openapi.it (here 401, the usual envelope, no code), and every other status that is not
+//!   listed. Where no code is documented, the emulator sends none.
 //! - A lifetime of more than a year (here 406), an `expire` in the past (here the token expires at once), and the deprecated
 //!   `expire` of `POST` (here as in `PUT`; 0 counts as missing).
 //! - A `ttl` of 0, which the vendor's Python SDK sends by default (here as without `ttl`: a new token lives a year, and `PATCH`
@@ -76,8 +76,8 @@
 //! - The time zone of the counters' days (here UTC), and the period of a `limit` (here all time).
 //! - The version of Keliweb Fatture's server software ([`PassportVersion`]), and all of its failures.
 //!
-//! The tokens are not signed. The emulator does nothing with an invoice or with a call of a service of Openapi.it: `/api` and `/echo`
-//! respond with what they received.
+//! The tokens are not signed. The emulator does nothing with an invoice or with a call of a service of Openapi.it: `/api` and
+//! `/echo` respond with what they received.
 
 mod api;
 mod builder;
@@ -244,8 +244,8 @@ impl Emulator {
         self.fail_next_on(times, "", fault);
     }
 
-    /// Lets the next requests fail that have this method and a path that begins like this: `"POST /token"`, `"DELETE"`, `"/echo"`.
-    /// The path may include a service's prefix, as in `"POST /sandbox/token"`.
+    /// Lets the next requests fail that have this method and a path that begins like this: `"POST /token"`, `"DELETE"`,
+    /// `"/echo"`. The path may include a service's prefix, as in `"POST /sandbox/token"`.
     pub fn fail_next_on(&self, times: usize, on: &str, fault: Fault) {
         self.shared.state().faults.plan(times, on, fault);
     }
@@ -319,8 +319,8 @@ impl Emulator {
         self.shared.state().record.count(operation)
     }
 
-    /// Returns every token so far, also those that are no longer valid: first production's, then the sandbox's, then Keliweb's, each
-    /// the oldest first.
+    /// Returns every token so far, also those that are no longer valid: first production's, then the sandbox's, then Keliweb's,
+    /// each the oldest first.
     #[must_use]
     pub fn tokens(&self) -> Vec<IssuedToken> {
         let now = self.shared.clock.now();

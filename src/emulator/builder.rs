@@ -109,9 +109,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets whether a scope without an asterisk must be in the catalog. If it must and is not, `PUT` responds with 406 and code 270,
-    /// as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented. Default: no, every scope is
-    /// granted.
+    /// Sets whether a scope without an asterisk must be in the catalog. If it must and is not, `PUT` responds with 406 and code
+    /// 270, as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented. Default: no, every scope
+    /// is granted.
     pub fn strict(mut self, is_strict: bool) -> Self {
         self.openapi.is_strict = is_strict;
         self

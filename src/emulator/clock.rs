@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, Sleep, SystemClock};
 
-/// A clock that is ahead of another one. Ahead of the machine's, a wait takes no time and moves this clock; ahead of a clock of the
-/// caller's, that one waits.
+/// A clock that is ahead of another one. Ahead of the machine's, a wait takes no time and moves this clock; ahead of a clock of
+/// the caller's, that one waits.
 #[derive(Debug)]
 pub(super) struct MovedClock {
     base: Arc<dyn Clock>,

@@ -63,8 +63,7 @@ impl Request {
         super::form::fields(self.header("content-type"), &self.body)
     }
 
-    /// Returns whether Laravel, the framework of Keliweb Fatture, responds to this request with JSON: `Accept` asks for it, or a
-    /// script sent the request.
+    /// Returns whether Laravel would respond to this request with JSON: `Accept` asks for it, or a script sent the request.
     pub(super) fn wants_json(&self) -> bool {
         let accept = self.header("accept");
         let first = accept.split(',').next().unwrap_or_default();

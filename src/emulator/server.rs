@@ -30,8 +30,8 @@ const MAX_BODY: usize = 1 << 20;
 /// More than a test opens. Further connections wait until one of these ends.
 pub(super) const MAX_CONNECTIONS: usize = 512;
 
-/// How long a connection waits for a request: for all of its headers, and then for all of its body. Also how long a response waits
-/// until the client reads on.
+/// How long a connection waits for a request: for all of its headers, and then for all of its body. Also how long a response
+/// waits until the client reads on.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves until the future is dropped, which drops all connections too.

@@ -136,8 +136,8 @@ impl Fixture {
         Response { status, headers, body }
     }
 
-    /// Validates a response against its schema in the spec. A response that the spec does not document must be a failure in the usual
-    /// form.
+    /// Validates a response against its schema in the spec. A response that the spec does not document must be a failure in the
+    /// usual form.
     fn check(&self, spec: &Spec, method: &str, path: &str, answer: &Response) {
         let path = path.split('?').next().unwrap();
         let matches = |template: &str| {

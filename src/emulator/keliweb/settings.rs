@@ -2,8 +2,8 @@
 
 use super::customer::Customer;
 
-/// The versions of Laravel Passport, Keliweb Fatture's server software, whose failures the emulator sends. Which version runs there
-/// is not known.
+/// The versions of Laravel Passport, the server software that Keliweb Fatture's samples point to, whose failures the emulator
+/// sends. Which version runs there is not known.
 ///
 /// ```
 /// use gettone::emulator::{Emulator, PassportVersion};

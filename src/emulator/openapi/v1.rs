@@ -222,8 +222,8 @@ enum Unchangeable {
     NotSingle,
 }
 
-/// Returns the expiry that a body requests: `ttl`, or the deprecated `expire`. 0, which the vendor's SDK and samples send, counts as
-/// missing.
+/// Returns the expiry that a body requests: `ttl`, or the deprecated `expire`. 0, which the vendor's SDK and samples send, counts
+/// as missing.
 fn expiry(fields: &serde_json::Map<String, Value>, now: SystemTime) -> Result<Option<u64>, ()> {
     match fields.get("ttl") {
         None | Some(Value::Null) => unix_seconds(fields.get("expire")),
