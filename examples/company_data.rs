@@ -1,49 +1,46 @@
-//! Data of several companies at once, from Openapi.it: each request finds its token itself, and one token is made for all.
+//! Shows calls of Openapi.it that share one token: `cargo run --example company_data --features emulator,middleware`
 //!
-//! `cargo run --example company_data --features emulator,middleware` talks to the emulator, on this machine. With `OPENAPI_EMAIL`
-//! and `OPENAPI_API_KEY` set it sends three times `GET /base/{VAT number}` to `test.imprese.openapi.it`, the sandbox, which is
-//! free of charge; after `-- --production` to `imprese.openapi.it`, where **each of the three may be billed**. The token that it
-//! makes it deletes.
+//! It runs against the emulator, on this machine. With an account it talks to the sandbox, or to production, where **each of the
+//! three calls may be billed**: see `-- --help`.
 
 use std::error::Error;
-use std::process::ExitCode;
 
-use gettone::emulator::Emulator;
+use gettone::emulator::{EMAIL, Emulator, PRODUCTION_KEY};
 use gettone::openapi::{Credentials, Environment, v1::Oauth};
-use gettone::reqwest::{Client, StatusCode};
-use gettone::{ScopeSet, reqwest};
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use gettone::reqwest::{Client, ClientBuilder, StatusCode};
+use gettone::{ScopeSet, same_origin};
+use reqwest_middleware::ClientWithMiddleware;
 
-const COMPANIES: [&str; 3] = ["12345670124", "12485671007", "00905811006"];
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Asks for all companies at the same time. What comes is in their order.
-async fn companies(http: &ClientWithMiddleware, base: &str) -> Result<Vec<(StatusCode, String)>, Box<dyn Error>> {
-    let mut calls = Vec::new();
-    for number in COMPANIES {
-        let request = http.get(format!("{base}/{number}"));
-        calls.push(tokio::spawn(async move {
-            let answer = request.send().await?; // with a token; after a 401 once more, with another
-            Ok::<_, reqwest_middleware::Error>((answer.status(), answer.text().await?))
-        }));
-    }
-    let mut answers = Vec::new();
-    for call in calls {
-        answers.push(call.await??);
-    }
-    Ok(answers)
+/// Returns an HTTP client that puts a token on each request to the vendor's services, and on no other.
+fn client(oauth: &Oauth, http: ClientBuilder) -> Result<ClientWithMiddleware> {
+    let http = http.redirect(same_origin()).build()?;
+    Ok(reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build())
 }
 
-/// A client that puts a token on each request to the vendor's services, and on no other.
-fn client(oauth: &Oauth, http: reqwest::ClientBuilder) -> Result<ClientWithMiddleware, reqwest::Error> {
-    let http = http.redirect(gettone::same_origin()).build()?;
-    Ok(ClientBuilder::new(http).with(oauth.middleware()).build())
+/// Calls the service for all companies at the same time. Returns the responses in the order of the companies.
+async fn companies(http: &ClientWithMiddleware, base: &str, numbers: &[&str]) -> Result<Vec<(StatusCode, String)>> {
+    let call = |number: &&str| {
+        let request = http.get(format!("{base}/{number}"));
+        tokio::spawn(async move {
+            let response = request.send().await?; // gets a token by itself; after a 401 it is sent once more with another
+            Ok::<_, reqwest_middleware::Error>((response.status(), response.text().await?))
+        })
+    };
+    let calls: Vec<_> = numbers.iter().map(call).collect();
+    let mut responses = Vec::new();
+    for call in calls {
+        responses.push(call.await??);
+    }
+    Ok(responses)
 }
 
 const HELP: &str = "\
-Data of three companies at once, from Openapi.it: each request finds its token itself, and all share one.
+Three calls of Openapi.it at once: each request gets its token by itself, and all share one.
 
-It sends `GET /base/{VAT number}` three times, to test.imprese.openapi.it (free of charge) or with --production to
-imprese.openapi.it, where EACH OF THE THREE MAY BE BILLED. It deletes the token that it makes.
+With the variables it sends `GET /base/{VAT number}` three times to test.imprese.openapi.it (free of charge), or with --production
+to imprese.openapi.it, where EACH OF THE THREE MAY BE BILLED. It deletes the token that it makes.
 
 Options:
   --production  talks to production; without it, to the sandbox
@@ -56,58 +53,55 @@ Environment variables:
 Without them the example runs against the emulator, on this machine.";
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+async fn main() {
+    if let Err(error) = run().await {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+async fn run() -> Result<()> {
+    if std::env::args().any(|argument| argument == "--help" || argument == "-h") {
         println!("{HELP}");
         return Ok(());
     }
-    let environment = match std::env::args().nth(1).as_deref() {
-        None => Environment::Sandbox,
-        Some("--production") => Environment::Production,
-        Some(other) => return Err(format!("unknown argument `{other}`; the one there is: --production").into()),
+    let (environment, base) = match std::env::args().nth(1).as_deref() {
+        None => (Environment::Sandbox, "https://test.imprese.openapi.it/base"),
+        Some("--production") => (Environment::Production, "https://imprese.openapi.it/base"),
+        Some(other) => return Err(format!("unknown argument `{other}`; expected none, or --production").into()),
     };
     let is_set = |name| std::env::var_os(name).is_some();
     if environment == Environment::Production || is_set("OPENAPI_EMAIL") || is_set("OPENAPI_API_KEY") {
         println!("Openapi.it ({environment})");
-        let base = match environment {
-            Environment::Production => "https://imprese.openapi.it/base",
-            _ => "https://test.imprese.openapi.it/base",
-        };
         let oauth = Oauth::builder(Credentials::from_env()?).environment(environment).build()?;
-        return show(&oauth, &client(&oauth, Client::builder())?, base).await;
+        show(&oauth, &client(&oauth, Client::builder())?, base).await
+    } else {
+        emulated().await
     }
+}
 
-    println!("Openapi.it (emulated on this machine)");
-    let emulator = Emulator::start().await?;
-    let account = emulator.account();
-    let oauth = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()))
-        .base_url(emulator.production_url())
-        .clock(emulator.clock())
-        .scopes(ScopeSet::parse(["GET:127.0.0.1/echo"])?) // `/echo` stands for an endpoint that is paid for
-        .build()?;
-    show(&oauth, &client(&oauth, Client::builder().no_proxy())?, &emulator.url("/echo")).await?;
-    println!("  calls              {}", emulator.count("echo"));
-    println!("  tokens made        {}", emulator.count("create_token"));
+async fn show(oauth: &Oauth, http: &ClientWithMiddleware, base: &str) -> Result<()> {
+    let numbers = ["12345670124", "12485671007", "00905811006"];
+    let responses = companies(http, base, &numbers).await;
+    let deleted = oauth.revoke_created().await?; // also after an error: a token that is left behind lives on
+    for (number, (status, body)) in numbers.iter().zip(responses?) {
+        println!("  {number:<14} {status}, {} bytes", body.len());
+    }
+    println!("  tokens deleted {deleted}");
     Ok(())
 }
 
-async fn show(oauth: &Oauth, http: &ClientWithMiddleware, base: &str) -> Result<(), Box<dyn Error>> {
-    let answers = companies(http, base).await;
-    // Whatever went wrong: a token that is left behind lives on.
-    let deleted = oauth.revoke_created().await?;
-    for (number, (status, body)) in COMPANIES.iter().zip(answers?) {
-        println!("  {number:<18} {status}, {} bytes", body.len());
-    }
-    println!("  tokens deleted     {deleted}");
+/// SCAFFOLDING, not to copy: the emulator, and what it counted.
+async fn emulated() -> Result<()> {
+    println!("Openapi.it (emulated on this machine)");
+    let emulator = Emulator::start().await?;
+    let oauth = Oauth::builder(Credentials::new(EMAIL, PRODUCTION_KEY))
+        .base_url(emulator.production_url())
+        .clock(emulator.clock())
+        .scopes(ScopeSet::parse(["GET:127.0.0.1/echo"])?) // `/echo` stands for a paid endpoint
+        .build()?;
+    show(&oauth, &client(&oauth, Client::builder().no_proxy())?, &emulator.url("/echo")).await?;
+    println!("  tokens made    {}", emulator.count("create_token"));
+    println!("  calls          {}", emulator.count("echo"));
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Both services on this machine, for curl and for other languages: `cargo run --features emulator --example emulator`, with
-//! `-- --port 8080` on a port of your choice. Ctrl-C ends it.
+//! Shows both services on this machine, for curl and for other languages: `cargo run --example emulator --features emulator`
+//!
+//! With `-- --port 8080` it listens on a port of your choice. Ctrl-C ends it.
 
 use std::error::Error;
-use std::process::ExitCode;
 
 use gettone::emulator::Emulator;
 
@@ -16,26 +16,23 @@ Options:
 Environment variables: none.";
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+async fn main() {
+    if let Err(error) = run().await {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         println!("{HELP}");
         return Ok(());
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let port = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => 0,
         ["--port", port] => port.parse().map_err(|error| format!("--port {port}: {error}"))?,
-        other => return Err(format!("unknown arguments {other:?}; those there are: --port <number>").into()),
+        other => return Err(format!("unknown arguments {other:?}; expected none, or --port <number>").into()),
     };
     let emulator = Emulator::builder().port(port).start().await;
     let emulator = emulator.map_err(|error| format!("port {port} of 127.0.0.1: {error}"))?;
@@ -45,7 +42,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The keys and passwords are those of the emulator, and good for nothing else.
+/// Prints what to try. The keys and passwords are the emulator's own and open nothing else.
 fn introduce(emulator: &Emulator) {
     let (account, customer) = (emulator.account(), emulator.customer());
     let (production, sandbox, keliweb) = (emulator.production_url(), emulator.sandbox_url(), emulator.keliweb_url());

@@ -1,35 +1,30 @@
-//! What an account of Openapi.it has called and has left: its credit, and the counters of today, this month, this year and all time
-//! as tables, with what is billed most at the top.
+//! Shows what an account of Openapi.it called and what it has left, as tables: `cargo run --example usage --features emulator`
 //!
-//! `cargo run --example usage --features emulator` talks to the emulator, on this machine. With `OPENAPI_EMAIL` and
-//! `OPENAPI_API_KEY` set it reads from the sandbox of Openapi.it, after `-- --production` from production. It only reads, and
-//! nothing of that is paid for. How many requests are billed the service tells, and not what one of them costs.
+//! It runs against the emulator, on this machine. With an account it reads credit and counters, which is free of charge: see
+//! `-- --help`. The service tells how many requests are billed, not what one of them costs.
 
 use std::cmp::Reverse;
 use std::error::Error;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use gettone::ScopeSet;
 use gettone::clock::{Clock, ManualClock, SystemClock};
-use gettone::emulator::{Emulator, Limit};
-use gettone::openapi::{
-    Credentials, Decimal, Environment, Period,
-    v1::{Counters, Oauth},
-};
+use gettone::emulator::{EMAIL, Emulator, Limit, PRODUCTION_KEY};
+use gettone::openapi::{Credentials, Decimal, Environment, Period, v1::Counters, v1::Oauth};
 use gettone::reqwest::{Client, header::HOST};
-use gettone::{Scope, ScopeSet};
 
+/// Prints the counters of today, this month, this year and all time, and the credit.
 async fn usage(oauth: &Oauth, now: SystemTime) -> Result<(), Box<dyn Error>> {
-    let (day, month, year) =
-        (Period::day_containing(now)?, Period::month_containing(now)?, Period::year_containing(now)?);
-    for period in [day, month, year, Period::total()] {
+    let (day, month) = (Period::day_containing(now)?, Period::month_containing(now)?);
+    for period in [day, month, Period::year_containing(now)?, Period::total()] {
         table(period, &oauth.counters(period).await?);
     }
     println!("\ncredit {} EUR", oauth.credit().await?); // exact: a decimal number, not a binary one
     Ok(())
 }
 
+/// Prints a row for each scope, the most billed one first.
 fn table(period: Period, counters: &Counters) {
     let mut rows: Vec<_> = counters.iter().collect();
     rows.sort_by_key(|(scope, counter)| (Reverse(counter.paid()), Reverse(counter.requests()), *scope));
@@ -59,71 +54,60 @@ Environment variables:
 Without them the example runs against the emulator, on this machine.";
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+async fn main() {
+    if let Err(error) = run().await {
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    if std::env::args().skip(1).any(|argument| argument == "--help" || argument == "-h") {
+    if std::env::args().any(|argument| argument == "--help" || argument == "-h") {
         println!("{HELP}");
         return Ok(());
     }
     let environment = match std::env::args().nth(1).as_deref() {
         None => Environment::Sandbox,
         Some("--production") => Environment::Production,
-        Some(other) => return Err(format!("unknown argument `{other}`; the one there is: --production").into()),
+        Some(other) => return Err(format!("unknown argument `{other}`; expected none, or --production").into()),
     };
     let is_set = |name| std::env::var_os(name).is_some();
     if environment == Environment::Production || is_set("OPENAPI_EMAIL") || is_set("OPENAPI_API_KEY") {
         println!("Openapi.it ({environment})");
         let oauth = Oauth::builder(Credentials::from_env()?).environment(environment).build()?;
-        return usage(&oauth, SystemClock::default().now()).await;
+        usage(&oauth, SystemClock::default().now()).await
+    } else {
+        emulated().await
     }
-    println!("Openapi.it (emulated on this machine)");
-    emulated().await
 }
 
-/// Three days of calls, in two years and three months.
+/// SCAFFOLDING, not to copy: the emulator, a clock that the example moves, and three days of calls in two years and three months.
 async fn emulated() -> Result<(), Box<dyn Error>> {
-    let last_year = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_182_400); // 31 December 2025, noon
-    let emulator = Emulator::builder()
-        .clock(Arc::new(ManualClock::new(last_year)))
-        .price(Decimal::new(45, 3)) // 0.045 EUR
-        .limit("GET:imprese.openapi.it/base".parse()?, Limit::Calls(10))
-        .limit("GET:sms.openapi.com/root".parse()?, Limit::Unlimited)
-        .start()
-        .await?;
-    let account = emulator.account();
-    let oauth = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()))
+    println!("Openapi.it (emulated on this machine)");
+    let (base, full, sms) =
+        ("GET:imprese.openapi.it/base", "GET:imprese.openapi.it/IT-full", "GET:sms.openapi.com/root");
+    let new_years_eve = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_182_400); // 31 December 2025, noon
+    let clock = Arc::new(ManualClock::new(new_years_eve));
+    let builder = Emulator::builder().clock(clock.clone()).price(Decimal::new(45, 3)); // 0.045 EUR
+    let builder = builder.limit(base.parse()?, Limit::Calls(10)).limit(sms.parse()?, Limit::Unlimited);
+    let emulator = builder.start().await?;
+    let oauth = Oauth::builder(Credentials::new(EMAIL, PRODUCTION_KEY))
         .base_url(emulator.production_url())
-        .clock(emulator.clock())
+        .clock(clock.clone())
         .build()?;
     let before = oauth.credit().await?;
-
-    let [base, full, sms]: [Scope; 3] = [
-        "GET:imprese.openapi.it/base".parse()?,
-        "GET:imprese.openapi.it/IT-full".parse()?,
-        "GET:sms.openapi.com/root".parse()?,
-    ];
     let http = Client::builder().no_proxy().build()?;
-    for (day, calls) in [(0, [(&base, 12)].as_slice()), (30, &[(&base, 2), (&full, 5)]), (2, &[(&sms, 7), (&full, 1)])]
-    {
-        emulator.advance(Duration::from_secs(day * 24 * 60 * 60));
-        for &(scope, times) in calls {
-            let token = oauth.token(&ScopeSet::from(scope.clone())).await?;
-            for _ in 0..times {
-                let request = http.get(emulator.url(&format!("/{}", scope.path()))).header(HOST, scope.host());
-                request.bearer_auth(token.expose()).send().await?.error_for_status()?;
-            }
+    for (days_later, scope, calls) in [(0, base, 12), (30, base, 2), (0, full, 5), (2, sms, 7), (0, full, 1)] {
+        clock.advance(Duration::from_secs(days_later * 24 * 60 * 60));
+        let token = oauth.token(&ScopeSet::parse([scope])?).await?;
+        let (_, host_and_path) = scope.split_once(':').unwrap_or_default();
+        let (host, path) = host_and_path.split_once('/').unwrap_or_default();
+        for _call in 0..calls {
+            let request = http.get(emulator.url(&format!("/{path}"))).header(HOST, host);
+            request.bearer_auth(token.expose()).send().await?.error_for_status()?;
         }
     }
-    usage(&oauth, emulator.clock().now()).await?;
+    usage(&oauth, clock.now()).await?;
     println!("spent  {} EUR", before.amount() - oauth.credit().await?.amount());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The examples, run as a user runs them: what they print, that no secret is in it, and whom they talk to.
+//! Runs the examples as a user does: what they print, that it contains no secret, and which hosts they talk to.
 #![cfg(all(feature = "emulator", feature = "middleware"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use gettone::emulator::{CLIENT_SECRET, Emulator, PASSWORD, PRODUCTION_KEY, SANDB
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, v1::Oauth};
 
-/// Those that stand for an account.
+/// The environment variables of an account.
 const ACCOUNT: [&str; 6] = [
     "OPENAPI_EMAIL",
     "OPENAPI_API_KEY",
@@ -25,19 +25,20 @@ const ACCOUNT: [&str; 6] = [
 ];
 const SECRET: &str = "secret-of-a-real-account-5ac1";
 
-/// The built example, beside this test. `cargo test` builds both; `cargo test --test examples` builds the test alone.
+/// Returns the path of the built example, beside this test. `cargo test` builds both; `cargo test --test examples` builds the
+/// test only.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap().join("examples");
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
-    // Beside it stands what it was made of: its own source, and those of the crate.
-    let made_of = fs::read_to_string(path.with_extension("d")).unwrap_or_default().replace("\\ ", "\0");
-    let sources = made_of.split_ascii_whitespace().skip(1).map(|source| PathBuf::from(source.replace('\0', " ")));
+    // The file beside it lists its sources: its own and those of the crate.
+    let dependencies = fs::read_to_string(path.with_extension("d")).unwrap_or_default().replace("\\ ", "\0");
+    let sources = dependencies.split_ascii_whitespace().skip(1).map(|source| PathBuf::from(source.replace('\0', " ")));
     let newest = sources.map(|source| changed(&source)).max().flatten();
     assert!(
         newest.is_some() && changed(&path) >= newest,
-        "not built, or not of late: cargo build --examples --features full"
+        "not built, or out of date: cargo build --examples --features full"
     );
     path
 }
@@ -47,7 +48,7 @@ fn command(name: &str) -> Command {
     for name in ACCOUNT {
         command.env_remove(name);
     }
-    // An emulator on this machine is reached past any proxy, which is asserted by there being none at this address.
+    // No proxy listens at this address: an example that uses one to reach the emulator fails.
     for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env(name, "http://127.0.0.1:1");
     }
@@ -55,7 +56,7 @@ fn command(name: &str) -> Command {
     command
 }
 
-/// What it printed, there and on the way to an error, and whether it succeeded.
+/// Returns what the command printed to stdout and stderr, and whether it succeeded.
 fn run(mut command: Command) -> (String, String, bool) {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -65,23 +66,23 @@ fn run(mut command: Command) -> (String, String, bool) {
     (out, err, output.status.success())
 }
 
-/// What an example prints against the emulator.
+/// Returns what an example prints against the emulator.
 fn emulated(name: &str) -> String {
     let (out, err, is_success) = run(command(name));
     assert!(is_success && err.is_empty(), "{name}: {out}{err}");
     assert!(out.contains("(emulated on this machine)"), "{out}");
-    // One space in place of many: how wide a column is does not matter here.
+    // One space in place of many: the width of a column does not matter here.
     out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
 fn assert_lines(text: &str, expected: &[&str]) {
     let mut lines = text.lines();
     for line in expected {
-        assert!(lines.any(|found| found == *line), "`{line}` is not there, or not in its place:\n{text}");
+        assert!(lines.any(|found| found == *line), "`{line}` is missing, or not in its place:\n{text}");
     }
 }
 
-/// What could be a secret: those of the emulator's accounts, of this test's, and whatever has the form of a token.
+/// Returns what may be a secret: those of the emulator's accounts, that of this test, and whatever looks like a token.
 fn secrets_in(text: &str) -> Vec<&str> {
     let known = [PRODUCTION_KEY, SANDBOX_KEY, CLIENT_SECRET, PASSWORD, SECRET];
     let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -94,7 +95,7 @@ fn secrets_in(text: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_secret_is_known_when_it_is_seen() {
+async fn a_secret_is_recognized() {
     let emulator = Emulator::start().await.unwrap();
     let (account, customer) = (emulator.account(), emulator.customer());
     let credentials = openapi::Credentials::new(account.email(), account.production_key().clone());
@@ -112,50 +113,76 @@ async fn a_secret_is_known_when_it_is_seen() {
     assert!(secrets_in("GET:imprese.openapi.it/base 4a6af340-2672-11ec-8114-3ba47a898cf0").is_empty());
 }
 
+/// What a reader copies stands on top, and the scaffolding in one function at the bottom.
 #[test]
-fn quickstart_does_the_whole_job() {
-    let out = emulated("quickstart");
-    let expected =
-        ["made 3 scope(s) until", "deleted it is gone", "tokens made for it 1", "revoked 1 token", "password grants 1"];
-    for line in expected {
-        assert!(out.contains(line), "`{line}` is not there:\n{out}");
+fn every_example_is_short_and_says_first_what_it_shows_and_how_to_run_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut examples: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    examples.sort();
+    assert_eq!(examples.len(), 6, "{examples:?}");
+    for path in examples {
+        let (name, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
+        let first = text.lines().next().unwrap();
+        let command = format!(": `cargo run --example {name} --features emulator");
+        assert!(first.starts_with("//! Shows ") && first.contains(&command), "{name}: {first}");
+        assert!(text.lines().count() < 120, "{name}: {} lines", text.lines().count());
+        let functions: Vec<&str> = text.split("\nasync fn ").collect();
+        let (last, before) = functions.split_last().unwrap();
+        let is_marked =
+            before.concat().lines().last().is_some_and(|line| line.starts_with("/// SCAFFOLDING, not to copy"));
+        assert!(
+            is_marked && last.starts_with("emulated(") || name == "emulator",
+            "{name}: no scaffolding at the bottom"
+        );
     }
 }
 
 #[test]
-fn invoices_needs_the_password_once() {
+fn quickstart_counts_logins_refreshes_and_tokens() {
+    let out = emulated("quickstart");
+    let keliweb = out.lines().nth(1).unwrap();
+    let refreshes = keliweb
+        .strip_prefix("Keliweb Fatture: 1440 calls over 24 simulated hours: 1 login, ")
+        .and_then(|rest| rest.strip_suffix(" refreshes"));
+    // A token lives an hour, and the client refreshes it at most six minutes before its end.
+    assert!(refreshes.is_some_and(|count| (23..=26).contains(&count.parse().unwrap())), "{out}");
+    assert_lines(&out, &["Openapi.it: 12 calls at once to 3 endpoints: 3 tokens made, 0 left behind"]);
+}
+
+#[test]
+fn invoices_logs_in_once() {
     let folder = std::env::temp_dir().join(format!("gettone-examples-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let mut there = command("invoices");
-    there.envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &folder)));
-    let (out, err, is_success) = run(there);
+    let mut command = command("invoices");
+    command.envs(["TMPDIR", "TEMP", "TMP"].map(|name| (name, &folder)));
+    let (out, err, is_success) = run(command);
     assert!(is_success && err.is_empty(), "{out}{err}");
     let rows: Vec<Vec<&str>> =
         out.lines().skip(2).map(|line| line.split_whitespace().rev().take(4).collect()).collect();
     let expected = [["0", "1", "OK", "200"], ["0", "1", "OK", "200"], ["1", "1", "OK", "200"], ["2", "1", "OK", "200"]];
-    assert_eq!(rows, expected, "refreshes, passwords, status:\n{out}");
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "it left something behind");
+    assert_eq!(rows, expected, "refreshes, logins, status:\n{out}");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "a file was left behind");
     fs::remove_dir(&folder).unwrap();
 }
 
 #[test]
-fn company_data_makes_one_token_for_all() {
+fn company_data_makes_one_token_for_all_calls() {
     let out = emulated("company_data");
-    let answered = |number: &str| out.contains(&format!("\n{number} 200 OK, "));
-    assert!(["12345670124", "12485671007", "00905811006"].into_iter().all(answered), "{out}");
-    assert_lines(&out, &["tokens deleted 1", "calls 3", "tokens made 1"]);
+    let has_response = |number: &str| out.contains(&format!("\n{number} 200 OK, "));
+    assert!(["12345670124", "12485671007", "00905811006"].into_iter().all(has_response), "{out}");
+    assert_lines(&out, &["tokens deleted 1", "tokens made 1", "calls 3"]);
 }
 
 #[test]
-fn custom_store_is_shared_and_outlives_a_restart() {
+fn custom_store_is_shared_and_survives_a_restart() {
     let out = emulated("custom_store");
     assert_lines(
         &out,
         &[
-            "two clients have the same token true",
-            "and a third one after a restart true",
+            "two clients share a token true",
+            "so does one after a restart true",
             "tokens deleted 1",
-            "nothing is left in the database true",
+            "the row is empty true",
             "tokens made 1",
         ],
     );
@@ -186,14 +213,14 @@ fn usage_adds_up_to_the_cent() {
             "spent 0.45 EUR",
         ],
     );
-    // Aligned: in a table all lines are equally long, but for the sum, which has no last column.
+    // The tables are aligned: all lines have the same length, except the sum, which has no last column.
     let (text, ..) = run(command("usage"));
     let lengths: Vec<usize> = text.lines().filter(|line| line.contains("unlimited")).map(str::len).collect();
     assert!(lengths.len() == 4 && lengths.iter().all(|length| *length == lengths[0]), "{text}");
 }
 
 #[test]
-fn emulator_says_what_to_try() {
+fn emulator_prints_what_to_try() {
     let mut child = command("emulator").stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut seen: Vec<String> = lines.take_while(|line| !line.starts_with("Ctrl-C")).collect();
@@ -203,7 +230,7 @@ fn emulator_says_what_to_try() {
     assert!(seen.len() >= 5, "{seen:?}");
 }
 
-/// A proxy that lets nobody through and says who was asked for.
+/// Starts a proxy that rejects every connection and reports which host was requested.
 fn closed_proxy() -> (String, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -219,7 +246,7 @@ fn closed_proxy() -> (String, mpsc::Receiver<String>) {
                 head.extend_from_slice(&byte);
             }
             let head = String::from_utf8_lossy(&head).into_owned();
-            // Before it is answered: whoever asked may be gone afterwards.
+            // Reported before the response, after which the example may have ended.
             if asked.send(head.split(' ').take(2).collect::<Vec<_>>().join(" ")).is_err() {
                 break;
             }
@@ -229,7 +256,7 @@ fn closed_proxy() -> (String, mpsc::Receiver<String>) {
     (url, hosts)
 }
 
-/// With an account, an example asks for a tunnel to one service, does not get it, and says so.
+/// Asserts that an example with an account requests a tunnel to one host only, and reports that it gets none.
 fn assert_asks_for(name: &str, arguments: &[&str], account: &[&str], host: &str) {
     let (proxy, hosts) = closed_proxy();
     let mut command = command(name);
@@ -254,7 +281,12 @@ fn an_account_leads_to_the_sandbox_and_only_a_flag_to_production() {
 }
 
 #[test]
-fn invoices_talks_to_the_service_only_when_it_is_told_to() {
+fn a_customer_of_keliweb_leads_quickstart_to_keliweb() {
+    assert_asks_for("quickstart", &[], &ACCOUNT[2..], "fatture.keliweb.it");
+}
+
+#[test]
+fn invoices_talks_to_the_service_only_with_a_flag() {
     let folder = std::env::temp_dir().join(format!("gettone-examples-invoices-{}", std::process::id()));
     let file = folder.join("tokens.json");
     let arguments = ["--production", "https://fatture.keliweb.it/x", file.to_str().unwrap()];
@@ -267,7 +299,7 @@ fn invoices_talks_to_the_service_only_when_it_is_told_to() {
 }
 
 #[test]
-fn help_is_printed_and_nothing_is_asked() {
+fn help_is_printed_and_nothing_is_requested() {
     let (openapi, keliweb) = (&ACCOUNT[..2], &ACCOUNT[2..]);
     for (name, options, variables) in [
         ("company_data", &["--production"][..], openapi),
@@ -278,7 +310,7 @@ fn help_is_printed_and_nothing_is_asked() {
         ("usage", &["--production"], openapi),
     ] {
         let (proxy, hosts) = closed_proxy();
-        // With an account, which would be asked for something.
+        // With an account, so that a request would be seen.
         for arguments in [&["--help"][..], &["-h"], &["--production", "--help"]] {
             let mut command = command(name);
             command.args(arguments).envs(ACCOUNT.iter().map(|name| (name, SECRET)));
@@ -288,7 +320,7 @@ fn help_is_printed_and_nothing_is_asked() {
             for expected in
                 options.iter().chain(variables).chain(&["\nOptions:\n", "-h, --help", "\nEnvironment variables"])
             {
-                assert!(out.contains(expected), "{name}: `{expected}` is not there:\n{out}");
+                assert!(out.contains(expected), "{name}: `{expected}` is missing:\n{out}");
             }
             assert!(!out.contains("emulated on this machine") && !out.contains("http://"), "{name}: {out}");
             assert!(out.lines().all(|line| line.chars().count() <= 130), "{name}: {out}");
@@ -310,16 +342,16 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn what_is_not_understood_or_not_there_is_said() {
+fn a_wrong_argument_or_a_missing_variable_is_named() {
     for (name, arguments, expected) in [
-        ("company_data", &["--prod"][..], "unknown argument `--prod`; the one there is: --production"),
-        ("custom_store", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
-        ("usage", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
+        ("company_data", &["--prod"][..], "unknown argument `--prod`; expected none, or --production"),
+        ("custom_store", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
+        ("usage", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
         ("invoices", &["--production"], "expected no arguments, or: --production <URL> <token file>"),
         ("company_data", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("custom_store", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("usage", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
-        ("quickstart", &["--prod"], "unknown argument `--prod`; the one there is: --production"),
+        ("quickstart", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
         ("quickstart", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),
         ("invoices", &["--production", "https://fatture.keliweb.it/x", "tokens.json"], "KELIWEB_CLIENT_ID is not set"),
     ] {
