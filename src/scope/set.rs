@@ -100,8 +100,14 @@ impl ScopeSet {
     /// ```
     #[must_use]
     pub fn narrowest_covering(&self, scope: &Scope) -> Option<&ScopePattern> {
+        self.covering(scope).next()
+    }
+
+    /// Returns the members that cover the scope, each after those that it includes.
+    pub(super) fn covering(&self, scope: &Scope) -> impl Iterator<Item = &ScopePattern> {
         let method = scope.method();
-        self.above(scope.0.host(), scope.0.path()).find(|member| member.0.method.is_none_or(|known| known == method))
+        self.above(scope.0.host(), scope.0.path())
+            .filter(move |member| member.0.method.is_none_or(|known| known == method))
     }
 
     /// Whether all that these patterns cover is covered by this set. `&ScopeSet` is such patterns, and so is `[&pattern]`.

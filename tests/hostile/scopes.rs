@@ -89,10 +89,10 @@ pub fn words(text: &str) {
     others.iter().for_each(|other| relates(&set, other));
     minimize(&set);
     expands(&set, &scopes);
-    // The search for the least is bounded, but not quick for many words.
+    // Trying all subsets is not for many words.
     let covered: Vec<Scope> = scopes.into_iter().filter(|scope| set.covers(scope)).collect();
     if set.len() < 12 && covered.len() < 12 {
-        least(&set, &covered);
+        minimal_cover(&set, &covered);
     }
 }
 
@@ -145,23 +145,36 @@ pub fn expands(set: &ScopeSet, catalogue: &[Scope]) {
     }
 }
 
-/// The smallest part of a set that covers these scopes, all of which it covers.
-pub fn least(set: &ScopeSet, scopes: &[Scope]) {
-    let least = set.minimal_cover(scopes).unwrap();
-    assert!(least.iter().all(|member| set.contains(member)));
-    assert!(scopes.iter().all(|scope| least.covers(scope)));
-    // By trying all subsets.
-    let all: Vec<_> = set.iter().collect();
-    let covers = |choice: u32| {
-        let chosen = |index: usize| choice >> index & 1 == 1;
-        scopes.iter().all(|scope| all.iter().enumerate().any(|(index, member)| chosen(index) && member.covers(scope)))
-    };
-    let smallest = (0..1_u32 << all.len()).filter(|choice| covers(*choice)).map(u32::count_ones).min().unwrap();
-    assert_eq!(least.len(), usize::try_from(smallest).unwrap(), "{least} of {set}");
-    for member in &least {
+/// Checks a cover of scopes that the set covers: it has no member too many, no member that is wider than it must be, and not many
+/// more members than the smallest cover.
+pub fn minimal_cover(set: &ScopeSet, scopes: &[Scope]) -> ScopeSet {
+    let cover = set.minimal_cover(scopes).unwrap();
+    let suffices = |cover: &ScopeSet| scopes.iter().all(|scope| cover.covers(scope));
+    assert!(suffices(&cover) && cover.iter().all(|member| set.contains(member)), "{cover} of {set}");
+    for member in &cover {
+        let others: ScopeSet = cover.iter().filter(|other| *other != member).collect();
+        assert!(!suffices(&others), "{member} can be left out of {cover}");
         for narrower in set.iter().filter(|other| *other != member && member.includes(other)) {
-            let swapped: ScopeSet = least.iter().filter(|other| *other != member).chain([narrower]).collect();
-            assert!(!scopes.iter().all(|scope| swapped.covers(scope)), "{narrower} would do for {member}");
+            let swapped: ScopeSet = others.iter().chain([narrower]).collect();
+            assert!(!suffices(&swapped), "{narrower} would do for {member}");
         }
     }
+    // The bound of Chvátal: 1 + 1/2 + ... + 1/n times the smallest.
+    let harmonic: f64 = (1..=scopes.len()).map(|number| 1.0 / number as f64).sum();
+    assert!(cover.len() as f64 <= harmonic * smallest_cover(set, scopes) as f64 + 1e-9, "{cover} of {set}");
+    cover
+}
+
+/// Returns the size of the smallest cover, found by trying all subsets.
+pub fn smallest_cover(set: &ScopeSet, scopes: &[Scope]) -> usize {
+    let covered = |member: &ScopePattern| {
+        let bits = scopes.iter().enumerate().map(|(index, scope)| u64::from(member.covers(scope)) << index);
+        bits.fold(0, |all, bit| all | bit)
+    };
+    let members: Vec<u64> = set.iter().map(covered).filter(|bits| *bits != 0).collect();
+    let union = |choice: u32| {
+        members.iter().enumerate().filter(|(index, _)| choice >> index & 1 == 1).fold(0, |all, (_, bits)| all | bits)
+    };
+    let enough = |choice: &u32| union(*choice).count_ones() as usize == scopes.len();
+    (0..1_u32 << members.len()).filter(enough).map(|choice| choice.count_ones() as usize).min().unwrap()
 }
