@@ -250,7 +250,7 @@ fn read_text<'de, D: Deserializer<'de>, T: FromStr<Err = Error>>(deserializer: D
         type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a scope")
+            f.write_str("a scope, as in \"GET:imprese.openapi.it/base\"")
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {

@@ -125,37 +125,10 @@ impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // As it stands there: what cannot be read, such as a number that is none here, spoils the rest otherwise.
         let entry = Box::<RawValue>::deserialize(deserializer)?;
-        // Text with nothing escaped in it, as all scopes are, needs no copy.
-        if let Ok(text) = serde_json::from_str::<&str>(entry.get()) {
-            return Ok(Self(text.parse().map_err(|_| text.to_owned())));
-        }
         Ok(Self(match serde_json::from_str::<String>(entry.get()) {
             Ok(text) => text.parse().map_err(|_| text),
             Err(_) => Err(Box::<str>::from(entry).into()),
         }))
-    }
-}
-
-/// The key of an entry: a scope, or what stands there instead.
-struct Key(Result<Scope, String>);
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl Visitor<'_> for Text {
-            type Value = Key;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Key, E> {
-                Ok(Key(text.parse().map_err(|_| text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
     }
 }
 
@@ -185,16 +158,13 @@ where
         }
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-            while let Some((Key(key), value)) = map.next_entry::<_, Box<RawValue>>()? {
-                match (key, serde_json::from_str(value.get())) {
+            while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                match (key.parse(), serde_json::from_str(value.get())) {
                     (Ok(scope), Ok(entry)) => self.0.known.push((scope, entry)),
-                    (Err(key), _) if key == "success" && yes_or_no(&value) == Some(false) => {
+                    _ if key == "success" && yes_or_no(&value) == Some(false) => {
                         return Err(serde::de::Error::custom("the service says no"));
                     }
-                    (key, _) => {
-                        let key = key.map_or_else(|text| text, |scope| scope.to_string());
-                        self.0.unrecognized.push((key, value_of(&value)));
-                    }
+                    _ => self.0.unrecognized.push((key, value_of(&value))),
                 }
             }
             Ok(self.0)

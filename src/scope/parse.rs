@@ -114,7 +114,7 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
         if byte == b'.' {
             check_label(host, label, at)?;
             label = at + 1;
-        } else if !OF_LABEL[usize::from(byte)] {
+        } else if !is_of_label(byte) {
             let reason = match byte {
                 b'*' if at == 0 => "an asterisk before a host stands for whole labels; expected `*.`",
                 b'*' => "an asterisk inside a host is not documented; expected `*` alone or `*.` in front",
@@ -161,7 +161,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
         if byte == b'/' {
             check_segment(path, segment, at)?;
             segment = at + 1;
-        } else if !OF_SEGMENT[usize::from(byte)] {
+        } else if !is_of_segment(byte) {
             let alone = at == segment && matches!(path.as_bytes().get(at + 1), None | Some(b'/'));
             let reason = match byte {
                 b'*' if alone && at == 0 => "`/*` already stands for all endpoints; nothing may follow",
@@ -187,25 +187,13 @@ fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
     }
 }
 
-static OF_LABEL: [bool; 256] = alphanumeric_or(b"-");
+fn is_of_label(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-')
+}
 
 /// Without the slash, and without the asterisk and the comma, which a URL may have.
-static OF_SEGMENT: [bool; 256] = alphanumeric_or(b"-._~!$&'()+;=:@%");
-
-/// By byte: a list has hundreds of scopes, and each of their bytes is looked at.
-const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte as usize] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut place = 0;
-    while place < others.len() {
-        table[others[place] as usize] = true;
-        place += 1;
-    }
-    table
+fn is_of_segment(byte: u8) -> bool {
+    is_of_label(byte) || b"._~!$&'()+;=:@%".contains(&byte)
 }
 
 #[cfg(test)]

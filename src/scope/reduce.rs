@@ -19,8 +19,7 @@ impl ScopeSet {
     /// ```
     #[must_use]
     pub fn minimize(patterns: impl IntoIterator<Item = ScopePattern>) -> Self {
-        let all: Self = patterns.into_iter().collect();
-        all.iter().filter(|pattern| !all.has_other_above(pattern)).collect()
+        patterns.into_iter().collect::<Self>().without(|pattern, member| member.includes(pattern))
     }
 
     /// Returns a small part of this set that covers these scopes. Request a token for it if you want one that is good for these scopes and

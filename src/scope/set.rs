@@ -155,15 +155,16 @@ impl ScopeSet {
 
     /// The set without the wildcards that another member stands for.
     pub(crate) fn without_named_wildcards(&self) -> Self {
-        let is_named = |pattern: &ScopePattern| {
-            let mut above = self.above(pattern.0.host(), pattern.0.path());
-            above.any(|member| member != pattern && member.names(pattern))
-        };
-        self.iter().filter(|pattern| !(pattern.has_wildcard() && is_named(pattern))).cloned().collect()
+        self.without(|pattern, member| pattern.has_wildcard() && member.names(pattern))
     }
 
-    pub(super) fn has_other_above(&self, pattern: &ScopePattern) -> bool {
-        self.above(pattern.0.host(), pattern.0.path()).any(|member| member != pattern && member.includes(pattern))
+    /// The set without the patterns that another member makes needless, which is asked with each pattern and each member above it.
+    pub(super) fn without(&self, is_needless: impl Fn(&ScopePattern, &ScopePattern) -> bool) -> Self {
+        let is_kept = |pattern: &&ScopePattern| {
+            let mut above = self.above(pattern.0.host(), pattern.0.path());
+            !above.any(|member| member != *pattern && is_needless(pattern, member))
+        };
+        self.iter().filter(is_kept).cloned().collect()
     }
 
     /// The scopes of a catalogue that this set covers, in the catalogue's order and without duplicates.
