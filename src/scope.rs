@@ -214,8 +214,8 @@ impl ScopePattern {
     /// assert_eq!(concrete, catalogue[..1]);
     /// # Ok::<(), gettone::Error>(())
     /// ```
-    pub fn expand<'a>(&'a self, catalogue: &'a [Scope]) -> impl Iterator<Item = Scope> + 'a {
-        once_each(catalogue.iter().filter(|scope| self.covers(scope))).cloned()
+    pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
+        once_each(catalogue.into_iter().filter(|scope| self.covers(scope))).cloned()
     }
 }
 

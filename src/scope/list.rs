@@ -1,7 +1,6 @@
 //! The scopes that a service lists.
 
 use std::fmt;
-use std::ops::Deref;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -22,6 +21,35 @@ pub struct ScopeList {
 }
 
 impl ScopeList {
+    /// Iterates over the scopes, in the order of the response.
+    pub fn iter(&self) -> std::slice::Iter<'_, Scope> {
+        self.scopes.iter()
+    }
+
+    /// Returns the scopes as a slice.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Scope] {
+        &self.scopes
+    }
+
+    /// Returns the number of scopes, duplicates included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.scopes.len()
+    }
+
+    /// Returns whether there are no scopes. There may still be [`unrecognized`](Self::unrecognized) entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scopes.is_empty()
+    }
+
+    /// Returns whether the list has exactly this scope.
+    #[must_use]
+    pub fn contains(&self, scope: &Scope) -> bool {
+        self.scopes.contains(scope)
+    }
+
     /// Returns the entries that are not scopes: whatever the service sent, which may be a secret of the request.
     #[must_use]
     pub fn unrecognized(&self) -> &[String] {
@@ -54,14 +82,6 @@ impl fmt::Debug for Entries {
             1 => f.write_str("1 entry"),
             count => write!(f, "{count} entries"),
         }
-    }
-}
-
-impl Deref for ScopeList {
-    type Target = [Scope];
-
-    fn deref(&self) -> &[Scope] {
-        &self.scopes
     }
 }
 

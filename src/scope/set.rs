@@ -168,8 +168,8 @@ impl ScopeSet {
     }
 
     /// The scopes of a catalogue that this set covers, in the catalogue's order and without duplicates.
-    pub fn expand<'a>(&'a self, catalogue: &'a [Scope]) -> impl Iterator<Item = Scope> + 'a {
-        super::once_each(catalogue.iter().filter(|scope| self.covers(scope))).cloned()
+    pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
+        super::once_each(catalogue.into_iter().filter(|scope| self.covers(scope))).cloned()
     }
 
     /// What a grant lacks of this set: the members that the grant does not include.
