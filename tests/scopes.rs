@@ -1,4 +1,4 @@
-//! The algebra of scopes: the documented table row by row, and its laws over scopes that nobody thought of.
+//! The algebra of scopes: the documented table row by row, and its laws over random scopes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "hostile/scopes.rs"]
@@ -89,7 +89,7 @@ fn a_pattern_covers_what_the_table_says() {
     }
 }
 
-/// Words of one to so many letters, with something between them.
+/// Returns all words of up to `longest` letters, joined by `between`.
 fn words(letters: &[&str], between: &str, longest: usize) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut last = vec![String::new()];
@@ -118,8 +118,8 @@ static PATTERNS: LazyLock<Vec<ScopePattern>> = LazyLock::new(|| {
     patterns
 });
 
-/// Every scope over the same alphabet and a letter more, so that there is always a host, a path and a method that no pattern
-/// names.
+/// Every scope over the same alphabet and one more letter, so that there is always a host, a path and a method that no pattern
+/// has.
 static SCOPES: LazyLock<Vec<Scope>> = LazyLock::new(|| {
     let mut scopes = Vec::new();
     for &method in Method::ALL {
@@ -130,7 +130,7 @@ static SCOPES: LazyLock<Vec<Scope>> = LazyLock::new(|| {
     scopes
 });
 
-/// What a pattern covers of all that there is, by the model: a bit for each scope.
+/// Returns a bit for each scope: whether the model says that the pattern covers it.
 fn extent(pattern: &ScopePattern) -> Vec<u64> {
     let bits: Vec<bool> = SCOPES.iter().map(|scope| model::covers(pattern.as_str(), scope.as_str())).collect();
     bits.chunks(64)
@@ -149,7 +149,7 @@ fn intersects(a: &[u64], b: &[u64]) -> bool {
 }
 
 #[test]
-fn covering_is_what_the_model_says_everywhere() {
+fn every_pattern_covers_what_the_model_says() {
     assert_eq!((PATTERNS.len(), SCOPES.len()), (273, 7605));
     for pattern in PATTERNS.iter() {
         for scope in SCOPES.iter() {
@@ -164,14 +164,14 @@ fn a_pattern_includes_another_if_and_only_if_it_covers_all_that_the_other_covers
         for (b, b_extent) in PATTERNS.iter().zip(EXTENTS.iter()) {
             assert_eq!(a.includes(b), includes(a_extent, b_extent), "{a} includes {b}");
             assert_eq!(a.intersects(b), intersects(a_extent, b_extent), "{a} intersects {b}");
-            // Antisymmetry: two that include each other are one.
+            // Antisymmetry: two patterns that include each other are equal.
             assert_eq!(a.includes(b) && b.includes(a), a == b, "{a} and {b}");
         }
     }
 }
 
 #[test]
-fn inclusion_is_transitive_everywhere() {
+fn inclusion_is_transitive() {
     for a in PATTERNS.iter() {
         let below: Vec<_> = PATTERNS.iter().filter(|b| a.includes(b)).collect();
         for b in &below {
@@ -182,7 +182,7 @@ fn inclusion_is_transitive_everywhere() {
     }
 }
 
-/// Some of the small patterns, by their number.
+/// Generates indexes into the small patterns.
 fn some_patterns(most: usize) -> impl Strategy<Value = Vec<usize>> {
     prop::collection::vec(0..PATTERNS.len(), 0..=most)
 }
@@ -196,7 +196,7 @@ fn union(numbers: &[usize]) -> Vec<u64> {
     numbers.iter().fold(none, |all, number| all.iter().zip(&EXTENTS[*number]).map(|(a, b)| a | b).collect())
 }
 
-/// A pattern as it may occur.
+/// Generates realistic patterns.
 fn any_pattern() -> impl Strategy<Value = ScopePattern> {
     let method = select(vec!["*", "GET", "POST", "PUT", "PATCH", "DELETE"]);
     let host = prop_oneof![
@@ -237,7 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn a_list_keeps_all_that_it_is_given(entries in prop::collection::vec(prop_oneof![any_pattern().prop_map(|p| p.to_string()), any::<String>()], 0..20)) {
+    fn a_list_keeps_every_entry(entries in prop::collection::vec(prop_oneof![any_pattern().prop_map(|p| p.to_string()), any::<String>()], 0..20)) {
         hostile::read(&serde_json::to_string(&entries).unwrap());
     }
 
@@ -247,14 +247,14 @@ proptest! {
     }
 
     #[test]
-    fn minimising_changes_nothing_that_is_covered(members in some_patterns(12)) {
+    fn minimizing_keeps_what_is_covered(members in some_patterns(12)) {
         let minimal = hostile::minimize(&chosen(&members));
         let numbers: Vec<_> = minimal.iter().map(|member| PATTERNS.iter().position(|known| known == member).unwrap()).collect();
         prop_assert_eq!(union(&numbers), union(&members));
     }
 
     #[test]
-    fn expanding_gives_the_covered_part_of_the_catalogue(members in some_patterns(4), numbers in prop::collection::vec(0..SCOPES.len(), 0..60)) {
+    fn expanding_returns_the_covered_part_of_the_catalogue(members in some_patterns(4), numbers in prop::collection::vec(0..SCOPES.len(), 0..60)) {
         let mut catalogue: Vec<Scope> = numbers.iter().map(|number| SCOPES[*number].clone()).collect();
         catalogue.extend(catalogue.clone().into_iter().take(10));
         hostile::expands(&chosen(&members), &catalogue);
@@ -268,17 +268,17 @@ proptest! {
     }
 
     #[test]
-    fn what_lacks_is_neither_included_nor_expanded(requested in some_patterns(5), granted in some_patterns(5)) {
+    fn missing_members_are_neither_included_nor_expanded(requested in some_patterns(5), granted in some_patterns(5)) {
         let (requested, granted) = (chosen(&requested), chosen(&granted));
-        let lacks = requested.missing_from(&granted);
+        let missing = requested.missing_from(&granted);
         for member in &requested {
-            let there = granted.includes([member]) || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
-            prop_assert_eq!(lacks.contains(member), !there);
+            let is_granted = granted.includes([member]) || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
+            prop_assert_eq!(missing.contains(member), !is_granted);
         }
     }
 
     #[test]
-    fn inclusion_holds_its_laws_for_patterns_as_they_occur(a in any_pattern(), b in any_pattern(), c in any_pattern()) {
+    fn inclusion_keeps_its_laws_for_realistic_patterns(a in any_pattern(), b in any_pattern(), c in any_pattern()) {
         prop_assert!(a.includes(&a) && a.intersects(&a) && ScopePattern::everything().includes(&a));
         prop_assert_eq!(a.includes(&b) && b.includes(&a), a == b);
         prop_assert!(!(a.includes(&b) && b.includes(&c)) || a.includes(&c));
@@ -291,7 +291,7 @@ proptest! {
     }
 
     #[test]
-    fn text_and_value_are_inverse(pattern in any_pattern(), more in prop::collection::vec(any_pattern(), 0..6)) {
+    fn parsing_and_printing_are_inverse(pattern in any_pattern(), more in prop::collection::vec(any_pattern(), 0..6)) {
         prop_assert_eq!(&pattern.to_string().parse::<ScopePattern>().unwrap(), &pattern);
         let json = serde_json::to_string(&pattern).unwrap();
         prop_assert_eq!(&json, &format!("\"{pattern}\""));
@@ -307,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn order_and_repetition_do_not_matter(patterns in prop::collection::vec(any_pattern(), 0..8), again in subsequence((0..8_usize).collect::<Vec<_>>(), 0..8)) {
+    fn a_set_ignores_order_and_duplicates(patterns in prop::collection::vec(any_pattern(), 0..8), again in subsequence((0..8_usize).collect::<Vec<_>>(), 0..8)) {
         use std::hash::{BuildHasher, RandomState};
         let set: ScopeSet = patterns.iter().collect();
         let other: ScopeSet = patterns.iter().rev().chain(again.iter().filter_map(|index| patterns.get(*index))).collect();
@@ -329,7 +329,7 @@ proptest! {
     }
 
     #[test]
-    fn any_words_are_a_set_that_answers_as_its_members_do(patterns in prop::collection::vec(any_pattern(), 0..16), small in some_patterns(12)) {
+    fn a_set_of_any_words_answers_as_its_members_do(patterns in prop::collection::vec(any_pattern(), 0..16), small in some_patterns(12)) {
         let small = small.iter().map(|number| PATTERNS[*number].to_string());
         let words: Vec<String> = patterns.iter().map(ToString::to_string).chain(small).collect();
         hostile::words(&words.join(" "));
@@ -373,7 +373,7 @@ proptest! {
 }
 
 #[test]
-fn no_text_does_harm() {
+fn odd_texts_are_values_or_errors() {
     let long = "a.".repeat(200);
     let texts = [
         "",
@@ -434,7 +434,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("https://h.it./base", "GET:h.it/base"),
         ("https://h.it/a|b", "GET:h.it/a%7Cb"),
         ("https://h.it/a:b@c", "GET:h.it/a:b@c"),
-        // A scope has no comma.
+        // A scope has no comma, so it is encoded.
         ("https://h.it/a,b", "GET:h.it/a%2Cb"),
         ("https://h.it/a%2cb", "GET:h.it/a%2Cb"),
         ("https://h.it/base/1,2?fields=a,b#c,d", "GET:h.it/base"),
@@ -465,7 +465,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         ("data:text/plain,x", "without a host name"),
         ("https://h.it/*", "an asterisk"),
         ("https://h.it/base*", "an asterisk"),
-        ("https://-h.it/base", "neither starts nor ends with a hyphen"),
+        ("https://-h.it/base", "cannot start or end with a hyphen"),
     ] {
         let error = for_request(url).unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
@@ -475,7 +475,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
     let url = Url::parse("https://h.it/a").unwrap();
     for method in ["HEAD", "OPTIONS", "CONNECT", "TRACE", "PROPFIND", "get"] {
         let error = Scope::for_request(&method.parse().unwrap(), &url).unwrap_err();
-        assert_eq!(error.to_string(), format!("method {method:?}: expected GET, POST, PUT, PATCH or DELETE"));
+        assert_eq!(error.to_string(), format!("unknown method {method:?}; expected GET, POST, PUT, PATCH or DELETE"));
     }
     for &method in Method::ALL {
         assert_eq!(Scope::for_request(&method.into(), &url).unwrap().method(), method);
@@ -483,7 +483,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
 }
 
 #[test]
-fn the_sandbox_is_the_host_with_test_before_it() {
+fn a_sandbox_host_starts_with_test() {
     let production = scope("GET:imprese.openapi.it/IT-full");
     let sandbox = production.sandbox().unwrap();
     assert_eq!(sandbox.as_str(), "GET:test.imprese.openapi.it/IT-full");
@@ -497,7 +497,7 @@ fn the_sandbox_is_the_host_with_test_before_it() {
 }
 
 #[test]
-fn builders_read_in_order_and_refuse_what_is_wrong() {
+fn builders_build_patterns_and_refuse_invalid_parts() {
     assert_eq!(ScopePattern::everything(), pattern("*:*/*"));
     assert_eq!(ScopePattern::domain("Comparabili.openapi.it").unwrap(), pattern("*:comparabili.openapi.it/*"));
     assert_eq!(ScopePattern::domain("*.openapi.it").unwrap(), pattern("*:*.openapi.it/*"));
@@ -514,25 +514,34 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
         assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
     }
     for (host, said) in [
-        ("https://imprese.openapi.it", "byte 0: a scheme; write the host alone, as in `imprese.openapi.it`"),
-        ("HTTPS://imprese.openapi.it/base", "byte 0: a scheme"),
-        ("ws://imprese.openapi.it", "byte 0: a scheme"),
-        ("http:imprese.openapi.it", "byte 0: a scheme"),
-        ("imprese.openapi.it/base", "byte 18: a path; write the host alone, and give the path to `endpoint`"),
-        ("imprese.openapi.it/", "byte 18: a path"),
-        ("imprese.openapi.it:443", "byte 18: a port"),
-        ("a.it,b.it", "byte 4: a comma"),
+        (
+            "https://imprese.openapi.it",
+            "0 ('h'): a host has no scheme; write the host alone, as in `imprese.openapi.it`",
+        ),
+        ("HTTPS://imprese.openapi.it/base", "0 ('H'): a host has no scheme"),
+        ("ws://imprese.openapi.it", "0 ('w'): a host has no scheme"),
+        ("http:imprese.openapi.it", "0 ('h'): a host has no scheme"),
+        (
+            "imprese.openapi.it/base",
+            "18 ('/'): a host has no path; write the host alone, and pass the path to `ScopePattern::endpoint`",
+        ),
+        ("imprese.openapi.it/", "18 ('/'): a host has no path"),
+        ("imprese.openapi.it:443", "18 (':'): a scope has no port"),
+        ("a.it,b.it", "4 (','): a scope has no comma"),
     ] {
         let error = ScopePattern::domain(host).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("host {host:?}, {said}")), "{error}");
+        assert!(error.starts_with(&format!("invalid host {host:?} at byte {said}")), "{error}");
     }
     let error = ScopePattern::everything().endpoint("a,b").unwrap_err().to_string();
-    assert!(error.starts_with("path \"a,b\", byte 1: a comma; write several scopes as several strings"), "{error}");
-    // The place is in what was given.
+    assert!(error.starts_with("invalid path \"a,b\" at byte 1 (','): a scope has no comma"), "{error}");
+    // The byte is counted in the argument.
     let error = ScopePattern::domain("u@h.it").unwrap_err();
-    assert_eq!(error.to_string(), "host \"u@h.it\", byte 1: a user before the host; a scope has none");
+    assert_eq!(
+        error.to_string(),
+        "invalid host \"u@h.it\" at byte 1 ('@'): a scope has no user name; write the host alone"
+    );
     let error = ScopePattern::everything().endpoint("IT-*").unwrap_err().to_string();
-    assert!(error.starts_with("path \"IT-*\", byte 3: an asterisk stands for all endpoints"), "{error}");
+    assert!(error.starts_with("invalid path \"IT-*\" at byte 3 ('*'): `*` cannot stand for part of a path"), "{error}");
     for path in ["", "a//b", "a?b", "a/*", "it-*", "a b", "."] {
         assert!(ScopePattern::everything().endpoint(path).unwrap_err().is_invalid_input(), "{path}");
     }
@@ -542,8 +551,8 @@ fn builders_read_in_order_and_refuse_what_is_wrong() {
 fn several_scopes_in_one_string_are_refused() {
     let text = "GET:a.it/x,POST:a.it/x";
     let expected = format!(
-        "scope {text:?}, byte 10: a comma; write several scopes as several strings, or with spaces between them in the text of a \
-         `ScopeSet`"
+        "invalid scope {text:?} at byte 10 (','): a scope has no comma; write several scopes as several strings, or as one \
+         `ScopeSet` with spaces between them"
     );
     for error in [
         text.parse::<Scope>().unwrap_err(),
@@ -555,12 +564,12 @@ fn several_scopes_in_one_string_are_refused() {
         assert_eq!(error.to_string(), expected);
     }
     let error = "GET:a.it/x, POST:a.it/x".parse::<ScopeSet>().unwrap_err().to_string();
-    assert!(error.starts_with("scope \"GET:a.it/x,\", byte 10: a comma"), "{error}");
-    // As the message says.
+    assert!(error.starts_with("invalid scope \"GET:a.it/x,\" at byte 10 (','): a scope has no comma"), "{error}");
+    // As the message suggests.
     let apart = set(&["GET:a.it/x", "POST:a.it/x"]);
     assert_eq!("GET:a.it/x POST:a.it/x".parse::<ScopeSet>().unwrap(), apart);
     assert_eq!(serde_json::from_str::<ScopeSet>(r#"["GET:a.it/x","POST:a.it/x"]"#).unwrap(), apart);
-    // A service that lists one loses no other.
+    // Such an entry of a service's list does not lose the others.
     let list: ScopeList = serde_json::from_str(r#"["GET:a.it/x,y","GET:a.it/x"]"#).unwrap();
     assert_eq!((list.len(), list.unrecognized()), (1, &["GET:a.it/x,y".to_owned()][..]));
 }
@@ -569,21 +578,21 @@ fn several_scopes_in_one_string_are_refused() {
 fn a_pattern_without_wildcards_is_a_scope() {
     assert_eq!(Scope::try_from(pattern("GET:h.it/a")).unwrap(), scope("GET:h.it/a"));
     let error = Scope::try_from(pattern("GET:h.it/*")).unwrap_err();
-    assert!(
-        error.to_string().contains("byte 9: an asterisk; a pattern may have one, a concrete scope may not"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("at byte 9 ('*'): a `Scope` has no wildcard; use a `ScopePattern`"), "{error}");
     assert_eq!(ScopePattern::from(scope("GET:h.it/a")), pattern("GET:h.it/a"));
 }
 
 #[test]
-fn a_minimal_cover_prefers_the_narrower_and_names_what_is_not_covered() {
+fn a_minimal_cover_prefers_narrow_members_and_names_an_uncovered_scope() {
     let all = set(&["*:h.it/*", "GET:h.it/*", "GET:h.it/a", "GET:i.it/*"]);
     assert_eq!(all.minimal_cover(&[scope("GET:h.it/a")]).unwrap(), set(&["GET:h.it/a"]));
     assert_eq!(all.minimal_cover(&[scope("GET:h.it/a"), scope("GET:h.it/b")]).unwrap(), set(&["GET:h.it/*"]));
     assert_eq!(all.minimal_cover(&[]).unwrap(), ScopeSet::default());
     let error = all.minimal_cover(&[scope("GET:h.it/a"), scope("POST:i.it/x")]).unwrap_err();
-    assert_eq!(error.to_string(), "scope POST:i.it/x: no pattern of the set covers it");
+    assert_eq!(
+        error.to_string(),
+        "no pattern of the set covers the scope POST:i.it/x; add one, or leave the scope out"
+    );
 }
 
 #[test]
@@ -605,15 +614,19 @@ fn a_minimal_cover_is_no_wider_than_it_must_be() {
 }
 
 #[test]
-fn a_list_can_be_asked_like_a_set() {
+fn a_list_keeps_unrecognized_entries_apart() {
     let list: ScopeList = serde_json::from_str(r#"["GET:h.it/a","*:i.it/*","odd","GET:h.it/a"]"#).unwrap();
     assert_eq!(list.unrecognized(), ["*:i.it/*", "odd"]);
     assert_eq!(list.iter().collect::<ScopeSet>(), set(&["GET:h.it/a"]));
     assert_eq!(pattern("*:h.it/*").expand(&list).count(), 1);
+    assert_eq!((list.len(), list.as_slice()), (2, &[scope("GET:h.it/a"), scope("GET:h.it/a")][..]));
+    assert!(list.contains(&scope("GET:h.it/a")) && !list.contains(&scope("GET:h.it/a/b")));
+    let odd: ScopeList = serde_json::from_str(r#"["odd"]"#).unwrap();
+    assert!(odd.is_empty() && !list.is_empty());
 }
 
 #[test]
-fn values_are_small_cheap_and_sendable() {
+fn values_are_small_and_sendable() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     shared::<Scope>();
     shared::<ScopePattern>();

@@ -1,3 +1,5 @@
+//! The method of a scope.
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -5,7 +7,20 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::Error;
 
-/// An HTTP method that a scope can have: those of the vendor's catalogue.
+/// An HTTP method that a scope can have: one of those in the vendor's catalogue.
+///
+/// Convert from and to [`reqwest::Method`] with [`TryFrom`] and [`From`].
+///
+/// ```
+/// use gettone::{Method, reqwest};
+///
+/// let method: Method = "get".parse()?;
+/// assert_eq!((method, method.as_str()), (Method::Get, "GET"));
+/// assert_eq!(reqwest::Method::from(method), reqwest::Method::GET);
+/// assert_eq!(Method::try_from(&reqwest::Method::POST)?, Method::Post);
+/// assert!(Method::try_from(&reqwest::Method::HEAD).is_err());
+/// # Ok::<(), gettone::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, rename_all = "UPPERCASE"))]
 #[non_exhaustive]
@@ -23,10 +38,10 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
+    /// All methods.
     pub const ALL: &[Self] = &[Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
 
-    /// The method in upper case.
+    /// Returns the method in upper case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,7 +54,7 @@ impl Method {
     }
 
     fn unknown(text: &str) -> Error {
-        Error::invalid_input(format!("method {text:?}: expected GET, POST, PUT, PATCH or DELETE"))
+        Error::invalid_input(format!("unknown method {text:?}; expected GET, POST, PUT, PATCH or DELETE"))
     }
 
     pub(super) fn find(text: &str) -> Option<Self> {
@@ -50,11 +65,11 @@ impl Method {
 impl FromStr for Method {
     type Err = Error;
 
-    /// In any letter case.
+    /// Parses a method in any letter case.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for any other method.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the text is none of [`ALL`](Self::ALL).
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::find(text).ok_or_else(|| Self::unknown(text))
     }
@@ -63,11 +78,11 @@ impl FromStr for Method {
 impl TryFrom<&reqwest::Method> for Method {
     type Error = Error;
 
-    /// In HTTP the letter case of a method counts (RFC 9110, section 9.1).
+    /// Converts a method in upper case: in HTTP the letter case of a method counts (RFC 9110, section 9.1).
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for any other method.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the method is none of [`ALL`](Self::ALL).
     fn try_from(method: &reqwest::Method) -> Result<Self, Error> {
         let text = method.as_str();
         Self::ALL.iter().copied().find(|known| known.as_str() == text).ok_or_else(|| Self::unknown(text))

@@ -1,4 +1,4 @@
-//! Reads a scope, and says what is wrong with one.
+//! Parses scopes and patterns, and says what is wrong with other text.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) enum Wildcards {
     Refused,
 }
 
-/// What is wrong with a text, and at which byte.
+/// What is wrong with a text, at which byte, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     offset: usize,
@@ -20,44 +20,62 @@ pub(super) struct Flaw {
 }
 
 impl Flaw {
+    /// Returns the error for a text: for this flaw, or for one that explains more.
     pub(super) fn into_error(self, what: &str, text: &str) -> Error {
-        Error::invalid_input(format!("{what} {}, byte {}: {}", quote(text), self.offset, self.reason))
+        let Self { offset, reason } = foreign(text).unwrap_or(self);
+        let place = match text.get(offset..).and_then(|rest| rest.chars().next()) {
+            Some(character) => format!("{offset} ({character:?})"),
+            None => format!("{offset} (end)"),
+        };
+        Error::invalid_input(format!("invalid {what} {} at byte {place}: {reason}", quote(text)))
     }
 }
 
-/// The longest name of a host (RFC 1035, section 2.3.4), as text without the root's dot.
+/// The length of the longest host name (RFC 1035, section 2.3.4), as text without the dot of the root.
 const LONGEST_HOST: usize = 253;
-/// Behind `*.` there is room left for one label of any length, so that a wildcard never stands for a handful of hosts.
+/// Leaves room for one label of any length before the suffix, so that a wildcard never stands for only a handful of hosts.
 const LONGEST_SUFFIX: usize = LONGEST_HOST - 64;
 
-pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
-    read(text, wildcards).map_err(|flaw| of_all(text).unwrap_or(flaw))
-}
-
-/// What is wrong wherever it stands.
-fn of_all(text: &str) -> Option<Flaw> {
+/// Finds a character that no scope has, wherever it stands.
+fn foreign(text: &str) -> Option<Flaw> {
+    let flaw = |offset, reason| Some(Flaw { offset, reason });
     if let Some(offset) = text.find(',') {
-        return Some(Flaw { offset, reason: COMMA });
+        return flaw(
+            offset,
+            "a scope has no comma; write several scopes as several strings, or as one `ScopeSet` with spaces between them",
+        );
     }
     if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
-        return Some(Flaw { offset, reason: "white space or a control character; a scope has none" });
+        return flaw(
+            offset,
+            "a scope has no white space and no control characters; parse several scopes as a `ScopeSet`",
+        );
     }
-    let offset = text.find('\\')?;
-    Some(Flaw { offset, reason: "a backslash, as in Markdown; write the asterisk alone" })
+    flaw(text.find('\\')?, "a scope has no backslash; write `*`, not the `\\*` of Markdown")
 }
 
-fn read(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
+pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     let Some((method, rest)) = split(text, b':') else {
-        return flaw(text.len(), "expected `:` after the method, as in `GET:imprese.openapi.it/base`");
+        return flaw(
+            text.len(),
+            "missing `:` after the method; write `METHOD:host/path`, as in `GET:imprese.openapi.it/base`",
+        );
     };
     let known = Method::find(method);
     if known.is_none() && method != "*" {
-        return flaw(0, "expected a method: GET, POST, PUT, PATCH, DELETE, or in a pattern `*`");
+        let reason = match is_scheme(text, method.len()) {
+            true => "a URL is not a scope; write `METHOD:host/path`, as in `GET:imprese.openapi.it/base`",
+            false => "unknown method; expected GET, POST, PUT, PATCH or DELETE, or `*` in a pattern",
+        };
+        return flaw(0, reason);
     }
     let host_start = method.len() + 1;
     let Some((host, path_text)) = split(rest, b'/') else {
-        return flaw(text.len(), "expected '/' and an endpoint after the host");
+        return flaw(
+            text.len(),
+            "missing path after the host; write `/root` for the path `/`, or `/*` in a pattern for all endpoints",
+        );
     };
     check_host(host).map_err(|flaw| Flaw { offset: host_start + flaw.offset, ..flaw })?;
     let path_start = host_start + host.len() + 1;
@@ -66,10 +84,10 @@ fn read(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let wild = Wild::of(method, host, path_text);
     if wildcards == Wildcards::Refused && wild.any() {
         let offset = text.find('*').unwrap_or_default();
-        return flaw(offset, "an asterisk; a pattern may have one, a concrete scope may not");
+        return flaw(offset, "a `Scope` has no wildcard; use a `ScopePattern`");
     }
 
-    // One allocation: the letters are changed in place.
+    // One allocation: the letters change in place.
     let mut normal: Arc<str> = text.into();
     if let Some(normal) = Arc::get_mut(&mut normal) {
         let (method, rest) = normal.split_at_mut(host_start);
@@ -82,26 +100,21 @@ fn read(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     }
 }
 
-/// As `split_once`, which is made for longer texts.
+/// Does the same as `split_once`, and is faster on short text.
 fn split(text: &str, at: u8) -> Option<(&str, &str)> {
     let place = text.bytes().position(|byte| byte == at)?;
     Some((text.get(..place)?, text.get(place + 1..)?))
 }
 
-/// The grammar of a path allows one. No scope of the catalogue has one, and two scopes with a comma between them would be read
-/// as one.
-const COMMA: &str =
-    "a comma; write several scopes as several strings, or with spaces between them in the text of a `ScopeSet`";
+const SCHEME: &str = "a host has no scheme; write the host alone, as in `imprese.openapi.it`";
 
-const SCHEME: &str = "a scheme; write the host alone, as in `imprese.openapi.it`";
+const TOO_LONG: &str = "host too long; it has at most 253 bytes, or 189 after `*.`";
 
-const TOO_LONG: &str = "a host of more than 253 bytes, or of more than 189 behind `*.`";
-
-/// The rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1), with `*` and `*.` in front.
+/// Checks a host by the rules of DNS (RFC 1035, section 2.3.4; RFC 1123, section 2.1). It may be `*` or start with `*.`.
 pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     match host {
-        "" => return flaw(0, "expected a host, or in a pattern `*`"),
+        "" => return flaw(0, "missing host; write one, or `*` in a pattern for all hosts"),
         "*" => return Ok(()),
         _ => {}
     }
@@ -116,15 +129,14 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
             label = at + 1;
         } else if !is_of_label(byte) {
             let reason = match byte {
-                b'*' if at == 0 => "an asterisk before a host stands for whole labels; expected `*.`",
-                b'*' => "an asterisk inside a host is not documented; expected `*` alone or `*.` in front",
-                0x80.. => "a letter that DNS does not know; write the ASCII form of the host (`xn--…`)",
-                b',' => COMMA,
-                b'@' => "a user before the host; a scope has none",
+                b'*' if at == 0 => "`*` cannot stand for part of a host label; write `*.` before the rest of the host",
+                b'*' => "`*` cannot stand inside a host; write `*` alone, or `*.` before the rest of the host",
+                0x80.. => "a host has only ASCII letters; write its ASCII form (`xn--…`)",
+                b'@' => "a scope has no user name; write the host alone",
                 b':' if is_scheme(host, at) => return flaw(0, SCHEME),
-                b':' => "a port; a scope has none",
-                b'/' => "a path; write the host alone, and give the path to `endpoint`",
-                _ => "a host has letters, digits, hyphens and dots",
+                b':' => "a scope has no port; write the host alone",
+                b'/' => "a host has no path; write the host alone, and pass the path to `ScopePattern::endpoint`",
+                _ => "a host has only letters, digits, hyphens and dots",
             };
             return flaw(at, reason);
         }
@@ -141,18 +153,23 @@ fn is_scheme(text: &str, colon: usize) -> bool {
 fn check_label(host: &str, start: usize, end: usize) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     match host.as_bytes().get(start..end).unwrap_or_default() {
-        [] => flaw(start, "an empty label in the host"),
-        [b'-', ..] | [.., b'-'] => flaw(start, "a label of a host neither starts nor ends with a hyphen"),
-        label if label.len() > 63 => flaw(start + 63, "a label of more than 63 bytes in the host"),
+        [] => flaw(start, "empty label in the host; remove a dot"),
+        [b'-', ..] | [.., b'-'] => flaw(start, "a host label cannot start or end with a hyphen"),
+        label if label.len() > 63 => flaw(start + 63, "host label too long; it has at most 63 bytes"),
         _ => Ok(()),
     }
 }
 
-/// One or more segments of what may stand in the path of a URL (RFC 3986, section 3.3), or `*`.
+/// Checks a path: `*`, or one or more segments as a URL may have them (RFC 3986, section 3.3).
 pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     match path {
-        "" => return flaw(0, "expected an endpoint after the '/'; `root` stands for the path `/`"),
+        "" => {
+            return flaw(
+                0,
+                "missing path after `/`; write `root` for the path `/`, or `*` in a pattern for all endpoints",
+            );
+        }
         "*" => return Ok(()),
         _ => {}
     }
@@ -164,14 +181,11 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
         } else if !is_of_segment(byte) {
             let alone = at == segment && matches!(path.as_bytes().get(at + 1), None | Some(b'/'));
             let reason = match byte {
-                b'*' if alone && at == 0 => "`/*` already stands for all endpoints; nothing may follow",
-                b'*' if alone => {
-                    "an asterisk below a segment is not documented; a scope covers what lies below it anyway"
-                }
-                b'*' => "an asterisk stands for all endpoints, not for a part of a path; expected `/*`",
-                b'?' | b'#' => "a query or a fragment; a scope ends with the path",
-                b',' => COMMA,
-                _ => "a character that a path does not have; write it percent-encoded",
+                b'*' if alone && at == 0 => "nothing can follow `/*`; it already stands for all endpoints",
+                b'*' if alone => "`/*` cannot follow a path; leave it out, a pattern covers everything below its path",
+                b'*' => "`*` cannot stand for part of a path; write `/*` for all endpoints",
+                b'?' | b'#' => "a scope has no query and no fragment; end it with the path",
+                _ => "not allowed in a path; percent-encode it",
             };
             return flaw(at, reason);
         }
@@ -181,8 +195,10 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
 
 fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
     match path.as_bytes().get(start..end).unwrap_or_default() {
-        [] => Err(Flaw { offset: start, reason: "an empty segment in the path" }),
-        b"." | b".." => Err(Flaw { offset: start, reason: "`.` and `..` do not name an endpoint" }),
+        [] => Err(Flaw { offset: start, reason: "empty segment in the path; remove a slash" }),
+        b"." | b".." => {
+            Err(Flaw { offset: start, reason: "`.` and `..` do not name an endpoint; write the path without them" })
+        }
         _ => Ok(()),
     }
 }
@@ -191,7 +207,8 @@ fn is_of_label(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-')
 }
 
-/// Without the slash, and without the asterisk and the comma, which a URL may have.
+/// A URL may also have an asterisk and a comma. No scope in the catalogue has a comma, and two scopes with a comma between them
+/// would be read as one.
 fn is_of_segment(byte: u8) -> bool {
     is_of_label(byte) || b"._~!$&'()+;=:@%".contains(&byte)
 }
@@ -201,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_keeps_its_path_and_normalises_the_rest() {
+    fn parsing_normalizes_all_but_the_path() {
         let text = parse("post:WS.Ufficiopostale.com/IT-full/videoId", Wildcards::Refused).unwrap();
         assert_eq!(&*text.text, "POST:ws.ufficiopostale.com/IT-full/videoId");
         let parts = (text.method, text.host_str(), text.path_str());
@@ -209,82 +226,85 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_wildcards_are_patterns_and_not_scopes() {
+    fn the_documented_wildcards_are_for_patterns_only() {
         for text in
             ["*:comparabili.openapi.it/*", "*:*/*", "GET:imprese.openapi.it/*", "*:*.openapi.it/*", "GET:*/base"]
         {
             assert_eq!(&*parse(text, Wildcards::Allowed).unwrap().text, text);
             let flaw = parse(text, Wildcards::Refused).err().unwrap();
-            assert_eq!(flaw.offset, text.find('*').unwrap(), "{text}");
+            assert_eq!(
+                flaw,
+                Flaw { offset: text.find('*').unwrap(), reason: "a `Scope` has no wildcard; use a `ScopePattern`" }
+            );
         }
     }
 
     #[test]
-    fn each_flaw_says_where_and_why() {
+    fn every_flaw_says_where_it_is_and_why() {
         let long_label = format!("GET:{}.it/a", "a".repeat(64));
         let long_host = format!("GET:{}/a", "a23456789.".repeat(25) + "it23");
         let long_suffix = format!("GET:*.{}/a", "a23456789.".repeat(18) + "it23456789");
-        let cases: &[(&str, usize, &str)] = &[
-            ("", 0, "expected `:` after the method"),
-            ("GET", 3, "expected `:` after the method"),
-            ("GET\u{e8}:h.it/a", 0, "expected a method"),
-            ("GET:h.it/è*", 9, "a character that a path does not have"),
-            ("GET imprese.openapi.it/base", 3, "white space"),
-            ("GET:imprese.openapi.it/base\n", 27, "white space"),
-            ("\\*:host.it/\\*", 0, "a backslash, as in Markdown"),
-            ("FETCH:imprese.openapi.it/base", 0, "expected a method"),
-            (":imprese.openapi.it/base", 0, "expected a method"),
-            ("G*:imprese.openapi.it/base", 0, "expected a method"),
-            ("GET:imprese.openapi.it", 22, "expected '/' and an endpoint after the host"),
-            ("GET:/base", 4, "expected a host"),
-            ("GET:a.*.it/base", 6, "an asterisk inside a host"),
-            ("GET:*openapi.it/base", 4, "an asterisk before a host stands for whole labels"),
-            ("GET:*.*.it/base", 6, "an asterisk inside a host"),
-            ("GET:impresè.it/base", 10, "a letter that DNS does not know"),
-            ("GET:u@h.it/base", 5, "a user before the host"),
-            ("GET:h.it:443/base", 8, "a port"),
-            ("GET:https://h.it/base", 4, "a scheme; write the host alone"),
-            ("GET:HTTP:h.it/base", 4, "a scheme; write the host alone"),
-            ("GET:h.it/a,POST:h.it/a", 10, "a comma; write several scopes as several strings"),
-            ("GET:h.it/a, POST:h.it/a", 10, "a comma"),
-            ("GET:h.it/a,", 10, "a comma"),
-            ("GET,POST:h.it/a", 3, "a comma"),
-            ("GET:h.it,i.it/a", 8, "a comma"),
-            ("GET:h..it/base", 6, "an empty label"),
-            ("GET:*./base", 6, "an empty label"),
-            ("GET:h_h.it/base", 5, "a host has letters, digits, hyphens and dots"),
-            ("GET:-h.it/base", 4, "neither starts nor ends with a hyphen"),
-            ("GET:h.it/", 9, "expected an endpoint after the '/'"),
-            ("GET:h.it/seg/*", 13, "an asterisk below a segment"),
-            ("GET:h.it/*/seg", 9, "nothing may follow"),
-            ("GET:h.it/IT-*", 12, "not for a part of a path"),
-            ("GET:h.it/a//b", 11, "an empty segment"),
-            ("GET:h.it/a/../b", 11, "`.` and `..`"),
-            ("GET:h.it/a?b=c", 10, "a query or a fragment"),
-            ("GET:h.it/a#b", 10, "a query or a fragment"),
-            ("GET:h.it/perché", 14, "a character that a path does not have"),
-            (&long_label, 67, "a label of more than 63 bytes"),
-            (&long_host, 4, "a host of more than 253 bytes"),
-            (&long_suffix, 6, "or of more than 189 behind `*.`"),
+        let cases: &[(&str, &str, &str)] = &[
+            ("", "0 (end)", "missing `:` after the method; write `METHOD:host/path`"),
+            ("GET", "3 (end)", "missing `:` after the method"),
+            ("GET\u{e8}:h.it/a", "0 ('G')", "unknown method; expected GET, POST, PUT, PATCH or DELETE, or `*`"),
+            ("GET:h.it/è*", "9 ('è')", "not allowed in a path; percent-encode it"),
+            ("GET imprese.openapi.it/base", "3 (' ')", "a scope has no white space"),
+            ("GET:imprese.openapi.it/base\n", "27 ('\\n')", "a scope has no white space"),
+            ("\\*:host.it/\\*", "0 ('\\\\')", "a scope has no backslash; write `*`"),
+            ("https://imprese.openapi.it/base", "0 ('h')", "a URL is not a scope; write `METHOD:host/path`"),
+            ("FETCH:imprese.openapi.it/base", "0 ('F')", "unknown method"),
+            (":imprese.openapi.it/base", "0 (':')", "unknown method"),
+            ("G*:imprese.openapi.it/base", "0 ('G')", "unknown method"),
+            ("GET:imprese.openapi.it", "22 (end)", "missing path after the host"),
+            ("GET:/base", "4 ('/')", "missing host"),
+            ("GET:a.*.it/base", "6 ('*')", "`*` cannot stand inside a host"),
+            ("GET:*openapi.it/base", "4 ('*')", "`*` cannot stand for part of a host label"),
+            ("GET:*.*.it/base", "6 ('*')", "`*` cannot stand inside a host"),
+            ("GET:impresè.it/base", "10 ('è')", "a host has only ASCII letters"),
+            ("GET:u@h.it/base", "5 ('@')", "a scope has no user name"),
+            ("GET:h.it:443/base", "8 (':')", "a scope has no port"),
+            ("GET:https://h.it/base", "4 ('h')", "a host has no scheme; write the host alone"),
+            ("GET:HTTP:h.it/base", "4 ('H')", "a host has no scheme; write the host alone"),
+            ("GET:h.it/a,POST:h.it/a", "10 (',')", "a scope has no comma; write several scopes as several strings"),
+            ("GET:h.it/a, POST:h.it/a", "10 (',')", "a scope has no comma"),
+            ("GET:h.it/a,", "10 (',')", "a scope has no comma"),
+            ("GET,POST:h.it/a", "3 (',')", "a scope has no comma"),
+            ("GET:h.it,i.it/a", "8 (',')", "a scope has no comma"),
+            ("GET:h..it/base", "6 ('.')", "empty label"),
+            ("GET:*./base", "6 ('/')", "empty label"),
+            ("GET:h_h.it/base", "5 ('_')", "a host has only letters, digits, hyphens and dots"),
+            ("GET:-h.it/base", "4 ('-')", "a host label cannot start or end with a hyphen"),
+            ("GET:h.it/", "9 (end)", "missing path after `/`"),
+            ("GET:h.it/seg/*", "13 ('*')", "`/*` cannot follow a path"),
+            ("GET:h.it/*/seg", "9 ('*')", "nothing can follow `/*`"),
+            ("GET:h.it/IT-*", "12 ('*')", "`*` cannot stand for part of a path"),
+            ("GET:h.it/a//b", "11 ('/')", "empty segment"),
+            ("GET:h.it/a/../b", "11 ('.')", "`.` and `..`"),
+            ("GET:h.it/a?b=c", "10 ('?')", "a scope has no query and no fragment"),
+            ("GET:h.it/a#b", "10 ('#')", "a scope has no query and no fragment"),
+            ("GET:h.it/perché", "14 ('é')", "not allowed in a path"),
+            (&long_label, "67 ('a')", "host label too long"),
+            (&long_host, "4 ('a')", "host too long; it has at most 253 bytes"),
+            (&long_suffix, "6 ('a')", "host too long; it has at most 253 bytes, or 189 after `*.`"),
         ];
-        for (text, offset, reason) in cases {
-            let flaw = parse(text, Wildcards::Allowed).err().unwrap();
-            assert_eq!(flaw.offset, *offset, "{text}: {flaw:?}");
-            assert!(flaw.reason.contains(reason), "{text}: {flaw:?}");
+        for (text, place, reason) in cases {
+            let error = parse(text, Wildcards::Allowed).err().unwrap().into_error("scope", text).to_string();
+            assert!(error.starts_with(&format!("invalid scope {} at byte {place}: {reason}", quote(text))), "{error}");
         }
     }
 
     #[test]
-    fn an_undocumented_wildcard_is_told_as_such_where_none_is_allowed() {
+    fn a_scope_reports_an_undocumented_wildcard_as_a_pattern_does() {
         for (text, reason) in
-            [("GET:h.it/IT-*", "not for a part of a path"), ("GET:a.*.it/x", "an asterisk inside a host")]
+            [("GET:h.it/IT-*", "cannot stand for part of a path"), ("GET:a.*.it/x", "cannot stand inside a host")]
         {
             assert!(parse(text, Wildcards::Refused).err().unwrap().reason.contains(reason), "{text}");
         }
     }
 
     #[test]
-    fn the_longest_hosts_are_hosts() {
+    fn the_longest_hosts_are_valid() {
         let longest = "a23456789.".repeat(25) + "it2";
         assert_eq!(longest.len(), LONGEST_HOST);
         assert!(parse(&format!("DELETE:{longest}/a"), Wildcards::Refused).is_ok());

@@ -1,11 +1,11 @@
-//! Any text as a scope, a pattern, a set, a list or a URL; and any set, whose answers are those of its members one by one. The
-//! fuzz targets `parse` and `match` and the ordinary tests run the same.
+//! Checks any text as a scope, a pattern, a set, a list or a URL, and any set against its members one by one. The fuzz targets
+//! `parse` and `match` run the same checks as the tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use gettone::reqwest::{self, Url};
 use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 
-/// What the documents say of covering, as simply as it can be said: on labels and segments, without any index.
+/// The documented rules of covering in their simplest form: on labels and segments, without an index.
 pub mod model {
     pub fn covers(pattern: &str, scope: &str) -> bool {
         let ((method, host, path), (its_method, its_host, its_path)) = (parts(pattern), parts(scope));
@@ -24,7 +24,7 @@ pub mod model {
     }
 }
 
-/// Any text, in every way in which one is read.
+/// Reads a text in every way.
 pub fn read(text: &str) {
     pattern(text);
     url(text);
@@ -39,13 +39,13 @@ pub fn read(text: &str) {
     }
 }
 
-/// A pattern or an error that says where.
+/// Reads a pattern, or an error that says where.
 pub fn pattern(text: &str) {
     let parsed = text.parse::<ScopePattern>();
     match &parsed {
         Ok(pattern) => {
             assert_eq!(pattern.as_str().to_lowercase(), text.to_lowercase());
-            assert!(text.ends_with(pattern.path()), "the path is kept as it is");
+            assert!(text.ends_with(pattern.path()), "a path does not change");
             assert_eq!(pattern.to_string().parse::<ScopePattern>().ok().as_ref(), Some(pattern));
             assert!(pattern.includes(pattern) && ScopePattern::everything().includes(pattern));
             assert_eq!(text.parse::<Scope>().is_ok(), !pattern.has_wildcard());
@@ -53,8 +53,8 @@ pub fn pattern(text: &str) {
         Err(error) => {
             assert!(error.is_invalid_input());
             let message = error.to_string();
-            // Found from behind: the text itself may have anything in it.
-            let place = message.rsplit_once(", byte ").and_then(|(_, rest)| rest.split_once(": ")?.0.parse().ok());
+            // From the end, because the text itself may have anything in it.
+            let place = message.rsplit_once(" at byte ").and_then(|(_, rest)| rest.split_once(" (")?.0.parse().ok());
             assert!(place.is_some_and(|place: usize| text.is_char_boundary(place)), "{message}");
         }
     }
@@ -64,7 +64,7 @@ pub fn pattern(text: &str) {
     }
 }
 
-/// The scope of one segment, whatever a URL tries, or an error.
+/// Derives a scope of one segment from any URL, or an error.
 pub fn url(text: &str) {
     let Ok(url) = Url::parse(text) else { return };
     if let Ok(scope) = Scope::for_request(&reqwest::Method::GET, &url) {
@@ -78,7 +78,7 @@ pub fn rereads(set: &ScopeSet) {
     assert_eq!(&serde_json::from_str::<ScopeSet>(&serde_json::to_string(set).unwrap()).unwrap(), set);
 }
 
-/// The words of a text as patterns, half of them in a set that is asked about the others.
+/// Reads the words of a text as patterns, and queries a set of one half about the other.
 pub fn words(text: &str) {
     let patterns: Vec<ScopePattern> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let scopes: Vec<Scope> = patterns.iter().filter_map(|pattern| pattern.clone().try_into().ok()).collect();
@@ -89,14 +89,14 @@ pub fn words(text: &str) {
     others.iter().for_each(|other| relates(&set, other));
     minimize(&set);
     expands(&set, &scopes);
-    // Trying all subsets is not for many words.
+    // `minimal_cover` tries all subsets.
     let covered: Vec<Scope> = scopes.into_iter().filter(|scope| set.covers(scope)).collect();
     if set.len() < 12 && covered.len() < 12 {
         minimal_cover(&set, &covered);
     }
 }
 
-/// A set covers what a member covers, and names one that does.
+/// Checks that a set covers what a member covers, and returns a narrowest such member.
 pub fn covers(set: &ScopeSet, scope: &Scope) {
     let covering: Vec<_> = set.iter().filter(|member| model::covers(member.as_str(), scope.as_str())).collect();
     assert_eq!(set.covers(scope), !covering.is_empty(), "{set} covers {scope}");
@@ -104,22 +104,21 @@ pub fn covers(set: &ScopeSet, scope: &Scope) {
         None => assert!(covering.is_empty()),
         Some(member) => {
             assert!(covering.contains(&member));
-            // None of the others is narrower.
             assert!(!covering.iter().any(|other| *other != member && member.includes(other)), "{member} for {scope}");
         }
     }
 }
 
-/// A set includes what a member includes, meets what a member meets, and lacks nothing that it includes.
+/// Checks that a set includes and intersects what a member does, and that nothing it includes is missing from it.
 pub fn relates(set: &ScopeSet, other: &ScopePattern) {
     assert!(!set.iter().any(|member| member.includes(other)) || set.includes([other]), "{set} includes {other}");
-    assert_eq!(set.intersects([other]), set.iter().any(|member| member.intersects(other)), "{set} meets {other}");
-    let lacks = ScopeSet::from(other.clone()).missing_from(set);
-    let there = set.includes([other]) || other.has_wildcard() && set.iter().any(|member| other.includes(member));
-    assert_eq!(lacks.is_empty(), there, "{other} by {set}");
+    assert_eq!(set.intersects([other]), set.iter().any(|member| member.intersects(other)), "{set} intersects {other}");
+    let missing = ScopeSet::from(other.clone()).missing_from(set);
+    let is_granted = set.includes([other]) || other.has_wildcard() && set.iter().any(|member| other.includes(member));
+    assert_eq!(missing.is_empty(), is_granted, "{other} by {set}");
 }
 
-/// The same with less, and with nothing that could be left out.
+/// Checks that minimizing keeps what is covered, and leaves no pattern that another includes.
 pub fn minimize(set: &ScopeSet) -> ScopeSet {
     let minimal = ScopeSet::minimize(set.iter().cloned());
     assert!(minimal.includes(set) && set.includes(&minimal), "{minimal} of {set}");
@@ -130,7 +129,7 @@ pub fn minimize(set: &ScopeSet) -> ScopeSet {
     minimal
 }
 
-/// The covered part of a catalogue, in its order and once each.
+/// Checks that expanding returns the covered part of a catalogue, in order and without duplicates.
 pub fn expands(set: &ScopeSet, catalogue: &[Scope]) {
     let mut expected: Vec<Scope> = Vec::new();
     for scope in catalogue {
