@@ -1,4 +1,4 @@
-//! The algebra of scopes: `cargo bench --bench scopes`.
+//! Queries of scopes, patterns and sets: `cargo bench --bench scopes`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod asked;
@@ -16,7 +16,7 @@ fn main() {
     one_pattern();
     parsing();
     sets();
-    minimising();
+    minimizing();
     expanding();
     covering();
 }
@@ -53,7 +53,7 @@ fn parsing() {
     }
 }
 
-/// As many patterns, on as many hosts as a tenth of them.
+/// Returns `count` patterns, ten for each host.
 fn patterns(count: usize) -> Vec<ScopePattern> {
     let pattern =
         |number: usize| format!("GET:service{}.openapi.it/endpoint{}", number / 10, number % 10).parse().unwrap();
@@ -73,7 +73,7 @@ fn sets() {
             || black_box(&set).covers(&scope),
         );
     }
-    title("a set does not cover a scope; the reference asks each of its patterns");
+    title("a set does not cover a scope; the reference tries each of its patterns");
     for count in [10, 100, 1_000, 10_000] {
         let set: ScopeSet = patterns(count).iter().collect();
         row(
@@ -82,7 +82,7 @@ fn sets() {
             || black_box(&set).covers(&missing),
         );
     }
-    title("the same with all patterns on one host; the reference asks each of its patterns");
+    title("the same with all patterns on one host; the reference tries each of its patterns");
     for count in [10, 100, 1_000, 10_000] {
         let one_host = (0..count).map(|number| format!("GET:imprese.openapi.it/endpoint{number}"));
         let set = ScopeSet::parse(one_host).unwrap();
@@ -95,8 +95,8 @@ fn sets() {
     }
 }
 
-fn minimising() {
-    title("minimising; the reference has a tenth of the patterns (linear: 10x, quadratic: 100x)");
+fn minimizing() {
+    title("minimizing; the reference has a tenth of the patterns (linear: 10x, quadratic: 100x)");
     for count in [100, 1_000, 10_000] {
         let (few, many) = (with_wildcards(count / 10), with_wildcards(count));
         row(
@@ -107,7 +107,7 @@ fn minimising() {
     }
 }
 
-/// Every twentieth is a wildcard that includes some of the others.
+/// Adds a twentieth of wildcards that include some of the others.
 fn with_wildcards(count: usize) -> Vec<ScopePattern> {
     let mut patterns = patterns(count);
     for number in (0..count).step_by(20) {
@@ -117,7 +117,7 @@ fn with_wildcards(count: usize) -> Vec<ScopePattern> {
 }
 
 fn expanding() {
-    title("expanding over a catalogue of 270; the reference asks each pattern for each scope");
+    title("expanding over a catalogue of 270; the reference tries each pattern on each scope");
     let catalogue: Vec<Scope> =
         (0..270).map(|n| scope(&format!("GET:service{}.openapi.it/endpoint{}", n / 7, n % 7))).collect();
     for count in [1, 10, 100] {

@@ -1,4 +1,4 @@
-//! What a token is good for: `METHOD:host/path`.
+//! Scopes, `METHOD:host/path`: what a token is good for.
 
 mod list;
 mod method;
@@ -23,9 +23,9 @@ pub use method::Method;
 pub use set::ScopeSet;
 use text::{Host, Text, Wild, WildHost};
 
-/// One endpoint: a method, a host and a path, as in `GET:imprese.openapi.it/base`. `root` stands for the path `/`.
+/// An endpoint that a token can be good for: a method, a host and a path, as in `GET:imprese.openapi.it/base`.
 ///
-/// The method is kept in upper case and the host in lower case, however they were written; the path is kept as it is.
+/// `root` stands for the path `/`. Parsing puts the method in upper case and the host in lower case, and keeps the path as it is.
 ///
 /// ```
 /// use gettone::{Method, Scope};
@@ -38,10 +38,10 @@ use text::{Host, Text, Wild, WildHost};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Text);
 
-/// A scope in which an asterisk may stand for all methods, all hosts or all endpoints, as in `*:comparabili.openapi.it/*`.
+/// A scope in which `*` may stand for all methods, all hosts or all endpoints, as in `*:comparabili.openapi.it/*`.
 ///
-/// Documented by the vendor are `*` as the method, `*` as the host, `*.` before the rest of a host, and `/*` as the path.
-/// A scope without an asterisk is a pattern too.
+/// The vendor documents `*` as the method, `*` as the host, `*.` before the rest of a host, and `/*` as the path. A scope without
+/// a wildcard is a pattern too.
 ///
 /// ```
 /// use gettone::ScopePattern;
@@ -52,8 +52,7 @@ pub struct Scope(Text);
 /// let error = "GET:imprese.openapi.it/IT-*".parse::<ScopePattern>().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "scope \"GET:imprese.openapi.it/IT-*\", byte 26: an asterisk stands for all endpoints, not for a part of a path; \
-///      expected `/*`"
+///     "invalid scope \"GET:imprese.openapi.it/IT-*\" at byte 26 ('*'): `*` cannot stand for part of a path; write `/*` for all endpoints"
 /// );
 /// # Ok::<(), gettone::Error>(())
 /// ```
@@ -61,26 +60,26 @@ pub struct Scope(Text);
 pub struct ScopePattern(Text);
 
 impl Scope {
-    /// The HTTP method.
+    /// Returns the method.
     #[must_use]
     pub fn method(&self) -> Method {
-        // A scope that was parsed without wildcards has one.
+        // Text that was parsed without wildcards has a method.
         self.0.method.unwrap_or(Method::Get)
     }
 
-    /// The host, in lower case.
+    /// Returns the host, in lower case.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str()
     }
 
-    /// The path, without its leading slash.
+    /// Returns the path, without its leading slash.
     #[must_use]
     pub fn path(&self) -> &str {
         self.0.path_str()
     }
 
-    /// The scope as text.
+    /// Returns the scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
@@ -88,130 +87,179 @@ impl Scope {
 }
 
 impl ScopePattern {
-    /// `*:*/*`: everything.
+    /// Returns `*:*/*`, which covers every scope.
     ///
     /// ```
-    /// use gettone::{Method, ScopePattern};
+    /// use gettone::ScopePattern;
     ///
     /// assert_eq!(ScopePattern::everything().to_string(), "*:*/*");
-    /// let domain = ScopePattern::domain("imprese.openapi.it")?;
-    /// assert_eq!(domain.to_string(), "*:imprese.openapi.it/*");
-    /// assert_eq!(domain.clone().with_method(Method::Get).to_string(), "GET:imprese.openapi.it/*");
-    /// assert_eq!(domain.with_method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
-    /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
     pub fn everything() -> Self {
         Self(Text { text: "*:*/*".into(), method: None, host: 2, path: 4, wild: Wild::of("*", "*", "*") })
     }
 
-    /// All methods and all endpoints of a host, or of all below a domain: `imprese.openapi.it`, `*.openapi.it`.
+    /// Returns the pattern for all methods and endpoints of a host, `imprese.openapi.it`, or of all hosts below a domain,
+    /// `*.openapi.it`.
+    ///
+    /// ```
+    /// use gettone::{Method, ScopePattern};
+    ///
+    /// let domain = ScopePattern::domain("imprese.openapi.it")?;
+    /// assert_eq!(domain.to_string(), "*:imprese.openapi.it/*");
+    /// assert_eq!(domain.with_method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a host alone: a URL or a path is none.
+    /// - [`is_invalid_input`](Error::is_invalid_input): `host` is not a host alone; it is a URL, for example, or has a port.
     pub fn domain(host: &str) -> Result<Self, Error> {
         parse::check_host(host).map_err(|flaw| flaw.into_error("host", host))?;
         format!("*:{host}/*").parse()
     }
 
-    /// The same for one method.
+    /// Returns this pattern for one method only.
+    ///
+    /// ```
+    /// use gettone::{Method, ScopePattern};
+    ///
+    /// let pattern = ScopePattern::domain("*.openapi.it")?.with_method(Method::Get);
+    /// assert_eq!(pattern.to_string(), "GET:*.openapi.it/*");
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn with_method(self, method: Method) -> Self {
         let rest = self.0.text.split_once(':').map_or("*/*", |(_, rest)| rest);
-        // A method before what was a pattern is a pattern.
+        // A pattern with another method is still a pattern.
         format!("{method}:{rest}").parse().unwrap_or(self)
     }
 
-    /// The same for one endpoint, and what lies below it.
+    /// Returns this pattern for one endpoint and everything below it. The leading slash of the path may be left out.
+    ///
+    /// ```
+    /// use gettone::ScopePattern;
+    ///
+    /// let pattern = ScopePattern::domain("imprese.openapi.it")?.endpoint("/IT-full")?;
+    /// assert_eq!(pattern.to_string(), "*:imprese.openapi.it/IT-full");
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if it is not a path.
+    /// - [`is_invalid_input`](Error::is_invalid_input): `path` is not a path; it is empty, for example, or has a query.
     pub fn endpoint(self, path: &str) -> Result<Self, Error> {
         let path = path.strip_prefix('/').unwrap_or(path);
         parse::check_path(path).map_err(|flaw| flaw.into_error("path", path))?;
         format!("{}/{path}", self.0.text.split_once('/').map_or("*:*", |(before, _)| before)).parse()
     }
 
-    /// The one method; `None` for the asterisk.
+    /// Returns the method, or `None` for `*`.
     #[must_use]
     pub fn method(&self) -> Option<Method> {
         self.0.method
     }
 
-    /// The host, or `*`, or `*.` and the rest of a host.
+    /// Returns the host: `imprese.openapi.it`, `*.openapi.it` or `*`.
     #[must_use]
     pub fn host(&self) -> &str {
         self.0.host_str()
     }
 
-    /// The path, or `*`.
+    /// Returns the path without its leading slash, or `*`.
     #[must_use]
     pub fn path(&self) -> &str {
         self.0.path_str()
     }
 
-    /// The pattern as text.
+    /// Returns the pattern as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// Whether there is an asterisk in it. Without one it still covers what lies below its path.
+    /// Returns whether the pattern has a `*`. A pattern without one still covers everything below its path.
     #[must_use]
     pub fn has_wildcard(&self) -> bool {
         self.0.wild.any()
     }
 
-    /// Whether the pattern lets a scope through.
+    /// Returns whether the pattern stands for the scope.
     ///
     /// | pattern | covers |
     /// |---|---|
-    /// | `GET:h.it/a` | `GET:h.it/a` and all below it, `GET:h.it/a/b`, but not `GET:h.it/ab` |
+    /// | `GET:h.it/a` | `GET:h.it/a` and everything below it, `GET:h.it/a/b`, but not `GET:h.it/ab` |
     /// | `*:h.it/a` | the same with every method |
     /// | `GET:h.it/*` | every path |
     /// | `GET:*.h.it/a` | every host with one or more labels before `.h.it`, but not `h.it` itself |
     /// | `GET:*/a` | every host |
     ///
-    /// The asterisks are as the vendor documents them, `*.` for one label; that it stands for more of them too is assumed. That a path
-    /// covers what lies below it follows from the vendor's description of a scope, "METHOD:host/path-prefix".
+    /// The vendor documents `*.` for one label; that it stands for several too is an assumption. That a path covers everything
+    /// below it follows from the vendor's description of a scope, "METHOD:host/path-prefix".
+    ///
+    /// ```
+    /// use gettone::ScopePattern;
+    ///
+    /// let pattern: ScopePattern = "GET:*.openapi.it/base".parse()?;
+    /// assert!(pattern.covers(&"GET:imprese.openapi.it/base/12345670124".parse()?));
+    /// assert!(!pattern.covers(&"GET:openapi.it/base".parse()?));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
         self.0.includes(&scope.0)
     }
 
-    /// Whether the pattern covers every scope that the other covers.
+    /// Returns whether this pattern covers every scope that the other covers.
+    ///
+    /// ```
+    /// use gettone::{Method, ScopePattern};
+    ///
+    /// let all = ScopePattern::domain("imprese.openapi.it")?;
+    /// let get = all.clone().with_method(Method::Get);
+    /// assert!(all.includes(&get) && !get.includes(&all));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn includes(&self, other: &Self) -> bool {
         self.0.includes(&other.0)
     }
 
-    /// Whether the pattern is the other, or stands for it by an asterisk.
+    /// Returns whether this pattern is the other, or has a wildcard that stands for it. Unlike for [`includes`](Self::includes),
+    /// a path does not stand for what lies below it.
     pub(crate) fn names(&self, other: &Self) -> bool {
         self.includes(other) && (self.0.wild.path || self.path() == other.path())
     }
 
-    /// Whether this host is written out in the pattern, or is one of those below a domain that is.
+    /// Returns whether the pattern has this host, or has a domain, as in `*.openapi.it`, that the host is below.
     pub(crate) fn names_host(&self, host: &str) -> bool {
         self.0.wild.host != WildHost::Any && self.0.host().includes(Host::Exact(host))
     }
 
-    /// Whether there can be a scope that both cover.
+    /// Returns whether there can be a scope that both patterns cover.
+    ///
+    /// ```
+    /// use gettone::ScopePattern;
+    ///
+    /// let get: ScopePattern = "GET:imprese.openapi.it/*".parse()?;
+    /// let base: ScopePattern = "*:imprese.openapi.it/base".parse()?;
+    /// assert!(get.intersects(&base) && !get.includes(&base) && !base.includes(&get));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
         self.0.intersects(&other.0)
     }
 
-    /// The scopes of a catalogue that the pattern covers, in the catalogue's order and without duplicates.
+    /// Returns the scopes of a catalogue that the pattern covers, in the catalogue's order and without duplicates.
     ///
     /// ```
     /// use gettone::{Scope, ScopePattern};
     ///
     /// let catalogue: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
     /// let domain = ScopePattern::domain("imprese.openapi.it")?;
-    /// let concrete: Vec<Scope> = domain.expand(&catalogue).collect();
-    /// assert_eq!(concrete, catalogue[..1]);
+    /// let covered: Vec<Scope> = domain.expand(&catalogue).collect();
+    /// assert_eq!(covered, catalogue[..1]);
     /// # Ok::<(), gettone::Error>(())
     /// ```
     pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
@@ -220,6 +268,7 @@ impl ScopePattern {
 }
 
 impl From<Scope> for ScopePattern {
+    /// Converts a scope into the pattern that covers it and everything below its path.
     fn from(scope: Scope) -> Self {
         Self(scope.0)
     }
@@ -228,21 +277,32 @@ impl From<Scope> for ScopePattern {
 impl TryFrom<ScopePattern> for Scope {
     type Error = Error;
 
+    /// Converts a pattern without wildcards into a scope.
+    ///
+    /// ```
+    /// use gettone::{Scope, ScopePattern};
+    ///
+    /// let pattern: ScopePattern = "GET:imprese.openapi.it/base".parse()?;
+    /// assert_eq!(Scope::try_from(pattern)?.path(), "base");
+    /// assert!(Scope::try_from(ScopePattern::everything()).is_err());
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if there is an asterisk in the pattern.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the pattern has a wildcard.
     fn try_from(pattern: ScopePattern) -> Result<Self, Error> {
         if pattern.has_wildcard() { pattern.as_str().parse() } else { Ok(Self(pattern.0)) }
     }
 }
 
-/// The scopes in their order, each the first time that it stands there.
+/// Drops duplicates and keeps the order.
 fn once_each<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = &'a Scope> {
     let mut seen = HashSet::new();
     scopes.into_iter().filter(move |scope| seen.insert(*scope))
 }
 
-/// Reads a text and parses it, without a copy between.
+/// Deserializes a text and parses it without a copy.
 fn read_text<'de, D: Deserializer<'de>, T: FromStr<Err = Error>>(deserializer: D) -> Result<T, D::Error> {
     struct Text<T>(PhantomData<T>);
 
@@ -261,7 +321,7 @@ fn read_text<'de, D: Deserializer<'de>, T: FromStr<Err = Error>>(deserializer: D
     deserializer.deserialize_str(Text(PhantomData))
 }
 
-/// Text that was not understood, for an error: quoted, and not too much of it.
+/// Quotes text for an error, and shortens it if it is long.
 fn quote(text: &str) -> String {
     const SHOWN: usize = 120;
     match text.char_indices().nth(SHOWN) {
@@ -270,16 +330,18 @@ fn quote(text: &str) -> String {
     }
 }
 
-/// What the two types that are a text have in common.
+/// Implements what [`Scope`] and [`ScopePattern`] have in common.
 macro_rules! text_type {
     ($type:ident, $wildcards:expr) => {
         impl FromStr for $type {
             type Err = Error;
 
+            /// Parses `METHOD:host/path`.
+            ///
             /// # Errors
             ///
-            /// [`is_invalid_input`](Error::is_invalid_input), with what is wrong, the byte where it is wrong, and what was expected
-            /// there.
+            /// - [`is_invalid_input`](Error::is_invalid_input): the text has another form. The message says what is wrong, at which
+            ///   byte, and what to write instead.
             fn from_str(text: &str) -> Result<Self, Error> {
                 parse::parse(text, $wildcards).map(Self).map_err(|flaw| flaw.into_error("scope", text))
             }
@@ -288,9 +350,11 @@ macro_rules! text_type {
         impl TryFrom<&str> for $type {
             type Error = Error;
 
+            /// Parses `METHOD:host/path`.
+            ///
             /// # Errors
             ///
-            /// As for [`from_str`](Self::from_str).
+            /// Those of [`from_str`](Self::from_str).
             fn try_from(text: &str) -> Result<Self, Error> {
                 text.parse()
             }

@@ -1,4 +1,4 @@
-//! The scopes that a service lists.
+//! Reads the lists and maps of scopes that a service sends.
 
 use std::fmt;
 
@@ -9,10 +9,23 @@ use serde_json::value::RawValue;
 use super::Scope;
 use crate::json::yes_or_no;
 
-/// The scopes that an answer lists, in its order.
+/// The scopes that a response lists, in its order and with its duplicates.
 ///
-/// An entry that is not a scope does not spoil the others: it is kept as it came, in [`unrecognized`](Self::unrecognized).
-/// [`Debug`](fmt::Debug) prints only how many of these there are.
+/// The list keeps an entry that is not a scope apart from the others, in [`unrecognized`](Self::unrecognized).
+/// [`Debug`](fmt::Debug) prints only the number of these entries.
+///
+/// To ask what the scopes cover, collect them into a [`ScopeSet`](crate::ScopeSet).
+///
+/// ```
+/// use gettone::{Scope, ScopeList, ScopeSet};
+///
+/// let list: ScopeList = serde_json::from_str(r#"["GET:imprese.openapi.it/base", "new in 2031"]"#).unwrap();
+/// assert_eq!((list.len(), list.unrecognized()), (1, &["new in 2031".to_owned()][..]));
+///
+/// let scope: Scope = "GET:imprese.openapi.it/base/12345670124".parse()?;
+/// assert!(!list.contains(&scope) && list.iter().collect::<ScopeSet>().covers(&scope));
+/// # Ok::<(), gettone::Error>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<Scope>"))]
 pub struct ScopeList {
@@ -50,7 +63,7 @@ impl ScopeList {
         self.scopes.contains(scope)
     }
 
-    /// Returns the entries that are not scopes: whatever the service sent, which may be a secret of the request.
+    /// Returns the entries that are not scopes. They hold whatever the service sent, which may be a secret of the request.
     #[must_use]
     pub fn unrecognized(&self) -> &[String] {
         &self.unrecognized
@@ -73,7 +86,7 @@ impl fmt::Debug for ScopeList {
     }
 }
 
-/// Prints how many entries there are, in place of their text.
+/// Prints the number of entries in place of their text.
 pub(crate) struct Entries(pub(crate) usize);
 
 impl fmt::Debug for Entries {
@@ -128,7 +141,7 @@ impl<'de> Deserialize<'de> for ScopeList {
                 Ok(list)
             }
 
-            /// A null where the list should be spoils no more than the list.
+            /// Takes null for an empty list.
             fn visit_unit<E>(self) -> Result<ScopeList, E> {
                 Ok(ScopeList::default())
             }
@@ -138,12 +151,12 @@ impl<'de> Deserialize<'de> for ScopeList {
     }
 }
 
-/// An entry of a list: a scope, or what stands there instead.
+/// An entry of a list: a scope, or any other text or JSON.
 struct Entry(Result<Scope, String>);
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As it stands there: what cannot be read, such as a number that is none here, spoils the rest otherwise.
+        // Raw, because a number such as 1e999, which has no value here, would otherwise fail the whole list.
         let entry = Box::<RawValue>::deserialize(deserializer)?;
         Ok(Self(match serde_json::from_str::<String>(entry.get()) {
             Ok(text) => text.parse().map_err(|_| text),
@@ -152,17 +165,18 @@ impl<'de> Deserialize<'de> for Entry {
     }
 }
 
-/// JSON as a value; the text of it if there is none, as of a number that is too large.
+/// Returns the value of some JSON, or its text if it has no value, as a number that is too large.
 fn value_of(json: &RawValue) -> Value {
     serde_json::from_str(json.get()).unwrap_or_else(|_| json.get().into())
 }
 
-/// A map keyed by scope, in its order; what is not understood of it apart. PHP writes an empty map as an empty array.
+/// A map keyed by scope, in its order. Entries that are not a scope with its value are kept apart.
 pub(crate) struct ScopeEntries<T> {
     pub(crate) known: Vec<(Scope, T)>,
     pub(crate) unrecognized: Vec<(String, Value)>,
 }
 
+/// Reads a map keyed by scope. PHP writes an empty map as an empty array.
 pub(crate) fn read_scope_entries<'de, D, T>(deserializer: D) -> Result<ScopeEntries<T>, D::Error>
 where
     D: Deserializer<'de>,

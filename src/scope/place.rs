@@ -1,4 +1,4 @@
-//! Where a pattern stands in an index, so that the patterns that include another one can be looked up.
+//! The places of patterns in an index that finds all patterns that include a given one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,7 +6,7 @@ use super::text::{Host, Path};
 use super::{Method, ScopePattern};
 
 impl ScopePattern {
-    /// Returns where this pattern stands.
+    /// Returns the place of this pattern.
     pub(crate) fn place(&self) -> u64 {
         let start = start(self.0.method, self.0.host());
         match self.0.path() {
@@ -15,7 +15,7 @@ impl ScopePattern {
         }
     }
 
-    /// Returns where all patterns stand that include this one.
+    /// Returns the places of all patterns that include this one.
     pub(crate) fn places_above(&self) -> Vec<u64> {
         let methods = [self.0.method, None];
         let methods = if self.0.method.is_some() { &methods[..] } else { &methods[1..] };
@@ -39,8 +39,8 @@ fn start(method: Option<Method>, host: Host<'_>) -> DefaultHasher {
     hasher
 }
 
-/// Returns a hash for each path above this one, and for itself at last. Each goes on from the one before, so that a long path
-/// is not read again for each of its segments.
+/// Returns a hash for each path above this one, and last for the path itself. Each continues the one before, so that a long path
+/// is read only once.
 fn along(mut hasher: DefaultHasher, path: &str) -> impl Iterator<Item = u64> {
     path.split('/').map(move |segment| {
         segment.hash(&mut hasher);
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_is_found_at_the_places_above_what_it_includes() {
+    fn a_pattern_is_at_one_of_the_places_above_whatever_it_includes() {
         let mut patterns: Vec<ScopePattern> = Vec::new();
         for method in ["GET", "POST", "*"] {
             for host in ["a.it", "b.a.it", "c.b.a.it", "bb.a.it", "*.it", "*.a.it", "*.b.a.it", "*"] {
@@ -71,9 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_very_many_segments_is_read_once() {
+    fn a_path_of_very_many_segments_is_hashed_once() {
         let pattern: ScopePattern = format!("GET:a.it/{}", "x/".repeat(20_000) + "x").parse().unwrap();
-        // Three hosts, two methods, and each path above.
+        // Three hosts, two methods, and each path above, with `*`.
         assert_eq!(pattern.places_above().len(), 3 * 2 * (20_001 + 1));
     }
 }

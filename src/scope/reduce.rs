@@ -1,4 +1,4 @@
-//! Makes sets smaller.
+//! Makes sets smaller: without what is included, or without what is not needed.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -8,7 +8,7 @@ use super::{Scope, ScopePattern, ScopeSet, once_each};
 use crate::error::Error;
 
 impl ScopeSet {
-    /// The set of these patterns without those that another of them includes. It covers the same.
+    /// Returns the set of these patterns without those that another of them includes. It covers the same scopes.
     ///
     /// ```
     /// use gettone::{ScopePattern, ScopeSet};
@@ -22,15 +22,14 @@ impl ScopeSet {
         patterns.into_iter().collect::<Self>().without(|pattern, member| member.includes(pattern))
     }
 
-    /// Returns a small part of this set that covers these scopes. Request a token for it if you want one that is good for these scopes and
-    /// little else.
+    /// Returns a small subset of this set that covers the scopes. Request a token for it to get one that is good for these scopes
+    /// and little else.
     ///
-    /// No member of the result can be left out, and none can be replaced by a narrower member of this set. The result has few members:
-    /// one wide pattern is preferred to three narrow ones that cover the same scopes. To rule a wide pattern out, leave it out of the set.
+    /// No member of the subset can be left out or replaced by a narrower one of this set. One wide pattern is preferred to
+    /// several narrow ones; to prevent that, leave it out of this set.
     ///
-    /// The result is the smallest possible if any two members either include one another or have no scope in common, as with
-    /// `*:host/*`, `GET:host/*` and `GET:host/path`. If members overlap, as `GET:host/*` and `*:host/path` do, a smaller one may exist:
-    /// the choice is greedy, and takes at most 1 + ln *n* times as many members for *n* scopes.
+    /// The subset is the smallest that there is, unless two members overlap and neither includes the other, as `GET:host/*` and
+    /// `*:host/path`. Then it has at most 1 + ln *n* times as many members as the smallest, for *n* scopes: the choice is greedy.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
@@ -45,14 +44,17 @@ impl ScopeSet {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input): no member of the set covers one of the scopes, which the message names.
+    /// - [`is_invalid_input`](Error::is_invalid_input): no member covers one of the scopes. The message names it.
     pub fn minimal_cover<'a>(&self, scopes: impl IntoIterator<Item = &'a Scope>) -> Result<Self, Error> {
         let needs: Vec<_> = once_each(scopes).map(|scope| Need { scope, ways: Cell::new(0) }).collect();
         let mut covered: BTreeMap<&ScopePattern, Vec<&Need<'_>>> = BTreeMap::new();
         for need in &needs {
             let mut members = self.covering(need.scope).peekable();
             if members.peek().is_none() {
-                return Err(Error::invalid_input(format!("scope {}: no pattern of the set covers it", need.scope)));
+                return Err(Error::invalid_input(format!(
+                    "no pattern of the set covers the scope {}; add one, or leave the scope out",
+                    need.scope
+                )));
             }
             members.for_each(|member| covered.entry(member).or_default().push(need));
         }
@@ -62,8 +64,8 @@ impl ScopeSet {
         for member in chosen {
             let all = &covered[member];
             let own: Vec<_> = all.iter().filter(|need| need.ways.get() == 1).collect();
-            // A member that covers nothing alone is left out. Any other gives way to the narrowest that it includes; `covering`
-            // is in order, and has the member itself last.
+            // Leaves the member out if it alone covers nothing, else replaces it by the narrowest that it includes and that is
+            // enough. That may be the member itself, which `covering` returns after all that it includes.
             let mut narrower = own.first().into_iter().flat_map(|need| self.covering(need.scope));
             let narrowest =
                 narrower.find(|other| member.includes(other) && own.iter().all(|need| other.covers(need.scope)));
@@ -80,18 +82,18 @@ impl ScopeSet {
 /// A scope to cover.
 struct Need<'a> {
     scope: &'a Scope,
-    /// How many of the chosen members cover it.
+    /// The number of chosen members that cover it.
     ways: Cell<usize>,
 }
 
-/// Chooses members until every scope is covered, each time one that covers most of what is left. Of equals it takes the first in the
-/// order of the set, which has a written-out host before a wildcard.
+/// Chooses members until every scope is covered, each time the one that covers most of what is left. Of equals it takes the first
+/// in the order of the set, which has concrete hosts before wildcards.
 fn greedy<'p>(covered: &BTreeMap<&'p ScopePattern, Vec<&Need<'_>>>) -> Vec<&'p ScopePattern> {
     let mut chosen = Vec::new();
     let mut heap: BinaryHeap<_> = covered.iter().map(|(member, needs)| (needs.len(), Reverse(*member))).collect();
     while let Some((most, Reverse(member))) = heap.pop() {
         let needs = &covered[member];
-        // The count may be out of date. It only ever falls, so that the top of the heap is right as soon as its own count is.
+        // The count may be out of date. Counts only fall, so that a top whose own count is right is the best.
         match needs.iter().filter(|need| need.ways.get() == 0).count() {
             0 => {}
             left if left < most => heap.push((left, Reverse(member))),

@@ -1,4 +1,4 @@
-//! Sets of patterns, and what can be asked of them.
+//! Sets of patterns, and how to query them.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,29 +12,43 @@ use super::text::{Host, Path};
 use super::{Method, Scope, ScopePattern};
 use crate::error::Error;
 
-/// A set of [`ScopePattern`]s: what to ask a token for, or what one is good for. Sorted by host, without duplicates.
+/// A set of [`ScopePattern`]s: what to request a token for, or what a token is good for. Sorted by host, without duplicates.
 ///
-/// A question to a set is answered by looking up what can matter, so that its cost hardly grows with the size of the set.
+/// A set looks its members up, so that the cost of [`covers`](Self::covers) and [`includes`](Self::includes) hardly grows with
+/// its size. Cloning a set is cheap.
 ///
-/// As text the patterns stand one after the other with a space between them (RFC 6749, section 3.3); with serde the set is an
-/// array, and is also read from such a text.
+/// As text, the patterns are separated by spaces (RFC 6749, section 3.3). With serde, a set is written as an array, and read from
+/// an array or such a text.
+///
+/// ```
+/// use gettone::{Scope, ScopePattern, ScopeSet};
+///
+/// let set = ScopeSet::parse(["GET:imprese.openapi.it/base", "*:comparabili.openapi.it/*"])?;
+/// assert_eq!("*:comparabili.openapi.it/* GET:imprese.openapi.it/base".parse::<ScopeSet>()?, set);
+/// assert!(set.covers(&"POST:comparabili.openapi.it/root".parse()?));
+///
+/// let scope: Scope = "GET:imprese.openapi.it/base".parse()?;
+/// let domain = ScopePattern::domain("comparabili.openapi.it")?;
+/// assert_eq!([scope.into(), domain].into_iter().collect::<ScopeSet>(), set);
+/// # Ok::<(), gettone::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<ScopePattern>"))]
 pub struct ScopeSet(Arc<[ScopePattern]>, Hashed);
 
-/// The hash of the patterns, worked out once: sets are looked up for each request.
+/// The hash of the patterns. It is computed once, because the cache looks a set up for each request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Hashed(u64);
 
 impl ScopeSet {
-    /// Of patterns that are in order, each once.
+    /// Takes patterns that are sorted and distinct.
     fn sorted(patterns: Arc<[ScopePattern]>) -> Self {
         let mut hasher = DefaultHasher::new();
         patterns.hash(&mut hasher);
         Self(patterns, Hashed(hasher.finish()))
     }
 
-    /// Parses each pattern.
+    /// Parses each text as a pattern.
     ///
     /// ```
     /// use gettone::ScopeSet;
@@ -46,7 +60,7 @@ impl ScopeSet {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for the first text that is not a pattern, with what is wrong with it and where.
+    /// - [`is_invalid_input`](Error::is_invalid_input): one of the texts is not a pattern. The message is about the first of them.
     pub fn parse<I>(patterns: I) -> Result<Self, Error>
     where
         I: IntoIterator,
@@ -55,30 +69,30 @@ impl ScopeSet {
         patterns.into_iter().map(|pattern| pattern.as_ref().parse::<ScopePattern>()).collect()
     }
 
-    /// The patterns, in their order.
+    /// Iterates over the patterns, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, ScopePattern> {
         self.0.iter()
     }
 
-    /// How many patterns there are.
+    /// Returns the number of patterns.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is no pattern.
+    /// Returns whether the set has no pattern.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the pattern is a member, as it is.
+    /// Returns whether exactly this pattern is a member. For patterns that a member stands for, see [`includes`](Self::includes).
     #[must_use]
     pub fn contains(&self, pattern: &ScopePattern) -> bool {
         self.0.binary_search(pattern).is_ok()
     }
 
-    /// Whether a member covers the scope.
+    /// Returns whether a member covers the scope.
     #[must_use]
     pub fn covers(&self, scope: &Scope) -> bool {
         if self.len() <= FEW {
@@ -88,7 +102,7 @@ impl ScopeSet {
         }
     }
 
-    /// The member that lets a scope through. If there are several, none of the others is narrower.
+    /// Returns the member that covers the scope: if several do, one that includes none of the others.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
@@ -110,16 +124,25 @@ impl ScopeSet {
             .filter(move |member| member.0.method.is_none_or(|known| known == method))
     }
 
-    /// Whether all that these patterns cover is covered by this set. `&ScopeSet` is such patterns, and so is `[&pattern]`.
+    /// Returns whether this set covers every scope that the patterns cover. Pass a `&ScopeSet`, or `[&pattern]` for a single one.
     ///
-    /// It is a statement about all scopes that there can be, not about those of a catalogue. The members count together: five
-    /// patterns with a method each include the one with `*`.
+    /// This is about all scopes that can exist, not only those of a catalogue. The members count together: five patterns with one
+    /// method each include the one with `*`.
+    ///
+    /// ```
+    /// use gettone::{Method, ScopePattern, ScopeSet};
+    ///
+    /// let domain = ScopePattern::domain("imprese.openapi.it")?;
+    /// let methods: ScopeSet = Method::ALL.iter().map(|method| domain.clone().with_method(*method)).collect();
+    /// assert!(methods.includes([&domain]) && !methods.contains(&domain));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     pub fn includes<'a>(&self, patterns: impl IntoIterator<Item = &'a ScopePattern>) -> bool {
         patterns.into_iter().all(|pattern| self.includes_one(pattern))
     }
 
-    /// The hosts of a pattern and its paths are each one thing, of which a member has all or not; only methods can be put
-    /// together from several members.
+    /// A member has all hosts and paths of the pattern, or it does not help. Only methods can be put together from several
+    /// members.
     fn includes_one(&self, pattern: &ScopePattern) -> bool {
         let mut missing = methods(pattern.0.method);
         let mut above = self.above(pattern.0.host(), pattern.0.path());
@@ -129,36 +152,45 @@ impl ScopeSet {
         })
     }
 
-    /// Whether there can be a scope that both this set and one of the patterns cover. Looks at each member.
+    /// Returns whether there can be a scope that both this set and one of the patterns cover. Compares each member with each
+    /// pattern.
+    ///
+    /// ```
+    /// use gettone::{ScopePattern, ScopeSet};
+    ///
+    /// let granted = ScopeSet::parse(["GET:imprese.openapi.it/base", "GET:sms.openapi.com/*"])?;
+    /// assert!(granted.intersects([&ScopePattern::domain("imprese.openapi.it")?]));
+    /// assert!(!granted.intersects([&ScopePattern::domain("visure.openapi.it")?]));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     pub fn intersects<'a>(&self, patterns: impl IntoIterator<Item = &'a ScopePattern>) -> bool {
         patterns.into_iter().any(|pattern| self.iter().any(|member| member.intersects(pattern)))
     }
 
-    /// The members whose hosts and paths include these, from the narrowest to the widest.
+    /// Returns the members whose host and path include these, from the narrowest to the widest.
     fn above<'s, 'q>(&'s self, host: Host<'q>, path: Path<'q>) -> impl Iterator<Item = &'s ScopePattern> + use<'s, 'q> {
         host.up().flat_map(move |host| {
-            // The members of a host stand together, and in them those of a path.
+            // The set is sorted by host, then by path.
             let members = run(&self.0, move |member| member.0.host().cmp(&host));
             let paths = if members.is_empty() { None } else { Some(path.up()) };
             paths.into_iter().flatten().flat_map(move |path| run(members, move |member| member.0.path().cmp(&path)))
         })
     }
 
-    /// Whether each of these patterns is a member, or a member with an asterisk stands for it. Unlike for
-    /// [`includes`](Self::includes), a path does not stand for what lies below it: the service may know both as scopes of their
-    /// own.
+    /// Returns whether each of the patterns is a member, or a member has a wildcard that stands for it. Unlike for
+    /// [`includes`](Self::includes), a path does not stand for what lies below it: the service may have a scope for each.
     pub(crate) fn names<'a>(&self, patterns: impl IntoIterator<Item = &'a ScopePattern>) -> bool {
         let named =
             |pattern: &ScopePattern| self.above(pattern.0.host(), pattern.0.path()).any(|member| member.names(pattern));
         patterns.into_iter().all(named)
     }
 
-    /// The set without the wildcards that another member stands for.
+    /// Returns the set without the wildcards that another member stands for.
     pub(crate) fn without_named_wildcards(&self) -> Self {
         self.without(|pattern, member| pattern.has_wildcard() && member.names(pattern))
     }
 
-    /// The set without the patterns that another member makes needless, which is asked with each pattern and each member above it.
+    /// Returns the set without the patterns for which `is_needless` is true with another member above them.
     pub(super) fn without(&self, is_needless: impl Fn(&ScopePattern, &ScopePattern) -> bool) -> Self {
         let is_kept = |pattern: &&ScopePattern| {
             let mut above = self.above(pattern.0.host(), pattern.0.path());
@@ -167,16 +199,25 @@ impl ScopeSet {
         self.iter().filter(is_kept).cloned().collect()
     }
 
-    /// The scopes of a catalogue that this set covers, in the catalogue's order and without duplicates.
+    /// Returns the scopes of a catalogue that this set covers, in the catalogue's order and without duplicates.
+    ///
+    /// ```
+    /// use gettone::{Scope, ScopeSet};
+    ///
+    /// let catalogue: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
+    /// let set = ScopeSet::parse(["*:*.openapi.it/*", "GET:imprese.openapi.it/*"])?;
+    /// assert!(set.expand(&catalogue).eq(catalogue[..1].iter().cloned()));
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
         super::once_each(catalogue.into_iter().filter(|scope| self.covers(scope))).cloned()
     }
 
-    /// What a grant lacks of this set: the members that the grant does not include.
+    /// Returns the members of this set that are missing from a grant: those that the grant does not include.
     ///
-    /// A token is granted concrete scopes, to which the service expands what was asked for. So of a member with an asterisk
-    /// nothing is said to lack if the grant has any scope that the member covers. With the account's catalogue at hand
-    /// nothing is left open: ask what the grant lacks of the expanded set.
+    /// The service expands the wildcards of a request and grants concrete scopes. A member with a wildcard therefore counts as
+    /// granted if the grant has any scope that it covers. For an exact answer, [`expand`](Self::expand) the set with the
+    /// account's catalogue first.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
@@ -201,17 +242,17 @@ impl ScopeSet {
     }
 }
 
-/// Up to this many members, asking each is faster than a lookup.
+/// Up to this many members, comparing with each is faster than a lookup.
 const FEW: usize = 32;
 
-/// The part of a sorted slice for which the comparison says "equal".
+/// Returns the part of a sorted slice that compares as equal.
 fn run<T>(sorted: &[T], compare: impl Fn(&T) -> std::cmp::Ordering) -> &[T] {
     let start = sorted.partition_point(|item| compare(item).is_lt());
     let rest = sorted.get(start..).unwrap_or_default();
     rest.get(..rest.partition_point(|item| compare(item).is_eq())).unwrap_or_default()
 }
 
-/// A bit for each method that is meant.
+/// Returns a bit for each method that a pattern covers.
 fn methods(method: Option<Method>) -> u8 {
     method.map_or(0b1_1111, |method| 1 << method as u8)
 }
@@ -304,9 +345,11 @@ impl fmt::Display for ScopeSet {
 impl FromStr for ScopeSet {
     type Err = Error;
 
+    /// Parses patterns with white space between them.
+    ///
     /// # Errors
     ///
-    /// As for [`parse`](Self::parse).
+    /// Those of [`parse`](Self::parse).
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text.split_whitespace())
     }

@@ -1,4 +1,4 @@
-//! A scope or pattern that was parsed, and what its parts stand for.
+//! A parsed scope or pattern, and what its parts stand for.
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Method;
 
-/// The text, normalised, with the places of its parts.
+/// The normalized text, and where its parts begin.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) text: Arc<str>,
@@ -19,7 +19,7 @@ pub(super) struct Text {
     pub(super) wild: Wild,
 }
 
-/// Where there is an asterisk, so that nobody has to look for it again.
+/// Where the text has wildcards. Kept, because comparisons are made for every request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wild {
     pub(super) method: bool,
@@ -49,21 +49,21 @@ impl Wild {
     }
 }
 
-/// The hosts that a pattern stands for. Any two either have none in common, or one of them has all of the other.
+/// The hosts that a pattern stands for. Of any two, one includes the other, or they have no host in common.
 ///
-/// Ordered with what is written out first, as the index of a set wants it.
+/// Concrete hosts come first in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Host<'a> {
     Exact(&'a str),
-    /// All hosts with one or more labels before this and a dot.
+    /// All hosts with one or more labels and a dot before this.
     Below(&'a str),
     Any,
 }
 
-/// The paths that a pattern stands for. Any two either have none in common, or one of them has all of the other.
+/// The paths that a pattern stands for. Of any two, one includes the other, or they have no path in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Path<'a> {
-    /// This path and all below it, segment by segment.
+    /// This path and everything below it, segment by segment.
     From(&'a str),
     Any,
 }
@@ -89,11 +89,11 @@ impl Text {
         if self.wild.path { Path::Any } else { Path::From(self.path_str()) }
     }
 
-    /// Whether the other stands for nothing that this does not stand for. As few comparisons as can be: this is asked for
-    /// every request.
+    /// Returns whether this stands for all that the other stands for. It makes as few comparisons as possible, because it runs
+    /// for every request.
     pub(super) fn includes(&self, other: &Self) -> bool {
         if !self.wild.any() {
-            // What lies below begins with the same text.
+            // Everything below starts with the same text.
             return starts_with_segments(other.text.as_bytes(), self.text.as_bytes());
         }
         if !self.wild.method && self.method != other.method {
@@ -101,11 +101,11 @@ impl Text {
         }
         match (self.wild.host, self.wild.path) {
             (WildHost::Any, true) => true,
-            // The host with its slash, and what comes after it.
+            // The host with its slash; any path may follow.
             (WildHost::Not, true) => other.tail().starts_with(self.host_bytes(1)),
             (WildHost::Not, false) => starts_with_segments(other.tail(), self.tail()),
             (WildHost::Below, path) => {
-                // The suffix with its dot; before it there is at least the other's own asterisk.
+                // The suffix with its dot. The other has at least its own `*` before it.
                 let (host, suffix) = (other.host_bytes(0), self.host_bytes(0).get(1..).unwrap_or_default());
                 host.len() > suffix.len() && host.ends_with(suffix) && (path || self.path().includes(other.path()))
             }
@@ -113,23 +113,23 @@ impl Text {
         }
     }
 
-    /// The host and the path.
+    /// Returns the host and the path.
     fn tail(&self) -> &[u8] {
         self.text.as_bytes().get(usize::from(self.host)..).unwrap_or_default()
     }
 
-    /// The host, and so many bytes of the slash after it.
+    /// Returns the host, with `slash` bytes more: 0, or 1 for the slash after it.
     fn host_bytes(&self, slash: usize) -> &[u8] {
         self.text.as_bytes().get(usize::from(self.host)..usize::from(self.path) - 1 + slash).unwrap_or_default()
     }
 
-    /// Whether there is something that both stand for.
+    /// Returns whether there is a scope that both stand for.
     pub(super) fn intersects(&self, other: &Self) -> bool {
         let methods = self.method.is_none() || other.method.is_none() || self.method == other.method;
         methods && self.host().intersects(other.host()) && self.path().intersects(other.path())
     }
 
-    /// By host, then by path, so that a set can look them up; the asterisk after what is written out.
+    /// Orders by host, then by path, so that a set can look them up, and the method `*` after the others.
     fn key(&self) -> (Host<'_>, Path<'_>, bool, Option<Method>) {
         (self.host(), self.path(), self.wild.method, self.method)
     }
@@ -176,7 +176,7 @@ impl<'a> Host<'a> {
         self.includes(other) || other.includes(self)
     }
 
-    /// All that includes this, itself first, the widest last.
+    /// Returns all that include this, from itself to the widest.
     pub(super) fn up(self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self), |host| match *host {
             Self::Exact(name) | Self::Below(name) => Some(match name.split_once('.') {
@@ -188,15 +188,15 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Whether labels and a dot stand before the suffix.
+/// Returns whether the host is the suffix with one or more labels and a dot before it.
 fn is_below(host: &str, suffix: &str) -> bool {
-    // Compared as bytes: both are ASCII.
+    // Both are ASCII.
     host.len() > suffix.len() + 1
         && host.as_bytes().ends_with(suffix.as_bytes())
         && host.as_bytes().get(host.len() - suffix.len() - 1) == Some(&b'.')
 }
 
-/// Whether the text is the other, or goes on after it with a slash.
+/// Returns whether the text is `start`, or continues it with a slash.
 fn starts_with_segments(text: &[u8], start: &[u8]) -> bool {
     text.starts_with(start) && matches!(text.get(start.len()), None | Some(b'/'))
 }
@@ -214,7 +214,7 @@ impl<'a> Path<'a> {
         self.includes(other) || other.includes(self)
     }
 
-    /// All that includes this, itself first, the widest last.
+    /// Returns all that include this, from itself to the widest.
     pub(super) fn up(self) -> impl Iterator<Item = Self> {
         std::iter::successors(Some(self), |path| match *path {
             Self::From(path) => Some(path.rsplit_once('/').map_or(Self::Any, |(above, _)| Self::From(above))),
