@@ -27,7 +27,11 @@ use crate::json::yes_or_no;
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<Scope>"))]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(inline, with = "Vec<Scope>", description = "Scopes, as the service lists them.")
+)]
 pub struct ScopeList {
     scopes: Vec<Scope>,
     unrecognized: Vec<String>,

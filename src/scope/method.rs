@@ -22,7 +22,11 @@ use crate::error::Error;
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, rename_all = "UPPERCASE"))]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(inline, rename_all = "UPPERCASE", description = "The HTTP method of a scope.")
+)]
 #[non_exhaustive]
 pub enum Method {
     /// `GET`

@@ -153,7 +153,7 @@ fn is_scheme(text: &str, colon: usize) -> bool {
 fn check_label(host: &str, start: usize, end: usize) -> Result<(), Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     match host.as_bytes().get(start..end).unwrap_or_default() {
-        [] => flaw(start, "empty label in the host; remove a dot"),
+        [] => flaw(start, "the host has an empty label; remove a dot"),
         [b'-', ..] | [.., b'-'] => flaw(start, "a host label cannot start or end with a hyphen"),
         label if label.len() > 63 => flaw(start + 63, "host label too long; it has at most 63 bytes"),
         _ => Ok(()),
@@ -195,7 +195,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
 
 fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
     match path.as_bytes().get(start..end).unwrap_or_default() {
-        [] => Err(Flaw { offset: start, reason: "empty segment in the path; remove a slash" }),
+        [] => Err(Flaw { offset: start, reason: "the path has an empty segment; remove a slash" }),
         b"." | b".." => {
             Err(Flaw { offset: start, reason: "`.` and `..` do not name an endpoint; write the path without them" })
         }
@@ -271,15 +271,15 @@ mod tests {
             ("GET:h.it/a,", "10 (',')", "a scope has no comma"),
             ("GET,POST:h.it/a", "3 (',')", "a scope has no comma"),
             ("GET:h.it,i.it/a", "8 (',')", "a scope has no comma"),
-            ("GET:h..it/base", "6 ('.')", "empty label"),
-            ("GET:*./base", "6 ('/')", "empty label"),
+            ("GET:h..it/base", "6 ('.')", "the host has an empty label"),
+            ("GET:*./base", "6 ('/')", "the host has an empty label"),
             ("GET:h_h.it/base", "5 ('_')", "a host has only letters, digits, hyphens and dots"),
             ("GET:-h.it/base", "4 ('-')", "a host label cannot start or end with a hyphen"),
             ("GET:h.it/", "9 (end)", "missing path after `/`"),
             ("GET:h.it/seg/*", "13 ('*')", "`/*` cannot follow a path"),
             ("GET:h.it/*/seg", "9 ('*')", "nothing can follow `/*`"),
             ("GET:h.it/IT-*", "12 ('*')", "`*` cannot stand for part of a path"),
-            ("GET:h.it/a//b", "11 ('/')", "empty segment"),
+            ("GET:h.it/a//b", "11 ('/')", "the path has an empty segment"),
             ("GET:h.it/a/../b", "11 ('.')", "`.` and `..`"),
             ("GET:h.it/a?b=c", "10 ('?')", "a scope has no query and no fragment"),
             ("GET:h.it/a#b", "10 ('#')", "a scope has no query and no fragment"),

@@ -33,7 +33,11 @@ use crate::error::Error;
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, with = "Vec<ScopePattern>"))]
+#[cfg_attr(
+    feature = "schemars",
+    derive(schemars::JsonSchema),
+    schemars(inline, with = "Vec<ScopePattern>", description = "A set of scope patterns.")
+)]
 pub struct ScopeSet(Arc<[ScopePattern]>, Hashed);
 
 /// The hash of the patterns. It is computed once, because the cache looks a set up for each request.
