@@ -238,11 +238,11 @@ impl ScopeSet {
     /// ```
     #[must_use]
     pub fn missing_from(&self, granted: &Self) -> Self {
-        let lacks = |member: &&ScopePattern| {
+        let is_missing = |member: &&ScopePattern| {
             let expanded = || member.has_wildcard() && granted.iter().any(|grant| member.includes(grant));
             !granted.includes_one(member) && !expanded()
         };
-        self.iter().filter(lacks).cloned().collect()
+        self.iter().filter(is_missing).cloned().collect()
     }
 }
 
