@@ -162,6 +162,10 @@ impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Raw, because a number such as 1e999, which has no value here, would otherwise fail the whole list.
         let entry = Box::<RawValue>::deserialize(deserializer)?;
+        // A text without escapes, as all scopes are, needs no copy.
+        if let Ok(text) = serde_json::from_str::<&str>(entry.get()) {
+            return Ok(Self(text.parse().map_err(|_| text.to_owned())));
+        }
         Ok(Self(match serde_json::from_str::<String>(entry.get()) {
             Ok(text) => text.parse().map_err(|_| text),
             Err(_) => Err(Box::<str>::from(entry).into()),

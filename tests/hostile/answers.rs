@@ -270,7 +270,7 @@ fn count(list: &ScopeList) -> usize {
 fn rereads(list: &ScopeList) {
     let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
     let again: ScopeList = serde_json::from_value(texts.into()).unwrap();
-    assert_eq!(again[..], list[..]);
+    assert_eq!(again.as_slice(), list.as_slice());
     let again: ScopeList = serde_json::from_value(list.unrecognized().into()).unwrap();
     assert_eq!(again.unrecognized(), list.unrecognized());
 }

@@ -256,7 +256,10 @@ fn one_entry_spoils_no_other() {
         let map = put(value, r#"{"data":{"GET:a.it/b":{"counter":1,"paid":0},"x":@}}"#);
         match (ask("list_scopes", 0, 200, &list), ask("counters_total", 0, 200, &map)) {
             (Ok(Given::Scopes(list)), Ok(Given::Counters(counters))) => {
-                assert_eq!((list.first().unwrap().path(), list.last().unwrap().path()), ("b", "c"));
+                assert_eq!(
+                    (list.as_slice().first().unwrap().path(), list.as_slice().last().unwrap().path()),
+                    ("b", "c")
+                );
                 assert_eq!((counters.len(), counters.unrecognized().len()), (1, 1));
             }
             other => panic!("{}: {other:?}", value.escape_ascii()),
