@@ -37,13 +37,13 @@ use crate::{runtime, trace};
 
 use backoff::AccountBackoff;
 pub(crate) use clear::Which;
+use ended::EndKind;
 pub(crate) use ended::Ended;
-use ended::Means;
 use exchange::Exchange;
 pub(crate) use rotation::{Rotating, Rotation};
 use slots::{Slot, Slots};
 pub(crate) use state::window;
-use state::{Held, Phase, State, Validity, classify};
+use state::{CachedToken, Phase, State, Validity, classify};
 
 /// Where tokens come from.
 pub(crate) trait TokenSource: Send + Sync + 'static {
@@ -181,7 +181,7 @@ impl<S: TokenSource> Cache<S> {
         // Nothing of the user's is called under the lock: no clock, no subscriber.
         let known = {
             let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-            let slot = slots.given.get(key);
+            let slot = slots.by_given_key.get(key);
             match slot.and_then(|slot| slot.fresh(&now)) {
                 Some(token) => Ok(token),
                 None => Err(slot.cloned()),
@@ -202,84 +202,91 @@ impl<S: TokenSource> Cache<S> {
         }
     }
 
-    /// Drops this token wherever it is held, and never a newer one. Where one after the other is refused, it may be kept.
+    /// Drops this token wherever it is cached, and never a newer one. Where one after the other is refused, it may be kept.
     pub(crate) fn invalidate(&self, token: &AccessToken) {
         let now = self.0.time.moment();
-        let is_held = |state: &State| state.age_of(token, &now).is_some();
+        let is_cached = |state: &State| state.age_of(token, &now).is_some();
         let refuse =
-            |state: &Arc<State>| if is_held(state) { Arc::new(state.refused(&now)) } else { Arc::clone(state) };
-        let (mut told, mut is_over) = (Vec::new(), false);
+            |state: &Arc<State>| if is_cached(state) { Arc::new(state.rejected(&now)) } else { Arc::clone(state) };
+        let (mut affected, mut is_ended) = (Vec::new(), false);
         self.0.ended.end(
-            Means::Over,
+            EndKind::Final,
             [],
-            || self.all(),
+            || self.all_slots(),
             |slot| {
                 let before = slot.state.rcu(refuse);
-                let own = before.held.as_ref().filter(|_| is_held(&before)).map(|held| held.own)?;
-                let is_kept = is_held(&slot.state.load());
-                told.push((slot, is_kept));
+                let is_borrowed =
+                    before.cached.as_ref().filter(|_| is_cached(&before)).map(|cached| cached.is_borrowed)?;
+                let is_kept = is_cached(&slot.state.load());
+                affected.push((slot, is_kept));
                 // A slot that borrowed the token borrows it again if the lending slot keeps it.
-                let is_dropped = own && !is_kept;
-                is_over |= is_dropped;
+                let is_dropped = !is_borrowed && !is_kept;
+                is_ended |= is_dropped;
                 is_dropped.then(|| token.clone())
             },
         );
-        if is_over {
+        if is_ended {
             // Also where it would be kept on loan.
             self.withdraw(&Which::Ended([token.clone()].into()));
         }
         // Not under the lock: whoever hears of it may ask for a token.
-        told.iter().for_each(|(slot, is_kept)| trace::cache::invalidated(&slot.key, *is_kept && !is_over));
+        affected.iter().for_each(|(slot, is_kept)| trace::cache::invalidated(&slot.key, *is_kept && !is_ended));
     }
 
     /// How old a token is that can be handed out.
     #[cfg(feature = "middleware")]
     pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {
         let now = self.0.time.moment();
-        self.all().iter().find_map(|slot| slot.state.load().age_of(token, &now))
+        self.all_slots().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
 
     /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
     /// any more. It is given up, so that there can be another.
-    async fn ended(&self, slot: &Slot<S::Key>, ended: &mut watch::Receiver<Option<Error>>) -> Result<(), Error> {
+    async fn wait_for_exchange(
+        &self,
+        slot: &Slot<S::Key>,
+        updates: &mut watch::Receiver<Option<Error>>,
+    ) -> Result<(), Error> {
         let generation = slot.generation.load(Ordering::Acquire);
         // The slot has the other end.
-        let None = runtime::until(runtime::after(self.longest()), ended.changed()).await else { return Ok(()) };
-        Err(self.given_up(slot, generation))
+        let None = runtime::until(runtime::after(self.exchange_limit()), updates.changed()).await else {
+            return Ok(());
+        };
+        Err(self.abandon(slot, generation))
     }
 
     /// How long an exchange may take.
-    fn longest(&self) -> Duration {
+    fn exchange_limit(&self) -> Duration {
         // The trial of another exchange, the lock, and a store that is asked four times.
-        self.0.source.longest().saturating_mul(2).saturating_add(LONGEST_LOCK + 4 * LONGEST_ANSWER)
+        self.0.source.longest().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 4 * STORE_CALL_TIMEOUT)
     }
 
     /// Gives an exchange up, if it is still under way.
-    fn given_up(&self, slot: &Slot<S::Key>, generation: u64) -> Error {
+    fn abandon(&self, slot: &Slot<S::Key>, generation: u64) -> Error {
         if !generation.is_multiple_of(2) {
             slot.end(generation, None);
         }
         Error::new(Kind::Timeout).with_operation(self.0.source.operation())
     }
 
-    fn all(&self) -> Vec<Arc<Slot<S::Key>>> {
+    fn all_slots(&self) -> Vec<Arc<Slot<S::Key>>> {
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.normal.values().cloned().collect()
+        slots.by_normal_key.values().cloned().collect()
     }
 
     /// The slots of other keys whose tokens may do for this one.
     fn lenders(&self, key: &S::Key) -> Vec<Arc<Slot<S::Key>>> {
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let others = slots.broad.among(self.0.source.borrows_at(key)).filter(|other| *other != key);
-        others.filter_map(|other| slots.normal.get(other).cloned()).collect()
+        let others = slots.broad.candidates(self.0.source.borrows_at(key)).filter(|other| *other != key);
+        others.filter_map(|other| slots.by_normal_key.get(other).cloned()).collect()
     }
 
     /// What another slot could lend for a key. Nobody lends what is lent.
-    fn loan(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(Held, Validity)> {
+    fn borrow(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(CachedToken, Validity)> {
         let state = other.state.load();
-        let held = state.usable(now).filter(|held| held.own)?;
-        let serves = self.0.source.serves(&held.token, key);
-        serves.then(|| Some((Held { own: false, ..held.clone() }, held.validity?)))?
+        let cached = state.usable(now).filter(|cached| !cached.is_borrowed)?;
+        let serves = self.0.source.serves(&cached.token, key);
+        serves.then(|| Some((CachedToken { is_borrowed: true, ..cached.clone() }, cached.validity?)))?
     }
 
     /// The slot of a key, which is made if there is none.
@@ -287,9 +294,9 @@ impl<S: TokenSource> Cache<S> {
         let (normal, now) = (self.0.source.normal(key), self.0.time.moment());
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.sweep(&now);
-        let known = slots.normal.get(&normal).cloned();
+        let known = slots.by_normal_key.get(&normal).cloned();
         let slot = known.unwrap_or_else(|| slots.add(normal, &self.0.source));
-        slots.given.insert(key.clone(), Arc::clone(&slot));
+        slots.by_given_key.insert(key.clone(), Arc::clone(&slot));
         slot
     }
 
@@ -298,21 +305,27 @@ impl<S: TokenSource> Cache<S> {
     #[inline]
     fn cached(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
         let state = slot.state.load();
-        let held = state.held.as_ref()?;
-        let validity = held.validity.as_ref()?;
+        let cached = state.cached.as_ref()?;
+        let validity = cached.validity.as_ref()?;
         let now = self.0.time.moment();
-        let can_be_given =
-            validity.is_fresh(&now) || (validity.is_usable(&now) && self.outlives_refresh(slot, &state, held, &now));
-        if !can_be_given {
+        let can_return = validity.is_fresh(&now)
+            || (validity.is_usable(&now) && self.may_return_in_refresh_window(slot, &state, cached, &now));
+        if !can_return {
             return None;
         }
         trace::cache::hit(&slot.key);
-        Some(held.token.access_token.clone())
+        Some(cached.token.access_token.clone())
     }
 
     /// Whether to hand out a token that is near its end, for which a refresh is begun if none is under way. If the service ends
     /// the token with that refresh, it would be refused a moment later: callers wait for the next one, but not for long.
-    fn outlives_refresh(&self, slot: &Arc<Slot<S::Key>>, state: &State, held: &Held, now: &Moment) -> bool {
+    fn may_return_in_refresh_window(
+        &self,
+        slot: &Arc<Slot<S::Key>>,
+        state: &State,
+        cached: &CachedToken,
+        now: &Moment,
+    ) -> bool {
         if classify(state, now) != Phase::RefreshSoon {
             return true;
         }
@@ -320,10 +333,11 @@ impl<S: TokenSource> Cache<S> {
         if !slot.is_busy() && self.start(slot).is_err() {
             return true;
         }
-        let is_dying = held.own && self.0.source.is_ended_by_renewal(&held.token);
+        let ends_with_refresh = !cached.is_borrowed && self.0.source.is_ended_by_renewal(&cached.token);
         // A whole refresh may have come and gone since the state was looked at.
-        let is_last = || slot.state.load().revision == state.revision;
-        !is_dying || (slot.patience().is_none_or(|end| end <= Instant::now()) && is_last())
+        let is_unchanged = || slot.state.load().revision == state.revision;
+        !ends_with_refresh
+            || (slot.refresh_wait_deadline().is_none_or(|deadline| deadline <= Instant::now()) && is_unchanged())
     }
 
     async fn wait_for_token(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
@@ -332,31 +346,31 @@ impl<S: TokenSource> Cache<S> {
         // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
         for _ in 0..MAX_EXCHANGES {
             // Before looking: an exchange that ends from here on is noticed.
-            let mut ended = slot.ended.subscribe();
+            let mut updates = slot.updates.subscribe();
             if let Some(token) = self.cached(slot) {
                 return Ok(token);
             }
             let (state, now) = (slot.state.load_full(), self.0.time.moment());
-            if let Some(held) = state.usable(&now) {
+            if let Some(cached) = state.usable(&now) {
                 // It may be near its end from the beginning, if it lives for some seconds.
                 if has_waited {
-                    return Ok(held.token.access_token.clone());
+                    return Ok(cached.token.access_token.clone());
                 }
                 has_waited = true;
-                if let (Some(end), Ok(_)) = (slot.patience(), runtime::current()) {
+                if let (Some(deadline), Ok(_)) = (slot.refresh_wait_deadline(), runtime::current()) {
                     // Whatever comes of it: there is a usable token.
-                    let _ = tokio::time::timeout_at(end, ended.changed()).await;
+                    let _ = tokio::time::timeout_at(deadline, updates.changed()).await;
                 }
                 continue;
             }
             if let (Phase::BackingOff, Some(failure)) = (classify(&state, &now), &state.failure) {
                 trace::cache::backing_off(&slot.key, failure.left(&now));
-                return Err(failure.repeated(&now));
+                return Err(failure.backing_off_error(&now));
             }
             self.start(slot)?;
             has_waited = true;
-            self.ended(slot, &mut ended).await?;
-            let error = ended.borrow_and_update().clone();
+            self.wait_for_exchange(slot, &mut updates).await?;
+            let error = updates.borrow_and_update().clone();
             if let Some(error) = error {
                 return Err(error);
             }
@@ -380,10 +394,10 @@ impl<S: TokenSource> Cache<S> {
 }
 
 /// How long the lock of a store is waited for.
-const LONGEST_LOCK: Duration = Duration::from_secs(3 * 60);
+const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 
 /// How long a store may take for an answer.
-const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+const STORE_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Give up after this many exchanges without a result.
 const MAX_EXCHANGES: usize = 16;

@@ -14,7 +14,7 @@ mod sync {
 
 use std::sync::Arc;
 
-use ended::{Ended, Means};
+use ended::{EndKind, Ended};
 use loom::sync::{Mutex, RwLock};
 use loom::thread;
 
@@ -65,7 +65,7 @@ impl Cache {
         slot
     }
 
-    fn all(&self) -> Vec<Arc<Slot>> {
+    fn all_slots(&self) -> Vec<Arc<Slot>> {
         self.slots.read().unwrap().clone()
     }
 
@@ -89,19 +89,19 @@ impl Cache {
 
     /// The token is deleted or refused, and not to come back.
     fn end(&self) {
-        self.ended.end(Means::Over, [TOKEN], || self.all(), |slot| slot.take());
+        self.ended.end(EndKind::Final, [TOKEN], || self.all_slots(), |slot| slot.take());
         self.assert_gone();
     }
 
     /// The token is changed, and lives on as another one.
     fn change(&self) {
-        self.ended.end(Means::Changed, [TOKEN], || self.all(), |slot| slot.take());
+        self.ended.end(EndKind::Changed, [TOKEN], || self.all_slots(), |slot| slot.take());
         self.assert_gone();
     }
 
     /// All is forgotten, whatever it is.
     fn forget(&self) {
-        self.ended.end(Means::Cleared, [], || self.all(), |slot| slot.take());
+        self.ended.end(EndKind::Cleared, [], || self.all_slots(), |slot| slot.take());
         self.assert_gone();
     }
 
@@ -113,12 +113,12 @@ impl Cache {
 
     fn answer(&self, slot: &Slot, began: u64) {
         thread::yield_now();
-        self.ended.given(&TOKEN, began);
+        self.ended.reinstate(&TOKEN, began);
         self.ended.publish(began, || Some((TOKEN, TOKEN)), |token| slot.put(token));
     }
 
     fn assert_gone(&self) {
-        assert!(self.all().iter().all(|slot| slot.get().is_none()), "handed out afterwards");
+        assert!(self.all_slots().iter().all(|slot| slot.get().is_none()), "handed out afterwards");
     }
 }
 
@@ -198,7 +198,7 @@ fn what_an_exchange_brings_that_began_after_the_end_is_handed_out() {
             thread::spawn(move || cache.fetch())
         };
         fetching.join().unwrap();
-        assert!(cache.all().iter().any(|slot| slot.get().is_some()));
+        assert!(cache.all_slots().iter().any(|slot| slot.get().is_some()));
     });
 }
 
@@ -207,8 +207,8 @@ fn what_an_exchange_brings_that_began_after_the_end_is_handed_out() {
 #[should_panic = "handed out afterwards"]
 fn slots_that_are_listed_too_early_are_missed() {
     fn withdraw_early(cache: &Cache) {
-        let slots = cache.all();
-        cache.ended.end(Means::Over, [], || slots, |slot| slot.take().filter(|_| false));
+        let slots = cache.all_slots();
+        cache.ended.end(EndKind::Final, [], || slots, |slot| slot.take().filter(|_| false));
         cache.assert_gone();
     }
     beside_each_other(&[Cache::borrow, withdraw_early]);
@@ -225,7 +225,7 @@ fn a_loan_that_is_not_looked_at_again_comes_back() {
         }
     }
     fn withdraw(cache: &Cache) {
-        cache.ended.end(Means::Over, [], || cache.all(), |slot| slot.take().filter(|_| false));
+        cache.ended.end(EndKind::Final, [], || cache.all_slots(), |slot| slot.take().filter(|_| false));
         cache.assert_gone();
     }
     beside_each_other(&[borrow_blindly, withdraw]);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ended::Means;
-use super::exchange::{Exchange, Late};
-use super::state::{Held, State};
-use super::{Cache, LONGEST_LOCK, Slot, TokenSource};
+use super::ended::EndKind;
+use super::exchange::{Exchange, StoreTimeout};
+use super::state::{CachedToken, State};
+use super::{Cache, STORE_LOCK_TIMEOUT, Slot, TokenSource};
 use crate::error::Error;
 use crate::runtime;
 use crate::token::AccessToken;
@@ -27,15 +27,15 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    fn means(&self) -> Means {
+    fn kind(&self) -> EndKind {
         match self {
-            Self::All => Means::Cleared,
-            Self::Ended(_) => Means::Over,
-            Self::Changed(_) => Means::Changed,
+            Self::All => EndKind::Cleared,
+            Self::Ended(_) => EndKind::Final,
+            Self::Changed(_) => EndKind::Changed,
         }
     }
 
-    fn has(&self, token: Option<&AccessToken>) -> bool {
+    fn contains(&self, token: Option<&AccessToken>) -> bool {
         match self {
             Self::All => true,
             Self::Ended(tokens) | Self::Changed(tokens) => token.is_some_and(|token| tokens.contains(token)),
@@ -58,13 +58,13 @@ struct Clearing {
     /// Until when exchanges are waited for.
     deadline: Instant,
     /// Stores are asked for one token after the other.
-    store: tokio::sync::Mutex<Patience>,
+    store: tokio::sync::Mutex<StoreBudget>,
 }
 
 /// With a store, for all tokens together.
-struct Patience {
+struct StoreBudget {
     /// How long its locks are still waited for.
-    locks: Duration,
+    lock_time: Duration,
     has_answered: bool,
 }
 
@@ -78,25 +78,25 @@ impl<S: TokenSource> Cache<S> {
         }
         let slots = self.withdraw(&which);
         // All of them wait at the same time, so that one exchange that nobody drives does not add to another one.
-        let deadline = runtime::after(self.longest());
-        let store = tokio::sync::Mutex::new(Patience { locks: LONGEST_LOCK, has_answered: true });
+        let deadline = runtime::after(self.exchange_limit());
+        let store = tokio::sync::Mutex::new(StoreBudget { lock_time: STORE_LOCK_TIMEOUT, has_answered: true });
         let clearing = Arc::new(Clearing { which, deadline, store });
         let (mut tasks, mut result) = (Vec::new(), Ok(()));
         for slot in slots {
             if self.0.store.is_none()
                 && let Some(exchange) = Exchange::begin(self, &slot)
             {
-                if clearing.which.has(slot.state.load().token()) {
+                if clearing.which.contains(slot.state.load().access_token()) {
                     exchange.clear();
                 }
                 continue;
             }
-            let under_way = slot.generation.load(Ordering::Acquire);
+            let generation = slot.generation.load(Ordering::Acquire);
             let (cache, clearing) = (self.clone(), Arc::clone(&clearing));
             // On a task of its own: it is not to be left half done.
             match runtime::current() {
                 Ok(runtime) => {
-                    tasks.push(runtime.spawn(async move { cache.clear_slot(&slot, under_way, &clearing).await }));
+                    tasks.push(runtime.spawn(async move { cache.clear_slot(&slot, generation, &clearing).await }));
                 }
                 // An exchange under way publishes nothing, and there is no store to remove a token from.
                 Err(_) if self.0.store.is_none() => {}
@@ -117,11 +117,11 @@ impl<S: TokenSource> Cache<S> {
     /// Takes tokens out of all slots at once. Returns the slots that had them.
     pub(super) fn withdraw(&self, which: &Which) -> Vec<Arc<Slot<S::Key>>> {
         let mut slots = Vec::new();
-        let has = |state: &State| which.has(state.token());
+        let has = |state: &State| which.contains(state.access_token());
         self.0.ended.end(
-            which.means(),
+            which.kind(),
             which.tokens(),
-            || self.all(),
+            || self.all_slots(),
             |slot| {
                 let withdrawn =
                     |state: &Arc<State>| if has(state) { Arc::new(state.withdrawn()) } else { Arc::clone(state) };
@@ -130,58 +130,59 @@ impl<S: TokenSource> Cache<S> {
                     return None;
                 }
                 slots.push(slot);
-                before.token().cloned()
+                before.access_token().cloned()
             },
         );
         slots
     }
 
     /// Waits for the exchange that is under way, and clears the slot and what the store has of it.
-    async fn clear_slot(&self, slot: &Arc<Slot<S::Key>>, under_way: u64, clearing: &Clearing) -> Result<(), Error> {
-        let (exchange, mut patience) = loop {
-            let mut ended = slot.ended.subscribe();
+    async fn clear_slot(&self, slot: &Arc<Slot<S::Key>>, generation: u64, clearing: &Clearing) -> Result<(), Error> {
+        let (exchange, mut budget) = loop {
+            let mut updates = slot.updates.subscribe();
             if slot.is_busy() {
-                if runtime::until(clearing.deadline, ended.changed()).await.is_none() {
-                    return Err(self.given_up(slot, under_way));
+                if runtime::until(clearing.deadline, updates.changed()).await.is_none() {
+                    return Err(self.abandon(slot, generation));
                 }
                 continue;
             }
-            let patience = clearing.store.lock().await;
-            if !patience.has_answered {
+            let budget = clearing.store.lock().await;
+            if !budget.has_answered {
                 return Err(Error::store("not asked: it did not answer for another token".into()));
             }
             if let Some(exchange) = Exchange::begin(self, slot) {
-                break (exchange, patience);
+                break (exchange, budget);
             }
         };
-        let came_meanwhile =
-            slot.state.load().held.as_ref().filter(|held| held.validity.is_some()).map(Held::access_token);
-        if let (Which::All, Some(token)) = (&clearing.which, came_meanwhile) {
+        let new_token =
+            slot.state.load().cached.as_ref().filter(|cached| cached.validity.is_some()).map(CachedToken::access_token);
+        if let (Which::All, Some(token)) = (&clearing.which, new_token) {
             // It may be on loan by now.
             self.withdraw(&Which::Ended([token].into()));
         }
-        let result = exchange.clear_stored(|state| clearing.which.has(state.token()), &mut patience.locks).await;
+        let result =
+            exchange.clear_stored(|state| clearing.which.contains(state.access_token()), &mut budget.lock_time).await;
         // Each of the others would be waited for as long.
-        patience.has_answered = !result.as_ref().is_err_and(|error| error.is::<Late>());
+        budget.has_answered = !result.as_ref().is_err_and(|error| error.is::<StoreTimeout>());
         result.map_err(Error::store)
     }
 
     /// Waits until the exchanges under way have ended, but no longer than one may take.
     pub(crate) async fn wait_idle(&self) {
-        let deadline = runtime::after(self.longest());
+        let deadline = runtime::after(self.exchange_limit());
         // Twice: one that waits for another key may have had that one begin.
         for _ in 0..2 {
             if Instant::now() >= deadline {
                 return;
             }
-            let generations = self.all().into_iter().map(|slot| (slot.generation.load(Ordering::Acquire), slot));
+            let generations = self.all_slots().into_iter().map(|slot| (slot.generation.load(Ordering::Acquire), slot));
             let busy: Vec<_> = generations.filter(|(generation, _)| !generation.is_multiple_of(2)).collect();
             for (generation, slot) in busy {
-                let mut ended = slot.ended.subscribe();
+                let mut updates = slot.updates.subscribe();
                 while slot.generation.load(Ordering::Acquire) == generation {
-                    if runtime::until(deadline, ended.changed()).await.is_none() {
+                    if runtime::until(deadline, updates.changed()).await.is_none() {
                         // It has been under way for so long that it is on a runtime that nobody drives any more.
-                        let _ = self.given_up(&slot, generation);
+                        let _ = self.abandon(&slot, generation);
                     }
                 }
             }

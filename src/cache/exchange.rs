@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::state::{Failure, Held, Phase, State, Validity, classify};
-use super::{Cache, Fetched, Inner, LONGEST_ANSWER, LONGEST_LOCK, Slot, TokenSource};
+use super::state::{CachedToken, Failure, Phase, State, Validity, classify};
+use super::{Cache, Fetched, Inner, STORE_CALL_TIMEOUT, STORE_LOCK_TIMEOUT, Slot, TokenSource};
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
@@ -23,8 +23,8 @@ pub(super) struct Exchange<S: TokenSource> {
     slot: Arc<Slot<S::Key>>,
     generation: u64,
     /// What it knows of tokens that ended: those up to this one.
-    began: u64,
-    /// The revision of the slot's state when it began.
+    ends_seen: u64,
+    /// The revision of the slot's state when it ends_seen.
     revision: u64,
     /// Whether there was no token that could be handed out.
     has_waiters: bool,
@@ -35,10 +35,10 @@ pub(super) struct Exchange<S: TokenSource> {
 }
 
 /// What a store had.
-enum Found {
-    Good(Held),
+enum StoreRecord {
+    Usable(CachedToken),
     /// Of use for a renewal at the most.
-    Old(Option<StoredToken>),
+    Stale(Option<StoredToken>),
 }
 
 /// Why there is no token.
@@ -48,7 +48,7 @@ enum FetchFailure {
     /// It is about the account.
     Account(Failure),
     /// The account's pause after an earlier failure is not over: nothing was sent.
-    Paused(Failure),
+    BackingOff(Failure),
 }
 
 impl From<Error> for FetchFailure {
@@ -60,14 +60,14 @@ impl From<Error> for FetchFailure {
 impl<S: TokenSource> Exchange<S> {
     pub(super) fn begin(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         // Asked before it begins: a clock of the user's that panics leaves nothing begun.
-        let (now, began) = (cache.0.time.moment(), cache.0.ended.last());
+        let (now, ends_seen) = (cache.0.time.moment(), cache.0.ended.last());
         let generation = slot.begin()?;
         let state = slot.state.load();
         Some(Self {
             cache: cache.clone(),
             slot: Arc::clone(slot),
             generation,
-            began,
+            ends_seen,
             revision: state.revision,
             has_waiters: state.usable(&now).is_none(),
             has_published: false,
@@ -76,7 +76,7 @@ impl<S: TokenSource> Exchange<S> {
     }
 
     pub(super) async fn run(mut self) {
-        if self.is_given_up() {
+        if self.is_abandoned() {
             return;
         }
         let state = self.slot.state.load_full();
@@ -84,25 +84,26 @@ impl<S: TokenSource> Exchange<S> {
         match classify(&state, &now) {
             // Another exchange ended between the caller's look and its start.
             Phase::Fresh => {}
-            Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.repeated(&now)),
+            Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.backing_off_error(&now)),
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
                 Ok(()) => {}
-                Err(_) if self.is_given_up() => {}
+                Err(_) if self.is_abandoned() => {}
                 Err(FetchFailure::Key(error)) => {
                     self.fail(&error, |state, has_waiters, now| state.failed(&error, has_waiters, now))
                 }
                 Err(FetchFailure::Account(failure)) => {
-                    self.fail(&failure.error, |state, _, now| state.paused(failure.clone(), now))
+                    self.fail(&failure.error, |state, _, now| state.backing_off(failure.clone(), now))
                 }
-                Err(FetchFailure::Paused(failure)) => {
-                    self.fail(&failure.repeated(&self.now()), |state, _, now| state.paused(failure.clone(), now))
-                }
+                Err(FetchFailure::BackingOff(failure)) => self
+                    .fail(&failure.backing_off_error(&self.now()), |state, _, now| {
+                        state.backing_off(failure.clone(), now)
+                    }),
             },
         }
     }
 
     /// Whether somebody has waited for it long enough, and another one may have begun.
-    fn is_given_up(&self) -> bool {
+    fn is_abandoned(&self) -> bool {
         self.slot.generation.load(Ordering::Acquire) != self.generation
     }
 
@@ -116,25 +117,25 @@ impl<S: TokenSource> Exchange<S> {
     /// then what is left of that.
     pub(super) async fn clear_stored(
         self,
-        is_meant: impl FnOnce(&State) -> bool,
-        locks: &mut Duration,
+        is_selected: impl FnOnce(&State) -> bool,
+        lock_time: &mut Duration,
     ) -> Result<(), StoreError> {
-        if !is_meant(&self.slot.state.load()) {
+        if !is_selected(&self.slot.state.load()) {
             return Ok(());
         }
         let Some(store) = &self.cache.0.store else {
             self.clear();
             return Ok(());
         };
-        let asked = Instant::now();
-        let _lock = self.lock(store, *locks).await;
-        *locks = locks.saturating_sub(asked.elapsed());
-        let removed = in_time(store.remove(&self.slot.name)).await;
+        let started = Instant::now();
+        let _lock = self.lock(store, *lock_time).await;
+        *lock_time = lock_time.saturating_sub(started.elapsed());
+        let removed = with_call_timeout(store.remove(&self.slot.name)).await;
         if removed.is_ok() {
             self.clear();
         } else {
             // What the store may have still is remembered, so that it is not taken again.
-            self.slot.state.rcu(|state| state.withdrawn().forgiven());
+            self.slot.state.rcu(|state| state.withdrawn().without_failures());
         }
         removed
     }
@@ -142,99 +143,105 @@ impl<S: TokenSource> Exchange<S> {
     /// Publishes a token: of another slot, from the store, or from the source.
     async fn obtain(&mut self, state: &State) -> Result<(), FetchFailure> {
         let (cache, slot, now) = (self.cache.clone(), Arc::clone(&self.slot), self.now());
-        if let Some(lender) = self.lender(state).await?
-            && self.publish(|| Some(cache.loan(&lender, &slot.key, &now)?.0))?
+        if let Some(lender) = self.find_lender(state).await?
+            && self.publish(|| Some(cache.borrow(&lender, &slot.key, &now)?.0))?
         {
             trace::cache::borrowed(&self.slot.key);
             return Ok(());
         }
-        let held = state.held.as_ref().map(|held| &held.token);
+        let cached = state.cached.as_ref().map(|cached| &cached.token);
         let Some(store) = &cache.0.store else {
-            return self.fetch(state, held).await;
+            return self.fetch_and_publish(state, cached).await;
         };
         // Without the lock first: who only reads need not wait for somebody else's exchange.
-        if let Found::Good(held) = self.find(store, state).await {
-            return self.publish(|| Some(held)).map(drop);
+        if let StoreRecord::Usable(cached) = self.load_stored(store, state).await {
+            return self.publish(|| Some(cached)).map(drop);
         }
-        let _lock = self.lock(store, LONGEST_LOCK).await;
-        match self.find(store, state).await {
-            Found::Good(held) => self.publish(|| Some(held)).map(drop),
-            Found::Old(stored) => {
+        let _lock = self.lock(store, STORE_LOCK_TIMEOUT).await;
+        match self.load_stored(store, state).await {
+            StoreRecord::Usable(cached) => self.publish(|| Some(cached)).map(drop),
+            StoreRecord::Stale(stored) => {
                 // What is stored is ours or comes after it, unless ours could not be saved.
-                let unsaved = held.filter(|_| state.held.as_ref().is_some_and(|held| !held.saved));
-                self.fetch(state, unsaved.or(stored.as_ref()).or(held)).await
+                let unsaved = cached.filter(|_| state.cached.as_ref().is_some_and(|cached| !cached.is_saved));
+                self.fetch_and_publish(state, unsaved.or(stored.as_ref()).or(cached)).await
             }
         }
     }
 
     /// Fetches a token, publishes it, and saves it: with some services the one before has ended, and callers must not be given
     /// that while a store takes its time. The exchange ends when the store has answered.
-    async fn fetch(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
-        if self.cache.0.ended.is_cleared(self.began) {
+    async fn fetch_and_publish(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
+        if self.cache.0.ended.is_cleared(self.ends_seen) {
             // What it would bring would be for nobody.
             return Ok(());
         }
-        let fetched = self.ask(state, previous).await?;
+        let fetched = self.fetch_from_source(state, previous).await?;
         let now = self.now();
-        let validity = Validity::fetched(&fetched, &now);
+        let validity = Validity::from_fetched(&fetched, &now);
         let Fetched { mut token, operation, is_adopted, .. } = fetched;
         token.name = Some(self.slot.name.clone());
         if !is_adopted {
-            self.cache.0.ended.given(&token.access_token, self.began);
+            self.cache.0.ended.reinstate(&token.access_token, self.ends_seen);
         }
-        let held = Held { token, validity: Some(validity), own: true, saved: self.cache.0.store.is_none() };
+        let cached =
+            CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved: self.cache.0.store.is_none() };
         if !validity.is_usable(&now) {
-            if self.put(|state| state.obtained_too_late(held.clone())) {
-                self.save(&held.token).await;
+            if self.update_state(|state| state.obtained_expired(cached.clone())) {
+                self.save(&cached.token).await;
             }
             let error = Error::decode("the token that came has already expired; is the clock of this machine right?");
             return Err(error.with_operation(operation).into());
         }
-        if self.publish(|| Some(held.clone()))? {
+        if self.publish(|| Some(cached.clone()))? {
             trace::cache::obtained(&self.slot.key, validity.left(&now));
-            self.save(&held.token).await;
+            self.save(&cached.token).await;
         }
         Ok(())
     }
 
     /// Hands a token to all that wait, and to all that come. Returns whether it did: a token that was ended meanwhile is passed over, and
     /// who waits looks again.
-    fn publish(&mut self, offer: impl FnOnce() -> Option<Held>) -> Result<bool, FetchFailure> {
-        let offer = || offer().map(|held| (held.token.access_token.clone(), held));
-        match self.cache.0.ended.publish(self.began, offer, |held| self.put(|state| state.obtained(held.clone()))) {
+    fn publish(&mut self, offer: impl FnOnce() -> Option<CachedToken>) -> Result<bool, FetchFailure> {
+        let offer = || offer().map(|cached| (cached.token.access_token.clone(), cached));
+        match self
+            .cache
+            .0
+            .ended
+            .publish(self.ends_seen, offer, |cached| self.update_state(|state| state.obtained(cached.clone())))
+        {
             None => Ok(false),
             Some(false) => Err(self.cache.aborted().into()),
             Some(true) => {
                 self.has_published = true;
-                self.slot.published();
+                self.slot.notify();
                 Ok(true)
             }
         }
     }
 
     /// Changes what the slot holds. An exchange that was given up may still do so, as what it brings cannot be had again, unless
-    /// something newer was published since it began, or all was to be forgotten.
-    fn put(&self, change: impl Fn(&State) -> State) -> bool {
-        let may = |state: &State| !self.is_given_up() || state.revision == self.revision;
-        let mut is_put = false;
+    /// something newer was published since it ends_seen, or all was to be forgotten.
+    fn update_state(&self, change: impl Fn(&State) -> State) -> bool {
+        let may_update = |state: &State| !self.is_abandoned() || state.revision == self.revision;
+        let mut is_updated = false;
         self.slot.state.rcu(|state| {
-            is_put = may(state);
-            if is_put { Arc::new(change(state)) } else { Arc::clone(state) }
+            is_updated = may_update(state);
+            if is_updated { Arc::new(change(state)) } else { Arc::clone(state) }
         });
-        is_put
+        is_updated
     }
 
     /// Asks the source, unless it is too early for the whole account.
-    async fn ask(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
+    async fn fetch_from_source(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
         let Inner { account, time, source, .. } = &*self.cache.0;
-        let paused = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
-        let admission = account.admit(time, source.longest(), paused).await.map_err(FetchFailure::Paused)?;
-        if self.is_given_up() {
+        let own_failure = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
+        let permit = account.acquire(time, source.longest(), own_failure).await.map_err(FetchFailure::BackingOff)?;
+        if self.is_abandoned() {
             return Err(self.cache.aborted().into());
         }
         trace::cache::fetching(&self.slot.key, previous.is_some());
         let result = source.fetch(&self.slot.key, previous, &self.cache.0.ended).await;
-        let failure = account.learn(&admission, result.as_ref().err(), &self.now());
+        let failure = account.record(&permit, result.as_ref().err(), &self.now());
         match (result, failure) {
             (Ok(fetched), _) => Ok(fetched),
             (Err(_), Some(failure)) => Err(FetchFailure::Account(failure)),
@@ -244,12 +251,12 @@ impl<S: TokenSource> Exchange<S> {
 
     async fn save(&self, token: &StoredToken) {
         let Some(store) = &self.cache.0.store else { return };
-        match in_time(store.save(&self.slot.name, token)).await {
+        match with_call_timeout(store.save(&self.slot.name, token)).await {
             Ok(()) => drop(self.slot.state.rcu(|state| state.saved(&token.access_token))),
             Err(error) => {
                 store.failed("save", error);
                 // Rather nothing than the one before, which may be spent.
-                if let Err(error) = in_time(store.remove(&self.slot.name)).await {
+                if let Err(error) = with_call_timeout(store.remove(&self.slot.name)).await {
                     store.failed("remove", error);
                 }
             }
@@ -269,63 +276,63 @@ impl<S: TokenSource> Exchange<S> {
     ///
     /// Who has no token takes one that is good. Who lives on a loan that is near its end waits until the lender has renewed
     /// it. Who has a token of its own waits for nobody, so that no two ever wait for each other.
-    async fn lender(&self, state: &State) -> Result<Option<Arc<Slot<S::Key>>>, Error> {
+    async fn find_lender(&self, state: &State) -> Result<Option<Arc<Slot<S::Key>>>, Error> {
         let now = self.now();
-        let needed = state.usable(&now).is_none();
-        let mut renewable = None;
+        let is_needed = state.usable(&now).is_none();
+        let mut refreshable = None;
         for other in self.cache.lenders(&self.slot.key) {
-            let loan = self.cache.loan(&other, &self.slot.key, &now);
-            match loan.filter(|(held, _)| !self.cache.0.ended.contains(&held.token.access_token)) {
-                Some((_, validity)) if needed || validity.is_fresh(&now) => return Ok(Some(other)),
-                Some(_) => renewable = Some(other),
+            let borrowed = self.cache.borrow(&other, &self.slot.key, &now);
+            match borrowed.filter(|(cached, _)| !self.cache.0.ended.contains(&cached.token.access_token)) {
+                Some((_, validity)) if is_needed || validity.is_fresh(&now) => return Ok(Some(other)),
+                Some(_) => refreshable = Some(other),
                 None => {}
             }
         }
-        let on_loan = state.held.as_ref().is_some_and(|held| !held.own);
-        let Some(lender) = renewable.filter(|_| on_loan) else { return Ok(None) };
-        let mut ended = lender.ended.subscribe();
+        let is_borrowed = state.cached.as_ref().is_some_and(|cached| cached.is_borrowed);
+        let Some(lender) = refreshable.filter(|_| is_borrowed) else { return Ok(None) };
+        let mut updates = lender.updates.subscribe();
         self.cache.start(&lender)?;
-        let _ = self.cache.ended(&lender, &mut ended).await;
+        let _ = self.cache.wait_for_exchange(&lender, &mut updates).await;
         let (state, now) = (lender.state.load_full(), self.now());
-        match (self.cache.loan(&lender, &self.slot.key, &now), classify(&state, &now), &state.failure) {
+        match (self.cache.borrow(&lender, &self.slot.key, &now), classify(&state, &now), &state.failure) {
             (Some((_, validity)), ..) if validity.is_fresh(&now) => Ok(Some(lender)),
-            (_, Phase::BackingOff, Some(failure)) => Err(failure.repeated(&now)),
+            (_, Phase::BackingOff, Some(failure)) => Err(failure.backing_off_error(&now)),
             _ => Ok(None),
         }
     }
 
-    async fn find(&self, store: &ReportingStore, state: &State) -> Found {
+    async fn load_stored(&self, store: &ReportingStore, state: &State) -> StoreRecord {
         let Inner { source, ended, .. } = &*self.cache.0;
-        let token = match in_time(store.load(&self.slot.name)).await {
+        let token = match with_call_timeout(store.load(&self.slot.name)).await {
             Ok(Some(token)) if token.is_named(&self.slot.name) && source.is_for(&token, &self.slot.key) => token,
             Ok(Some(_)) => {
                 let name = &self.slot.name;
                 let error = format!("the record under {name} is that of another token, and was passed over");
                 store.failed("load", error.into());
-                return Found::Old(None);
+                return StoreRecord::Stale(None);
             }
-            Ok(None) => return Found::Old(None),
+            Ok(None) => return StoreRecord::Stale(None),
             Err(error) => {
                 store.failed("load", error);
-                return Found::Old(None);
+                return StoreRecord::Stale(None);
             }
         };
         let now = self.now();
-        let needed = state.usable(&now).is_none();
-        // The one that is held is over or about to be.
-        let is_old = |token: &AccessToken| state.token() == Some(token) || ended.contains(token);
-        let validity = Validity::stored(&token, &now).filter(|_| !is_old(&token.access_token));
-        match validity.filter(|validity| validity.is_fresh(&now) || (needed && validity.is_usable(&now))) {
+        let is_needed = state.usable(&now).is_none();
+        // The one that is cached is over or about to be.
+        let is_old = |token: &AccessToken| state.access_token() == Some(token) || ended.contains(token);
+        let validity = Validity::from_stored(&token, &now).filter(|_| !is_old(&token.access_token));
+        match validity.filter(|validity| validity.is_fresh(&now) || (is_needed && validity.is_usable(&now))) {
             Some(validity) => {
                 trace::cache::loaded(&self.slot.key, validity.left(&now));
-                Found::Good(Held { token, validity: Some(validity), own: true, saved: true })
+                StoreRecord::Usable(CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved: true })
             }
-            None => Found::Old(Some(token)),
+            None => StoreRecord::Stale(Some(token)),
         }
     }
 
     async fn lock(&self, store: &ReportingStore, limit: Duration) -> Option<StoreLock> {
-        let lock = within(limit, store.lock(&self.slot.name)).await;
+        let lock = with_timeout(limit, store.lock(&self.slot.name)).await;
         lock.map_err(|error| store.failed("lock", error)).ok()
     }
 
@@ -334,31 +341,30 @@ impl<S: TokenSource> Exchange<S> {
     }
 }
 
-async fn in_time<T>(asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    within(LONGEST_ANSWER, asked).await
+async fn with_call_timeout<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    with_timeout(STORE_CALL_TIMEOUT, call).await
 }
 
 /// A store that does not answer is as good as one that fails.
-async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let in_time = tokio::time::timeout(limit, asked).await;
-    in_time.unwrap_or_else(|_| Err(Late(limit).into()))
+async fn with_timeout<T>(limit: Duration, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(StoreTimeout(limit).into()))
 }
 
 /// A store that did not answer in time.
 #[derive(Debug)]
-pub(super) struct Late(Duration);
+pub(super) struct StoreTimeout(Duration);
 
-impl fmt::Display for Late {
+impl fmt::Display for StoreTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no answer in {} s", self.0.as_secs())
     }
 }
 
-impl std::error::Error for Late {}
+impl std::error::Error for StoreTimeout {}
 
 impl<S: TokenSource> Drop for Exchange<S> {
     fn drop(&mut self) {
-        if std::thread::panicking() && !self.is_given_up() && !self.has_published {
+        if std::thread::panicking() && !self.is_abandoned() && !self.has_published {
             let error = self.cache.aborted();
             // The clock may be what panicked, and a panic here would end the process.
             let failed = |state: &State, has_waiters: bool, now: &Moment| state.failed(&error, has_waiters, now);

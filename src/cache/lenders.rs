@@ -7,21 +7,21 @@ use std::collections::HashMap;
 
 /// Of more keys than this that may serve the same, only the newest are looked at, so that no key costs more because there are
 /// many.
-const MOST: usize = 64;
+const MAX_CANDIDATES: usize = 64;
 
 /// With so few keys it is not worthwhile to look for a part that fewer serve.
-const FEW: usize = 4;
+const SHORT_LIST: usize = 4;
 
 pub(super) struct Lenders<K> {
     /// In the order in which they came.
     keys: Vec<K>,
     /// By their places in `keys`, sorted.
-    at: HashMap<u64, Vec<usize>>,
+    by_place: HashMap<u64, Vec<usize>>,
 }
 
 impl<K> Default for Lenders<K> {
     fn default() -> Self {
-        Self { keys: Vec::new(), at: HashMap::new() }
+        Self { keys: Vec::new(), by_place: HashMap::new() }
     }
 }
 
@@ -30,7 +30,7 @@ impl<K> Lenders<K> {
         let number = self.keys.len();
         self.keys.push(key);
         for place in places {
-            let numbers = self.at.entry(place).or_default();
+            let numbers = self.by_place.entry(place).or_default();
             if numbers.last() != Some(&number) {
                 numbers.push(number);
             }
@@ -38,25 +38,25 @@ impl<K> Lenders<K> {
     }
 
     /// Returns the keys that may serve all parts, the oldest first. There may be some that do not.
-    pub(super) fn among(&self, parts: impl Iterator<Item = Vec<u64>>) -> impl Iterator<Item = &K> {
+    pub(super) fn candidates(&self, parts: impl Iterator<Item = Vec<u64>>) -> impl Iterator<Item = &K> {
         let mut fewest: Option<(usize, Vec<&[usize]>)> = None;
         for places in parts {
             let lists: Vec<&[usize]> =
-                places.iter().filter_map(|place| self.at.get(place)).map(Vec::as_slice).collect();
+                places.iter().filter_map(|place| self.by_place.get(place)).map(Vec::as_slice).collect();
             let count = lists.iter().map(|list| list.len()).sum();
             if fewest.as_ref().is_none_or(|(few, _)| count < *few) {
                 fewest = Some((count, lists));
             }
-            if count <= FEW {
+            if count <= SHORT_LIST {
                 break;
             }
         }
         let lists = fewest.map(|(_, lists)| lists).unwrap_or_default();
-        let newest = lists.into_iter().flat_map(|list| list.iter().rev().take(MOST));
+        let newest = lists.into_iter().flat_map(|list| list.iter().rev().take(MAX_CANDIDATES));
         let mut numbers: Vec<usize> = newest.copied().collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let spare = numbers.len().saturating_sub(MOST);
+        let spare = numbers.len().saturating_sub(MAX_CANDIDATES);
         numbers.into_iter().skip(spare).filter_map(|number| self.keys.get(number))
     }
 
@@ -71,7 +71,7 @@ impl<K> Lenders<K> {
         let numbers: Vec<Option<usize>> = self.keys.iter().map(&mut number_of).collect();
         let mut is_kept = numbers.iter().map(Option::is_some);
         self.keys.retain(|_| is_kept.next().unwrap_or_default());
-        self.at.retain(|_, list| {
+        self.by_place.retain(|_, list| {
             *list = list.iter().filter_map(|number| numbers.get(*number).copied().flatten()).collect();
             !list.is_empty()
         });
@@ -86,8 +86,8 @@ mod tests {
 
     type Parts = Vec<Vec<u64>>;
 
-    fn among(lenders: &Lenders<usize>, parts: &Parts) -> Vec<usize> {
-        lenders.among(parts.iter().cloned()).copied().collect()
+    fn candidates(lenders: &Lenders<usize>, parts: &Parts) -> Vec<usize> {
+        lenders.candidates(parts.iter().cloned()).copied().collect()
     }
 
     #[test]
@@ -108,35 +108,35 @@ mod tests {
             }
             let parts: Parts =
                 (0..rng.usize(1..4)).map(|_| (0..rng.usize(1..4)).map(|_| rng.u64(..12)).collect()).collect();
-            let found = among(&lenders, &parts);
+            let found = candidates(&lenders, &parts);
             let serves =
                 |places: &BTreeSet<u64>| parts.iter().all(|part| part.iter().any(|place| places.contains(place)));
             let expected: Vec<usize> =
                 known.iter().filter(|(_, places)| serves(places)).map(|(number, _)| *number).collect();
             assert!(expected.iter().all(|number| found.contains(number)), "{parts:?}: {expected:?}, found {found:?}");
-            assert!(found.is_sorted() && found.len() <= MOST, "{found:?}");
+            assert!(found.is_sorted() && found.len() <= MAX_CANDIDATES, "{found:?}");
             assert!(found.iter().collect::<BTreeSet<_>>().len() == found.len(), "each once: {found:?}");
         }
     }
 
     #[test]
     fn however_many_there_are_few_are_looked_at() {
-        const MANY: usize = 50_000;
+        const KEYS: usize = 50_000;
         let mut lenders = Lenders::default();
-        for number in 0..MANY {
+        for number in 0..KEYS {
             // One place of its own, one that all have, and one that every thousandth has.
             let place = u64::try_from(number).unwrap();
             lenders.add(number, [100 + place, 1, 2 + place % 50]);
         }
-        assert_eq!(among(&lenders, &vec![vec![1], vec![100 + 7]]), [7]);
-        assert_eq!(among(&lenders, &vec![vec![1, 3], vec![9_999_999]]), [0_usize; 0]);
+        assert_eq!(candidates(&lenders, &vec![vec![1], vec![100 + 7]]), [7]);
+        assert_eq!(candidates(&lenders, &vec![vec![1, 3], vec![9_999_999]]), [0_usize; 0]);
         // Nothing tells them apart: the newest.
-        let all = among(&lenders, &vec![vec![1]]);
-        assert_eq!(all, (MANY - MOST..MANY).collect::<Vec<_>>());
-        assert_eq!(among(&lenders, &vec![vec![1, 2, 3]]), all);
+        let all = candidates(&lenders, &vec![vec![1]]);
+        assert_eq!(all, (KEYS - MAX_CANDIDATES..KEYS).collect::<Vec<_>>());
+        assert_eq!(candidates(&lenders, &vec![vec![1, 2, 3]]), all);
         lenders.retain(|number| *number < 10);
-        assert_eq!(among(&lenders, &vec![vec![1]]), (0..10).collect::<Vec<_>>());
-        assert_eq!((lenders.keys.len(), lenders.at.len()), (10, 21));
-        assert_eq!(among(&lenders, &vec![]), [0_usize; 0]);
+        assert_eq!(candidates(&lenders, &vec![vec![1]]), (0..10).collect::<Vec<_>>());
+        assert_eq!((lenders.keys.len(), lenders.by_place.len()), (10, 21));
+        assert_eq!(candidates(&lenders, &vec![]), [0_usize; 0]);
     }
 }

@@ -19,16 +19,16 @@ use crate::token::AccessToken;
 
 /// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
 /// does not, a token that may be refused is better than none.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(2);
+const MAX_REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Slots<K> {
     /// By the key as it was given, so that what is asked again need not be normalised again.
-    pub(super) given: HashMap<K, Arc<Slot<K>>>,
-    pub(super) normal: HashMap<K, Arc<Slot<K>>>,
+    pub(super) by_given_key: HashMap<K, Arc<Slot<K>>>,
+    pub(super) by_normal_key: HashMap<K, Arc<Slot<K>>>,
     /// Those whose tokens may do for others.
     pub(super) broad: Lenders<K>,
     /// With so many slots it is time to look for dead ones.
-    full: usize,
+    sweep_at: usize,
 }
 
 pub(super) struct Slot<K> {
@@ -38,14 +38,14 @@ pub(super) struct Slot<K> {
     /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
     pub(super) generation: AtomicU64,
     /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
-    patience_ends: Mutex<Option<Instant>>,
+    refresh_wait_deadline: Mutex<Option<Instant>>,
     /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
-    pub(super) ended: watch::Sender<Option<Error>>,
+    pub(super) updates: watch::Sender<Option<Error>>,
 }
 
 impl<K: Clone + Eq + Hash> Slots<K> {
     pub(super) fn new() -> Self {
-        Self { given: HashMap::new(), normal: HashMap::new(), broad: Lenders::default(), full: 0 }
+        Self { by_given_key: HashMap::new(), by_normal_key: HashMap::new(), broad: Lenders::default(), sweep_at: 0 }
     }
 
     pub(super) fn add<S: TokenSource<Key = K>>(&mut self, key: K, source: &S) -> Arc<Slot<K>> {
@@ -53,19 +53,19 @@ impl<K: Clone + Eq + Hash> Slots<K> {
         if source.is_broad(&key) {
             self.broad.add(key.clone(), source.lends_at(&key));
         }
-        self.normal.insert(key, Arc::clone(&slot));
+        self.by_normal_key.insert(key, Arc::clone(&slot));
         slot
     }
 
     /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
     pub(super) fn sweep(&mut self, now: &Moment) {
-        if self.given.len() < self.full {
+        if self.by_given_key.len() < self.sweep_at {
             return;
         }
-        self.given.clear();
-        self.normal.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_dead(now));
-        self.broad.retain(|key| self.normal.contains_key(key));
-        self.full = 2 * self.normal.len().max(32);
+        self.by_given_key.clear();
+        self.by_normal_key.retain(|_, slot| Arc::strong_count(slot) > 1 || !slot.state.load().is_disposable(now));
+        self.broad.retain(|key| self.by_normal_key.contains_key(key));
+        self.sweep_at = 2 * self.by_normal_key.len().max(32);
     }
 }
 
@@ -76,8 +76,8 @@ impl<K: Clone> Slot<K> {
             name: source.name(key),
             state: ArcSwap::default(),
             generation: AtomicU64::new(0),
-            patience_ends: Mutex::default(),
-            ended: watch::Sender::new(None),
+            refresh_wait_deadline: Mutex::default(),
+            updates: watch::Sender::new(None),
         }
     }
 
@@ -85,9 +85,11 @@ impl<K: Clone> Slot<K> {
     #[inline]
     pub(super) fn fresh(&self, now: &Moment) -> Option<AccessToken> {
         let state = self.state.load();
-        let held =
-            state.held.as_ref().filter(|held| held.validity.as_ref().is_some_and(|validity| validity.is_fresh(now)))?;
-        Some(held.token.access_token.clone())
+        let cached = state
+            .cached
+            .as_ref()
+            .filter(|cached| cached.validity.as_ref().is_some_and(|validity| validity.is_fresh(now)))?;
+        Some(cached.token.access_token.clone())
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -100,29 +102,29 @@ impl<K: Clone> Slot<K> {
         let begun = free.is_multiple_of(2)
             && self.generation.compare_exchange(free, free + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if begun {
-            *self.patience_ends() = Some(Instant::now() + LONGEST_PATIENCE);
+            *self.lock_deadline() = Some(Instant::now() + MAX_REFRESH_WAIT);
         }
         begun.then_some(free + 1)
     }
 
     /// Until when callers with a usable token wait; `None` if there is nothing to wait for.
-    pub(super) fn patience(&self) -> Option<Instant> {
-        self.patience_ends().filter(|_| self.is_busy())
+    pub(super) fn refresh_wait_deadline(&self) -> Option<Instant> {
+        self.lock_deadline().filter(|_| self.is_busy())
     }
 
-    fn patience_ends(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.patience_ends.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_deadline(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refresh_wait_deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets those that wait look again.
-    pub(super) fn published(&self) {
-        self.ended.send_replace(None);
+    pub(super) fn notify(&self) {
+        self.updates.send_replace(None);
     }
 
     /// Ends an exchange, if it was not given up, and tells those who wait for it.
     pub(super) fn end(&self, generation: u64, error: Option<Error>) {
         if self.generation.compare_exchange(generation, generation + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.ended.send_replace(error);
+            self.updates.send_replace(error);
         }
     }
 }

@@ -32,26 +32,26 @@ pub(crate) struct State {
     /// Grows whenever a token is published, withdrawn or cleared: what was asked for before that is out of date.
     pub(crate) revision: u64,
     /// The last token, whatever became of it: the next one may be had from it.
-    pub(crate) held: Option<Held>,
+    pub(crate) cached: Option<CachedToken>,
     pub(crate) failure: Option<Failure>,
-    refusals: Option<Refusals>,
+    rejections: Option<Rejections>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct CachedToken {
     pub(crate) token: StoredToken,
     /// `None` for a token that was refused.
     pub(crate) validity: Option<Validity>,
     /// Whether it was fetched for this key, and not for another one that includes it.
-    pub(crate) own: bool,
+    pub(crate) is_borrowed: bool,
     /// Whether it could be saved, if there is a store.
-    pub(crate) saved: bool,
+    pub(crate) is_saved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
     /// When the two ends were worked out, and how old the token was then.
-    known: Duration,
+    computed_at: Duration,
     age: Duration,
     refresh_from: Moment,
     usable_until: Moment,
@@ -63,16 +63,16 @@ pub(crate) struct Failure {
     /// By the time that only moves forward: a correction of the clock is no reason to ask sooner.
     retry_at: Duration,
     /// When it would be, if no token were about to end.
-    full_until: Duration,
+    unshortened_retry_at: Duration,
     /// When it happened, by the same time.
-    since: Duration,
+    failed_at: Duration,
     /// How many in a row.
     count: usize,
 }
 
 /// Tokens that were refused, not long one after the other. By the time that only moves forward.
 #[derive(Debug, Clone, Copy)]
-struct Refusals {
+struct Rejections {
     /// How many of them were dropped.
     count: usize,
     last: Duration,
@@ -81,26 +81,26 @@ struct Refusals {
 }
 
 /// After so long without a refusal, the next one is not taken for more of the same.
-const FORGIVEN: Duration = Duration::from_secs(10 * 60);
+const REJECTION_MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// No service gives a token for longer than a year.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How far in the future a stored token may have been obtained, by clocks that do not quite agree.
 const SKEW: Duration = MINUTE;
 
 pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
-    let validity = state.held.as_ref().and_then(|held| held.validity.as_ref());
+    let validity = state.cached.as_ref().and_then(|cached| cached.validity.as_ref());
     match (validity, &state.failure) {
         (Some(validity), _) if now.is_before(&validity.refresh_from) => Phase::Fresh,
-        (_, Some(failure)) if failure.is_early(now) => Phase::BackingOff,
+        (_, Some(failure)) if failure.is_backing_off(now) => Phase::BackingOff,
         (Some(validity), _) if now.is_before(&validity.usable_until) => Phase::RefreshSoon,
-        _ if state.held.is_some() => Phase::Expired,
+        _ if state.cached.is_some() => Phase::Expired,
         _ => Phase::Empty,
     }
 }
 
-impl Held {
+impl CachedToken {
     pub(crate) fn access_token(&self) -> AccessToken {
         self.token.access_token.clone()
     }
@@ -108,39 +108,42 @@ impl Held {
 
 impl State {
     /// The token, if it can be handed out.
-    pub(crate) fn usable(&self, now: &Moment) -> Option<&Held> {
-        self.held.as_ref().filter(|held| held.validity.is_some_and(|validity| validity.is_usable(now)))
+    pub(crate) fn usable(&self, now: &Moment) -> Option<&CachedToken> {
+        self.cached.as_ref().filter(|cached| cached.validity.is_some_and(|validity| validity.is_usable(now)))
     }
 
     /// How old the token is, if it is this one and was not refused.
     pub(crate) fn age_of(&self, token: &AccessToken, now: &Moment) -> Option<Duration> {
-        let held = self.held.as_ref().filter(|held| held.token.access_token == *token)?;
-        Some(held.validity?.age(now))
+        let cached = self.cached.as_ref().filter(|cached| cached.token.access_token == *token)?;
+        Some(cached.validity?.age(now))
     }
 
-    pub(crate) fn obtained(&self, held: Held) -> Self {
-        Self { held: Some(held), failure: None, ..self.next() }
+    pub(crate) fn obtained(&self, cached: CachedToken) -> Self {
+        Self { cached: Some(cached), failure: None, ..self.next() }
     }
 
     /// A token that is over already: of no use but for what it can be renewed with.
-    pub(crate) fn obtained_too_late(&self, held: Held) -> Self {
-        Self { held: Some(held), ..self.next() }
+    pub(crate) fn obtained_expired(&self, cached: CachedToken) -> Self {
+        Self { cached: Some(cached), ..self.next() }
     }
 
-    /// The store kept this token, if it is the one that is held.
+    /// The store kept this token, if it is the one that is cached.
     pub(crate) fn saved(&self, token: &AccessToken) -> Self {
-        let saved = |held: Held| Held { saved: held.saved || held.token.access_token == *token, ..held };
-        Self { held: self.held.clone().map(saved), ..self.clone() }
+        let saved = |cached: CachedToken| CachedToken {
+            is_saved: cached.is_saved || cached.token.access_token == *token,
+            ..cached
+        };
+        Self { cached: self.cached.clone().map(saved), ..self.clone() }
     }
 
     /// The token is not to be handed out or lent any more, whoever asks.
     pub(crate) fn withdrawn(&self) -> Self {
-        Self { held: self.held.clone().map(|held| Held { validity: None, ..held }), ..self.next() }
+        Self { cached: self.cached.clone().map(|cached| CachedToken { validity: None, ..cached }), ..self.next() }
     }
 
-    /// Returns the state without its failures and refusals.
-    pub(crate) fn forgiven(&self) -> Self {
-        Self { failure: None, refusals: None, ..self.clone() }
+    /// Returns the state without its failures and rejections.
+    pub(crate) fn without_failures(&self) -> Self {
+        Self { failure: None, rejections: None, ..self.clone() }
     }
 
     /// Nothing is known any more.
@@ -152,28 +155,28 @@ impl State {
         Self { revision: self.revision + 1, ..self.clone() }
     }
 
-    pub(crate) fn token(&self) -> Option<&AccessToken> {
-        self.held.as_ref().map(|held| &held.token.access_token)
+    pub(crate) fn access_token(&self) -> Option<&AccessToken> {
+        self.cached.as_ref().map(|cached| &cached.token.access_token)
     }
 
     /// A failure displaces no token. The next attempt waits.
     ///
-    /// `has_waiters`: the attempt began without a usable token. Where it began with one that has ended since, and the failure may
+    /// `has_waiters`: the attempt began without a usable token. Where it began with one that has ended failed_at, and the failure may
     /// pass, the callers that wait by now make an attempt of their own.
     pub(crate) fn failed(&self, error: &Error, has_waiters: bool, now: &Moment) -> Self {
         let failure = Failure::after(self.failure.as_ref(), error, now);
-        match self.held.as_ref().and_then(|held| held.validity) {
+        match self.cached.as_ref().and_then(|cached| cached.validity) {
             Some(validity) if !has_waiters && !validity.is_usable(now) && !is_permanent(error) => {
                 Self { failure: Some(failure.no_later_than(now.monotonic)), ..self.clone() }
             }
-            _ => self.paused(failure, now),
+            _ => self.backing_off(failure, now),
         }
     }
 
     /// No pause outlasts a token that is still good, whatever failed and whatever the service asks for: there is another attempt
     /// before the token ends, at three quarters of what is left of it.
-    pub(crate) fn paused(&self, failure: Failure, now: &Moment) -> Self {
-        let left = self.usable(now).and_then(|held| held.validity).map(|validity| validity.left(now));
+    pub(crate) fn backing_off(&self, failure: Failure, now: &Moment) -> Self {
+        let left = self.usable(now).and_then(|cached| cached.validity).map(|validity| validity.left(now));
         let failure = match left {
             Some(left) => failure.no_later_than(now.monotonic.saturating_add(left / 4 * 3)),
             None => failure,
@@ -185,24 +188,24 @@ impl State {
     ///
     /// If that happens again and again, it is not the token that is wrong. Then it is dropped less and less often: each new one
     /// may cost money, be left behind, and be good for those who share it.
-    pub(crate) fn refused(&self, now: &Moment) -> Self {
+    pub(crate) fn rejected(&self, now: &Moment) -> Self {
         let now = now.monotonic;
         let mut state = self.clone();
-        let recent = self.refusals.filter(|refusals| now.saturating_sub(refusals.last) < FORGIVEN);
-        state.refusals = Some(match recent {
-            Some(refusals) if now < refusals.keep_until => Refusals { last: now, ..refusals },
+        let recent = self.rejections.filter(|rejections| now.saturating_sub(rejections.last) < REJECTION_MEMORY);
+        state.rejections = Some(match recent {
+            Some(rejections) if now < rejections.keep_until => Rejections { last: now, ..rejections },
             recent => {
-                let count = recent.map_or(0, |refusals| refusals.count) + 1;
-                state.held = state.held.map(|held| Held { validity: None, ..held });
-                Refusals { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
+                let count = recent.map_or(0, |rejections| rejections.count) + 1;
+                state.cached = state.cached.map(|cached| CachedToken { validity: None, ..cached });
+                Rejections { count, last: now, keep_until: now.saturating_add(delay(count, SECOND, MINUTE * 5)) }
             }
         });
         state
     }
 
     /// Whether there is nothing in it that anybody could miss.
-    pub(crate) fn is_dead(&self, now: &Moment) -> bool {
-        let useful = self.held.as_ref().is_some_and(|held| held.token.discard_after() > now.now);
+    pub(crate) fn is_disposable(&self, now: &Moment) -> bool {
+        let useful = self.cached.as_ref().is_some_and(|cached| cached.token.discard_after() > now.now);
         !useful && !matches!(classify(self, now), Phase::Fresh | Phase::RefreshSoon | Phase::BackingOff)
     }
 }
@@ -210,15 +213,15 @@ impl State {
 impl Failure {
     /// The wait doubles with each one of the same sort. It is longer if the service asks for that, by an hour at most.
     pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
-        let lasting = is_permanent(error);
-        let alike = before.filter(|failure| is_permanent(&failure.error) == lasting);
+        let permanent = is_permanent(error);
+        let alike = before.filter(|failure| is_permanent(&failure.error) == permanent);
         // An attempt that was brought forward for a token's sake makes the pauses no longer.
-        let is_early = |failure: &Self| now.monotonic < failure.full_until;
+        let is_early = |failure: &Self| now.monotonic < failure.unshortened_retry_at;
         let count = alike.map_or(1, |failure| failure.count + usize::from(!is_early(failure)));
-        let delay = if lasting { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
-        let asked = error.retry_after().unwrap_or_default().min(MINUTE * 60);
-        let retry_at = now.monotonic.saturating_add(delay.max(asked));
-        Self { error: error.clone(), retry_at, full_until: retry_at, since: now.monotonic, count }
+        let delay = if permanent { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
+        let requested = error.retry_after().unwrap_or_default().min(MINUTE * 60);
+        let retry_at = now.monotonic.saturating_add(delay.max(requested));
+        Self { error: error.clone(), retry_at, unshortened_retry_at: retry_at, failed_at: now.monotonic, count }
     }
 
     fn no_later_than(self, latest: Duration) -> Self {
@@ -227,16 +230,16 @@ impl Failure {
 
     /// Whether it is the same failure, however long either pause is.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (self.since, self.count) == (other.since, other.count)
+        (self.failed_at, self.count) == (other.failed_at, other.count)
     }
 
     /// The error for callers that come during the pause: it says that nothing was sent, and counts down.
-    pub(crate) fn repeated(&self, now: &Moment) -> Error {
+    pub(crate) fn backing_off_error(&self, now: &Moment) -> Error {
         self.error.clone().backing_off(self.left(now))
     }
 
     /// Whether it is too early for another try.
-    pub(crate) fn is_early(&self, now: &Moment) -> bool {
+    pub(crate) fn is_backing_off(&self, now: &Moment) -> bool {
         now.monotonic < self.retry_at
     }
 
@@ -248,7 +251,7 @@ impl Failure {
 impl Validity {
     /// Of a token that has just come. The window for its refresh is a part of what is left of its lifetime, so that no token is
     /// in it from the beginning.
-    pub(crate) fn fetched(fetched: &Fetched, now: &Moment) -> Self {
+    pub(crate) fn from_fetched(fetched: &Fetched, now: &Moment) -> Self {
         let Fetched { token, sent, .. } = fetched;
         let lifetime = token.expires_at.duration_since(sent.now).unwrap_or_default();
         // A machine that fell asleep meanwhile shows it in one time or in both.
@@ -258,9 +261,9 @@ impl Validity {
     }
 
     /// Of a token from a store, by the time of day alone. `None` if it was obtained in the future: then nothing can be said.
-    pub(crate) fn stored(token: &StoredToken, now: &Moment) -> Option<Self> {
+    pub(crate) fn from_stored(token: &StoredToken, now: &Moment) -> Option<Self> {
         // A record that says more is wrong.
-        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default().min(LONGEST);
+        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default().min(MAX_LIFETIME);
         let age = match now.now.duration_since(token.obtained_at) {
             Ok(age) => age,
             Err(ahead) if ahead.duration() <= SKEW => Duration::ZERO,
@@ -272,10 +275,10 @@ impl Validity {
     fn new(token: &StoredToken, lifetime: Duration, age: Duration, now: &Moment) -> Self {
         // Spread, so that tokens that were obtained together are not refreshed together; but by the token, so that all
         // processes that share one look at their store at the same moment.
-        let window = window(lifetime).mul_f64(0.75 + 0.25 * share_of(&token.access_token));
+        let window = window(lifetime).mul_f64(0.75 + 0.25 * spread_of(&token.access_token));
         let at = |end: Duration| now.after(end.saturating_sub(age));
         Self {
-            known: now.monotonic,
+            computed_at: now.monotonic,
             age,
             refresh_from: at(lifetime.saturating_sub(window)),
             usable_until: at(lifetime.saturating_sub(leeway(lifetime))),
@@ -292,7 +295,7 @@ impl Validity {
     }
 
     pub(crate) fn age(&self, now: &Moment) -> Duration {
-        self.age.saturating_add(now.monotonic.saturating_sub(self.known))
+        self.age.saturating_add(now.monotonic.saturating_sub(self.computed_at))
     }
 
     pub(crate) fn left(&self, now: &Moment) -> Duration {
@@ -312,7 +315,7 @@ fn leeway(lifetime: Duration) -> Duration {
 }
 
 /// A number from 0 to 1 that is the same for a token in every process.
-fn share_of(token: &AccessToken) -> f64 {
+fn spread_of(token: &AccessToken) -> f64 {
     // The high bits of the hash hardly depend on the last letters: one more round, as in MurmurHash3.
     let hash = fnv_1a(token.expose());
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -354,9 +357,14 @@ mod tests {
 
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
         let at = |minutes: u32| start.after(minutes * MINUTE);
-        let validity = Validity::fetched(&fetched(stored("t", start.now, HOUR), start), &start);
-        let held = |validity| Held { token: stored("t", start.now, HOUR), validity, own: true, saved: true };
-        let with = |validity| State::default().obtained(held(validity));
+        let validity = Validity::from_fetched(&fetched(stored("t", start.now, HOUR), start), &start);
+        let cached = |validity| CachedToken {
+            token: stored("t", start.now, HOUR),
+            validity,
+            is_borrowed: false,
+            is_saved: true,
+        };
+        let with = |validity| State::default().obtained(cached(validity));
         let (empty, good, refused) = (State::default(), with(Some(validity)), with(None));
         let failed = |state: &State, minutes| state.failed(&wrong_password(), true, &at(minutes));
         for (name, state, now, expected) in [
@@ -394,9 +402,9 @@ mod tests {
             let mut seen = std::collections::HashSet::new();
             for number in 0..100 {
                 let token = stored(&format!("t#{number}"), start.now, lifetime);
-                let validity = Validity::fetched(&fetched(token.clone(), start), &start);
+                let validity = Validity::from_fetched(&fetched(token.clone(), start), &start);
                 // Whoever has the token, however it was had, begins its refresh at the same moment.
-                assert_eq!(Validity::stored(&token, &start), Some(validity));
+                assert_eq!(Validity::from_stored(&token, &start), Some(validity));
                 let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
                 assert!(
                     validity.is_fresh(&at(first - 1)) && !validity.is_fresh(&at(last + 1)),
@@ -418,8 +426,13 @@ mod tests {
         let with = |renewable: bool| {
             let mut token = stored("t", start.now, HOUR);
             token.renewal = token.renewal.filter(|_| renewable);
-            let validity = Validity::fetched(&fetched(token.clone(), start), &start);
-            State::default().obtained(Held { token, validity: Some(validity), own: true, saved: true })
+            let validity = Validity::from_fetched(&fetched(token.clone(), start), &start);
+            State::default().obtained(CachedToken {
+                token,
+                validity: Some(validity),
+                is_borrowed: false,
+                is_saved: true,
+            })
         };
         let failed = State::default().failed(&wrong_password(), true, &start);
         for (name, state, hours, dead) in [
@@ -431,7 +444,7 @@ mod tests {
             ("backing off", failed.clone(), 0, false),
             ("failed a while ago", failed, 1, true),
         ] {
-            assert_eq!(state.is_dead(&start.after(hours * HOUR)), dead, "{name}");
+            assert_eq!(state.is_disposable(&start.after(hours * HOUR)), dead, "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ mod foreign;
 mod lending;
 mod meanwhile;
 mod races;
-mod refusals;
+mod rejections;
 mod runtimes;
 mod sharing;
 mod stores;
@@ -228,7 +228,7 @@ impl Fixture {
     /// Until so many callers wait for a key.
     async fn waiting(&self, key: &str, callers: usize) {
         let slot = self.slot(key);
-        until(|| slot.ended.receiver_count() == callers).await;
+        until(|| slot.updates.receiver_count() == callers).await;
     }
 
     /// Until no exchange is under way for a key.

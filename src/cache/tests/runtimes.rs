@@ -117,9 +117,9 @@ async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgett
     fixture.get("narrow").await;
     let _never = fixture.close("broad");
     fixture.clock.advance(57 * MINUTE);
-    let mut ended = fixture.slot("narrow").ended.subscribe();
+    let mut updates = fixture.slot("narrow").updates.subscribe();
     fixture.at_once("narrow");
-    tokio::time::timeout(2 * HOUR, ended.changed()).await.unwrap().unwrap();
+    tokio::time::timeout(2 * HOUR, updates.changed()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,8 +165,8 @@ async fn what_an_exchange_that_was_given_up_brings_displaces_nothing_newer() {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        let held = fixture.slot("a").state.load().token().map(|token| token.expose().to_owned());
-        assert_eq!(held.as_deref(), if forgotten { None } else { Some("a#2") });
+        let cached = fixture.slot("a").state.load().access_token().map(|token| token.expose().to_owned());
+        assert_eq!(cached.as_deref(), if forgotten { None } else { Some("a#2") });
     }
 }
 
@@ -266,7 +266,7 @@ async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
             } else {
                 fixture.cache.wait_idle().await;
             }
-            assert!(began.elapsed() <= fixture.cache.longest() + SECOND, "{forgets}: {:?}", began.elapsed());
+            assert!(began.elapsed() <= fixture.cache.exchange_limit() + SECOND, "{forgets}: {:?}", began.elapsed());
             assert!(keys.iter().all(|key| !fixture.slot(key).is_busy()), "they were given up");
             // As if nothing had been under way.
             fixture.get("key 0").await;
@@ -286,7 +286,7 @@ async fn a_store_that_never_answers_is_waited_for_once_by_all_that_is_cleared() 
     let began = Instant::now();
     let error = fixture.cache.clear(Which::All).await.unwrap_err();
     assert!(error.is_store() && error.to_string().contains("no answer in 30 s"), "{error}");
-    assert!(began.elapsed() <= LONGEST_LOCK + 2 * LONGEST_ANSWER, "{:?}", began.elapsed());
+    assert!(began.elapsed() <= STORE_LOCK_TIMEOUT + 2 * STORE_CALL_TIMEOUT, "{:?}", began.elapsed());
     assert_eq!(fixture.at_once("key 0"), None);
 }
 

@@ -21,7 +21,7 @@ async fn keys_that_mean_the_same_have_one_token_and_others_have_their_own() {
     assert_eq!(fixture.get("a").await, "a#1");
     assert_eq!(fixture.get("A").await, "a#1");
     assert_eq!(fixture.get("b").await, "b#2");
-    assert_eq!(fixture.cache.all().len(), 2);
+    assert_eq!(fixture.cache.all_slots().len(), 2);
 }
 
 #[tokio::test]
@@ -179,12 +179,12 @@ async fn slots_that_nobody_can_miss_go_away() {
         // Also what it could be renewed with is over after ten days.
         fixture.clock.advance(24 * HOUR);
     }
-    let slots = fixture.cache.all().len();
+    let slots = fixture.cache.all_slots().len();
     assert!(slots < 100, "{slots} of 1001 slots are left");
-    assert!(fixture.cache.all().iter().any(|slot| slot.key == "kept"));
+    assert!(fixture.cache.all_slots().iter().any(|slot| slot.key == "kept"));
     let (given, normal) = {
         let slots = fixture.cache.0.slots.read().unwrap();
-        (slots.given.len(), slots.normal.len())
+        (slots.by_given_key.len(), slots.by_normal_key.len())
     };
     assert!(given <= 2 * normal + 32, "{given} names for {normal} slots");
 }
@@ -285,7 +285,7 @@ mod a_refresh_that_ends_the_token_before {
     }
 }
 
-/// A caller that was held up after its look at the token, for as long as a whole refresh took.
+/// A caller that was cached up after its look at the token, for as long as a whole refresh took.
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_was_held_up_is_not_given_the_token_that_the_refresh_ended() {
     let saving = Arc::new(Semaphore::new(1));
@@ -301,6 +301,6 @@ async fn a_caller_that_was_held_up_is_not_given_the_token_that_the_refresh_ended
     // The store takes its time, and nobody waits for a refresh any more.
     tokio::time::advance(3 * SECOND).await;
     assert!(slot.is_busy());
-    let held = before.held.as_ref().unwrap();
-    assert!(!fixture.cache.outlives_refresh(&slot, &before, held, &now));
+    let cached = before.cached.as_ref().unwrap();
+    assert!(!fixture.cache.may_return_in_refresh_window(&slot, &before, cached, &now));
 }

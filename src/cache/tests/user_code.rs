@@ -93,5 +93,5 @@ fn a_subscriber_may_give_a_token_up() {
         tracing::subscriber::with_default(subscriber, || fixture.cache.invalidate(&token));
         let _ = done.send(());
     });
-    is_done.recv_timeout(5 * SECOND).expect("it hangs: the lock of the ended tokens is held while an event is told");
+    is_done.recv_timeout(5 * SECOND).expect("it hangs: the lock of the ended tokens is cached while an event is told");
 }
