@@ -1,7 +1,11 @@
-//! One managed token for each key, for any service. Knows none of them.
+//! One managed token for each key, for any service. The cache knows no service: a `TokenSource` fetches the tokens.
 //!
-//! Each key has a slot. While its token is valid, callers get it without waiting; the first caller in the refresh window begins the
-//! exchange for the next token, on a task of its own. Without a valid token, all callers wait for the same exchange.
+//! Each key has a slot. A slot holds the cached token, the last failure, and at most one in-flight exchange.
+//!
+//! - While the token is valid, callers get it without waiting. The first caller in the refresh window begins an exchange for
+//!   the next token, on its own task.
+//! - Without a valid token, all callers wait for the same exchange.
+//! - An exchange borrows the token of another slot, loads one from the store, or fetches one from the source, in this order.
 
 mod backoff;
 mod clear;
@@ -14,7 +18,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-/// The locks of `ended.rs`, which the model check puts others in the place of.
+/// The locks of `ended.rs`. The model check in `tests/model.rs` replaces them by loom's.
 mod sync {
     pub(super) use std::sync::{Mutex, MutexGuard};
 }
@@ -45,36 +49,60 @@ use slots::{Slot, Slots};
 pub(crate) use state::window;
 use state::{CachedToken, Phase, State, Validity, classify};
 
-/// Where tokens come from.
+/// Where the tokens of one service come from. Implement it to add a service.
+///
+/// Five methods are required: `name`, `operation`, `fetch`, `is_for` and `longest`. The others have defaults for a service whose
+/// keys are all different and whose tokens serve only the key that they were fetched for.
 pub(crate) trait TokenSource: Send + Sync + 'static {
-    /// What a token is asked for. Printed in events.
+    /// What a token is requested for, such as a set of scopes or an account. Events print it, so it must not contain a
+    /// secret.
     type Key: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static;
 
-    /// The same for all keys that ask for the same.
+    /// Returns the normal form of a key. Keys with the same normal form share one slot and one token.
     fn normal(&self, key: &Self::Key) -> Self::Key {
         key.clone()
     }
 
-    /// The name under which a store keeps the token: the same in each process, different for each account, without a secret.
+    /// Returns the name of the key's store record. It must be the same in each process and differ between accounts, and must
+    /// not contain a secret.
     fn name(&self, key: &Self::Key) -> String;
 
-    /// What an error of an exchange names that did not come from the service.
+    /// Returns the operation that an error names if the service did not cause it, such as a timeout or a stopped task.
     fn operation(&self) -> Operation;
 
-    /// What is wrong with a key, whatever the service says.
+    /// Checks a key before anything is sent for it.
+    ///
+    /// # Errors
+    ///
+    /// Any error that the key would cause whatever the service answers. The caller gets it at once, and it causes no backing
+    /// off.
     fn check(&self, key: &Self::Key) -> Result<(), Error> {
         let _ = key;
         Ok(())
     }
 
-    /// Whether the service ends this token when it renews it.
+    /// Returns whether the service ends this token when it issues the next one. Callers in the refresh window then wait for
+    /// the refresh (two seconds at most), because a call with this token might be rejected.
     fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
         let _ = token;
         false
     }
 
-    /// Asks the service for a token. The one before, if there was one, is over, about to be, or was refused; it may be good
-    /// for a renewal. None of those that were ended is taken again.
+    /// Requests a token from the service.
+    ///
+    /// The cache calls this on the exchange's own task, one call at a time for each key, unless an earlier call took longer than
+    /// `longest`.
+    ///
+    /// - `previous` is the last token for this key, if there was one. It has expired, is about to, or was rejected; use it
+    ///   only to refresh. It may come from the store.
+    /// - `ended` contains the tokens that must not be returned again: the service rejected them, or they were deleted. Check
+    ///   it if you adopt an existing token instead of requesting a new one.
+    ///
+    /// # Errors
+    ///
+    /// Any failure. The cache returns it to all callers that wait, and backs off. It backs off for all keys after
+    /// `is_unauthorized` and `is_rate_limited`, and for minutes after failures that a retry would only repeat, such as wrong
+    /// credentials.
     fn fetch(
         &self,
         key: &Self::Key,
@@ -82,51 +110,54 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         ended: &Ended<AccessToken>,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
-    /// Returns whether a record from a store, which need not be what it should, is a token for this key.
+    /// Returns whether a store record is a token for this key. The record may be anything that somebody wrote into the
+    /// store; the cache has only checked its name.
     fn is_for(&self, token: &StoredToken, key: &Self::Key) -> bool;
 
-    /// How long fetching may take at the most.
+    /// Returns the longest time that `fetch` may take. After a multiple of it, waiting callers get a timeout and the cache
+    /// abandons the exchange.
     fn longest(&self) -> Duration;
 
-    /// Whether a token that was fetched for another key will do for this one. Asked of tokens for keys that are broad.
+    /// Returns whether a token that was fetched for another, broad key also serves this key.
     fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
         let _ = (token, key);
         false
     }
 
-    /// Whether tokens for this key may do for keys of which it cannot be told.
+    /// Returns whether tokens for this key may serve other keys. Only broad keys enter the index that `lends_at` and
+    /// `borrows_at` describe.
     fn is_broad(&self, key: &Self::Key) -> bool {
         let _ = key;
         false
     }
 
-    /// Returns the places in the index of broad keys where this one stands.
+    /// Returns the places of a broad key in the index. A place is any number, such as a hash of a part of the key.
     fn lends_at(&self, key: &Self::Key) -> Vec<u64> {
         let _ = key;
         vec![0]
     }
 
-    /// Returns, for each part of a key, the places where all those stand whose tokens may do for that part. Only a token that does
-    /// for all parts serves the key.
+    /// Returns, for each part of a key, the places of all broad keys that may serve this part. A token serves the key only
+    /// if it serves all parts. The index may find too many keys, since the cache then calls `serves`; it must not miss one.
     fn borrows_at(&self, key: &Self::Key) -> impl Iterator<Item = Vec<u64>> {
         let _ = key;
         std::iter::once(vec![0])
     }
 }
 
-/// A token from its source.
+/// A token that a source returned.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
     pub(crate) token: StoredToken,
-    /// Just before the request was sent: its lifetime counts from there.
+    /// The moment before the request was sent. The token's lifetime counts from here.
     pub(crate) sent: Moment,
-    /// What gave it.
+    /// The operation that returned the token.
     pub(crate) operation: Operation,
-    /// Whether it was there before, and is not made for this request.
+    /// Whether the token existed before, and the source found it instead of requesting a new one.
     pub(crate) is_adopted: bool,
 }
 
-/// The tokens of a source. Cheap to clone.
+/// The cached tokens of one source. Cheap to clone.
 pub(crate) struct Cache<S: TokenSource>(Arc<Inner<S>>);
 
 struct Inner<S: TokenSource> {
@@ -138,7 +169,7 @@ struct Inner<S: TokenSource> {
     account: AccountBackoff,
 }
 
-/// One key of a cache.
+/// One slot of a cache, without the search for its key.
 pub(crate) struct Handle<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
@@ -175,10 +206,10 @@ impl<S: TokenSource> Cache<S> {
         Handle { cache: self.clone(), slot: self.slot(key) }
     }
 
-    /// A token for a key.
+    /// Returns the key's cached token, or waits for one.
     pub(crate) async fn get(&self, key: &S::Key) -> Result<AccessToken, Error> {
         let now = self.0.time.moment();
-        // Nothing of the user's is called under the lock: no clock, no subscriber.
+        // No user code (clock, subscriber) runs under the lock.
         let known = {
             let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
             let slot = slots.by_given_key.get(key);
@@ -202,7 +233,8 @@ impl<S: TokenSource> Cache<S> {
         }
     }
 
-    /// Drops this token wherever it is cached, and never a newer one. Where one after the other is refused, it may be kept.
+    /// Drops this token from each slot that holds it, and never a newer one. If the service rejects one token after the
+    /// other, the slot may keep it.
     pub(crate) fn invalidate(&self, token: &AccessToken) {
         let now = self.0.time.moment();
         let is_cached = |state: &State| state.age_of(token, &now).is_some();
@@ -226,42 +258,43 @@ impl<S: TokenSource> Cache<S> {
             },
         );
         if is_ended {
-            // Also where it would be kept on loan.
+            // The slot that fetched it has dropped it, so each slot that borrowed it drops it too, even one that would keep
+            // it.
             self.withdraw(&Which::Ended([token.clone()].into()));
         }
-        // Not under the lock: whoever hears of it may ask for a token.
+        // After the lock is released: a subscriber may request a token.
         affected.iter().for_each(|(slot, is_kept)| trace::cache::invalidated(&slot.key, *is_kept && !is_ended));
     }
 
-    /// How old a token is that can be handed out.
+    /// Returns the age of a token that some slot still holds as valid.
     #[cfg(feature = "middleware")]
     pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {
         let now = self.0.time.moment();
         self.all_slots().iter().find_map(|slot| slot.state.load().age_of(token, &now))
     }
 
-    /// Waits until an exchange has ended, but no longer than one may take: what takes longer is on a runtime that nobody drives
-    /// any more. It is given up, so that there can be another.
+    /// Waits until an exchange publishes or ends. Abandons it after the longest time that one may take: its runtime is then
+    /// no longer driven, and the slot must be free for another exchange.
     async fn wait_for_exchange(
         &self,
         slot: &Slot<S::Key>,
         updates: &mut watch::Receiver<Option<Error>>,
     ) -> Result<(), Error> {
         let generation = slot.generation.load(Ordering::Acquire);
-        // The slot has the other end.
+        // `changed` cannot fail: the slot keeps the sender.
         let None = runtime::until(runtime::after(self.exchange_limit()), updates.changed()).await else {
             return Ok(());
         };
         Err(self.abandon(slot, generation))
     }
 
-    /// How long an exchange may take.
+    /// Returns the longest time that an exchange may take.
     fn exchange_limit(&self) -> Duration {
-        // The trial of another exchange, the lock, and a store that is asked four times.
+        // Another exchange's probe, `fetch`, the store's lock, and four store calls.
         self.0.source.longest().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 4 * STORE_CALL_TIMEOUT)
     }
 
-    /// Gives an exchange up, if it is still under way.
+    /// Abandons an exchange if it is still in flight. Returns the error for its callers.
     fn abandon(&self, slot: &Slot<S::Key>, generation: u64) -> Error {
         if !generation.is_multiple_of(2) {
             slot.end(generation, None);
@@ -274,14 +307,14 @@ impl<S: TokenSource> Cache<S> {
         slots.by_normal_key.values().cloned().collect()
     }
 
-    /// The slots of other keys whose tokens may do for this one.
+    /// Returns the slots of other keys whose tokens may serve this one.
     fn lenders(&self, key: &S::Key) -> Vec<Arc<Slot<S::Key>>> {
         let slots = self.0.slots.read().unwrap_or_else(PoisonError::into_inner);
         let others = slots.broad.candidates(self.0.source.borrows_at(key)).filter(|other| *other != key);
         others.filter_map(|other| slots.by_normal_key.get(other).cloned()).collect()
     }
 
-    /// What another slot could lend for a key. Nobody lends what is lent.
+    /// Returns the token of another slot if it serves this key. A slot never lends a token that it borrowed.
     fn borrow(&self, other: &Slot<S::Key>, key: &S::Key, now: &Moment) -> Option<(CachedToken, Validity)> {
         let state = other.state.load();
         let cached = state.usable(now).filter(|cached| !cached.is_borrowed)?;
@@ -289,7 +322,7 @@ impl<S: TokenSource> Cache<S> {
         serves.then(|| Some((CachedToken { is_borrowed: true, ..cached.clone() }, cached.validity?)))?
     }
 
-    /// The slot of a key, which is made if there is none.
+    /// Returns the slot of a key, or adds one.
     fn slot(&self, key: &S::Key) -> Arc<Slot<S::Key>> {
         let (normal, now) = (self.0.source.normal(key), self.0.time.moment());
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -300,8 +333,8 @@ impl<S: TokenSource> Cache<S> {
         slot
     }
 
-    /// The token, if it can be handed out: the way that all but a few calls take, without a lock. The first one that finds it
-    /// near its end begins the exchange for the next.
+    /// Returns the cached token if it is usable. Almost all calls end here, without a lock. The first one in the refresh
+    /// window begins an exchange.
     #[inline]
     fn cached(&self, slot: &Arc<Slot<S::Key>>) -> Option<AccessToken> {
         let state = slot.state.load();
@@ -317,8 +350,10 @@ impl<S: TokenSource> Cache<S> {
         Some(cached.token.access_token.clone())
     }
 
-    /// Whether to hand out a token that is near its end, for which a refresh is begun if none is under way. If the service ends
-    /// the token with that refresh, it would be refused a moment later: callers wait for the next one, but not for long.
+    /// Returns whether a caller may have this token, which is no longer fresh. Begins the refresh, if none is in flight.
+    ///
+    /// If the service ends the token with that refresh, it would reject the token a moment later. The caller then waits for
+    /// the next token, but not for long.
     fn may_return_in_refresh_window(
         &self,
         slot: &Arc<Slot<S::Key>>,
@@ -329,12 +364,12 @@ impl<S: TokenSource> Cache<S> {
         if classify(state, now) != Phase::RefreshSoon {
             return true;
         }
-        // Without a runtime nothing can be fetched, and the token is good.
+        // Without a runtime nothing can be fetched, and the token is still usable.
         if !slot.is_busy() && self.start(slot).is_err() {
             return true;
         }
         let ends_with_refresh = !cached.is_borrowed && self.0.source.is_ended_by_renewal(&cached.token);
-        // A whole refresh may have come and gone since the state was looked at.
+        // A whole refresh may have happened since the caller read the state.
         let is_unchanged = || slot.state.load().revision == state.revision;
         !ends_with_refresh
             || (slot.refresh_wait_deadline().is_none_or(|deadline| deadline <= Instant::now()) && is_unchanged())
@@ -343,22 +378,22 @@ impl<S: TokenSource> Cache<S> {
     async fn wait_for_token(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
         self.0.source.check(&slot.key)?;
         let mut has_waited = false;
-        // An exchange ends without a result if its runtime is dropped, and then each caller may have to begin another.
+        // If its runtime is dropped, an exchange ends without a result, and the callers begin another one.
         for _ in 0..MAX_EXCHANGES {
-            // Before looking: an exchange that ends from here on is noticed.
+            // Subscribe before reading the state, so that no update is missed.
             let mut updates = slot.updates.subscribe();
             if let Some(token) = self.cached(slot) {
                 return Ok(token);
             }
             let (state, now) = (slot.state.load_full(), self.0.time.moment());
             if let Some(cached) = state.usable(&now) {
-                // It may be near its end from the beginning, if it lives for some seconds.
+                // A token with a lifetime of seconds is in its refresh window from the start.
                 if has_waited {
                     return Ok(cached.token.access_token.clone());
                 }
                 has_waited = true;
                 if let (Some(deadline), Ok(_)) = (slot.refresh_wait_deadline(), runtime::current()) {
-                    // Whatever comes of it: there is a usable token.
+                    // The result does not matter: the token is usable.
                     let _ = tokio::time::timeout_at(deadline, updates.changed()).await;
                 }
                 continue;
@@ -378,12 +413,12 @@ impl<S: TokenSource> Cache<S> {
         Err(self.aborted())
     }
 
-    /// The task of an exchange was stopped.
+    /// Returns the error for an exchange whose task was stopped.
     fn aborted(&self) -> Error {
         Error::new(Kind::Aborted).with_operation(self.0.source.operation())
     }
 
-    /// Begins an exchange, if none is under way.
+    /// Begins an exchange if none is in flight.
     fn start(&self, slot: &Arc<Slot<S::Key>>) -> Result<(), Error> {
         let runtime = runtime::current()?;
         if let Some(exchange) = Exchange::begin(self, slot) {
@@ -393,23 +428,23 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// How long the lock of a store is waited for.
+/// How long an exchange waits for the lock of a store.
 const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 
-/// How long a store may take for an answer.
+/// How long an exchange waits for any other store call.
 const STORE_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Give up after this many exchanges without a result.
+/// How many exchanges without a result a caller waits for.
 const MAX_EXCHANGES: usize = 16;
 
 impl<S: TokenSource> Handle<S> {
-    /// Returns the token, if it can be used now, and begins its refresh if that is due.
+    /// Returns the cached token if it is usable, and begins its refresh if that is due.
     #[inline]
     pub(crate) fn cached(&self) -> Option<AccessToken> {
         self.cache.cached(&self.slot)
     }
 
-    /// Returns the token when there is one.
+    /// Waits for a usable token.
     pub(crate) async fn wait(&self) -> Result<AccessToken, Error> {
         self.cache.wait_for_token(&self.slot).await
     }

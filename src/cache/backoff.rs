@@ -1,4 +1,4 @@
-//! What a service refuses to an account, whatever it was asked for: all keys of a cache wait together.
+//! Backing off for a whole account: after some failures, no key of a cache sends a request for a while.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,21 +10,27 @@ use crate::error::Error;
 #[derive(Default)]
 pub(super) struct AccountBackoff {
     failure: Mutex<Option<Failure>>,
-    /// After a failure one exchange tries, and the others wait for what comes of it.
+    /// After a failure, one exchange probes the service. The others wait for its result.
     probe: tokio::sync::Mutex<()>,
 }
 
-/// The right to ask the service.
+/// The right to send a request to the service.
 #[derive(Default)]
 pub(super) struct Permit<'a> {
-    /// Whether there was a failure before, and this is to find out whether it has passed.
+    /// Whether this request finds out if an earlier failure has passed.
     is_probe: bool,
     _probe_guard: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl AccountBackoff {
-    /// `own_failure`: what the key waited out, if it holds a token that is still good. Such a key does not wait for the account's
-    /// whole pause, which may outlast its token, but tries once more unless another key has tried since.
+    /// Waits for the right to send a request.
+    ///
+    /// `own_failure` is the failure that the key has waited out, if it still has a usable token. The account may back off
+    /// for longer than this token is usable. So such a key probes the service, unless another key has probed it since.
+    ///
+    /// # Errors
+    ///
+    /// The account's failure, while it is backing off.
     pub(super) async fn acquire(
         &self,
         time: &Time,
@@ -40,7 +46,7 @@ impl AccountBackoff {
             Some(failure) if must_wait(&failure) => return Err(failure),
             Some(_) => {}
         }
-        // A trial that takes longer is on a runtime that nobody drives any more.
+        // A probe that takes longer is on a runtime that is no longer driven.
         let probe_guard = tokio::time::timeout(probe_timeout, self.probe.lock()).await.ok();
         match self.failure() {
             None => Ok(Permit::default()),
@@ -49,17 +55,17 @@ impl AccountBackoff {
         }
     }
 
-    /// What came of an exchange. Gives the failure that is one of all keys.
+    /// Records the result of a request. Returns the failure if it concerns all keys.
     pub(super) fn record(&self, permit: &Permit<'_>, error: Option<&Error>, now: &Moment) -> Option<Failure> {
         let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
         let is_probe = permit.is_probe;
         match error {
-            // Sent before the failure was known, it says nothing new.
+            // A request that was sent before the failure was known adds nothing to it.
             Some(error) if is_account_wide(error) && (is_probe || failure.is_none()) => {
                 *failure = Some(Failure::after(failure.as_ref(), error, now));
             }
             Some(error) if is_account_wide(error) => {}
-            // It did not come through.
+            // The probe did not reach the service.
             Some(error) if error.is_transient() && is_probe => {
                 *failure = Some(Failure::after(failure.as_ref(), error, now));
             }
@@ -78,7 +84,8 @@ impl AccountBackoff {
     }
 }
 
-/// Wrong credentials, sent once for each key, may lock an account; and a service that is asked too much counts all that is asked.
+/// Returns whether a failure concerns all keys. Wrong credentials, sent once for each key, may lock the account, and a rate
+/// limit counts the requests of all keys.
 fn is_account_wide(error: &Error) -> bool {
     error.is_unauthorized() || error.is_rate_limited()
 }

@@ -1,4 +1,4 @@
-//! Drops tokens before they expire, from memory and from the store, and waits for exchanges under way.
+//! Clearing: drops tokens from memory and from the store before they expire, and waits for in-flight exchanges.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,14 +15,15 @@ use crate::error::Error;
 use crate::runtime;
 use crate::token::AccessToken;
 
-/// Which tokens are dropped.
+/// Which tokens to drop.
 #[derive(Debug, Clone)]
 pub(crate) enum Which {
-    /// All that the cache holds, with what is known of failures.
+    /// All tokens, and all failures.
     All,
-    /// These. They are at their end, and not taken again from anywhere.
+    /// These. They were rejected or deleted, and no exchange takes them again.
     Ended(HashSet<AccessToken>),
-    /// These, of which the cache no longer knows what they are good for. They live on.
+    /// These. Their scopes or expiry changed, so the cache no longer knows what they are good for. The service still accepts
+    /// them.
     Changed(HashSet<AccessToken>),
 }
 
@@ -52,32 +53,32 @@ impl Which {
     }
 }
 
-/// What those who forget the tokens of one call share.
+/// What the tasks of one `clear` share.
 struct Clearing {
     which: Which,
-    /// Until when exchanges are waited for.
+    /// Until when they wait for exchanges.
     deadline: Instant,
-    /// Stores are asked for one token after the other.
+    /// One task at a time asks the store.
     store: tokio::sync::Mutex<StoreBudget>,
 }
 
-/// With a store, for all tokens together.
+/// What is left of the time for the store, for all tasks together.
 struct StoreBudget {
-    /// How long its locks are still waited for.
+    /// How long the tasks still wait for the store's locks.
     lock_time: Duration,
     has_answered: bool,
 }
 
 impl<S: TokenSource> Cache<S> {
-    /// Drops tokens, from memory and from the store, with what they could be renewed with.
+    /// Drops tokens from memory and from the store, with their refresh tokens.
     ///
-    /// When it returns, whatever it returns, none of them is handed out any more.
+    /// When it returns, even with an error, no caller gets any of them.
     pub(crate) async fn clear(&self, which: Which) -> Result<(), Error> {
         if matches!(which, Which::All) {
             self.0.account.clear();
         }
         let slots = self.withdraw(&which);
-        // All of them wait at the same time, so that one exchange that nobody drives does not add to another one.
+        // All tasks share one deadline, so that exchanges on dead runtimes do not add up.
         let deadline = runtime::after(self.exchange_limit());
         let store = tokio::sync::Mutex::new(StoreBudget { lock_time: STORE_LOCK_TIMEOUT, has_answered: true });
         let clearing = Arc::new(Clearing { which, deadline, store });
@@ -93,12 +94,12 @@ impl<S: TokenSource> Cache<S> {
             }
             let generation = slot.generation.load(Ordering::Acquire);
             let (cache, clearing) = (self.clone(), Arc::clone(&clearing));
-            // On a task of its own: it is not to be left half done.
+            // On its own task, so that a dropped caller does not leave it half done.
             match runtime::current() {
                 Ok(runtime) => {
                     tasks.push(runtime.spawn(async move { cache.clear_slot(&slot, generation, &clearing).await }));
                 }
-                // An exchange under way publishes nothing, and there is no store to remove a token from.
+                // The in-flight exchange publishes nothing, and there is no store.
                 Err(_) if self.0.store.is_none() => {}
                 Err(error) => result = result.and(Err(error)),
             }
@@ -109,7 +110,7 @@ impl<S: TokenSource> Cache<S> {
         result
     }
 
-    /// Ends tokens, and leaves the store alone.
+    /// Ends tokens in memory, and leaves the store alone.
     pub(crate) fn end(&self, which: &Which) {
         self.withdraw(which);
     }
@@ -136,7 +137,7 @@ impl<S: TokenSource> Cache<S> {
         slots
     }
 
-    /// Waits for the exchange that is under way, and clears the slot and what the store has of it.
+    /// Waits for the in-flight exchange, then clears the slot and its store record.
     async fn clear_slot(&self, slot: &Arc<Slot<S::Key>>, generation: u64, clearing: &Clearing) -> Result<(), Error> {
         let (exchange, mut budget) = loop {
             let mut updates = slot.updates.subscribe();
@@ -157,20 +158,20 @@ impl<S: TokenSource> Cache<S> {
         let new_token =
             slot.state.load().cached.as_ref().filter(|cached| cached.validity.is_some()).map(CachedToken::access_token);
         if let (Which::All, Some(token)) = (&clearing.which, new_token) {
-            // It may be on loan by now.
+            // Another slot may have borrowed it by now.
             self.withdraw(&Which::Ended([token].into()));
         }
         let result =
             exchange.clear_stored(|state| clearing.which.contains(state.access_token()), &mut budget.lock_time).await;
-        // Each of the others would be waited for as long.
+        // After one timeout, the other tasks do not ask the store, which would take as long for each.
         budget.has_answered = !result.as_ref().is_err_and(|error| error.is::<StoreTimeout>());
         result.map_err(Error::store)
     }
 
-    /// Waits until the exchanges under way have ended, but no longer than one may take.
+    /// Waits until no exchange is in flight, but no longer than one may take.
     pub(crate) async fn wait_idle(&self) {
         let deadline = runtime::after(self.exchange_limit());
-        // Twice: one that waits for another key may have had that one begin.
+        // Twice: an exchange that waits for another slot may have begun that slot's exchange.
         for _ in 0..2 {
             if Instant::now() >= deadline {
                 return;
@@ -181,7 +182,7 @@ impl<S: TokenSource> Cache<S> {
                 let mut updates = slot.updates.subscribe();
                 while slot.generation.load(Ordering::Acquire) == generation {
                     if runtime::until(deadline, updates.changed()).await.is_none() {
-                        // It has been under way for so long that it is on a runtime that nobody drives any more.
+                        // An exchange that takes this long is on a runtime that is no longer driven.
                         let _ = self.abandon(&slot, generation);
                     }
                 }

@@ -1,8 +1,11 @@
-//! Tokens that ended before their time, and the rule that keeps them from coming back.
+//! Tokens that ended before they expired, and the lock that keeps them from coming back.
 //!
-//! A token reaches a slot from several places: the service, another slot, the store, the account's list. An exchange reads it there, and
-//! hands it out a moment later. A token that is deleted in that moment must not be handed out. So there is one lock: tokens are published
-//! under it, and ended under it. And each end has a number: an exchange that ends_seen before an end cannot know of it.
+//! A token ends when the service rejects it, or when a caller deletes, changes or clears it.
+//!
+//! A token reaches a slot from several places: the service, another slot, the store, the account's list. The exchange reads
+//! it there and publishes it a moment later. If the token ends in that moment, no caller may get it. So one lock guards
+//! both: an exchange publishes under it, and tokens end under it. Ends are numbered, because an exchange that began before
+//! an end cannot know of it.
 //!
 //! `tests/model.rs` checks this file in every order of steps that two or three threads can take.
 
@@ -12,16 +15,17 @@ use std::sync::PoisonError;
 
 use super::sync::{Mutex, MutexGuard};
 
-/// After so many tokens, those before them are dropped: an ended token only matters while a store or an exchange under way still has it.
+/// After this many ended tokens, the older ones are dropped. An ended token only matters while a store or an in-flight
+/// exchange still has it.
 pub(super) const CAPACITY: usize = 1024;
 
-/// Tokens that the service refused, or that were deleted, changed or forgotten.
+/// The tokens that ended before they expired.
 pub(crate) struct Ended<T>(Mutex<Recent<T>>);
 
 struct Recent<T> {
     /// The number of the last end.
     last: u64,
-    /// Exchanges that ends_seen before this one publish nothing.
+    /// The number of the last `Cleared`. An exchange that began before it publishes nothing.
     last_clear: u64,
     newer: HashMap<T, End>,
     older: HashMap<T, End>,
@@ -33,14 +37,14 @@ struct End {
     is_changed: bool,
 }
 
-/// What an end means for the tokens.
+/// How tokens end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndKind {
-    /// They are not taken again from anywhere.
+    /// Rejected or deleted. No exchange takes them again from anywhere.
     Final,
-    /// Their scopes or ends have changed. An exchange that begins from now on may find them again.
+    /// Their scopes or expiry changed. Exchanges that begin later may return them.
     Changed,
-    /// They are over, and so is what exchanges under way may bring.
+    /// Final, and exchanges in flight publish nothing, whatever they bring.
     Cleared,
 }
 
@@ -54,22 +58,22 @@ impl<T: Clone + Eq + Hash> Ended<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the number of the last end: what an exchange that begins now knows of.
+    /// Returns the number of the last end. An exchange keeps it from its start as `ends_seen`.
     pub(super) fn last(&self) -> u64 {
         self.recent().last
     }
 
-    /// Returns whether all was forgotten since an exchange ends_seen: it publishes nothing.
+    /// Returns whether all tokens were cleared since the exchange began. Then it can publish nothing.
     pub(super) fn is_cleared(&self, ends_seen: u64) -> bool {
         ends_seen < self.recent().last_clear
     }
 
-    /// Returns whether a token is over.
+    /// Returns whether no exchange may take this token again.
     pub(crate) fn contains(&self, token: &T) -> bool {
         self.recent().end_of(token).is_some_and(|end| !end.is_changed)
     }
 
-    /// Takes back that a token is over: the service has given it to an exchange that ends_seen after its end.
+    /// Removes a token that the service returned to an exchange that began after the token's end.
     pub(super) fn reinstate(&self, token: &T, ends_seen: u64) {
         let mut recent = self.recent();
         if recent.end_of(token).is_some_and(|end| end.number <= ends_seen) {
@@ -78,25 +82,26 @@ impl<T: Clone + Eq + Hash> Ended<T> {
         }
     }
 
-    /// Publishes what `offer` returns, unless its token was ended. Returns what `publish` returns.
+    /// Publishes what `read` returns, unless its token ended or all were cleared since the exchange began. Returns what
+    /// `publish` returns.
     ///
-    /// `ends_seen` is the number of the last end when the exchange ends_seen. `offer` looks once more at the place that a token comes from: it
-    /// may be gone by now.
+    /// `read` runs under the lock, and reads the token once more from where it came: it may be gone by now.
     pub(super) fn publish<V, R>(
         &self,
         ends_seen: u64,
-        offer: impl FnOnce() -> Option<(T, V)>,
+        read: impl FnOnce() -> Option<(T, V)>,
         publish: impl FnOnce(V) -> R,
     ) -> Option<R> {
         let recent = self.recent();
         let is_late = |end: End| !end.is_changed || end.number > ends_seen;
-        let (_, offered) = offer().filter(|(token, _)| !recent.end_of(token).is_some_and(is_late))?;
-        (ends_seen >= recent.last_clear).then(|| publish(offered))
+        let (_, value) = read().filter(|(token, _)| !recent.end_of(token).is_some_and(is_late))?;
+        (ends_seen >= recent.last_clear).then(|| publish(value))
     }
 
-    /// Ends tokens: those of `tokens`, and those that `withdraw` returns when it has taken them out of a slot.
+    /// Ends `tokens`, and those that `withdraw` takes out of the slots.
     ///
-    /// `slots` is called under the lock: a slot that is added later finds the token ended, or gone from where it was.
+    /// `slots` runs under the lock. An exchange for a slot that is added later finds the token ended, or gone from where it
+    /// was.
     pub(super) fn end<V>(
         &self,
         kind: EndKind,

@@ -1,4 +1,4 @@
-//! One exchange with the source, on a task of its own.
+//! One exchange: the in-flight request for a slot's next token, and what follows it, on its own task.
 
 use std::fmt;
 use std::future::Future;
@@ -16,38 +16,38 @@ use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
 use crate::token::AccessToken;
 use crate::{runtime, trace};
 
-/// The right to change what a slot holds. There is one for each slot, and it is given back however the task ends: by its
-/// own end, by a panic, or because its runtime is dropped.
+/// The right to change the state of a slot. Each slot has at most one. It is returned however the task ends: normally, by a
+/// panic, or because its runtime is dropped.
 pub(super) struct Exchange<S: TokenSource> {
     cache: Cache<S>,
     slot: Arc<Slot<S::Key>>,
     generation: u64,
-    /// What it knows of tokens that ended: those up to this one.
+    /// The number of the last end (see `ended.rs`) when the exchange began.
     ends_seen: u64,
-    /// The revision of the slot's state when it ends_seen.
+    /// The revision of the slot's state when the exchange began.
     revision: u64,
-    /// Whether there was no token that could be handed out.
+    /// Whether there was no usable token.
     has_waiters: bool,
-    /// Whether it has brought a token: from then on nothing that goes wrong is a failure.
+    /// Whether it has published a token. Nothing after that is a failure of the exchange.
     has_published: bool,
-    /// For those that wait.
+    /// The error for the waiters.
     error: Option<Error>,
 }
 
-/// What a store had.
+/// What a store returned.
 enum StoreRecord {
     Usable(CachedToken),
-    /// Of use for a renewal at the most.
+    /// Not usable, but perhaps good for a refresh.
     Stale(Option<StoredToken>),
 }
 
-/// Why there is no token.
+/// Why an exchange brought no token.
 enum FetchFailure {
-    /// It is about this key, as far as is known.
+    /// A failure of this key only, as far as the cache knows.
     Key(Error),
-    /// It is about the account.
+    /// A failure of the whole account.
     Account(Failure),
-    /// The account's pause after an earlier failure is not over: nothing was sent.
+    /// The account is backing off after an earlier failure. Nothing was sent.
     BackingOff(Failure),
 }
 
@@ -59,7 +59,7 @@ impl From<Error> for FetchFailure {
 
 impl<S: TokenSource> Exchange<S> {
     pub(super) fn begin(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
-        // Asked before it begins: a clock of the user's that panics leaves nothing begun.
+        // Before the slot is marked busy: a user's clock may panic.
         let (now, ends_seen) = (cache.0.time.moment(), cache.0.ended.last());
         let generation = slot.begin()?;
         let state = slot.state.load();
@@ -82,7 +82,7 @@ impl<S: TokenSource> Exchange<S> {
         let state = self.slot.state.load_full();
         let now = self.now();
         match classify(&state, &now) {
-            // Another exchange ended between the caller's look and its start.
+            // Another exchange ended after the caller read the state.
             Phase::Fresh => {}
             Phase::BackingOff => self.error = state.failure.as_ref().map(|failure| failure.backing_off_error(&now)),
             Phase::Empty | Phase::RefreshSoon | Phase::Expired => match self.obtain(&state).await {
@@ -102,19 +102,19 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
-    /// Whether somebody has waited for it long enough, and another one may have begun.
+    /// Returns whether a caller has abandoned this exchange. Another one may have begun.
     fn is_abandoned(&self) -> bool {
         self.slot.generation.load(Ordering::Acquire) != self.generation
     }
 
-    /// Drops what the slot holds: for caches without a store.
+    /// Clears the slot. For caches without a store.
     pub(super) fn clear(&self) {
         trace::cache::cleared(&self.slot.key);
         self.slot.state.rcu(|state| state.cleared());
     }
 
-    /// Drops what the slot holds, if it is so, and what the store has of it. `locks` is how long its lock is waited for, and
-    /// then what is left of that.
+    /// Clears the slot and its store record, if `is_selected` accepts the state. `lock_time` limits the wait for the store's
+    /// lock; the wait is subtracted from it.
     pub(super) async fn clear_stored(
         self,
         is_selected: impl FnOnce(&State) -> bool,
@@ -134,13 +134,13 @@ impl<S: TokenSource> Exchange<S> {
         if removed.is_ok() {
             self.clear();
         } else {
-            // What the store may have still is remembered, so that it is not taken again.
+            // The slot keeps the token that the store may still have, so that no exchange takes it again.
             self.slot.state.rcu(|state| state.withdrawn().without_failures());
         }
         removed
     }
 
-    /// Publishes a token: of another slot, from the store, or from the source.
+    /// Publishes a token: borrowed from another slot, loaded from the store, or fetched from the source.
     async fn obtain(&mut self, state: &State) -> Result<(), FetchFailure> {
         let (cache, slot, now) = (self.cache.clone(), Arc::clone(&self.slot), self.now());
         if let Some(lender) = self.find_lender(state).await?
@@ -153,7 +153,7 @@ impl<S: TokenSource> Exchange<S> {
         let Some(store) = &cache.0.store else {
             return self.fetch_and_publish(state, cached).await;
         };
-        // Without the lock first: who only reads need not wait for somebody else's exchange.
+        // First without the lock, so that a process that only reads does not wait for the exchange of another.
         if let StoreRecord::Usable(cached) = self.load_stored(store, state).await {
             return self.publish(|| Some(cached)).map(drop);
         }
@@ -161,18 +161,20 @@ impl<S: TokenSource> Exchange<S> {
         match self.load_stored(store, state).await {
             StoreRecord::Usable(cached) => self.publish(|| Some(cached)).map(drop),
             StoreRecord::Stale(stored) => {
-                // What is stored is ours or comes after it, unless ours could not be saved.
+                // The stored token is ours or a later one, unless ours could not be saved.
                 let unsaved = cached.filter(|_| state.cached.as_ref().is_some_and(|cached| !cached.is_saved));
                 self.fetch_and_publish(state, unsaved.or(stored.as_ref()).or(cached)).await
             }
         }
     }
 
-    /// Fetches a token, publishes it, and saves it: with some services the one before has ended, and callers must not be given
-    /// that while a store takes its time. The exchange ends when the store has answered.
+    /// Fetches a token, publishes it, and saves it.
+    ///
+    /// It publishes first: the service may have ended the previous token, and no caller should get that while the store
+    /// saves. The exchange ends after the store has answered.
     async fn fetch_and_publish(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
         if self.cache.0.ended.is_cleared(self.ends_seen) {
-            // What it would bring would be for nobody.
+            // All tokens were cleared: the exchange could not publish what it fetches.
             return Ok(());
         }
         let fetched = self.fetch_from_source(state, previous).await?;
@@ -199,16 +201,12 @@ impl<S: TokenSource> Exchange<S> {
         Ok(())
     }
 
-    /// Hands a token to all that wait, and to all that come. Returns whether it did: a token that was ended meanwhile is passed over, and
-    /// who waits looks again.
-    fn publish(&mut self, offer: impl FnOnce() -> Option<CachedToken>) -> Result<bool, FetchFailure> {
-        let offer = || offer().map(|cached| (cached.token.access_token.clone(), cached));
-        match self
-            .cache
-            .0
-            .ended
-            .publish(self.ends_seen, offer, |cached| self.update_state(|state| state.obtained(cached.clone())))
-        {
+    /// Publishes a token to the slot, and wakes the waiters. Returns `false` if the token ended meanwhile: the exchange then
+    /// ends without a result, and the waiters begin another one.
+    fn publish(&mut self, read: impl FnOnce() -> Option<CachedToken>) -> Result<bool, FetchFailure> {
+        let read = || read().map(|cached| (cached.token.access_token.clone(), cached));
+        let update = |cached: CachedToken| self.update_state(|state| state.obtained(cached.clone()));
+        match self.cache.0.ended.publish(self.ends_seen, read, update) {
             None => Ok(false),
             Some(false) => Err(self.cache.aborted().into()),
             Some(true) => {
@@ -219,8 +217,10 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
-    /// Changes what the slot holds. An exchange that was given up may still do so, as what it brings cannot be had again, unless
-    /// something newer was published since it ends_seen, or all was to be forgotten.
+    /// Replaces the state of the slot. Returns whether it did.
+    ///
+    /// An abandoned exchange may still do so, because its token cannot be fetched again; but not if another token was
+    /// published or all were cleared since it began.
     fn update_state(&self, change: impl Fn(&State) -> State) -> bool {
         let may_update = |state: &State| !self.is_abandoned() || state.revision == self.revision;
         let mut is_updated = false;
@@ -231,7 +231,7 @@ impl<S: TokenSource> Exchange<S> {
         is_updated
     }
 
-    /// Asks the source, unless it is too early for the whole account.
+    /// Fetches a token from the source, unless the account is backing off.
     async fn fetch_from_source(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
         let Inner { account, time, source, .. } = &*self.cache.0;
         let own_failure = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
@@ -255,7 +255,7 @@ impl<S: TokenSource> Exchange<S> {
             Ok(()) => drop(self.slot.state.rcu(|state| state.saved(&token.access_token))),
             Err(error) => {
                 store.failed("save", error);
-                // Rather nothing than the one before, which may be spent.
+                // A store without a record is better than one with the previous token, which may be used up.
                 if let Err(error) = with_call_timeout(store.remove(&self.slot.name)).await {
                     store.failed("remove", error);
                 }
@@ -272,10 +272,11 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
-    /// The other slot whose token will do.
+    /// Returns the slot to borrow a token from, if any.
     ///
-    /// Who has no token takes one that is good. Who lives on a loan that is near its end waits until the lender has renewed
-    /// it. Who has a token of its own waits for nobody, so that no two ever wait for each other.
+    /// A slot without a usable token borrows any usable one. A slot that borrowed its token, now in its refresh window,
+    /// waits for the lending slot to refresh it. A slot with a token of its own never waits, so no two slots wait for each
+    /// other.
     async fn find_lender(&self, state: &State) -> Result<Option<Arc<Slot<S::Key>>>, Error> {
         let now = self.now();
         let is_needed = state.usable(&now).is_none();
@@ -319,7 +320,7 @@ impl<S: TokenSource> Exchange<S> {
         };
         let now = self.now();
         let is_needed = state.usable(&now).is_none();
-        // The one that is cached is over or about to be.
+        // The slot's own token is in its refresh window, expired, or rejected.
         let is_old = |token: &AccessToken| state.access_token() == Some(token) || ended.contains(token);
         let validity = Validity::from_stored(&token, &now).filter(|_| !is_old(&token.access_token));
         match validity.filter(|validity| validity.is_fresh(&now) || (is_needed && validity.is_usable(&now))) {
@@ -345,12 +346,12 @@ async fn with_call_timeout<T>(call: impl Future<Output = Result<T, StoreError>>)
     with_timeout(STORE_CALL_TIMEOUT, call).await
 }
 
-/// A store that does not answer is as good as one that fails.
+/// A store that does not answer in time counts as failed.
 async fn with_timeout<T>(limit: Duration, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(StoreTimeout(limit).into()))
 }
 
-/// A store that did not answer in time.
+/// The error for a store that did not answer in time.
 #[derive(Debug)]
 pub(super) struct StoreTimeout(Duration);
 
@@ -366,7 +367,7 @@ impl<S: TokenSource> Drop for Exchange<S> {
     fn drop(&mut self) {
         if std::thread::panicking() && !self.is_abandoned() && !self.has_published {
             let error = self.cache.aborted();
-            // The clock may be what panicked, and a panic here would end the process.
+            // The clock may be what panicked. A second panic here would abort the process.
             let failed = |state: &State, has_waiters: bool, now: &Moment| state.failed(&error, has_waiters, now);
             if runtime::caught(|| self.fail(&error, failed)).is_err() && self.has_waiters {
                 self.error = Some(error.clone());

@@ -1,21 +1,21 @@
-//! An index of the keys whose tokens may do for others.
+//! An index of the broad keys: those whose tokens may serve other keys.
 //!
-//! Each key stands at some places, and what asks for a token names, for each of its parts, the places of those that may serve that
-//! part. A key that serves all parts also serves the part that the fewest keys serve, so the search looks at those keys alone.
+//! The source files each broad key under some places, and names for each part of a wanted key the places of all keys that
+//! may serve the part. A key that serves all parts also serves the part with the fewest candidates, so the search looks at
+//! those alone.
 
 use std::collections::HashMap;
 
-/// Of more keys than this that may serve the same, only the newest are looked at, so that no key costs more because there are
-/// many.
+/// If more keys than this may serve the same part, the search returns the newest. This bounds its cost.
 const MAX_CANDIDATES: usize = 64;
 
-/// With so few keys it is not worthwhile to look for a part that fewer serve.
+/// With this few candidates, the search looks at no further part.
 const SHORT_LIST: usize = 4;
 
 pub(super) struct Lenders<K> {
-    /// In the order in which they came.
+    /// In the order in which they were added.
     keys: Vec<K>,
-    /// By their places in `keys`, sorted.
+    /// For each place, the positions of its keys in `keys`, sorted.
     by_place: HashMap<u64, Vec<usize>>,
 }
 
@@ -37,7 +37,7 @@ impl<K> Lenders<K> {
         }
     }
 
-    /// Returns the keys that may serve all parts, the oldest first. There may be some that do not.
+    /// Returns the keys that may serve all parts, the oldest first. Some of them may not.
     pub(super) fn candidates(&self, parts: impl Iterator<Item = Vec<u64>>) -> impl Iterator<Item = &K> {
         let mut fewest: Option<(usize, Vec<&[usize]>)> = None;
         for places in parts {
@@ -67,7 +67,7 @@ impl<K> Lenders<K> {
             next += usize::from(number.is_some());
             number
         };
-        // The new number of each, or none.
+        // The new position of each key, or `None` if it is dropped.
         let numbers: Vec<Option<usize>> = self.keys.iter().map(&mut number_of).collect();
         let mut is_kept = numbers.iter().map(Option::is_some);
         self.keys.retain(|_| is_kept.next().unwrap_or_default());
@@ -124,13 +124,13 @@ mod tests {
         const KEYS: usize = 50_000;
         let mut lenders = Lenders::default();
         for number in 0..KEYS {
-            // One place of its own, one that all have, and one that every thousandth has.
+            // One place of its own, one that all keys share, and one that every fiftieth shares.
             let place = u64::try_from(number).unwrap();
             lenders.add(number, [100 + place, 1, 2 + place % 50]);
         }
         assert_eq!(candidates(&lenders, &vec![vec![1], vec![100 + 7]]), [7]);
         assert_eq!(candidates(&lenders, &vec![vec![1, 3], vec![9_999_999]]), [0_usize; 0]);
-        // Nothing tells them apart: the newest.
+        // If all keys share the place, the newest are returned.
         let all = candidates(&lenders, &vec![vec![1]]);
         assert_eq!(all, (KEYS - MAX_CANDIDATES..KEYS).collect::<Vec<_>>());
         assert_eq!(candidates(&lenders, &vec![vec![1, 2, 3]]), all);

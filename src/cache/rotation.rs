@@ -1,4 +1,4 @@
-//! Refresh tokens that work once: each refresh returns the next one, and the credentials are the way back if one is lost.
+//! Refresh tokens that work once. Each refresh returns the next one; if one is lost, the source uses the credentials.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::{Renewal, StoredToken};
 use crate::token::RefreshToken;
 
-/// A source whose tokens are refreshed with a refresh token that works once.
+/// A source whose refresh tokens work once.
 pub(crate) trait Rotating: TokenSource {
     /// Requests a token with the credentials.
     fn request(&self, key: &Self::Key) -> impl Future<Output = Result<Fetched, Error>> + Send;
@@ -19,16 +19,16 @@ pub(crate) trait Rotating: TokenSource {
     /// Exchanges a refresh token for the next token.
     fn refresh(&self, key: &Self::Key, token: &RefreshToken) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
-    /// Returns whether a refresh that failed so left the refresh token unused.
+    /// Returns whether the refresh token is still unused after this failure.
     fn is_unused(&self, error: &Error) -> bool;
 
-    /// Waits as long as the service asks for after a failure. Returns whether to request a token with the credentials then.
+    /// Waits as long as the service requests after a failure. Returns whether to request a token with the credentials then.
     fn rest_after(&self, error: &Error) -> impl Future<Output = bool> + Send;
 
     fn time(&self) -> &Time;
 }
 
-/// The refresh token of each key that was sent last and that the service may have used up.
+/// The last refresh token that was sent for each key, and that the service may have used up.
 pub(crate) struct Rotation<K>(Mutex<HashMap<K, RefreshToken>>);
 
 impl<K> Default for Rotation<K> {
@@ -42,7 +42,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refreshes the token before, if it has a refresh token that can still be used. Otherwise requests one with the credentials.
+    /// Refreshes the previous token if its refresh token is still usable. Otherwise requests a token with the credentials.
     pub(crate) async fn fetch<S: Rotating<Key = K>>(
         &self,
         source: &S,
@@ -53,7 +53,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         let renewal = previous.and_then(|token| token.renewal.as_ref()).filter(|renewal| now < renewal.expires_at);
         let is_used = |renewal: &Renewal| self.sent().get(key) == Some(&renewal.refresh_token);
         if let Some(Renewal { refresh_token, .. }) = renewal.filter(|renewal| !is_used(renewal)) {
-            // Noted before it is sent: a task that is stopped meanwhile notes nothing.
+            // Recorded before it is sent: the task may be stopped at any moment after.
             self.sent().insert(key.clone(), refresh_token.clone());
             match source.refresh(key, refresh_token).await {
                 Ok(fetched) => return Ok(fetched),

@@ -1,4 +1,4 @@
-//! The slots of a cache, one for each key, and what can be done to one without asking anybody.
+//! The slots of a cache, one for each key. Nothing here waits or sends.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,17 +17,17 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::token::AccessToken;
 
-/// How long callers that have a usable token wait for a refresh that ends it. Services answer within a second or so; if this one
-/// does not, a token that may be refused is better than none.
+/// How long callers with a usable token wait for a refresh that ends this token. Services answer within about a second. If
+/// one does not, a token that may be rejected is better than none.
 const MAX_REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Slots<K> {
-    /// By the key as it was given, so that what is asked again need not be normalised again.
+    /// By the key as the caller gave it, so that a repeated key need not be normalized again.
     pub(super) by_given_key: HashMap<K, Arc<Slot<K>>>,
     pub(super) by_normal_key: HashMap<K, Arc<Slot<K>>>,
-    /// Those whose tokens may do for others.
+    /// The broad keys: those whose tokens may serve other keys.
     pub(super) broad: Lenders<K>,
-    /// With so many slots it is time to look for dead ones.
+    /// The number of given keys at which the next sweep happens.
     sweep_at: usize,
 }
 
@@ -35,11 +35,11 @@ pub(super) struct Slot<K> {
     pub(super) key: K,
     pub(super) name: String,
     pub(super) state: ArcSwap<State>,
-    /// Grows when an exchange begins, and when it ends or is given up: odd while one is under way.
+    /// Incremented when an exchange begins, and when it ends or is abandoned. Odd while one is in flight.
     pub(super) generation: AtomicU64,
-    /// How long callers with a usable token wait for the exchange that is under way, by tokio's time.
+    /// Until when callers with a usable token wait for the in-flight exchange, by tokio's time.
     refresh_wait_deadline: Mutex<Option<Instant>>,
-    /// Changes whenever an exchange has published a token, and when it has ended. The error is for those that waited for it.
+    /// Sent when an exchange has published a token, and when it has ended. The error is for its waiters.
     pub(super) updates: watch::Sender<Option<Error>>,
 }
 
@@ -57,7 +57,8 @@ impl<K: Clone + Eq + Hash> Slots<K> {
         slot
     }
 
-    /// Drops the slots that nobody has a handle of and that hold nothing, now and then.
+    /// Drops the slots that nobody needs, once there are many: without a handle, a usable token, a refresh token, or a
+    /// failure to wait out.
     pub(super) fn sweep(&mut self, now: &Moment) {
         if self.by_given_key.len() < self.sweep_at {
             return;
@@ -81,7 +82,7 @@ impl<K: Clone> Slot<K> {
         }
     }
 
-    /// The token, if it is not near its end.
+    /// Returns the token if it is not yet in its refresh window.
     #[inline]
     pub(super) fn fresh(&self, now: &Moment) -> Option<AccessToken> {
         let state = self.state.load();
@@ -96,7 +97,7 @@ impl<K: Clone> Slot<K> {
         !self.generation.load(Ordering::Acquire).is_multiple_of(2)
     }
 
-    /// Begins an exchange, if none is under way.
+    /// Marks the slot busy, if no exchange is in flight. Returns the generation of the new one.
     pub(super) fn begin(&self) -> Option<u64> {
         let free = self.generation.load(Ordering::Acquire);
         let begun = free.is_multiple_of(2)
@@ -107,7 +108,7 @@ impl<K: Clone> Slot<K> {
         begun.then_some(free + 1)
     }
 
-    /// Until when callers with a usable token wait; `None` if there is nothing to wait for.
+    /// Returns until when callers with a usable token wait, or `None` if no exchange is in flight.
     pub(super) fn refresh_wait_deadline(&self) -> Option<Instant> {
         self.lock_deadline().filter(|_| self.is_busy())
     }
@@ -116,12 +117,12 @@ impl<K: Clone> Slot<K> {
         self.refresh_wait_deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets those that wait look again.
+    /// Wakes the waiters: a token was published.
     pub(super) fn notify(&self) {
         self.updates.send_replace(None);
     }
 
-    /// Ends an exchange, if it was not given up, and tells those who wait for it.
+    /// Ends an exchange, unless it was abandoned, and wakes its waiters.
     pub(super) fn end(&self, generation: u64, error: Option<Error>) {
         if self.generation.compare_exchange(generation, generation + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.updates.send_replace(error);

@@ -1,4 +1,4 @@
-//! What is known of a cached token, and what that means at a moment. Nothing here waits, asks what time it is, or sends.
+//! The state of a slot, and what it means at a moment. Nothing here waits, reads a clock, or sends.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::error::{Error, Kind};
 use crate::store::{StoredToken, fnv_1a};
 use crate::token::AccessToken;
 
-/// What is to be done.
+/// What a caller and its slot do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// There never was a token: fetch one, and wait for it.
+    /// There has been no token. Fetch one, and wait for it.
     Empty,
-    /// Hand the token out.
+    /// Return the token.
     Fresh,
-    /// Hand the token out, and fetch the next one meanwhile.
+    /// Return the token, and fetch the next one meanwhile.
     RefreshSoon,
-    /// The token is over, or was refused: fetch another, and wait for it.
+    /// The token expired or was rejected. Fetch another, and wait for it.
     Expired,
-    /// It is too early for another try: hand out the token if it is good, and the error if not.
+    /// Send nothing. Return the token if it is usable, otherwise the error.
     BackingOff,
 }
 
-/// Replaced as a whole, never changed.
+/// The state of a slot. Each change replaces it as a whole.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
-    /// Grows whenever a token is published, withdrawn or cleared: what was asked for before that is out of date.
+    /// Incremented when a token is published, withdrawn or cleared. It shows an abandoned exchange that it is out of date.
     pub(crate) revision: u64,
-    /// The last token, whatever became of it: the next one may be had from it.
+    /// The last token, even if it is no longer usable: it may be good for a refresh.
     pub(crate) cached: Option<CachedToken>,
     pub(crate) failure: Option<Failure>,
     rejections: Option<Rejections>,
@@ -40,17 +40,17 @@ pub(crate) struct State {
 #[derive(Debug, Clone)]
 pub(crate) struct CachedToken {
     pub(crate) token: StoredToken,
-    /// `None` for a token that was refused.
+    /// `None` if the token was rejected or withdrawn.
     pub(crate) validity: Option<Validity>,
-    /// Whether it was fetched for this key, and not for another one that includes it.
+    /// Whether it was borrowed from the slot of another key, not fetched for this one.
     pub(crate) is_borrowed: bool,
-    /// Whether it could be saved, if there is a store.
+    /// Whether the store has it. `true` if there is no store.
     pub(crate) is_saved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
-    /// When the two ends were worked out, and how old the token was then.
+    /// The monotonic time when the rest was computed, and the token's age then.
     computed_at: Duration,
     age: Duration,
     refresh_from: Moment,
@@ -60,33 +60,33 @@ pub(crate) struct Validity {
 #[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    /// By the time that only moves forward: a correction of the clock is no reason to ask sooner.
+    /// In monotonic time, so that a correction of the system clock brings no attempt forward.
     retry_at: Duration,
-    /// When it would be, if no token were about to end.
+    /// `retry_at` before it was shortened for the sake of a token that is about to expire.
     unshortened_retry_at: Duration,
-    /// When it happened, by the same time.
+    /// In monotonic time.
     failed_at: Duration,
-    /// How many in a row.
+    /// How many failures in a row.
     count: usize,
 }
 
-/// Tokens that were refused, not long one after the other. By the time that only moves forward.
+/// Tokens that were rejected in quick succession. All times are monotonic.
 #[derive(Debug, Clone, Copy)]
 struct Rejections {
-    /// How many of them were dropped.
+    /// How many of these tokens were dropped.
     count: usize,
     last: Duration,
-    /// Until then the next one is kept.
+    /// The next rejected token is kept until then.
     keep_until: Duration,
 }
 
-/// After so long without a refusal, the next one is not taken for more of the same.
+/// After this long without a rejection, the next one counts as the first.
 const REJECTION_MEMORY: Duration = Duration::from_secs(10 * 60);
 
-/// No service gives a token for longer than a year.
+/// The longest lifetime that a store record may claim. No service grants more than a year.
 const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// How far in the future a stored token may have been obtained, by clocks that do not quite agree.
+/// How far in the future a stored token may have been obtained, because the clocks of two machines differ.
 const SKEW: Duration = MINUTE;
 
 pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
@@ -107,12 +107,12 @@ impl CachedToken {
 }
 
 impl State {
-    /// The token, if it can be handed out.
+    /// Returns the token if callers may have it.
     pub(crate) fn usable(&self, now: &Moment) -> Option<&CachedToken> {
         self.cached.as_ref().filter(|cached| cached.validity.is_some_and(|validity| validity.is_usable(now)))
     }
 
-    /// How old the token is, if it is this one and was not refused.
+    /// Returns the age of this token, if the slot holds it as valid.
     pub(crate) fn age_of(&self, token: &AccessToken, now: &Moment) -> Option<Duration> {
         let cached = self.cached.as_ref().filter(|cached| cached.token.access_token == *token)?;
         Some(cached.validity?.age(now))
@@ -122,12 +122,12 @@ impl State {
         Self { cached: Some(cached), failure: None, ..self.next() }
     }
 
-    /// A token that is over already: of no use but for what it can be renewed with.
+    /// Keeps a token that had expired on arrival, for its refresh token.
     pub(crate) fn obtained_expired(&self, cached: CachedToken) -> Self {
         Self { cached: Some(cached), ..self.next() }
     }
 
-    /// The store kept this token, if it is the one that is cached.
+    /// Records that the store has this token, if the slot still holds it.
     pub(crate) fn saved(&self, token: &AccessToken) -> Self {
         let saved = |cached: CachedToken| CachedToken {
             is_saved: cached.is_saved || cached.token.access_token == *token,
@@ -136,7 +136,7 @@ impl State {
         Self { cached: self.cached.clone().map(saved), ..self.clone() }
     }
 
-    /// The token is not to be handed out or lent any more, whoever asks.
+    /// Makes the token unusable for callers and other slots.
     pub(crate) fn withdrawn(&self) -> Self {
         Self { cached: self.cached.clone().map(|cached| CachedToken { validity: None, ..cached }), ..self.next() }
     }
@@ -146,7 +146,7 @@ impl State {
         Self { failure: None, rejections: None, ..self.clone() }
     }
 
-    /// Nothing is known any more.
+    /// Drops everything but the revision.
     pub(crate) fn cleared(&self) -> Self {
         Self { revision: self.revision + 1, ..Self::default() }
     }
@@ -159,10 +159,10 @@ impl State {
         self.cached.as_ref().map(|cached| &cached.token.access_token)
     }
 
-    /// A failure displaces no token. The next attempt waits.
+    /// Records a failure of this key, and backs off. The token stays.
     ///
-    /// `has_waiters`: the attempt began without a usable token. Where it began with one that has ended failed_at, and the failure may
-    /// pass, the callers that wait by now make an attempt of their own.
+    /// `has_waiters`: the exchange began without a usable token. If it began with one that has expired since, and the
+    /// failure is temporary, the callers that wait by now begin another exchange at once.
     pub(crate) fn failed(&self, error: &Error, has_waiters: bool, now: &Moment) -> Self {
         let failure = Failure::after(self.failure.as_ref(), error, now);
         match self.cached.as_ref().and_then(|cached| cached.validity) {
@@ -173,8 +173,10 @@ impl State {
         }
     }
 
-    /// No pause outlasts a token that is still good, whatever failed and whatever the service asks for: there is another attempt
-    /// before the token ends, at three quarters of what is left of it.
+    /// Backs off after a failure.
+    ///
+    /// A slot never backs off for longer than its token is usable, whatever the failure and its `Retry-After`. Another
+    /// attempt follows at three quarters of the remaining time.
     pub(crate) fn backing_off(&self, failure: Failure, now: &Moment) -> Self {
         let left = self.usable(now).and_then(|cached| cached.validity).map(|validity| validity.left(now));
         let failure = match left {
@@ -184,10 +186,10 @@ impl State {
         Self { failure: Some(failure), ..self.clone() }
     }
 
-    /// The token was refused where it was sent, and is dropped.
+    /// Records that the service rejected the token, and drops it.
     ///
-    /// If that happens again and again, it is not the token that is wrong. Then it is dropped less and less often: each new one
-    /// may cost money, be left behind, and be good for those who share it.
+    /// If one token after the other is rejected, the cause is not the token. Each is then kept for longer than the one before: a
+    /// new token may cost money and leave the old one behind in the account, and the old one may still serve other callers.
     pub(crate) fn rejected(&self, now: &Moment) -> Self {
         let now = now.monotonic;
         let mut state = self.clone();
@@ -203,7 +205,7 @@ impl State {
         state
     }
 
-    /// Whether there is nothing in it that anybody could miss.
+    /// Returns whether nobody would miss this state.
     pub(crate) fn is_disposable(&self, now: &Moment) -> bool {
         let useful = self.cached.as_ref().is_some_and(|cached| cached.token.discard_after() > now.now);
         !useful && !matches!(classify(self, now), Phase::Fresh | Phase::RefreshSoon | Phase::BackingOff)
@@ -211,11 +213,12 @@ impl State {
 }
 
 impl Failure {
-    /// The wait doubles with each one of the same sort. It is longer if the service asks for that, by an hour at most.
+    /// Returns the failure that follows another. The delay doubles with each failure of the same sort, permanent or
+    /// temporary. A `Retry-After` extends it, up to an hour.
     pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
         let permanent = is_permanent(error);
         let alike = before.filter(|failure| is_permanent(&failure.error) == permanent);
-        // An attempt that was brought forward for a token's sake makes the pauses no longer.
+        // An attempt that was brought forward for the sake of a token does not lengthen the next delay.
         let is_early = |failure: &Self| now.monotonic < failure.unshortened_retry_at;
         let count = alike.map_or(1, |failure| failure.count + usize::from(!is_early(failure)));
         let delay = if permanent { delay(count, MINUTE * 5, MINUTE * 60) } else { delay(count, SECOND, MINUTE) };
@@ -228,17 +231,18 @@ impl Failure {
         Self { retry_at: self.retry_at.min(latest), ..self }
     }
 
-    /// Whether it is the same failure, however long either pause is.
+    /// Returns whether both are the same failure, whatever their delays.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.failed_at, self.count) == (other.failed_at, other.count)
     }
 
-    /// The error for callers that come during the pause: it says that nothing was sent, and counts down.
+    /// Returns the error for callers that come while the slot is backing off. It says that nothing was sent, and how long to
+    /// wait.
     pub(crate) fn backing_off_error(&self, now: &Moment) -> Error {
         self.error.clone().backing_off(self.left(now))
     }
 
-    /// Whether it is too early for another try.
+    /// Returns whether it is too early for another attempt.
     pub(crate) fn is_backing_off(&self, now: &Moment) -> bool {
         now.monotonic < self.retry_at
     }
@@ -249,20 +253,21 @@ impl Failure {
 }
 
 impl Validity {
-    /// Of a token that has just come. The window for its refresh is a part of what is left of its lifetime, so that no token is
-    /// in it from the beginning.
+    /// Computes the validity of a token that has just arrived. Its refresh window is a part of the lifetime that remains, so
+    /// no token arrives inside it.
     pub(crate) fn from_fetched(fetched: &Fetched, now: &Moment) -> Self {
         let Fetched { token, sent, .. } = fetched;
         let lifetime = token.expires_at.duration_since(sent.now).unwrap_or_default();
-        // A machine that fell asleep meanwhile shows it in one time or in both.
+        // If the machine slept meanwhile, perhaps only one of the two clocks shows it.
         let age =
             now.monotonic.saturating_sub(sent.monotonic).max(now.now.duration_since(sent.now).unwrap_or_default());
         Self::new(token, lifetime, age, now)
     }
 
-    /// Of a token from a store, by the time of day alone. `None` if it was obtained in the future: then nothing can be said.
+    /// Computes the validity of a stored token, by the system clock alone. Returns `None` if the token was obtained in the
+    /// future.
     pub(crate) fn from_stored(token: &StoredToken, now: &Moment) -> Option<Self> {
-        // A record that says more is wrong.
+        // A record with a longer lifetime is wrong.
         let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default().min(MAX_LIFETIME);
         let age = match now.now.duration_since(token.obtained_at) {
             Ok(age) => age,
@@ -273,8 +278,8 @@ impl Validity {
     }
 
     fn new(token: &StoredToken, lifetime: Duration, age: Duration, now: &Moment) -> Self {
-        // Spread, so that tokens that were obtained together are not refreshed together; but by the token, so that all
-        // processes that share one look at their store at the same moment.
+        // Spread, so that tokens obtained together are not refreshed together. By a hash of the token, so that all processes
+        // that share a token look at their store at the same moment.
         let window = window(lifetime).mul_f64(0.75 + 0.25 * spread_of(&token.access_token));
         let at = |end: Duration| now.after(end.saturating_sub(age));
         Self {
@@ -303,26 +308,26 @@ impl Validity {
     }
 }
 
-/// How long before its end a token is refreshed, at the most.
+/// Returns how long before its expiry a token may be refreshed.
 pub(crate) fn window(lifetime: Duration) -> Duration {
     (lifetime / 10).min(Duration::from_secs(10 * 60)).max(2 * leeway(lifetime)).min(lifetime / 4 * 3)
 }
 
-/// How long before its end a token is not handed out any more: a request takes its time too, and services tell their time in
-/// whole seconds.
+/// Returns how long before its expiry a token is no longer returned. A request takes time, and services count in whole
+/// seconds.
 fn leeway(lifetime: Duration) -> Duration {
     (lifetime / 20).clamp(SECOND.min(lifetime / 2), Duration::from_secs(10))
 }
 
-/// A number from 0 to 1 that is the same for a token in every process.
+/// Returns a number from 0 to 1, the same for a token in every process.
 fn spread_of(token: &AccessToken) -> f64 {
-    // The high bits of the hash hardly depend on the last letters: one more round, as in MurmurHash3.
+    // The high bits of the hash hardly depend on the last characters. One more round mixes them, as in MurmurHash3.
     let hash = fnv_1a(token.expose());
     let mixed = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     (mixed >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Trying again soon would not help, and a customer's account may be locked for it, or a token be left behind each time.
+/// Returns whether a retry would only fail again. Retries might also lock the account, or leave a token behind each time.
 fn is_permanent(error: &Error) -> bool {
     let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
     let forbidden = error.status() == Some(StatusCode::FORBIDDEN);
@@ -332,11 +337,11 @@ fn is_permanent(error: &Error) -> bool {
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The wait after so many failures: doubling, with as much again by chance at the most.
+/// Returns the delay after this many failures. It doubles up to `longest`, and random jitter adds as much again at most.
 fn delay(count: usize, first: Duration, longest: Duration) -> Duration {
     let delays =
         ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times().with_jitter();
-    // From some count on they are all the longest.
+    // Beyond this count, every delay is the longest.
     delays.build().nth((count - 1).min(16)).unwrap_or(longest)
 }
 
@@ -373,17 +378,17 @@ mod tests {
             ("before the window", &good, at(53), Fresh),
             ("in the window", &good, at(56), RefreshSoon),
             ("ten seconds before the end", &good, at(60), Expired),
-            ("long over", &good, at(600), Expired),
+            ("long expired", &good, at(600), Expired),
             ("refused", &refused, at(1), Expired),
             ("nothing, failed", &failed(&empty, 0), at(1), BackingOff),
             ("nothing, failed a while ago", &failed(&empty, 0), at(11), Empty),
             ("in the window, failed", &failed(&good, 56), at(57), BackingOff),
-            ("failed, and over", &failed(&good, 56), at(61), Expired),
-            ("failed a while ago, and over", &failed(&good, 56), at(67), Expired),
+            ("failed, and expired", &failed(&good, 56), at(61), Expired),
+            ("failed a while ago, and expired", &failed(&good, 56), at(67), Expired),
             ("refused, failed", &failed(&refused, 1), at(2), BackingOff),
             ("new, whatever failed", &failed(&good, 0), at(1), Fresh),
             ("the time of day back an hour", &good, Moment { now: at(0).now - HOUR, ..at(30) }, Fresh),
-            ("the time of day back an hour, over", &good, Moment { now: at(0).now, ..at(60) }, Expired),
+            ("the time of day back an hour, expired", &good, Moment { now: at(0).now, ..at(60) }, Expired),
             ("slept an hour", &good, Moment { now: at(70).now, ..at(10) }, Expired),
         ] {
             assert_eq!(classify(state, &now), expected, "{name}");
@@ -403,7 +408,7 @@ mod tests {
             for number in 0..100 {
                 let token = stored(&format!("t#{number}"), start.now, lifetime);
                 let validity = Validity::from_fetched(&fetched(token.clone(), start), &start);
-                // Whoever has the token, however it was had, begins its refresh at the same moment.
+                // Every process computes the same refresh window for a token.
                 assert_eq!(Validity::from_stored(&token, &start), Some(validity));
                 let at = |milliseconds| start.after(Duration::from_millis(milliseconds));
                 assert!(
@@ -438,9 +443,9 @@ mod tests {
         for (name, state, hours, dead) in [
             ("nothing", State::default(), 0, true),
             ("a good token", with(false), 0, false),
-            ("over", with(false), 2, true),
-            ("over, and good for a renewal", with(true), 2, false),
-            ("over for ten days", with(true), 241, true),
+            ("expired", with(false), 2, true),
+            ("expired, with a refresh token", with(true), 2, false),
+            ("expired, and its refresh token too", with(true), 241, true),
             ("backing off", failed.clone(), 0, false),
             ("failed a while ago", failed, 1, true),
         ] {
