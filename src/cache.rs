@@ -238,7 +238,7 @@ impl<S: TokenSource> Cache<S> {
     pub(crate) fn invalidate(&self, token: &AccessToken) {
         let now = self.0.time.moment();
         let is_cached = |state: &State| state.age_of(token, &now).is_some();
-        let refuse =
+        let reject =
             |state: &Arc<State>| if is_cached(state) { Arc::new(state.rejected(&now)) } else { Arc::clone(state) };
         let (mut affected, mut is_ended) = (Vec::new(), false);
         self.0.ended.end(
@@ -246,7 +246,7 @@ impl<S: TokenSource> Cache<S> {
             [],
             || self.all_slots(),
             |slot| {
-                let before = slot.state.rcu(refuse);
+                let before = slot.state.rcu(reject);
                 let is_borrowed =
                     before.cached.as_ref().filter(|_| is_cached(&before)).map(|cached| cached.is_borrowed)?;
                 let is_kept = is_cached(&slot.state.load());

@@ -1,6 +1,6 @@
-//! A model check: every order of steps in which threads can publish tokens and end them, with the locks that the cache uses.
+//! A model check: loom runs each test once for every order of steps in which threads can publish and end tokens.
 //!
-//! loom runs each test once for each order. The file under test is the cache's own; the slots around it are the least that it needs.
+//! The code under test is the cache's own `ended.rs`. The slots around it are the least that it needs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -21,7 +21,7 @@ use loom::thread;
 type Token = &'static str;
 const TOKEN: Token = "the token";
 
-/// What a slot hands out.
+/// One slot of a cache: the token that callers get.
 #[derive(Default)]
 struct Slot(Mutex<Option<Token>>);
 
@@ -42,12 +42,12 @@ impl Slot {
 struct Cache {
     slots: RwLock<Vec<Arc<Slot>>>,
     ended: Ended<Token>,
-    /// What a store has.
+    /// The token in the store.
     stored: Mutex<Option<Token>>,
 }
 
 impl Cache {
-    /// One slot, which has the token.
+    /// A cache with one slot, which has the token.
     fn new() -> Arc<Self> {
         let lender = Arc::new(Slot::default());
         lender.put(TOKEN);
@@ -69,7 +69,7 @@ impl Cache {
         self.slots.read().unwrap().clone()
     }
 
-    /// A new key is asked for, and another slot has a token that will do.
+    /// A caller requests a new key, and another slot has a token that serves it.
     fn borrow(&self) {
         let (slot, began) = (self.add(), self.ended.last());
         let lender = self.lender();
@@ -78,7 +78,7 @@ impl Cache {
         }
     }
 
-    /// A new key is asked for, and the store has a token.
+    /// A caller requests a new key, and the store has a token.
     fn load(&self) {
         let (slot, began) = (self.add(), self.ended.last());
         let stored = *self.stored.lock().unwrap();
@@ -87,38 +87,38 @@ impl Cache {
         }
     }
 
-    /// The token is deleted or refused, and not to come back.
+    /// The token is deleted or rejected, for good.
     fn end(&self) {
         self.ended.end(EndKind::Final, [TOKEN], || self.all_slots(), |slot| slot.take());
-        self.assert_gone();
+        self.assert_not_returned();
     }
 
-    /// The token is changed, and lives on as another one.
+    /// The token is changed: the service still accepts it.
     fn change(&self) {
         self.ended.end(EndKind::Changed, [TOKEN], || self.all_slots(), |slot| slot.take());
-        self.assert_gone();
+        self.assert_not_returned();
     }
 
-    /// All is forgotten, whatever it is.
-    fn forget(&self) {
+    /// All tokens are cleared.
+    fn clear(&self) {
         self.ended.end(EndKind::Cleared, [], || self.all_slots(), |slot| slot.take());
-        self.assert_gone();
+        self.assert_not_returned();
     }
 
-    /// The service gives the token to an exchange.
+    /// The service returns the token to an exchange.
     fn fetch(&self) {
         let (slot, began) = (self.add(), self.ended.last());
-        self.answer(&slot, began);
+        self.respond(&slot, began);
     }
 
-    fn answer(&self, slot: &Slot, began: u64) {
+    fn respond(&self, slot: &Slot, began: u64) {
         thread::yield_now();
         self.ended.reinstate(&TOKEN, began);
         self.ended.publish(began, || Some((TOKEN, TOKEN)), |token| slot.put(token));
     }
 
-    fn assert_gone(&self) {
-        assert!(self.all_slots().iter().all(|slot| slot.get().is_none()), "handed out afterwards");
+    fn assert_not_returned(&self) {
+        assert!(self.all_slots().iter().all(|slot| slot.get().is_none()), "returned afterwards");
     }
 }
 
@@ -128,8 +128,8 @@ fn check(run: impl Fn() + Send + Sync + 'static) {
     model.check(run);
 }
 
-/// Runs these beside each other, in every order of their steps, and looks once more when they are done.
-fn beside_each_other(steps: &'static [fn(&Cache)]) {
+/// Runs the steps concurrently, in every order, and then checks that no slot has the token.
+fn run_concurrently(steps: &'static [fn(&Cache)]) {
     check(|| {
         let cache = Cache::new();
         let threads: Vec<_> = steps
@@ -140,56 +140,56 @@ fn beside_each_other(steps: &'static [fn(&Cache)]) {
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        cache.assert_gone();
+        cache.assert_not_returned();
     });
 }
 
 #[test]
-fn a_token_that_is_lent_while_it_is_ended_is_not_handed_out_afterwards() {
-    beside_each_other(&[Cache::borrow, Cache::end]);
+fn a_token_that_ends_while_it_is_borrowed_is_not_returned_afterwards() {
+    run_concurrently(&[Cache::borrow, Cache::end]);
 }
 
 #[test]
-fn a_token_that_is_lent_while_it_is_changed_is_not_handed_out_afterwards() {
-    beside_each_other(&[Cache::borrow, Cache::change]);
+fn a_token_that_changes_while_it_is_borrowed_is_not_returned_afterwards() {
+    run_concurrently(&[Cache::borrow, Cache::change]);
 }
 
 #[test]
-fn a_token_that_is_lent_while_all_is_forgotten_is_not_handed_out_afterwards() {
-    beside_each_other(&[Cache::borrow, Cache::forget]);
+fn a_token_that_is_borrowed_during_clear_is_not_returned_afterwards() {
+    run_concurrently(&[Cache::borrow, Cache::clear]);
 }
 
 #[test]
-fn a_token_that_is_loaded_while_it_is_ended_is_not_handed_out_afterwards() {
-    beside_each_other(&[Cache::load, Cache::end]);
+fn a_token_that_ends_while_it_is_loaded_is_not_returned_afterwards() {
+    run_concurrently(&[Cache::load, Cache::end]);
 }
 
 #[test]
-fn two_that_end_a_token_do_not_let_a_third_have_it() {
-    beside_each_other(&[Cache::borrow, Cache::end, Cache::forget]);
+fn two_threads_that_end_a_token_leave_no_gap_for_a_third() {
+    run_concurrently(&[Cache::borrow, Cache::end, Cache::clear]);
 }
 
-/// The answer of the service is on its way, and the token is deleted by somebody who found it in the account's list.
+/// The service's response is on its way, and somebody deletes the token, which they found in the account's list.
 #[test]
-fn what_an_exchange_brings_that_began_before_the_end_is_not_handed_out_afterwards() {
-    for end in [Cache::end as fn(&Cache), Cache::change, Cache::forget] {
+fn an_exchange_that_began_before_the_end_does_not_publish_the_token() {
+    for end in [Cache::end as fn(&Cache), Cache::change, Cache::clear] {
         check(move || {
             let cache = Cache::new();
             let (slot, began) = (cache.add(), cache.ended.last());
             let answering = {
                 let cache = Arc::clone(&cache);
-                thread::spawn(move || cache.answer(&slot, began))
+                thread::spawn(move || cache.respond(&slot, began))
             };
             end(&cache);
             answering.join().unwrap();
-            cache.assert_gone();
+            cache.assert_not_returned();
         });
     }
 }
 
-/// One that begins afterwards has the token, if the service gives it again.
+/// An exchange that begins after the end may return the token if the service does.
 #[test]
-fn what_an_exchange_brings_that_began_after_the_end_is_handed_out() {
+fn an_exchange_that_began_after_the_end_may_publish_the_token() {
     check(|| {
         let cache = Cache::new();
         cache.end();
@@ -202,22 +202,22 @@ fn what_an_exchange_brings_that_began_after_the_end_is_handed_out() {
     });
 }
 
-/// As it was: the slots are listed before the lock is taken. The model check finds it.
+/// A former mistake: the slots were listed before the lock was taken. The model check finds it.
 #[test]
-#[should_panic = "handed out afterwards"]
-fn slots_that_are_listed_too_early_are_missed() {
+#[should_panic = "returned afterwards"]
+fn listing_slots_before_the_lock_misses_a_new_slot() {
     fn withdraw_early(cache: &Cache) {
         let slots = cache.all_slots();
         cache.ended.end(EndKind::Final, [], || slots, |slot| slot.take().filter(|_| false));
-        cache.assert_gone();
+        cache.assert_not_returned();
     }
-    beside_each_other(&[Cache::borrow, withdraw_early]);
+    run_concurrently(&[Cache::borrow, withdraw_early]);
 }
 
-/// As it was: a token is published as it was read, and nobody looks again.
+/// A former mistake: a token was published as it was read, and not read again under the lock.
 #[test]
-#[should_panic = "handed out afterwards"]
-fn a_loan_that_is_not_looked_at_again_comes_back() {
+#[should_panic = "returned afterwards"]
+fn borrowing_without_reading_again_under_the_lock_brings_the_token_back() {
     fn borrow_blindly(cache: &Cache) {
         let (slot, began) = (cache.add(), cache.ended.last());
         if let Some(token) = cache.lender().get() {
@@ -226,19 +226,19 @@ fn a_loan_that_is_not_looked_at_again_comes_back() {
     }
     fn withdraw(cache: &Cache) {
         cache.ended.end(EndKind::Final, [], || cache.all_slots(), |slot| slot.take().filter(|_| false));
-        cache.assert_gone();
+        cache.assert_not_returned();
     }
-    beside_each_other(&[borrow_blindly, withdraw]);
+    run_concurrently(&[borrow_blindly, withdraw]);
 }
 
-/// As it was: what the service gives takes the end back, whenever the exchange began.
+/// A former mistake: the service's response undid the end, even if the exchange began before it.
 #[test]
-#[should_panic = "handed out afterwards"]
-fn an_answer_that_takes_a_later_end_back_brings_the_token_again() {
+#[should_panic = "returned afterwards"]
+fn a_response_that_undoes_a_later_end_brings_the_token_back() {
     fn fetch_blindly(cache: &Cache) {
         let slot = cache.add();
         thread::yield_now();
-        cache.answer(&slot, cache.ended.last());
+        cache.respond(&slot, cache.ended.last());
     }
-    beside_each_other(&[fetch_blindly, Cache::end]);
+    run_concurrently(&[fetch_blindly, Cache::end]);
 }

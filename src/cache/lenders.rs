@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_serves_all_parts_is_found_also_after_some_have_gone() {
+    fn a_key_that_serves_all_parts_is_found_even_after_others_are_dropped() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..300 {
             let mut lenders = Lenders::default();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_there_are_few_are_looked_at() {
+    fn the_search_is_bounded_however_many_keys_there_are() {
         const KEYS: usize = 50_000;
         let mut lenders = Lenders::default();
         for number in 0..KEYS {

@@ -31,7 +31,7 @@ pub(crate) enum Phase {
 pub(crate) struct State {
     /// Incremented when a token is published, withdrawn or cleared. It shows an abandoned exchange that it is out of date.
     pub(crate) revision: u64,
-    /// The last token, even if it is no longer usable: it may be good for a refresh.
+    /// The last token, even if it is no longer usable: it may still be refreshed.
     pub(crate) cached: Option<CachedToken>,
     pub(crate) failure: Option<Failure>,
     rejections: Option<Rejections>,
@@ -329,9 +329,9 @@ fn spread_of(token: &AccessToken) -> f64 {
 
 /// Returns whether a retry would only fail again. Retries might also lock the account, or leave a token behind each time.
 fn is_permanent(error: &Error) -> bool {
-    let refused = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
+    let rejected = error.is_unauthorized() || error.is_invalid_grant() || error.is_invalid_input();
     let forbidden = error.status() == Some(StatusCode::FORBIDDEN);
-    refused || forbidden || error.is_decode() || error.kind() == Kind::NotGranted
+    rejected || forbidden || error.is_decode() || error.kind() == Kind::NotGranted
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn each_state_is_one_of_five_phases() {
+    fn each_state_is_in_one_of_five_phases() {
         use Phase::{BackingOff, Empty, Expired, Fresh, RefreshSoon};
 
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
@@ -370,33 +370,33 @@ mod tests {
             is_saved: true,
         };
         let with = |validity| State::default().obtained(cached(validity));
-        let (empty, good, refused) = (State::default(), with(Some(validity)), with(None));
+        let (empty, usable, rejected) = (State::default(), with(Some(validity)), with(None));
         let failed = |state: &State, minutes| state.failed(&wrong_password(), true, &at(minutes));
         for (name, state, now, expected) in [
             ("nothing", &empty, at(0), Empty),
-            ("new", &good, at(0), Fresh),
-            ("before the window", &good, at(53), Fresh),
-            ("in the window", &good, at(56), RefreshSoon),
-            ("ten seconds before the end", &good, at(60), Expired),
-            ("long expired", &good, at(600), Expired),
-            ("refused", &refused, at(1), Expired),
+            ("new", &usable, at(0), Fresh),
+            ("before the window", &usable, at(53), Fresh),
+            ("in the window", &usable, at(56), RefreshSoon),
+            ("ten seconds before the end", &usable, at(60), Expired),
+            ("long expired", &usable, at(600), Expired),
+            ("rejected", &rejected, at(1), Expired),
             ("nothing, failed", &failed(&empty, 0), at(1), BackingOff),
             ("nothing, failed a while ago", &failed(&empty, 0), at(11), Empty),
-            ("in the window, failed", &failed(&good, 56), at(57), BackingOff),
-            ("failed, and expired", &failed(&good, 56), at(61), Expired),
-            ("failed a while ago, and expired", &failed(&good, 56), at(67), Expired),
-            ("refused, failed", &failed(&refused, 1), at(2), BackingOff),
-            ("new, whatever failed", &failed(&good, 0), at(1), Fresh),
-            ("the time of day back an hour", &good, Moment { now: at(0).now - HOUR, ..at(30) }, Fresh),
-            ("the time of day back an hour, expired", &good, Moment { now: at(0).now, ..at(60) }, Expired),
-            ("slept an hour", &good, Moment { now: at(70).now, ..at(10) }, Expired),
+            ("in the window, failed", &failed(&usable, 56), at(57), BackingOff),
+            ("failed, and expired", &failed(&usable, 56), at(61), Expired),
+            ("failed a while ago, and expired", &failed(&usable, 56), at(67), Expired),
+            ("rejected, failed", &failed(&rejected, 1), at(2), BackingOff),
+            ("new, whatever failed", &failed(&usable, 0), at(1), Fresh),
+            ("the time of day back an hour", &usable, Moment { now: at(0).now - HOUR, ..at(30) }, Fresh),
+            ("the time of day back an hour, expired", &usable, Moment { now: at(0).now, ..at(60) }, Expired),
+            ("slept an hour", &usable, Moment { now: at(70).now, ..at(10) }, Expired),
         ] {
             assert_eq!(classify(state, &now), expected, "{name}");
         }
     }
 
     #[test]
-    fn the_window_of_the_refresh_is_a_tenth_of_the_life_and_ten_minutes_at_the_most() {
+    fn the_refresh_window_is_a_tenth_of_the_lifetime_and_at_most_ten_minutes() {
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
         for (lifetime, first, last, unusable) in [
             (60 * SECOND, 54_000, 55_500, 57_000),
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_dead_when_there_is_nothing_in_it_that_anybody_could_miss() {
+    fn a_slot_is_disposable_when_nobody_would_miss_its_state() {
         let start = Moment { now: SystemTime::UNIX_EPOCH + HOUR, monotonic: HOUR };
         let with = |renewable: bool| {
             let mut token = stored("t", start.now, HOUR);
@@ -442,7 +442,7 @@ mod tests {
         let failed = State::default().failed(&wrong_password(), true, &start);
         for (name, state, hours, dead) in [
             ("nothing", State::default(), 0, true),
-            ("a good token", with(false), 0, false),
+            ("a usable token", with(false), 0, false),
             ("expired", with(false), 2, true),
             ("expired, with a refresh token", with(true), 2, false),
             ("expired, and its refresh token too", with(true), 241, true),

@@ -1,12 +1,12 @@
-//! One test for each promise of the cache. Time stands still, and who waits is counted, not waited for.
+//! Tests of the cache, one for each promise. Time stands still. Tests count waiters instead of sleeping.
 
 mod backoff;
+mod broken_stores;
 mod clearing;
 mod ended;
 mod failures;
-mod foreign;
+mod in_flight;
 mod lending;
-mod meanwhile;
 mod races;
 mod rejections;
 mod runtimes;
@@ -35,22 +35,23 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// Tokens `a#1`, `a#2` and so on for the key `a`. A key that begins with `broad` is good for each that begins with `narrow`.
+/// A source that returns tokens `a#1`, `a#2` and so on for the key `a`. A key that begins with `broad` serves each that
+/// begins with `narrow`.
 struct Source {
     clock: Arc<ManualClock>,
     fetches: AtomicUsize,
-    /// An exchange needs a permit of its key to end; all have enough, unless there is nothing.
+    /// A fetch needs a permit of its key's gate to return. Without a gate it returns at once.
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
     lifetime: Mutex<Duration>,
     longest: Mutex<Duration>,
     failure: Mutex<Option<Error>>,
     panics: AtomicBool,
     previous: Mutex<Vec<Option<StoredToken>>>,
-    /// Whether a renewal ends the token before.
+    /// Whether a refresh ends the previous token.
     ends_previous: AtomicBool,
 }
 
-/// What an error of this source names.
+/// The operation that this source's errors name.
 pub(super) const OPERATION: Operation = Operation { service: "a service", name: "an operation" };
 
 impl TokenSource for Arc<Source> {
@@ -93,7 +94,7 @@ impl TokenSource for Arc<Source> {
         if let Some(gate) = gate {
             gate.acquire().await.unwrap().forget();
         }
-        assert!(!self.panics.load(Ordering::SeqCst), "as was asked");
+        assert!(!self.panics.load(Ordering::SeqCst), "as the test set it up");
         if let Some(error) = self.failure.lock().unwrap().clone() {
             return Err(error);
         }
@@ -133,7 +134,7 @@ struct Fixture {
     cache: Cache<Arc<Source>>,
 }
 
-/// Until something is so that others bring about: it fails after more turns of theirs than there can be need for.
+/// Yields until a condition holds that other tasks bring about. Fails after far more turns than they need.
 async fn until(mut done: impl FnMut() -> bool) {
     for _ in 0..20_000_000 {
         if done() {
@@ -141,7 +142,7 @@ async fn until(mut done: impl FnMut() -> bool) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("it never came to be");
+    panic!("the condition never held");
 }
 
 impl Fixture {
@@ -150,14 +151,14 @@ impl Fixture {
     }
 
     fn with_store(store: Option<AnyStore>) -> Self {
-        Self::built(store.map(|store| ReportingStore::new(store, None)))
+        Self::with_reporting_store(store.map(|store| ReportingStore::new(store, None)))
     }
 
     fn reporting(store: AnyStore, on_failure: OnFailure) -> Self {
-        Self::built(Some(ReportingStore::new(store, Some(on_failure))))
+        Self::with_reporting_store(Some(ReportingStore::new(store, Some(on_failure))))
     }
 
-    fn built(store: Option<ReportingStore>) -> Self {
+    fn with_reporting_store(store: Option<ReportingStore>) -> Self {
         let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + 1_000_000 * HOUR));
         let source = Arc::new(Source {
             clock: Arc::clone(&clock),
@@ -174,8 +175,8 @@ impl Fixture {
         Self { clock, source, cache }
     }
 
-    /// Another process at the same service and store.
-    fn beside(&self, store: &MemoryStore) -> Self {
+    /// Another process with the same service and store.
+    fn second_process(&self, store: &MemoryStore) -> Self {
         let store = ReportingStore::new(AnyStore::new(store.clone()), None);
         let cache = Cache::new(Arc::clone(&self.source), Some(store), Time::User(Arc::clone(&self.clock) as _));
         Self { clock: Arc::clone(&self.clock), source: Arc::clone(&self.source), cache }
@@ -185,16 +186,16 @@ impl Fixture {
         self.cache.get(&key.to_owned()).await.unwrap().expose().to_owned()
     }
 
-    /// The token, if it is there without waiting.
-    fn at_once(&self, key: &str) -> Option<String> {
+    /// Returns the token if the cache returns one without waiting.
+    fn get_now(&self, key: &str) -> Option<String> {
         let key = key.to_owned();
-        match at_once(self.cache.get(&key)) {
+        match poll_once(self.cache.get(&key)) {
             Poll::Ready(token) => Some(token.unwrap().expose().to_owned()),
             Poll::Pending => None,
         }
     }
 
-    async fn error(&self, key: &str) -> Error {
+    async fn get_error(&self, key: &str) -> Error {
         self.cache.get(&key.to_owned()).await.unwrap_err()
     }
 
@@ -202,8 +203,8 @@ impl Fixture {
         self.source.fetches.load(Ordering::SeqCst)
     }
 
-    /// From now on exchanges for a key do not end, until they are let through.
-    fn close(&self, key: &str) -> Arc<Semaphore> {
+    /// Holds each fetch for a key, until its gate gets a permit.
+    fn hold(&self, key: &str) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.source.gates.lock().unwrap().insert(key.to_owned(), Arc::clone(&gate));
         gate
@@ -217,7 +218,7 @@ impl Fixture {
         *self.source.failure.lock().unwrap() = None;
     }
 
-    fn live(&self, lifetime: Duration) {
+    fn set_lifetime(&self, lifetime: Duration) {
         *self.source.lifetime.lock().unwrap() = lifetime;
     }
 
@@ -225,19 +226,19 @@ impl Fixture {
         self.cache.slot(&key.to_owned())
     }
 
-    /// Until so many callers wait for a key.
-    async fn waiting(&self, key: &str, callers: usize) {
+    /// Waits until this many callers wait for a key.
+    async fn wait_for_waiters(&self, key: &str, callers: usize) {
         let slot = self.slot(key);
         until(|| slot.updates.receiver_count() == callers).await;
     }
 
-    /// Until no exchange is under way for a key.
-    async fn idle(&self, key: &str) {
+    /// Waits until no exchange is in flight for a key.
+    async fn wait_idle(&self, key: &str) {
         let slot = self.slot(key);
         until(|| !slot.is_busy()).await;
     }
 
-    fn callers(&self, key: &str, number: usize) -> JoinSet<Result<AccessToken, Error>> {
+    fn spawn_callers(&self, key: &str, number: usize) -> JoinSet<Result<AccessToken, Error>> {
         (0..number)
             .map(|_| {
                 let (cache, key) = (self.cache.clone(), key.to_owned());
@@ -247,7 +248,7 @@ impl Fixture {
     }
 }
 
-fn at_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -259,25 +260,25 @@ pub(super) fn wrong_password() -> Error {
     Error::new(Kind::InvalidGrant { credentials: true })
 }
 
-/// A store that does as it is told.
+/// A store whose calls work, fail or hang, as each test sets it up.
 #[derive(Debug, Clone, Default)]
 struct FakeStore {
     kept: MemoryStore,
-    saving: Way,
-    all_else: Way,
+    saving: StoreBehavior,
+    other_calls: StoreBehavior,
 }
 
 #[derive(Debug, Clone, Default)]
-enum Way {
+enum StoreBehavior {
     #[default]
     Works,
     Fails,
     NeverAnswers,
-    /// Each call for a permit.
+    /// Each call waits for a permit.
     Waits(Arc<Semaphore>),
 }
 
-impl Way {
+impl StoreBehavior {
     async fn go(&self) -> Result<(), StoreError> {
         match self {
             Self::Works => Ok(()),
@@ -293,7 +294,7 @@ impl Way {
 
 impl TokenStore for FakeStore {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        self.all_else.go().await?;
+        self.other_calls.go().await?;
         TokenStore::load(&self.kept, name).await
     }
 
@@ -303,12 +304,12 @@ impl TokenStore for FakeStore {
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.all_else.go().await?;
+        self.other_calls.go().await?;
         TokenStore::remove(&self.kept, name).await
     }
 
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        self.all_else.go().await?;
+        self.other_calls.go().await?;
         TokenStore::lock(&self.kept, name).await
     }
 }

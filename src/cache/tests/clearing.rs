@@ -1,9 +1,9 @@
-//! What is forgotten, and what is not.
+//! Clearing: what it drops, and what it leaves.
 
 use super::*;
 
 #[tokio::test]
-async fn forgetting_leaves_nothing_behind() {
+async fn clear_leaves_nothing_behind() {
     let store = MemoryStore::new();
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
@@ -11,10 +11,10 @@ async fn forgetting_leaves_nothing_behind() {
     assert_eq!(TokenStore::load(&store, "name of a").await.unwrap(), None);
     assert_eq!(fixture.get("a").await, "a#2");
     assert_eq!(fixture.source.previous.lock().unwrap()[1], None);
-    // Also what is known of failures: it is tried at once.
+    // It drops failures too: the next caller sends a request at once.
     fixture.fail(wrong_password());
     fixture.cache.clear(Which::All).await.unwrap();
-    fixture.error("a").await;
+    fixture.get_error("a").await;
     fixture.recover();
     fixture.cache.clear(Which::All).await.unwrap();
     assert_eq!(fixture.get("a").await, "a#4");
@@ -22,53 +22,53 @@ async fn forgetting_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn forgetting_waits_for_the_exchange_that_is_under_way() {
+async fn clear_waits_for_the_in_flight_exchange() {
     let store = MemoryStore::new();
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 1);
-    fixture.waiting("a", 1).await;
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 1);
+    fixture.wait_for_waiters("a", 1).await;
     let cache = fixture.cache.clone();
     let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
-    fixture.waiting("a", 2).await;
-    // The caller may look after the clearing, twice, and then asks again each time.
+    fixture.wait_for_waiters("a", 2).await;
+    // The caller may wake after the clearing and begin another exchange, twice.
     gate.add_permits(3);
     clearing.await.unwrap().unwrap();
     drop(callers.join_all().await);
-    // Who asked before has the token, or another one that came after; what was forgotten is gone.
+    // The caller has the token or a later one; the cleared one is gone from the store.
     let kept = TokenStore::load(&store, "name of a").await.unwrap();
     assert!(kept.is_none_or(|token| token.access_token.expose() != "a#1"));
 }
 
 #[tokio::test]
-async fn only_what_is_meant_is_cleared() {
+async fn clear_drops_only_the_selected_tokens() {
     let fixture = Fixture::new();
     fixture.get("a").await;
     fixture.get("b").await;
     let a = AccessToken::new("a#1");
     fixture.cache.clear(Which::Ended([a].into())).await.unwrap();
-    assert_eq!(fixture.at_once("b").as_deref(), Some("b#2"));
+    assert_eq!(fixture.get_now("b").as_deref(), Some("b#2"));
     assert_eq!(fixture.get("a").await, "a#3");
 }
 
 #[tokio::test]
-async fn without_a_store_what_comes_meanwhile_is_cleared_too() {
+async fn without_a_store_a_token_that_arrives_during_clear_is_dropped_too() {
     let fixture = Fixture::new();
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 1);
-    fixture.waiting("a", 1).await;
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 1);
+    fixture.wait_for_waiters("a", 1).await;
     let cache = fixture.cache.clone();
     let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
-    fixture.waiting("a", 2).await;
+    fixture.wait_for_waiters("a", 2).await;
     gate.add_permits(3);
     clearing.await.unwrap().unwrap();
     drop(callers.join_all().await);
     assert_ne!(fixture.get("a").await, "a#1");
 }
 
-/// What is withdrawn already is not withdrawn once more for each key.
+/// Tokens that are already withdrawn are not withdrawn again for each key.
 #[tokio::test]
-async fn many_keys_are_forgotten_in_a_few_passes() {
+async fn clear_ends_the_tokens_of_many_keys_in_one_pass() {
     let fixture = Fixture::with_store(Some(AnyStore::new(MemoryStore::new())));
     for number in 0..500 {
         fixture.get(&format!("key {number}")).await;

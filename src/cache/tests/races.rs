@@ -1,19 +1,19 @@
-//! Tokens that are asked for while they are forgotten, deleted or refused.
+//! Races: callers request tokens while these are cleared, deleted or rejected.
 
 use super::*;
 
 #[derive(Debug, Clone, Copy)]
 enum End {
-    Forget,
+    Clear,
     Delete,
     Invalidate,
 }
 
 impl End {
-    /// Ends a token, and asks for every key and for a new one. Nobody may get that token afterwards, whoever else does what.
-    async fn carry_out(self, cache: Cache<Arc<Source>>, ended: AccessToken, keys: Vec<String>) -> Result<(), String> {
+    /// Ends a token, then requests every key and a new one. No caller may get that token, whatever runs concurrently.
+    async fn run(self, cache: Cache<Arc<Source>>, ended: AccessToken, keys: Vec<String>) -> Result<(), String> {
         match self {
-            Self::Forget => cache.clear(Which::All).await.unwrap(),
+            Self::Clear => cache.clear(Which::All).await.unwrap(),
             Self::Delete => cache.clear(Which::Ended([ended.clone()].into())).await.unwrap(),
             Self::Invalidate => cache.invalidate(&ended),
         }
@@ -26,7 +26,7 @@ impl End {
     }
 }
 
-/// Asks for keys that nobody has asked for before, while the token that would serve them is ended, by one or by all at once.
+/// Requests new keys while the token that would serve them ends, once or in three ways at once.
 async fn round(ends: &[End], store: Option<MemoryStore>) -> Result<(), String> {
     let fixture = Fixture::with_store(store.map(AnyStore::new));
     let ended = AccessToken::new(fixture.get("broad").await);
@@ -38,7 +38,7 @@ async fn round(ends: &[End], store: Option<MemoryStore>) -> Result<(), String> {
             tokio::spawn(async move { cache.get(&key).await.map(drop).map_err(|error| error.to_string()) })
         })
         .collect();
-    let ending = ends.iter().map(|end| tokio::spawn(end.carry_out(fixture.cache.clone(), ended.clone(), keys.clone())));
+    let ending = ends.iter().map(|end| tokio::spawn(end.run(fixture.cache.clone(), ended.clone(), keys.clone())));
     for task in asking.into_iter().chain(ending.collect::<Vec<_>>()) {
         task.await.unwrap()?;
     }
@@ -46,12 +46,12 @@ async fn round(ends: &[End], store: Option<MemoryStore>) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_token_that_was_ended_is_never_handed_out_afterwards() {
-    use End::{Delete, Forget, Invalidate};
+async fn a_token_that_ended_is_never_returned_afterwards() {
+    use End::{Clear, Delete, Invalidate};
 
     let mut stale = Vec::new();
     for number in 0..10_000 {
-        let ends: &[End] = [&[Forget][..], &[Delete], &[Invalidate], &[Delete, Forget, Invalidate]][number % 4];
+        let ends: &[End] = [&[Clear][..], &[Delete], &[Invalidate], &[Delete, Clear, Invalidate]][number % 4];
         let store = (number % 2 == 0).then(MemoryStore::new);
         stale.extend(round(ends, store).await.map_err(|error| format!("round {number}: {error}")).err());
     }
@@ -59,28 +59,28 @@ async fn a_token_that_was_ended_is_never_handed_out_afterwards() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_ended_is_not_taken_from_a_store_again() {
+async fn a_token_that_ended_is_not_loaded_from_a_store_again() {
     let store = MemoryStore::new();
     let ours = Fixture::with_store(Some(AnyStore::new(store.clone())));
-    let theirs = ours.beside(&store);
+    let theirs = ours.second_process(&store);
     let token = AccessToken::new(theirs.get("a").await);
-    // We never asked for it, and know nothing of it but that it was deleted.
+    // This client never requested the token. It only knows that the token was deleted.
     ours.cache.clear(Which::Ended([token.clone()].into())).await.unwrap();
     assert_eq!(ours.get("a").await, "a#2");
-    // The same where we have it and the store cannot remove it.
-    let store = FakeStore { all_else: Way::Works, ..FakeStore::default() };
+    // The same if the client has the token and the store cannot remove it.
+    let store = FakeStore { other_calls: StoreBehavior::Works, ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
     let broken = Fixture::with_store(Some(AnyStore::new(NoRemoval(store.kept.clone()))));
     let token = broken.get("a").await;
-    assert_eq!(token, "a#1", "taken from the store");
+    assert_eq!(token, "a#1", "loaded from the store");
     assert!(broken.cache.clear(Which::All).await.unwrap_err().is_store());
-    assert!(TokenStore::load(&store, "name of a").await.unwrap().is_some(), "it is there still");
-    assert_eq!((broken.get("a").await.as_str(), broken.fetches()), ("a#1", 1), "one of its own source");
+    assert!(TokenStore::load(&store, "name of a").await.unwrap().is_some(), "it is still there");
+    assert_eq!((broken.get("a").await.as_str(), broken.fetches()), ("a#1", 1), "its own source fetched none");
     assert_eq!(broken.source.previous.lock().unwrap().len(), 1);
 }
 
-/// A store that keeps what it has.
+/// A store that cannot remove a record.
 #[derive(Debug)]
 pub(super) struct NoRemoval(pub(super) MemoryStore);
 
@@ -99,7 +99,7 @@ impl TokenStore for NoRemoval {
 }
 
 #[tokio::test]
-async fn a_token_that_the_service_gives_again_is_good_again() {
+async fn an_ended_token_that_the_service_returns_again_is_valid_again() {
     let fixture = Fixture::new();
     let token = AccessToken::new("a#2");
     fixture.cache.clear(Which::Ended([token.clone()].into())).await.unwrap();

@@ -1,44 +1,44 @@
-//! Exchanges on runtimes that stop, stand still or are missing.
+//! Exchanges on runtimes that stop, stall or are missing.
 
 use super::*;
 
 #[tokio::test]
-async fn no_task_is_left_when_nothing_is_to_be_done() {
+async fn an_idle_cache_leaves_no_task_running() {
     let fixture = Fixture::new();
     fixture.get("a").await;
     fixture.clock.advance(HOUR);
     fixture.get("a").await;
-    fixture.idle("a").await;
+    fixture.wait_idle("a").await;
     until(|| tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0).await;
 }
 
 #[tokio::test]
-async fn a_panic_in_the_exchange_is_an_error_and_the_next_try_is_free() {
+async fn a_panic_in_an_exchange_is_an_error_and_leaves_the_slot_free() {
     let fixture = Fixture::new();
     fixture.source.panics.store(true, Ordering::SeqCst);
-    let error = fixture.error("a").await;
+    let error = fixture.get_error("a").await;
     assert!(error.is_transient() && error.to_string().contains("was stopped"), "{error}");
-    fixture.error("a").await;
-    assert_eq!(fixture.fetches(), 1, "it backs off as after any failure");
+    fixture.get_error("a").await;
+    assert_eq!(fixture.fetches(), 1, "the slot backs off as after any failure");
     fixture.source.panics.store(false, Ordering::SeqCst);
     fixture.clock.advance(2 * SECOND);
     assert_eq!(fixture.get("a").await, "a#2");
 }
 
 #[test]
-fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
+fn a_runtime_dropped_during_an_exchange_leaves_nothing_locked() {
     let fixture = Fixture::new();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (first, second) = (runtime(), runtime());
-    let gate = fixture.close("a");
+    let gate = fixture.hold("a");
     first.block_on(async {
-        fixture.at_once("a");
+        fixture.get_now("a");
         until(|| fixture.fetches() >= 1).await;
     });
-    // Somebody waits for it on another runtime.
+    // A caller waits for it on another runtime.
     let callers = second.block_on(async {
-        let callers = fixture.callers("a", 10);
-        fixture.waiting("a", 10).await;
+        let callers = fixture.spawn_callers("a", 10);
+        fixture.wait_for_waiters("a", 10).await;
         callers
     });
     drop(first);
@@ -48,11 +48,11 @@ fn a_runtime_that_is_dropped_amid_an_exchange_leaves_nothing_locked() {
 }
 
 #[test]
-fn a_runtime_that_ended_is_an_error_and_no_endless_loop() {
+fn a_stopped_runtime_is_an_error_and_causes_no_endless_loop() {
     let fixture = Fixture::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let handle = runtime.handle().clone();
-    // All of it, and not merely begun: a timer that is polled meanwhile panics.
+    // The whole runtime, not just a shutdown begun: a timer polled meanwhile panics.
     drop(runtime);
     let _inside = handle.enter();
     let key = "a".to_owned();
@@ -67,20 +67,20 @@ fn a_runtime_that_ended_is_an_error_and_no_endless_loop() {
 }
 
 #[test]
-fn without_a_runtime_a_good_token_is_handed_out_and_a_missing_one_is_an_error() {
+fn without_a_runtime_a_cached_token_is_returned_and_a_missing_one_is_an_error() {
     let fixture = Fixture::new();
     let key = "a".to_owned();
-    let Poll::Ready(Err(error)) = at_once(fixture.cache.get(&key)) else { panic!("an error at once") };
+    let Poll::Ready(Err(error)) = poll_once(fixture.cache.get(&key)) else { panic!("an error at once") };
     assert!(error.is_invalid_input() && error.to_string().contains("no tokio runtime"), "{error}");
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(fixture.get("a"));
-    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
-    // Also where a refresh would begin.
+    assert_eq!(fixture.get_now("a").as_deref(), Some("a#1"));
+    // The same in the refresh window.
     fixture.clock.advance(57 * MINUTE);
-    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
+    assert_eq!(fixture.get_now("a").as_deref(), Some("a#1"));
 }
 
 #[test]
-fn a_runtime_of_one_thread_that_runs_for_each_call_alone_is_served() {
+fn a_runtime_that_runs_only_during_calls_is_enough() {
     let fixture = Fixture::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for _ in 0..24 * 60 {
@@ -91,72 +91,72 @@ fn a_runtime_of_one_thread_that_runs_for_each_call_alone_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_that_nobody_drives_is_an_error_for_those_who_wait() {
+async fn an_exchange_on_a_stalled_runtime_is_an_error_for_its_waiters() {
     let fixture = Fixture::new();
-    let _never = fixture.close("a");
+    let _never = fixture.hold("a");
     let key = "a".to_owned();
     let error = fixture.cache.get(&key).await.unwrap_err();
     assert!(error.is_timeout() && error.is_transient(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_that_nobody_drives_holds_up_neither_the_end_nor_the_forgetting() {
+async fn an_exchange_on_a_stalled_runtime_blocks_neither_clear_nor_wait_idle() {
     let fixture = Fixture::new();
     fixture.get("a").await;
-    let _never = fixture.close("a");
+    let _never = fixture.hold("a");
     fixture.clock.advance(57 * MINUTE);
-    fixture.at_once("a");
+    fixture.get_now("a");
     until(|| fixture.fetches() >= 2).await;
     let error = tokio::time::timeout(HOUR, fixture.cache.clear(Which::All)).await.unwrap().unwrap_err();
     assert!(error.is_timeout(), "{error}");
-    assert_eq!(fixture.at_once("a"), None, "none is handed out");
+    assert_eq!(fixture.get_now("a"), None, "no token is returned");
     tokio::time::timeout(HOUR, fixture.cache.wait_idle()).await.unwrap();
-    // Nor those who live on a loan.
+    // The same for slots that borrowed their token.
     let fixture = Fixture::new();
     fixture.get("broad").await;
     fixture.get("narrow").await;
-    let _never = fixture.close("broad");
+    let _never = fixture.hold("broad");
     fixture.clock.advance(57 * MINUTE);
     let mut updates = fixture.slot("narrow").updates.subscribe();
-    fixture.at_once("narrow");
+    fixture.get_now("narrow");
     tokio::time::timeout(2 * HOUR, updates.changed()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_exchange_that_was_given_up_brings_is_taken_if_there_is_nothing_newer() {
+async fn an_abandoned_exchange_may_still_publish_if_nothing_newer_was_published() {
     let fixture = Fixture::new();
-    let stuck = fixture.close("a");
+    let stuck = fixture.hold("a");
     fixture.cache.get(&"a".to_owned()).await.unwrap_err();
     stuck.add_permits(1);
-    until(|| fixture.at_once("a").is_some()).await;
-    assert_eq!((fixture.at_once("a").as_deref(), fixture.fetches()), (Some("a#1"), 1));
+    until(|| fixture.get_now("a").is_some()).await;
+    assert_eq!((fixture.get_now("a").as_deref(), fixture.fetches()), (Some("a#1"), 1));
 
-    // Whoever asks next begins another exchange, and takes what comes first.
+    // The next caller begins another exchange, and gets the token that arrives first.
     let fixture = Fixture::new();
-    let stuck = fixture.close("a");
+    let stuck = fixture.hold("a");
     fixture.cache.get(&"a".to_owned()).await.unwrap_err();
-    let callers = fixture.callers("a", 3);
-    fixture.waiting("a", 3).await;
+    let callers = fixture.spawn_callers("a", 3);
+    fixture.wait_for_waiters("a", 3).await;
     until(|| fixture.fetches() >= 2).await;
     stuck.add_permits(1);
     for token in callers.join_all().await {
         assert_eq!(token.unwrap().expose(), "a#1");
     }
     stuck.add_permits(1);
-    fixture.idle("a").await;
-    assert_eq!(fixture.at_once("a").as_deref(), Some("a#2"));
+    fixture.wait_idle("a").await;
+    assert_eq!(fixture.get_now("a").as_deref(), Some("a#2"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_exchange_that_was_given_up_brings_displaces_nothing_newer() {
-    for forgotten in [false, true] {
+async fn an_abandoned_exchange_replaces_nothing_newer() {
+    for clears in [false, true] {
         let fixture = Fixture::new();
-        let stuck = fixture.close("a");
+        let stuck = fixture.hold("a");
         fixture.cache.get(&"a".to_owned()).await.unwrap_err();
-        let _other = fixture.close("a");
-        let quick = fixture.close("a");
+        let _other = fixture.hold("a");
+        let quick = fixture.hold("a");
         quick.add_permits(1);
-        if forgotten {
+        if clears {
             fixture.cache.clear(Which::All).await.unwrap();
         } else {
             assert_eq!(fixture.get("a").await, "a#2");
@@ -166,18 +166,18 @@ async fn what_an_exchange_that_was_given_up_brings_displaces_nothing_newer() {
             tokio::task::yield_now().await;
         }
         let cached = fixture.slot("a").state.load().access_token().map(|token| token.expose().to_owned());
-        assert_eq!(cached.as_deref(), if forgotten { None } else { Some("a#2") });
+        assert_eq!(cached.as_deref(), if clears { None } else { Some("a#2") });
     }
 }
 
 #[test]
-fn an_exchange_that_was_given_up_before_it_began_asks_nothing() {
+fn an_exchange_abandoned_before_it_ran_sends_nothing() {
     let fixture = Fixture::new();
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let (still, driven) = (runtime(), runtime());
     {
         let _inside = still.enter();
-        assert_eq!(fixture.at_once("a"), None);
+        assert_eq!(fixture.get_now("a"), None);
     }
     let key = "a".to_owned();
     assert!(driven.block_on(fixture.cache.get(&key)).unwrap_err().is_timeout());
@@ -191,14 +191,14 @@ fn an_exchange_that_was_given_up_before_it_began_asks_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_an_exchange_that_another_gives_up_begins_anew() {
+async fn a_waiter_begins_another_exchange_if_another_caller_abandons_the_first() {
     let fixture = Fixture::new();
-    let gate = fixture.close("a");
-    let first = fixture.callers("a", 1);
-    fixture.waiting("a", 1).await;
+    let gate = fixture.hold("a");
+    let first = fixture.spawn_callers("a", 1);
+    fixture.wait_for_waiters("a", 1).await;
     tokio::time::advance(5 * MINUTE).await;
-    let second = fixture.callers("a", 1);
-    fixture.waiting("a", 2).await;
+    let second = fixture.spawn_callers("a", 1);
+    fixture.wait_for_waiters("a", 2).await;
     assert!(first.join_all().await.iter().all(|result| result.as_ref().is_err_and(Error::is_timeout)));
     until(|| fixture.fetches() >= 2).await;
     gate.add_permits(2);
@@ -208,24 +208,24 @@ async fn whoever_waits_for_an_exchange_that_another_gives_up_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_is_not_tried_for_ever_by_an_exchange_that_nobody_drives() {
+async fn a_probe_on_a_stalled_runtime_does_not_block_the_account_forever() {
     let fixture = Fixture::new();
     fixture.fail(wrong_password());
-    fixture.error("a").await;
+    fixture.get_error("a").await;
     fixture.recover();
     fixture.clock.advance(11 * MINUTE);
-    let _never = fixture.close("a");
-    assert!(fixture.error("a").await.is_timeout());
+    let _never = fixture.hold("a");
+    assert!(fixture.get_error("a").await.is_timeout());
     assert_eq!(fixture.get("b").await, "b#3");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_that_takes_as_long_as_it_may_is_waited_for() {
+async fn a_caller_waits_for_an_exchange_as_long_as_it_may_take() {
     let fixture = Fixture::new();
     *fixture.source.longest.lock().unwrap() = 2 * HOUR;
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 3);
-    fixture.waiting("a", 3).await;
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 3);
+    fixture.wait_for_waiters("a", 3).await;
     tokio::time::advance(HOUR).await;
     tokio::task::yield_now().await;
     gate.add_permits(1);
@@ -233,42 +233,42 @@ async fn an_exchange_that_takes_as_long_as_it_may_is_waited_for() {
 }
 
 #[tokio::test]
-async fn settled_is_when_no_exchange_is_under_way() {
+async fn wait_idle_returns_when_no_exchange_is_in_flight() {
     let fixture = Fixture::new();
     fixture.get("a").await;
-    let gate = fixture.close("a");
+    let gate = fixture.hold("a");
     fixture.clock.advance(57 * MINUTE);
-    fixture.at_once("a");
+    fixture.get_now("a");
     let cache = fixture.cache.clone();
-    let settled = tokio::spawn(async move { cache.wait_idle().await });
-    fixture.waiting("a", 1).await;
-    assert!(!settled.is_finished());
+    let idle = tokio::spawn(async move { cache.wait_idle().await });
+    fixture.wait_for_waiters("a", 1).await;
+    assert!(!idle.is_finished());
     gate.add_permits(1);
-    settled.await.unwrap();
-    assert_eq!((fixture.at_once("a").as_deref(), fixture.fetches()), (Some("a#2"), 2));
+    idle.await.unwrap();
+    assert_eq!((fixture.get_now("a").as_deref(), fixture.fetches()), (Some("a#2"), 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
-    for forgets in [false, true] {
+async fn twenty_stalled_exchanges_share_one_time_limit() {
+    for clears in [false, true] {
         for store in [None, Some(AnyStore::new(MemoryStore::new()))] {
             let fixture = Fixture::with_store(store);
             let keys: Vec<String> = (0..20).map(|number| format!("key {number}")).collect();
             let dead = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             let inside = dead.enter();
-            keys.iter().for_each(|key| assert_eq!(fixture.at_once(key), None));
+            keys.iter().for_each(|key| assert_eq!(fixture.get_now(key), None));
             drop(inside);
-            // One that is driven ends meanwhile.
+            // An exchange on a live runtime ends meanwhile.
             fixture.get("alive").await;
             let began = Instant::now();
-            if forgets {
+            if clears {
                 assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_timeout());
             } else {
                 fixture.cache.wait_idle().await;
             }
-            assert!(began.elapsed() <= fixture.cache.exchange_limit() + SECOND, "{forgets}: {:?}", began.elapsed());
-            assert!(keys.iter().all(|key| !fixture.slot(key).is_busy()), "they were given up");
-            // As if nothing had been under way.
+            assert!(began.elapsed() <= fixture.cache.exchange_limit() + SECOND, "{clears}: {:?}", began.elapsed());
+            assert!(keys.iter().all(|key| !fixture.slot(key).is_busy()), "they were abandoned");
+            // The cache works as if nothing had been in flight.
             fixture.get("key 0").await;
             fixture.cache.clear(Which::All).await.unwrap();
             std::mem::forget(dead);
@@ -277,8 +277,8 @@ async fn twenty_exchanges_that_nobody_drives_are_waited_for_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_is_waited_for_once_by_all_that_is_cleared() {
-    let store = FakeStore { all_else: Way::NeverAnswers, ..FakeStore::default() };
+async fn clear_waits_once_for_a_store_that_never_answers() {
+    let store = FakeStore { other_calls: StoreBehavior::NeverAnswers, ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     for number in 0..20 {
         fixture.get(&format!("key {number}")).await;
@@ -287,18 +287,18 @@ async fn a_store_that_never_answers_is_waited_for_once_by_all_that_is_cleared() 
     let error = fixture.cache.clear(Which::All).await.unwrap_err();
     assert!(error.is_store() && error.to_string().contains("no answer in 30 s"), "{error}");
     assert!(began.elapsed() <= STORE_LOCK_TIMEOUT + 2 * STORE_CALL_TIMEOUT, "{:?}", began.elapsed());
-    assert_eq!(fixture.at_once("key 0"), None);
+    assert_eq!(fixture.get_now("key 0"), None);
 }
 
 #[test]
-fn a_runtime_without_timers_is_an_error_and_no_panic() {
+fn a_runtime_without_timers_is_an_error_not_a_panic() {
     let fixture = Fixture::new();
     let timeless = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let key = "a".to_owned();
     let error = timeless.block_on(fixture.cache.get(&key)).unwrap_err();
     assert!(error.is_invalid_input() && error.to_string().contains("without timers"), "{error}");
     assert_eq!(fixture.fetches(), 0);
-    // With a token there is nothing to wait for.
+    // With a usable token there is nothing to wait for.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(fixture.get("a"));
     for patient in [false, true] {
@@ -306,20 +306,20 @@ fn a_runtime_without_timers_is_an_error_and_no_panic() {
         fixture.clock.advance(if patient { Duration::ZERO } else { 57 * MINUTE });
         assert_eq!(timeless.block_on(fixture.get("a")), "a#1");
     }
-    // Also where somebody else's refresh is under way, which would be waited for.
-    let gate = fixture.close("a");
-    runtime.block_on(async { fixture.at_once("a") });
+    // The same while another task's refresh is in flight, for which a caller would otherwise wait.
+    let gate = fixture.hold("a");
+    runtime.block_on(async { fixture.get_now("a") });
     assert!(fixture.slot("a").is_busy());
     assert_eq!(timeless.block_on(fixture.get("a")), "a#1");
     gate.add_permits(1);
     runtime.block_on(fixture.cache.wait_idle());
     timeless.block_on(fixture.cache.wait_idle());
     timeless.block_on(fixture.cache.clear(Which::All)).unwrap();
-    assert_eq!(runtime.block_on(async { fixture.at_once("a") }), None);
+    assert_eq!(runtime.block_on(async { fixture.get_now("a") }), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exchange_may_take_as_long_as_anybody_says() {
+async fn a_source_may_set_any_time_limit() {
     let fixture = Fixture::with_store(Some(AnyStore::new(MemoryStore::new())));
     *fixture.source.longest.lock().unwrap() = Duration::MAX;
     fixture.get("a").await;

@@ -1,56 +1,56 @@
-//! Stores: what they are asked, in which order, and what their failures cost.
+//! Stores: which calls they get, in which order, and what their failures cost.
 
 use super::*;
 
 #[tokio::test]
-async fn a_slow_store_holds_up_nobody_and_the_exchange_ends_when_it_has_answered() {
+async fn a_slow_store_delays_no_caller_and_the_exchange_ends_after_it_answers() {
     let gate = Arc::new(Semaphore::new(0));
-    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&gate)), ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
-    // All that waited have the token, although the store has not answered.
-    for token in fixture.callers("a", 10).join_all().await {
+    // All waiters get the token, although the store has not answered.
+    for token in fixture.spawn_callers("a", 10).join_all().await {
         assert_eq!(token.unwrap().expose(), "a#1");
     }
-    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
+    assert_eq!(fixture.get_now("a").as_deref(), Some("a#1"));
     assert!(TokenStore::load(&store.kept, "name of a").await.unwrap().is_none());
     let cache = fixture.cache.clone();
-    let settled = tokio::spawn(async move { cache.wait_idle().await });
-    fixture.waiting("a", 1).await;
-    assert!(!settled.is_finished() && fixture.slot("a").is_busy());
+    let idle = tokio::spawn(async move { cache.wait_idle().await });
+    fixture.wait_for_waiters("a", 1).await;
+    assert!(!idle.is_finished() && fixture.slot("a").is_busy());
     gate.add_permits(1);
-    settled.await.unwrap();
+    idle.await.unwrap();
     assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap().unwrap().access_token.expose(), "a#1");
     assert_eq!(fixture.fetches(), 1);
 }
 
-/// A service whose refresh ends the token before: each call with that one would be refused.
+/// A service whose refresh ends the previous token: it would reject each call with that one.
 #[tokio::test]
-async fn the_next_token_is_handed_out_while_the_store_hangs() {
+async fn the_next_token_is_returned_while_the_store_hangs() {
     let gate = Arc::new(Semaphore::new(1));
-    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&gate)), ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     fixture.source.ends_previous.store(true, Ordering::SeqCst);
     assert_eq!(fixture.get("a").await, "a#1");
-    fixture.idle("a").await;
+    fixture.wait_idle("a").await;
     fixture.clock.advance(57 * MINUTE);
     assert_eq!(fixture.get("a").await, "a#2");
     assert!(fixture.slot("a").is_busy());
     for _ in 0..100 {
-        assert_eq!(fixture.at_once("a").as_deref(), Some("a#2"));
+        assert_eq!(fixture.get_now("a").as_deref(), Some("a#2"));
     }
     assert_eq!(fixture.fetches(), 2);
 }
 
 #[tokio::test]
-async fn a_token_that_is_cleared_while_the_store_saves_it_does_not_come_back() {
+async fn a_token_cleared_while_the_store_saves_it_does_not_come_back() {
     let gate = Arc::new(Semaphore::new(0));
-    let store = FakeStore { saving: Way::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&gate)), ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
     let cache = fixture.cache.clone();
     let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
-    fixture.waiting("a", 1).await;
-    assert_eq!(fixture.at_once("a"), None);
+    fixture.wait_for_waiters("a", 1).await;
+    assert_eq!(fixture.get_now("a"), None);
     gate.add_permits(1);
     clearing.await.unwrap().unwrap();
     let kept = TokenStore::load(&store.kept, "name of a").await.unwrap();
@@ -58,31 +58,32 @@ async fn a_token_that_is_cleared_while_the_store_saves_it_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has() {
-    // Shared by an `Arc` of its own, as somebody may have it.
+async fn two_clients_of_one_store_fetch_once_and_share_their_tokens() {
+    // Inside an `Arc` of the caller's own.
     let store = Arc::new(MemoryStore::new());
     let one = Fixture::with_store(Some(AnyStore::new(store.clone())));
-    let other = one.beside(&store);
-    let gate = one.close("a");
-    let (of_one, of_other) = (one.callers("a", 10), other.callers("a", 10));
-    one.waiting("a", 10).await;
-    other.waiting("a", 10).await;
+    let other = one.second_process(&store);
+    let gate = one.hold("a");
+    let (of_one, of_other) = (one.spawn_callers("a", 10), other.spawn_callers("a", 10));
+    one.wait_for_waiters("a", 10).await;
+    other.wait_for_waiters("a", 10).await;
     gate.add_permits(2);
     for token in of_one.join_all().await.into_iter().chain(of_other.join_all().await) {
         assert_eq!(token.unwrap().expose(), "a#1");
     }
     assert_eq!(one.fetches(), 1);
-    // One of them refreshes; the other takes it from the store.
+    // One client refreshes; the other loads the token from the store.
     gate.add_permits(2);
     one.clock.advance(57 * MINUTE);
     one.get("a").await;
-    one.idle("a").await;
+    one.wait_idle("a").await;
     assert_eq!(one.fetches(), 2);
     other.get("a").await;
-    other.idle("a").await;
+    other.wait_idle("a").await;
     assert_eq!((one.get("a").await, other.get("a").await), ("a#2".to_owned(), "a#2".to_owned()));
     assert_eq!(one.fetches(), 2);
-    // What one was refused, it does not take from the store again; what the other made of it, it does.
+    // A client does not load a token again that was rejected for it. It does load the token that another client fetched
+    // instead.
     one.cache.invalidate(&AccessToken::new("a#2"));
     assert_eq!(one.get("a").await, "a#3");
     other.cache.invalidate(&AccessToken::new("a#2"));
@@ -91,26 +92,26 @@ async fn two_clients_of_one_store_fetch_once_and_go_on_with_what_the_other_has()
 }
 
 #[tokio::test]
-async fn a_new_process_goes_on_with_what_is_stored() {
+async fn a_new_process_uses_the_stored_token() {
     let store = MemoryStore::new();
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let now = fixture.clock.now();
     let keep = async |age: Duration| {
         TokenStore::save(&store, "name of a", &stored("kept", now - age, HOUR)).await.unwrap();
-        fixture.beside(&store)
+        fixture.second_process(&store)
     };
-    // Good: no request.
+    // Fresh: no request.
     let young = keep(10 * MINUTE).await;
     assert_eq!((young.get("a").await.as_str(), young.fetches()), ("kept", 0));
-    // Near its end: handed out, and refreshed meanwhile.
+    // In its refresh window: returned, and refreshed meanwhile.
     let old = keep(57 * MINUTE).await;
     assert_eq!(old.get("a").await, "kept");
     old.get("a").await;
-    old.idle("a").await;
+    old.wait_idle("a").await;
     assert_eq!((old.get("a").await.as_str(), old.fetches()), ("a#1", 1));
-    // Over: renewed.
-    let over = keep(2 * HOUR).await;
-    assert_eq!(over.get("a").await, "a#2");
+    // Expired: refreshed.
+    let expired = keep(2 * HOUR).await;
+    assert_eq!(expired.get("a").await, "a#2");
     let previous = fixture.source.previous.lock().unwrap().pop().unwrap().unwrap();
     assert_eq!(previous.renewal.unwrap().refresh_token.expose(), "r-kept");
 }
@@ -122,7 +123,7 @@ async fn a_stored_token_from_the_future_is_not_trusted() {
     let now = fixture.clock.now();
     TokenStore::save(&store, "name of a", &stored("future", now + 30 * MINUTE, HOUR)).await.unwrap();
     assert_eq!(fixture.get("a").await, "a#1");
-    // Clocks that do not quite agree are another thing; but no token lives longer than its lifetime.
+    // A small difference between two clocks is accepted; but no token outlives its lifetime.
     TokenStore::save(&store, "name of b", &stored("skewed", now + 30 * SECOND, HOUR)).await.unwrap();
     assert_eq!(fixture.get("b").await, "skewed");
     fixture.clock.advance(HOUR);
@@ -130,28 +131,28 @@ async fn a_stored_token_from_the_future_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_broken_store_costs_nobody_a_token() {
+async fn a_failing_store_costs_no_caller_a_token() {
     let fixture = Fixture::with_store(Some(AnyStore::new(FakeStore {
-        saving: Way::Fails,
-        all_else: Way::Fails,
+        saving: StoreBehavior::Fails,
+        other_calls: StoreBehavior::Fails,
         ..FakeStore::default()
     })));
     assert_eq!(fixture.get("a").await, "a#1");
-    assert_eq!(fixture.at_once("a").as_deref(), Some("a#1"));
+    assert_eq!(fixture.get_now("a").as_deref(), Some("a#1"));
     fixture.clock.advance(2 * HOUR);
     assert_eq!(fixture.get("a").await, "a#2");
     assert_eq!(fixture.source.previous.lock().unwrap()[1].as_ref().unwrap().access_token.expose(), "a#1");
     let error = fixture.cache.clear(Which::All).await.unwrap_err();
     assert!(error.is_store() && error.to_string().contains("no disk"), "{error}");
-    assert_eq!(fixture.get("a").await, "a#3", "in memory it was forgotten");
+    assert_eq!(fixture.get("a").await, "a#3", "memory was cleared");
 }
 
-/// The runtime's time goes on by itself where everybody waits for it.
+/// Tokio's paused time advances by itself when every task waits.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_answers_costs_nobody_a_token() {
+async fn a_store_that_never_answers_costs_no_caller_a_token() {
     let fixture = Fixture::with_store(Some(AnyStore::new(FakeStore {
-        saving: Way::NeverAnswers,
-        all_else: Way::NeverAnswers,
+        saving: StoreBehavior::NeverAnswers,
+        other_calls: StoreBehavior::NeverAnswers,
         ..FakeStore::default()
     })));
     assert_eq!(fixture.get("a").await, "a#1");
@@ -159,14 +160,14 @@ async fn a_store_that_never_answers_costs_nobody_a_token() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
-    let store = FakeStore { saving: Way::Fails, ..FakeStore::default() };
+async fn a_failed_save_leaves_no_old_token_in_the_store() {
+    let store = FakeStore { saving: StoreBehavior::Fails, ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     let old = stored("old", fixture.clock.now() - 2 * HOUR, HOUR);
     TokenStore::save(&store.kept, "name of a", &old).await.unwrap();
     assert_eq!(fixture.get("a").await, "a#1");
     assert_eq!(TokenStore::load(&store.kept, "name of a").await.unwrap(), None);
-    // What it can be renewed with is in memory alone.
+    // Its refresh token is only in memory.
     fixture.clock.advance(2 * HOUR);
     fixture.get("a").await;
     let previous = fixture.source.previous.lock().unwrap().pop().unwrap().unwrap();
@@ -174,11 +175,11 @@ async fn what_could_not_be_saved_leaves_nothing_old_in_the_store() {
 }
 
 #[tokio::test]
-async fn what_the_store_has_counts_also_after_the_time_of_day_was_corrected() {
+async fn the_store_record_is_used_even_after_the_system_clock_was_set_back() {
     let store = MemoryStore::new();
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
     fixture.get("a").await;
-    // Three hours back; another process has renewed the token since.
+    // Three hours back; another process has refreshed the token since.
     fixture.clock.set(fixture.clock.now() - 3 * HOUR);
     let newer = stored("newer", fixture.clock.now() - 2 * HOUR, HOUR);
     TokenStore::save(&store, "name of a", &newer).await.unwrap();

@@ -1,20 +1,20 @@
-//! Code of the user's that is called in the middle of something: a clock at any reading, a subscriber of events.
+//! User code that the cache calls: clocks that panic, and a subscriber that calls back.
 
 use super::*;
 
-/// A clock that panics at its nth reading: does anything stay busy, hang, or stay locked?
+/// A clock that panics at its nth reading only.
 #[derive(Debug)]
-struct Ticking {
+struct PanicsOnce {
     inner: Arc<ManualClock>,
     left: std::sync::atomic::AtomicIsize,
 }
 
-impl Clock for Ticking {
+impl Clock for PanicsOnce {
     fn now(&self) -> SystemTime {
         self.inner.now()
     }
     fn monotonic(&self) -> Duration {
-        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "as was asked");
+        assert!(self.left.fetch_sub(1, Ordering::SeqCst) != 0, "as the test set it up");
         self.inner.monotonic()
     }
     fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
@@ -23,13 +23,13 @@ impl Clock for Ticking {
 }
 
 #[tokio::test]
-async fn a_clock_that_panics_at_any_reading_leaves_nothing_busy() {
+async fn a_clock_that_panics_once_leaves_nothing_busy() {
     let mut busy = Vec::new();
     for with_store in [false, true] {
         for at in 0..60 {
             let fixture = Fixture::new();
             let inner = Arc::clone(&fixture.clock);
-            let clock = Arc::new(Ticking { inner: Arc::clone(&inner), left: (-1).into() });
+            let clock = Arc::new(PanicsOnce { inner: Arc::clone(&inner), left: (-1).into() });
             let store = with_store.then(|| ReportingStore::new(AnyStore::new(MemoryStore::new()), None));
             let cache = Cache::new(Arc::clone(&fixture.source), store, Time::User(Arc::clone(&clock) as _));
             clock.left.store(at, Ordering::SeqCst);
@@ -65,10 +65,67 @@ async fn a_clock_that_panics_at_any_reading_leaves_nothing_busy() {
     assert!(busy.is_empty(), "{busy:?}");
 }
 
-/// A subscriber of the user's that ends another token in the middle of an event.
+/// A clock that panics from its nth reading on.
+#[derive(Debug)]
+struct KeepsPanicking {
+    clock: Arc<ManualClock>,
+    calls: AtomicUsize,
+}
+
+impl KeepsPanicking {
+    fn count(&self) {
+        let left = self.calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_ok(), "as the test set it up");
+    }
+}
+
+impl Clock for KeepsPanicking {
+    fn now(&self) -> SystemTime {
+        self.count();
+        self.clock.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.count();
+        self.clock.monotonic()
+    }
+
+    fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
+        self.count();
+        self.clock.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_keeps_panicking_aborts_no_process_and_leaves_nothing_locked() {
+    // Wherever it happens: in the caller, in the exchange, or while the exchange cleans up after a panic.
+    for calls in 0..80 {
+        for panics in [false, true] {
+            let fixture = Fixture::new();
+            let broken = Arc::new(KeepsPanicking { clock: Arc::clone(&fixture.clock), calls: AtomicUsize::new(calls) });
+            fixture.source.panics.store(panics, Ordering::SeqCst);
+            let cache = Cache::new(Arc::clone(&fixture.source), None, Time::User(Arc::clone(&broken) as _));
+            let asking = cache.clone();
+            let result = tokio::spawn(async move { asking.get(&"a".to_owned()).await }).await;
+            match result {
+                // The panic reached the caller, whose clock it is.
+                Err(error) => assert!(error.is_panic()),
+                Ok(Err(error)) => assert!(error.is_transient() && !error.is_timeout(), "{error}"),
+                Ok(Ok(token)) => assert!(!panics && token.expose().starts_with("a#")),
+            }
+            // Once the clock works again, the cache recovers as after any failure.
+            broken.calls.store(usize::MAX, Ordering::SeqCst);
+            fixture.source.panics.store(false, Ordering::SeqCst);
+            fixture.clock.advance(HOUR);
+            assert!(cache.get(&"a".to_owned()).await.is_ok(), "{calls} {panics}");
+        }
+    }
+}
+
+/// A user's subscriber that ends another token while it handles an event.
 #[cfg(feature = "tracing")]
 #[test]
-fn a_subscriber_may_give_a_token_up() {
+fn a_subscriber_may_invalidate_a_token_during_an_event() {
     use tracing_subscriber::Layer;
     use tracing_subscriber::layer::{Context, SubscriberExt};
 
@@ -76,7 +133,7 @@ fn a_subscriber_may_give_a_token_up() {
 
     impl<S: tracing::Subscriber> Layer<S> for Calls {
         fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-            // Whatever the client says: one more token is given up, once.
+            // At the first event of the cache, whatever it is.
             if event.metadata().target() == "gettone::cache" && !self.1.swap(true, Ordering::SeqCst) {
                 self.0.invalidate(&AccessToken::new("another"));
             }
@@ -93,5 +150,5 @@ fn a_subscriber_may_give_a_token_up() {
         tracing::subscriber::with_default(subscriber, || fixture.cache.invalidate(&token));
         let _ = done.send(());
     });
-    is_done.recv_timeout(5 * SECOND).expect("it hangs: the lock of the ended tokens is cached while an event is told");
+    is_done.recv_timeout(5 * SECOND).expect("it hangs: the lock of the ended tokens is held during an event");
 }

@@ -1,43 +1,43 @@
-//! Tokens that are forgotten, deleted or changed while an exchange is under way.
+//! Tokens that are cleared, deleted or changed while an exchange is in flight.
 
 use super::*;
 
-/// `clear` while an exchange of a broad key saves what it has brought. A narrow key borrows that, and keeps it afterwards.
+/// `clear` runs while an exchange of a broad key saves its token. A narrow key has borrowed that token.
 #[tokio::test]
-async fn what_comes_while_all_is_cleared_is_not_on_loan_afterwards() {
+async fn a_token_borrowed_during_clear_is_not_returned_afterwards() {
     for is_new in [false, true] {
         let saving = Arc::new(Semaphore::new(0));
-        let store = FakeStore { saving: Way::Waits(Arc::clone(&saving)), ..FakeStore::default() };
+        let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&saving)), ..FakeStore::default() };
         let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
         if !is_new {
-            // The slot exists, and holds nothing.
+            // The slot exists, and is empty.
             fixture.slot("narrow");
         }
-        let gate = fixture.close("broad");
-        let callers = fixture.callers("broad", 1);
+        let gate = fixture.hold("broad");
+        let callers = fixture.spawn_callers("broad", 1);
         until(|| fixture.fetches() == 1).await;
         let cache = fixture.cache.clone();
         let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
-        fixture.waiting("broad", 2).await;
-        // The exchange brings its token, and the store takes its time to keep it.
+        fixture.wait_for_waiters("broad", 2).await;
+        // The exchange publishes its token, and the store takes its time to save it.
         gate.add_permits(100);
         drop(callers.join_all().await);
         let first = fixture.get("narrow").await;
-        assert!(first.starts_with("broad#"), "before the clearing is over it may");
+        assert!(first.starts_with("broad#"), "it may before `clear` returns");
         saving.add_permits(100);
         gate.add_permits(100);
         clearing.await.unwrap().unwrap();
-        // Either both have what came after it, or neither has anything.
-        assert_eq!(fixture.at_once("narrow"), fixture.at_once("broad"), "new: {is_new}, {first}");
-        assert_ne!(fixture.at_once("narrow").as_deref(), Some("broad#1"), "forgotten, and still handed out");
+        // Either both slots have a later token, or both are empty.
+        assert_eq!(fixture.get_now("narrow"), fixture.get_now("broad"), "new: {is_new}, {first}");
+        assert_ne!(fixture.get_now("narrow").as_deref(), Some("broad#1"), "cleared, and still returned");
     }
 }
 
-/// A store in which one name hangs.
+/// A store whose `remove` hangs for one name.
 #[derive(Debug)]
-struct Hanging(MemoryStore);
+struct HangsForOneName(MemoryStore);
 
-impl TokenStore for Hanging {
+impl TokenStore for HangsForOneName {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
         TokenStore::load(&self.0, name).await
     }
@@ -54,18 +54,18 @@ impl TokenStore for Hanging {
     }
 }
 
-/// the store does not answer for one key, and another key's exchange is under way: what that brings stays.
+/// The store hangs for one key while another key's exchange is in flight. Its token must not stay.
 #[tokio::test(start_paused = true)]
-async fn what_is_under_way_is_cleared_although_the_store_hangs_for_another_key() {
-    let fixture = Fixture::with_store(Some(AnyStore::new(Hanging(MemoryStore::new()))));
+async fn an_in_flight_token_is_cleared_even_if_the_store_hangs_for_another_key() {
+    let fixture = Fixture::with_store(Some(AnyStore::new(HangsForOneName(MemoryStore::new()))));
     fixture.get("hangs").await;
-    fixture.idle("hangs").await;
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 1);
+    fixture.wait_idle("hangs").await;
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 1);
     until(|| fixture.fetches() == 2).await;
     let cache = fixture.cache.clone();
     let clearing = tokio::spawn(async move { cache.clear(Which::All).await });
-    fixture.waiting("a", 2).await;
+    fixture.wait_for_waiters("a", 2).await;
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
@@ -73,32 +73,32 @@ async fn what_is_under_way_is_cleared_although_the_store_hangs_for_another_key()
     drop(callers.join_all().await);
     let error = clearing.await.unwrap().unwrap_err();
     assert!(error.is_store(), "{error}");
-    // "Whatever it is, none of these tokens is handed out any more."
-    assert_ne!(fixture.at_once("a").as_deref(), Some("a#1"), "{error}");
+    // `clear` promises this even if it returns an error.
+    assert_ne!(fixture.get_now("a").as_deref(), Some("a#1"), "{error}");
 }
 
-/// `clear` where there is no runtime, while an exchange is under way on one.
+/// `clear` is called without a runtime, while an exchange is in flight on one.
 #[test]
-fn what_is_under_way_is_cleared_without_a_runtime_too() {
+fn an_in_flight_token_is_cleared_even_without_a_runtime() {
     let fixture = Fixture::with_store(Some(AnyStore::new(MemoryStore::new())));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-    let gate = fixture.close("a");
+    let gate = fixture.hold("a");
     let inside = runtime.enter();
-    assert_eq!(fixture.at_once("a"), None);
+    assert_eq!(fixture.get_now("a"), None);
     drop(inside);
     while fixture.fetches() == 0 {
         std::thread::yield_now();
     }
-    let Poll::Ready(result) = at_once(fixture.cache.clear(Which::All)) else { panic!("it waits") };
+    let Poll::Ready(result) = poll_once(fixture.cache.clear(Which::All)) else { panic!("it waits") };
     let error = result.unwrap_err();
     gate.add_permits(100);
     runtime.block_on(fixture.cache.wait_idle());
-    assert_ne!(runtime.block_on(async { fixture.at_once("a") }).as_deref(), Some("a#1"), "{error}");
+    assert_ne!(runtime.block_on(async { fixture.get_now("a") }).as_deref(), Some("a#1"), "{error}");
 }
 
-/// a lock that never comes is waited for key after key.
+/// The time limit for locks holds for all keys together, not for each.
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_cleared() {
+async fn clear_waits_once_for_a_lock_that_is_never_granted() {
     #[derive(Debug)]
     struct Locked(MemoryStore);
 
@@ -121,7 +121,7 @@ async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_cleared() {
     }
 
     let fixture = Fixture::with_store(Some(AnyStore::new(Locked(MemoryStore::new()))));
-    let callers: Vec<_> = (0..20).map(|number| fixture.callers(&format!("key {number}"), 1)).collect();
+    let callers: Vec<_> = (0..20).map(|number| fixture.spawn_callers(&format!("key {number}"), 1)).collect();
     for caller in callers {
         assert!(caller.join_all().await.iter().all(Result::is_ok));
     }
@@ -131,36 +131,36 @@ async fn a_lock_that_never_comes_is_waited_for_once_by_all_that_is_cleared() {
     assert!(began.elapsed() <= 2 * STORE_LOCK_TIMEOUT, "{:?} for 20 keys", began.elapsed());
 }
 
-/// a token that is deleted between the service's answer and its publication.
+/// A token is deleted between the service's response and its publication.
 #[tokio::test]
-async fn a_token_that_is_deleted_before_its_answer_comes_is_not_handed_out() {
+async fn a_token_deleted_before_its_response_arrives_is_not_returned() {
     let fixture = Fixture::new();
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 1);
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 1);
     until(|| fixture.fetches() == 1).await;
-    // Somebody finds it in the account's list, and deletes it: the service has made it already.
+    // Somebody finds it in the account's list and deletes it: the service has already made it.
     fixture.cache.clear(Which::Ended([AccessToken::new("a#1")].into())).await.unwrap();
     gate.add_permits(100);
     drop(callers.join_all().await);
     assert_ne!(fixture.get("a").await, "a#1", "it was deleted");
 }
 
-/// The same for one that was changed.
+/// The same for a token that is changed.
 #[tokio::test]
-async fn a_token_that_is_changed_before_its_answer_comes_is_not_handed_out() {
+async fn a_token_changed_before_its_response_arrives_is_not_returned() {
     let fixture = Fixture::new();
-    let gate = fixture.close("a");
-    let callers = fixture.callers("a", 1);
+    let gate = fixture.hold("a");
+    let callers = fixture.spawn_callers("a", 1);
     until(|| fixture.fetches() == 1).await;
     fixture.cache.clear(Which::Changed([AccessToken::new("a#1")].into())).await.unwrap();
     gate.add_permits(100);
     drop(callers.join_all().await);
-    assert_ne!(fixture.get("a").await, "a#1", "it was changed, and the cache has its old scopes and end");
+    assert_ne!(fixture.get("a").await, "a#1", "it was changed, and the cache has its old scopes and expiry");
 }
 
-/// the memory of ended tokens is overrun, and a store that could not remove one gives it back.
+/// The list of ended tokens overflows, and a store still has a token that it could not remove.
 #[tokio::test]
-async fn what_a_store_could_not_remove_is_not_taken_from_it_after_many_others() {
+async fn a_token_that_a_store_could_not_remove_is_not_loaded_again_even_after_many_others() {
     let fixture = Fixture::with_store(Some(AnyStore::new(races::NoRemoval(MemoryStore::new()))));
     fixture.get("a").await;
     assert!(fixture.cache.clear(Which::All).await.unwrap_err().is_store());
@@ -170,15 +170,15 @@ async fn what_a_store_could_not_remove_is_not_taken_from_it_after_many_others() 
     assert_ne!(fixture.get("a").await, "a#1");
 }
 
-/// Random sequences over one store, two caches, many keys: nothing is left busy, nothing hangs, and nothing that was ended comes back.
+/// Random sequences over one store, two caches and several keys: nothing stays busy or hangs, and no ended token comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn random_sequences_leave_nothing_busy_and_bring_nothing_back() {
+async fn random_sequences_leave_nothing_busy_and_bring_no_token_back() {
     let mut rng = fastrand::Rng::with_seed(7);
     let mut stale = Vec::new();
     for round in 0..1_500 {
         let store = MemoryStore::new();
         let one = Fixture::with_store(Some(AnyStore::new(store.clone())));
-        let other = one.beside(&store);
+        let other = one.second_process(&store);
         let mut tasks = JoinSet::new();
         for _ in 0..12 {
             let fixture = if rng.bool() { &one } else { &other };

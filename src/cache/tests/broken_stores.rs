@@ -1,9 +1,8 @@
-//! Stores and clocks of the user's that panic, and stores that mix up names.
+//! Stores that panic or mix up names.
 
 use super::*;
-use crate::clock::Sleep;
 
-/// A store that panics in one of its calls, before or after it first waits.
+/// A store that panics in one of its calls, before or after its first await.
 #[derive(Debug)]
 struct Panicking {
     kept: MemoryStore,
@@ -14,10 +13,10 @@ struct Panicking {
 impl Panicking {
     fn go(&self, call: &'static str) -> impl Future<Output = ()> + use<> {
         let is_meant = self.call == call;
-        assert!(!(is_meant && self.at_once), "as was asked");
+        assert!(!(is_meant && self.at_once), "as the test set it up");
         async move {
             tokio::task::yield_now().await;
-            assert!(!is_meant, "as was asked");
+            assert!(!is_meant, "as the test set it up");
         }
     }
 }
@@ -52,7 +51,7 @@ impl TokenStore for Panicking {
 
         impl Drop for Unlock {
             fn drop(&mut self) {
-                assert!(!self.0, "as was asked");
+                assert!(!self.0, "as the test set it up");
             }
         }
 
@@ -66,93 +65,36 @@ impl TokenStore for Panicking {
 }
 
 #[tokio::test]
-async fn a_store_that_panics_costs_nobody_a_token() {
+async fn a_store_that_panics_costs_no_caller_a_token() {
     for (call, at_once) in
         ["load", "save", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])
     {
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let hear = {
-            let said = Arc::clone(&said);
-            move |error: &Error| said.lock().unwrap().push(error.to_string())
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let report = {
+            let reported = Arc::clone(&reported);
+            move |error: &Error| reported.lock().unwrap().push(error.to_string())
         };
         let store = Panicking { kept: MemoryStore::new(), call, at_once };
-        let fixture = Fixture::reporting(AnyStore::new(store), Arc::new(hear));
+        let fixture = Fixture::reporting(AnyStore::new(store), Arc::new(report));
         for number in 1..4 {
             assert_eq!(fixture.get("a").await, format!("a#{number}"), "{call}");
-            fixture.idle("a").await;
+            fixture.wait_idle("a").await;
             fixture.clock.advance(2 * HOUR);
         }
-        let said = std::mem::take(&mut *said.lock().unwrap());
+        let reported = std::mem::take(&mut *reported.lock().unwrap());
         let expected = format!("the store panicked in `{call}`");
-        assert!(said.iter().all(|error| error.contains(&expected)), "{said:?}");
-        assert_eq!(said.is_empty(), matches!(call, "remove" | "unlock"), "{call}: {said:?}");
-        let forgotten = fixture.cache.clear(Which::All).await;
-        assert_eq!(forgotten.is_err(), call == "remove", "{call}: {forgotten:?}");
+        assert!(reported.iter().all(|error| error.contains(&expected)), "{reported:?}");
+        assert_eq!(reported.is_empty(), matches!(call, "remove" | "unlock"), "{call}: {reported:?}");
+        let cleared = fixture.cache.clear(Which::All).await;
+        assert_eq!(cleared.is_err(), call == "remove", "{call}: {cleared:?}");
     }
 }
 
-/// A clock that panics from some call on.
-#[derive(Debug)]
-struct Broken {
-    clock: Arc<ManualClock>,
-    calls: AtomicUsize,
-}
-
-impl Broken {
-    fn count(&self) {
-        let left = self.calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        assert!(left.is_ok(), "as was asked");
-    }
-}
-
-impl Clock for Broken {
-    fn now(&self) -> SystemTime {
-        self.count();
-        self.clock.now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.count();
-        self.clock.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        self.count();
-        self.clock.sleep(duration)
-    }
-}
-
-#[tokio::test]
-async fn a_clock_that_panics_ends_no_process_and_locks_nothing() {
-    // Wherever it happens: at the caller's, in the exchange, or while a panic of the exchange is cleaned up after.
-    for calls in 0..80 {
-        for panics in [false, true] {
-            let fixture = Fixture::new();
-            let broken = Arc::new(Broken { clock: Arc::clone(&fixture.clock), calls: AtomicUsize::new(calls) });
-            fixture.source.panics.store(panics, Ordering::SeqCst);
-            let cache = Cache::new(Arc::clone(&fixture.source), None, Time::User(Arc::clone(&broken) as _));
-            let asking = cache.clone();
-            let asked = tokio::spawn(async move { asking.get(&"a".to_owned()).await }).await;
-            match asked {
-                // It came to the caller, whose clock it is.
-                Err(error) => assert!(error.is_panic()),
-                Ok(Err(error)) => assert!(error.is_transient() && !error.is_timeout(), "{error}"),
-                Ok(Ok(token)) => assert!(!panics && token.expose().starts_with("a#")),
-            }
-            // Repaired, all is as after any failure.
-            broken.calls.store(usize::MAX, Ordering::SeqCst);
-            fixture.source.panics.store(false, Ordering::SeqCst);
-            fixture.clock.advance(HOUR);
-            assert!(cache.get(&"a".to_owned()).await.is_ok(), "{calls} {panics}");
-        }
-    }
-}
-
-/// A store that gives the record of another name.
+/// A store that returns the record of another name.
 #[derive(Debug, Clone, Default)]
-struct Mixed(MemoryStore);
+struct MixesUpNames(MemoryStore);
 
-impl TokenStore for Mixed {
+impl TokenStore for MixesUpNames {
     async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
         TokenStore::load(&self.0, "the only one").await
     }
@@ -167,28 +109,28 @@ impl TokenStore for Mixed {
 }
 
 #[tokio::test]
-async fn a_record_of_another_name_is_not_handed_out() {
-    let said = Arc::new(AtomicUsize::new(0));
-    let hear = {
-        let said = Arc::clone(&said);
+async fn a_record_under_another_name_is_not_returned() {
+    let reported = Arc::new(AtomicUsize::new(0));
+    let report = {
+        let reported = Arc::clone(&reported);
         move |error: &Error| {
             assert!(error.to_string().contains("that of another token"), "{error}");
-            said.fetch_add(1, Ordering::SeqCst);
+            reported.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let fixture = Fixture::reporting(AnyStore::new(Mixed::default()), Arc::new(hear));
+    let fixture = Fixture::reporting(AnyStore::new(MixesUpNames::default()), Arc::new(report));
     assert_eq!((fixture.get("a").await, fixture.get("b").await), ("a#1".into(), "b#2".into()));
-    assert_eq!(said.load(Ordering::SeqCst), 2, "before the lock and after it");
-    assert_eq!(fixture.source.previous.lock().unwrap()[1], None, "and no refresh token of another is spent");
+    assert_eq!(reported.load(Ordering::SeqCst), 2, "once before and once after the lock");
+    assert_eq!(fixture.source.previous.lock().unwrap()[1], None, "another key's refresh token is not used");
 }
 
-/// a future of the store's that panics when it is dropped.
+/// A store's future that panics when it is dropped.
 #[tokio::test]
-async fn a_future_of_a_store_that_panics_when_it_is_dropped_costs_nobody_a_token() {
+async fn a_store_future_that_panics_when_dropped_costs_no_caller_a_token() {
     struct Bomb(bool);
     impl Drop for Bomb {
         fn drop(&mut self) {
-            assert!(!self.0, "as was asked");
+            assert!(!self.0, "as the test set it up");
         }
     }
     /// A future with a destructor.
@@ -225,19 +167,19 @@ async fn a_future_of_a_store_that_panics_when_it_is_dropped_costs_nobody_a_token
         if let Err(error) = fixture.cache.clear(Which::All).await
             && !error.is_store()
         {
-            broken.push(format!("{call}: forget: {error}"));
+            broken.push(format!("{call}: clear: {error}"));
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// an error of the store's that panics when it is printed or dropped.
+/// A store's error that panics when it is printed or dropped.
 #[tokio::test]
-async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
+async fn a_store_error_that_panics_costs_no_caller_a_token() {
     struct Nasty(&'static str);
     impl fmt::Display for Nasty {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-            assert!(self.0 != "display", "as was asked");
+            assert!(self.0 != "display", "as the test set it up");
             Ok(())
         }
     }
@@ -248,13 +190,13 @@ async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
     }
     impl std::error::Error for Nasty {
         fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-            assert!(self.0 != "source", "as was asked");
+            assert!(self.0 != "source", "as the test set it up");
             None
         }
     }
     impl Drop for Nasty {
         fn drop(&mut self) {
-            assert!(self.0 != "drop", "as was asked");
+            assert!(self.0 != "drop", "as the test set it up");
         }
     }
     #[derive(Debug)]
@@ -270,7 +212,7 @@ async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
             Ok(())
         }
     }
-    // Somebody listens, as `tracing` has it.
+    // A subscriber formats the error, as with `tracing` in use.
     #[cfg(feature = "tracing")]
     let _listening = tracing::subscriber::set_default(
         tracing_subscriber::FmtSubscriber::builder()
@@ -279,14 +221,14 @@ async fn an_error_of_a_store_that_panics_costs_nobody_a_token() {
             .finish(),
     );
     let mut broken = Vec::new();
-    for (way, heard) in ["display", "source", "drop"].into_iter().flat_map(|it| [(it, false), (it, true)]) {
-        let fixture = if heard {
+    for (way, is_reporting) in ["display", "source", "drop"].into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let fixture = if is_reporting {
             Fixture::reporting(AnyStore::new(Failing(way)), Arc::new(|_: &Error| ()))
         } else {
             Fixture::with_store(Some(AnyStore::new(Failing(way))))
         };
         if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
-            broken.push(format!("{way}, heard {heard}: {error}"));
+            broken.push(format!("{way}, reporting {is_reporting}: {error}"));
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
