@@ -375,6 +375,7 @@ impl<S: TokenSource> Cache<S> {
             || (slot.refresh_wait_deadline().is_none_or(|deadline| deadline <= Instant::now()) && is_unchanged())
     }
 
+    /// Waits until the slot has a usable token. Returns the error if its exchange fails, or if it is backing off.
     async fn wait_for_token(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
         self.0.source.check(&slot.key)?;
         let mut has_waited = false;

@@ -15,7 +15,7 @@ use std::sync::PoisonError;
 
 use super::sync::{Mutex, MutexGuard};
 
-/// After this many ended tokens, the older ones are dropped. An ended token only matters while a store or an in-flight
+/// At least this many of the last ended tokens are remembered. An ended token only matters while a store or an in-flight
 /// exchange still has it.
 pub(super) const CAPACITY: usize = 1024;
 
@@ -25,8 +25,9 @@ pub(crate) struct Ended<T>(Mutex<Recent<T>>);
 struct Recent<T> {
     /// The number of the last end.
     last: u64,
-    /// The number of the last `Cleared`. An exchange that began before it publishes nothing.
+    /// The number of the last end of the kind `Cleared`. An exchange that began before it publishes nothing.
     last_clear: u64,
+    /// When it is full, it takes the place of `older`.
     newer: HashMap<T, End>,
     older: HashMap<T, End>,
 }
@@ -93,8 +94,8 @@ impl<T: Clone + Eq + Hash> Ended<T> {
         publish: impl FnOnce(V) -> R,
     ) -> Option<R> {
         let recent = self.recent();
-        let is_late = |end: End| !end.is_changed || end.number > ends_seen;
-        let (_, value) = read().filter(|(token, _)| !recent.end_of(token).is_some_and(is_late))?;
+        let is_barred = |end: End| !end.is_changed || end.number > ends_seen;
+        let (_, value) = read().filter(|(token, _)| !recent.end_of(token).is_some_and(is_barred))?;
         (ends_seen >= recent.last_clear).then(|| publish(value))
     }
 

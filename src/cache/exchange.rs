@@ -58,6 +58,7 @@ impl From<Error> for FetchFailure {
 }
 
 impl<S: TokenSource> Exchange<S> {
+    /// Begins an exchange, if none is in flight.
     pub(super) fn begin(cache: &Cache<S>, slot: &Arc<Slot<S::Key>>) -> Option<Self> {
         // Before the slot is marked busy: a user's clock may panic.
         let (now, ends_seen) = (cache.0.time.moment(), cache.0.ended.last());
@@ -75,6 +76,7 @@ impl<S: TokenSource> Exchange<S> {
         })
     }
 
+    /// Publishes the slot's next token, or records the failure.
     pub(super) async fn run(mut self) {
         if self.is_abandoned() {
             return;
@@ -249,6 +251,7 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
+    /// Saves a token. If the store fails, reports that, and keeps the token in memory.
     async fn save(&self, token: &StoredToken) {
         let Some(store) = &self.cache.0.store else { return };
         match with_call_timeout(store.save(&self.slot.name, token)).await {
@@ -263,6 +266,7 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
+    /// Records a failure in the slot's state, and keeps the error for the waiters.
     fn fail(&mut self, error: &Error, after: impl Fn(&State, bool, &Moment) -> State) {
         let now = self.now();
         let before = self.slot.state.rcu(|state| after(state, self.has_waiters, &now));
@@ -302,6 +306,7 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
+    /// Loads the slot's store record, and judges whether its token is usable.
     async fn load_stored(&self, store: &ReportingStore, state: &State) -> StoreRecord {
         let Inner { source, ended, .. } = &*self.cache.0;
         let token = match with_call_timeout(store.load(&self.slot.name)).await {
