@@ -1,9 +1,13 @@
-//! Time, and waits: the only room that asks the machine what time it is.
+//! The time of day, monotonic time and waits, which a test can replace.
 //!
-//! Everything in this crate that depends on what time it is takes it from a [`Clock`], and so do the waits between two tries: a test
-//! can hold time still ([`ManualClock`]). Limits go by tokio's own time: those of reqwest for an answer, how long an exchange, a
-//! store or a lock is waited for, and the latency of the emulator; only the wait for the file itself goes by the machine's. A program
-//! needs none of this: [`SystemClock`] is the default.
+//! The crate takes the time, and the waits between two attempts, from a [`Clock`]: [`SystemClock`] by default, [`ManualClock`] in a test.
+//! Three things do not follow it:
+//!
+//! - time limits (of a response, a request for a token, a call of a store, a lock) and the latency of the emulator follow tokio's clock;
+//! - the wait for the token file itself follows the machine's.
+//!
+//! The guide says how the client treats [clocks that are wrong](crate::guide::processes#clocks), and how to
+//! [test with a clock](crate::guide::testing#mocks-and-clocks).
 
 #![allow(clippy::disallowed_methods)]
 
@@ -13,38 +17,61 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-/// The end of a wait.
+/// The future that [`Clock::sleep`] returns.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A source of time.
 ///
-/// A clock that panics does so in the call that asked it. If it panics while a token is fetched in the background, callers who wait get
-/// an error that [may pass](crate::Error::is_transient).
+/// If it panics, the panic reaches the call that reads it. If it panics while the client requests a token in the background, the callers
+/// that wait get a [transient](crate::Error::is_transient) error.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use gettone::clock::{Clock, Sleep, SystemClock};
+///
+/// /// The machine's clock, some time ahead.
+/// #[derive(Debug)]
+/// struct Ahead(SystemClock, Duration);
+///
+/// impl Clock for Ahead {
+///     fn now(&self) -> SystemTime {
+///         self.0.now() + self.1
+///     }
+///
+///     fn monotonic(&self) -> Duration {
+///         self.0.monotonic()
+///     }
+///
+///     fn sleep(&self, duration: Duration) -> Sleep {
+///         self.0.sleep(duration)
+///     }
+/// }
+/// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The time of day, which may jump. Moments that a service names are compared with it.
+    /// Returns the time of day, which may jump. The client compares it with the times that a service names.
     fn now(&self) -> SystemTime;
 
-    /// Time that only moves forward, since some moment in the past. Spans are measured with it.
+    /// Returns the time since some moment in the past, which never goes back. The client measures durations with it.
     fn monotonic(&self) -> Duration;
 
-    /// Waits.
+    /// Waits for a duration.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
 /// Both times of a [`Clock`] at one moment.
 ///
-/// Neither alone tells whether a token has expired: the time of day jumps when somebody corrects it, and the other one may stand still
-/// while a machine sleeps. So a token has expired as soon as one of them says so.
+/// Neither is enough to tell whether a token has expired: the time of day jumps when somebody corrects it, and monotonic time may stand
+/// still while a machine sleeps. So a token has expired as soon as either has reached its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// As of [`Clock::now`].
+    /// From [`Clock::now`].
     pub(crate) now: SystemTime,
-    /// As of [`Clock::monotonic`].
+    /// From [`Clock::monotonic`].
     pub(crate) monotonic: Duration,
 }
 
-/// The clock of a client: its user's, or the machine's. Each time that a cached token is returned the clock is asked, so the machine's
-/// is read in the cheapest way.
+/// The clock of a client: the machine's or one of the user. A client reads it each time it returns a cached token, so it reads the
+/// machine's in the cheapest way.
 #[derive(Debug, Clone)]
 pub(crate) enum Time {
     System(SystemClock),
@@ -52,7 +79,7 @@ pub(crate) enum Time {
 }
 
 impl Time {
-    /// Returns both times, those of the machine perhaps some milliseconds late.
+    /// Returns both times. The machine's may be some milliseconds late.
     #[inline]
     pub(crate) fn moment(&self) -> Moment {
         match self {
@@ -84,13 +111,13 @@ impl Time {
 }
 
 impl Moment {
-    /// Whether neither time has come to this other moment.
+    /// Returns whether both times are before those of another moment.
     #[inline]
     pub(crate) fn is_before(&self, end: &Self) -> bool {
         self.monotonic < end.monotonic && self.now < end.now
     }
 
-    /// A time of day that the operating system cannot express stays where it is.
+    /// Returns the moment after a duration. If the operating system cannot express that time of day, it stays the same.
     pub(crate) fn after(&self, duration: Duration) -> Self {
         Self {
             now: self.now.checked_add(duration).unwrap_or(self.now),
@@ -99,11 +126,20 @@ impl Moment {
     }
 }
 
-/// The time of the operating system; waits with tokio's timer.
+/// The clock of the operating system, with tokio's timer for waits. The default of every client.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use gettone::clock::{Clock, SystemClock};
+///
+/// let clock = SystemClock::default();
+/// assert!(clock.now() > SystemTime::UNIX_EPOCH);
+/// assert!(clock.monotonic() <= clock.monotonic());
+/// ```
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     started: Instant,
-    /// The same moment by the kernel's own count.
+    /// The same moment by the kernel's monotonic clock.
     #[cfg(target_os = "linux")]
     kernel_started: Duration,
 }
@@ -118,7 +154,7 @@ impl Default for SystemClock {
     }
 }
 
-/// None of the clocks that are read here is ever negative.
+/// Reads a clock of the kernel. None of those that are read here is ever negative.
 #[cfg(target_os = "linux")]
 #[inline]
 fn kernel(clock: rustix::time::ClockId) -> Duration {
@@ -127,7 +163,7 @@ fn kernel(clock: rustix::time::ClockId) -> Duration {
 }
 
 impl SystemClock {
-    /// The kernel's coarse clocks, both of which are read in half the time that an exact one takes.
+    /// Returns both times by the kernel's coarse clocks. Reading both takes half as long as reading one exact clock.
     #[cfg(target_os = "linux")]
     #[inline]
     fn coarse(&self) -> Moment {
@@ -159,9 +195,9 @@ impl Clock for SystemClock {
     }
 }
 
-/// Time that stands still until somebody moves it, for tests.
+/// A clock for tests, which stands still until the test moves it.
 ///
-/// A wait is over at once: it moves the time forward and is remembered.
+/// A wait takes no time. The clock moves ahead by its length and records it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -186,7 +222,7 @@ struct ManualState {
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// Creates a clock that stands at `now`.
     #[must_use]
     pub fn new(now: SystemTime) -> Self {
         Self(Arc::new(Mutex::new(ManualState { now, elapsed: Duration::ZERO, waits: Vec::new() })))
@@ -197,13 +233,22 @@ impl ManualClock {
         lock(&self.0).advance(duration);
     }
 
-    /// Moves the time of day alone, there or back: as when somebody corrects it, or when a machine wakes up whose other time
+    /// Sets the time of day alone, forward or back, as when somebody corrects it, or when a machine wakes up whose monotonic time
     /// stood still while it slept.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use gettone::clock::{Clock, ManualClock};
+    ///
+    /// let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    /// clock.set(SystemTime::UNIX_EPOCH + Duration::from_secs(60));
+    /// assert_eq!(clock.monotonic(), Duration::ZERO);
+    /// ```
     pub fn set(&self, now: SystemTime) {
         lock(&self.0).now = now;
     }
 
-    /// The waits so far, in their order.
+    /// Returns all waits so far, in order.
     #[must_use]
     pub fn waits(&self) -> Vec<Duration> {
         lock(&self.0).waits.clone()
@@ -211,7 +256,7 @@ impl ManualClock {
 }
 
 impl ManualState {
-    /// The time of day stands still where the operating system cannot express a later one.
+    /// Moves both times forward. If the operating system cannot express that time of day, it stays the same.
     fn advance(&mut self, duration: Duration) {
         self.elapsed = self.elapsed.saturating_add(duration);
         self.now = self.now.checked_add(duration).unwrap_or(self.now);

@@ -1,8 +1,12 @@
-//! Credentials from the environment.
+//! Reads credentials from environment variables.
 
 use crate::error::Error;
 
-/// Reads all of these variables, or says which are missing or empty.
+/// Reads environment variables.
+///
+/// # Errors
+///
+/// [`is_invalid_input`](Error::is_invalid_input): some are not set, empty or not UTF-8. The message names all of them.
 pub(crate) fn from_env<const N: usize>(names: [&str; N]) -> Result<[String; N], Error> {
     let mut missing = Vec::new();
     let values = names.map(|name| match std::env::var(name) {
@@ -17,5 +21,9 @@ pub(crate) fn from_env<const N: usize>(names: [&str; N]) -> Result<[String; N], 
             String::new()
         }
     });
-    if missing.is_empty() { Ok(values) } else { Err(Error::invalid_input(missing.join(", "))) }
+    if missing.is_empty() {
+        Ok(values)
+    } else {
+        Err(Error::invalid_input(format!("environment variables: {}", missing.join(", "))))
+    }
 }

@@ -1,4 +1,4 @@
-//! The one error of the crate: what failed, why, and what can be done about it.
+//! The error type of the crate: what failed, why, and what to do.
 
 use std::any::Any;
 use std::error::Error as StdError;
@@ -8,23 +8,42 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// Why a call failed.
+/// The error of every call.
 ///
-/// One type for everything; the predicates say what can be done about it. It names the service, the operation, the status
-/// and the service's own message. If there was no connection it names the host and port that were tried, and the reason. It
-/// never shows a URL (at most the scope that a request needs), a body, a header or a secret. If a service repeats a secret of the
-/// request in its message, the client takes it out, also in another case, in base64 or hexadecimal, behind several layers of
-/// escapes, and in part; [the page on security](crate::guide::security) lists what it recognizes and what it does not.
+/// | predicate | what happened | what to do |
+/// |---|---|---|
+/// | [`is_unauthorized`](Self::is_unauthorized) | the service refused the credentials | correct them |
+/// | [`is_invalid_grant`](Self::is_invalid_grant) | it refused the user name and password, or the refresh token | correct them; for a refresh token, use the password |
+/// | [`is_not_found`](Self::is_not_found) | what you named does not exist | |
+/// | [`is_invalid_input`](Self::is_invalid_input) | the client or the service found the call wrong | correct it as the message says |
+/// | [`is_rate_limited`](Self::is_rate_limited) | the service received too many requests | wait for [`retry_after`](Self::retry_after) |
+/// | [`is_connect`](Self::is_connect) | no connection | check the host, the proxy and the certificates |
+/// | [`is_timeout`](Self::is_timeout) | the time limit ran out | try again later |
+/// | [`is_transient`](Self::is_transient) | the failure may pass | try again later, unless the call is ambiguous |
+/// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried the call out | find out before you call again |
+/// | [`is_backing_off`](Self::is_backing_off) | nothing was sent: the client pauses after a failure | wait for [`retry_after`](Self::retry_after) |
+/// | [`is_decode`](Self::is_decode) | the response is not the documented one | report it |
+/// | [`not_granted`](Self::not_granted) | the service granted less than requested | request less |
+/// | [`is_store`](Self::is_store) | a token store failed | repair the store |
 ///
-/// Cheap to clone. [`source`](StdError::source) leads to what the HTTP library said, without the URL.
+/// More than one predicate may hold. [The guide](crate::guide::errors) has the statuses behind each of them.
+///
+/// `Display` names the service, the operation, the status, and the service's own code and message. Without a connection it names the
+/// host, the port and the reason. [`source`](StdError::source) returns the error of the HTTP library.
+///
+/// An error never shows a URL (at most the scope that a request needs), a body, a header or a secret. If a service repeats a secret of
+/// the request in its message, the client removes it; [the guide](crate::guide::security#what-is-printed-and-traced) lists the forms
+/// that it recognizes.
+///
+/// Cheap to clone.
 ///
 /// ```
 /// # async fn credit(oauth: gettone::openapi::v1::Oauth) {
 /// match oauth.credit().await {
 ///     Ok(credit) => println!("{credit} EUR left"),
 ///     Err(e) if e.is_unauthorized() => println!("wrong e-mail address or API key"),
-///     Err(e) if e.is_rate_limited() => println!("again in {:?}", e.retry_after()),
-///     Err(e) if e.is_transient() => println!("try again: {e}"),
+///     Err(e) if e.is_rate_limited() => println!("wait for {:?}", e.retry_after()),
+///     Err(e) if e.is_transient() => println!("try again later: {e}"),
 ///     Err(e) => println!("{e}"),
 /// }
 /// # }
@@ -39,28 +58,28 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<String>,
     message: Option<String>,
-    /// The service's own words.
+    /// The message of the service. `message` is the client's own.
     service_message: Option<String>,
     retry_after: Option<Duration>,
-    /// Nothing was sent: the error of an earlier attempt, while its pause lasts.
+    /// Nothing was sent: this is the error of an earlier attempt, and its pause lasts.
     is_backing_off: bool,
     after_uncertain_attempt: bool,
-    /// What a room above adds, and reads again.
+    /// A value that another module attaches and reads again.
     detail: Option<Arc<dyn Any + Send + Sync>>,
     unreached: Option<Unreached>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What there was no connection to, and why.
+/// The host that a request did not reach, and why.
 #[derive(Debug, Clone)]
 pub(crate) struct Unreached {
-    /// The host and the port of the service, also if it was a proxy that could not be reached.
+    /// The host and port of the service, even if the connection to a proxy failed.
     pub(crate) host: String,
-    /// What the operating system or the library for TLS said.
+    /// The text of the operating system or the TLS library.
     pub(crate) reason: Option<String>,
 }
 
-/// What the error says of itself: the service and the name of the operation.
+/// The service and the operation that an error names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Operation {
     pub(crate) service: &'static str,
@@ -69,37 +88,37 @@ pub(crate) struct Operation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Found wrong here; nothing was sent.
+    /// The client refused the input and sent nothing.
     InvalidInput,
-    /// Found wrong by the service.
+    /// The service refused the input.
     Rejected,
     Unauthorized,
     InvalidGrant {
-        /// The grant was a user's name and password.
+        /// The grant was a password grant.
         credentials: bool,
     },
     NotFound,
     RateLimited,
-    /// 502, 503, 504, or a page for people in place of an answer.
+    /// 502, 503, 504, or an HTML page instead of a response.
     Unavailable,
-    /// Any other refusal of the service.
+    /// Any other failure that the service reports.
     Refused,
-    /// No connection: the request was not sent.
+    /// No connection. The request was not sent.
     Connect {
         timeout: bool,
     },
-    /// The other side could not be trusted, TLS not agreed on, or a proxy would not: nothing was sent.
+    /// The TLS handshake or the proxy tunnel failed. The request was not sent.
     Tls,
     Timeout,
-    /// The connection broke before the whole answer was there.
+    /// The connection broke before the response was complete.
     Interrupted,
-    /// A success whose body is not what the contract says.
+    /// A success whose body is not the documented one.
     Decode,
-    /// Less than was asked for.
+    /// The service granted less than requested.
     NotGranted,
-    /// A store of tokens.
+    /// A token store failed.
     Store,
-    /// The task that did it was stopped.
+    /// The background task was stopped.
     Aborted,
 }
 
@@ -121,22 +140,22 @@ impl Error {
         }))
     }
 
-    /// Input that was refused before anything was sent.
+    /// Returns the error for input that the client refuses before it sends anything.
     pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidInput).with_message(message)
     }
 
-    /// Something that was read is not what it should be.
+    /// Returns the error for a body or a record that the client cannot read.
     pub(crate) fn decode(message: impl Into<String>) -> Self {
         Self::new(Kind::Decode).with_message(message)
     }
 
-    /// A success without content, where the contract has content.
+    /// Returns the error for a success without content where the specification has content.
     pub(crate) fn no_content(operation: Operation) -> Self {
         Self::new(Kind::Decode)
             .with_operation(operation)
             .with_status(StatusCode::NO_CONTENT)
-            .with_message("an empty answer")
+            .with_message("the response is empty")
     }
 
     fn with(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -168,7 +187,7 @@ impl Error {
         self.with(|inner| inner.retry_after = retry_after)
     }
 
-    /// The same for a caller that comes while the pause after it lasts: nothing is sent for so long.
+    /// Returns this error for a caller during the pause after it, of which `left` is left.
     pub(crate) fn backing_off(self, left: Duration) -> Self {
         self.with(|inner| {
             inner.is_backing_off = true;
@@ -204,55 +223,55 @@ impl Error {
         self.0.kind
     }
 
-    /// As [`is_ambiguous`](Self::is_ambiguous), of the attempts before the last.
+    /// Returns whether an attempt before the last one was [ambiguous](Self::is_ambiguous).
     pub(crate) fn is_after_uncertain_attempt(&self) -> bool {
         self.0.after_uncertain_attempt
     }
 
-    /// The service refused the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
-    /// Fatture) a redirect to its login page. Not a refused refresh token: that is
-    /// [`is_invalid_grant`](Self::is_invalid_grant) alone.
+    /// Returns whether the service refused the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
+    /// Fatture) a redirect to its login page. For a refused refresh token only [`is_invalid_grant`](Self::is_invalid_grant) holds.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0.kind, Kind::Unauthorized | Kind::InvalidGrant { credentials: true })
     }
 
-    /// The user name and password, or the refresh token, are wrong, expired or revoked: `invalid_grant` (RFC 6749,
-    /// section 5.2), and what older versions of the server software say in its place.
+    /// Returns whether the user name and password, or the refresh token, are wrong, expired or revoked: `invalid_grant` (RFC 6749,
+    /// section 5.2), or what older versions of the server software answer instead.
     #[must_use]
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidGrant { .. })
     }
 
-    /// Too many requests: status 429. See [`retry_after`](Self::retry_after).
+    /// Returns whether the service received too many requests: status 429. [`retry_after`](Self::retry_after) returns how long to wait.
     #[must_use]
     pub fn is_rate_limited(&self) -> bool {
         self.0.kind == Kind::RateLimited
     }
 
-    /// What was asked for does not exist: status 404, and for a token of Openapi.it also 402 with code 125.
+    /// Returns whether what you named does not exist: status 404, and for a token of Openapi.it also 402 with code 125.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.0.kind == Kind::NotFound
     }
 
-    /// The time was up, while connecting or later.
+    /// Returns whether a [time limit](crate::guide::errors#time-limits) ran out, while connecting or later.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.0.kind, Kind::Timeout | Kind::Connect { timeout: true })
     }
 
-    /// There was no connection, no TLS over it, or no tunnel through a proxy. The last attempt was not sent; an earlier one may have been, see
-    /// [`is_ambiguous`](Self::is_ambiguous).
+    /// Returns whether there was no connection, no TLS over it, or no tunnel through a proxy. The last attempt was not sent. An earlier
+    /// one may have been: see [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect { .. } | Kind::Tls)
     }
 
-    /// Returns whether the service may have done what was asked, although nobody said so: after a timeout, a lost answer,
-    /// status 408 or any 5xx, in this attempt or an earlier one of the same call.
+    /// Returns whether the service may have carried out the call: after a timeout, a lost response, a maintenance page, status 408 or any
+    /// 5xx, in this attempt or an earlier one of the same call.
     ///
-    /// After such an error of `create_token` a token may have been made, and after one of `refresh` both tokens may be spent.
+    /// After such an error of `create_token` the token may exist, and after one of `refresh` both tokens may be spent.
+    /// [The guide](crate::guide::errors#ambiguous-calls) says how to find out.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         let unclear = |status: StatusCode| status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
@@ -261,8 +280,8 @@ impl Error {
             || self.0.status.is_some_and(unclear)
     }
 
-    /// The same call may succeed later: no connection, a timeout, a lost answer, status 429, 502, 503 or 504, or a maintenance page
-    /// (HTML under a status of success, or a redirect to one). Whether it can do harm, [`is_ambiguous`](Self::is_ambiguous) says.
+    /// Returns whether the same call may succeed later: no connection, a timeout, a lost response, status 429, 502, 503 or 504, or a
+    /// maintenance page (HTML under a status of success, or a redirect to one). First see [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -276,35 +295,34 @@ impl Error {
         )
     }
 
-    /// The input is wrong. Either it was refused here, before anything was sent ([`status`](Self::status) is `None`), or by
-    /// the service: status 400, 406 or 422, and for counters 404 with code 610.
+    /// Returns whether the call is wrong. Either the client refused it before it sent anything ([`status`](Self::status) is `None`), or
+    /// the service did: status 400, 406 or 422, and for counters 404 with code 610.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
     }
 
-    /// A [`TokenStore`](crate::store::TokenStore) could not do what it was asked, or a
-    /// [`FileStore`](crate::store::FileStore) not be opened; [`source`](StdError::source) says why. Only calls that are about the
-    /// store fail so: to fetch a token, none is needed.
+    /// Returns whether a [`TokenStore`](crate::store::TokenStore) failed, or a [`FileStore`](crate::store::FileStore) did not open.
+    /// [`source`](StdError::source) returns why. Only calls that are about the store fail like that: the client requests tokens without it.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.0.kind == Kind::Store
     }
 
-    /// The service says that all is well, but its answer is not what the contract says, is too large to be read, or has a token
-    /// that cannot be sent.
+    /// Returns whether the service reported a success that the client cannot use: the response is not the documented one or is larger
+    /// than 4 MiB, or its token cannot be sent or has expired already.
     #[must_use]
     pub fn is_decode(&self) -> bool {
         self.0.kind == Kind::Decode
     }
 
-    /// The status of the answer, if there was one. A service may say "failure" under a status of success.
+    /// Returns the status of the response, if there was one. A service may report a failure under a status of success.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
-    /// The service's own code, as it came: a number of Openapi.it such as `"110"`, or an OAuth 2.0 error such as
+    /// Returns the service's own code: a number of Openapi.it such as `"110"`, or an OAuth 2.0 error such as
     /// `"invalid_grant"` (RFC 6749, section 5.2).
     #[must_use]
     pub fn code(&self) -> Option<&str> {
@@ -318,31 +336,30 @@ impl Error {
         self.0.service_message.as_deref()
     }
 
-    /// Returns how long to wait before the next attempt.
+    /// Returns how long to wait before the next call.
     ///
-    /// Of an error that came from the service: what the service asks for (`Retry-After`; RFC 9110, section 10.2.3), counted from
-    /// its answer. If [`is_backing_off`](Self::is_backing_off): what is left of the client's own pause; a call before that sends
-    /// nothing.
+    /// - If the service failed: the time that it asks for in `Retry-After` (RFC 9110, section 10.2.3), counted from its response.
+    /// - If the client [is backing off](Self::is_backing_off): what is left of its pause. A call before that sends nothing.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Returns whether nothing was sent, because the client pauses after a failed attempt to get a token. Everything else that
-    /// the error says is about that attempt, except [`retry_after`](Self::retry_after), which counts down to the next one.
+    /// Returns whether the client sent nothing, because it [pauses after a failure](crate::guide::tokens#after-a-failure) to get a token.
+    /// The rest of the error is about that failure, but [`retry_after`](Self::retry_after) counts down to the next attempt.
     #[must_use]
     pub fn is_backing_off(&self) -> bool {
         self.0.is_backing_off
     }
 
-    /// The service that was asked, `Openapi.it Oauth` or `Keliweb Fatture`. `None` if the error is not of a call.
+    /// Returns the service of the call, `Openapi.it Oauth` or `Keliweb Fatture`. `None` if the error does not come from a call.
     #[must_use]
     pub fn service(&self) -> Option<&'static str> {
         self.0.operation.map(|operation| operation.service)
     }
 
-    /// The operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`. `None`
-    /// if the error is not of a call.
+    /// Returns the operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`. `None`
+    /// if the error does not come from a call.
     #[must_use]
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation.map(|operation| operation.name)
@@ -364,18 +381,18 @@ impl fmt::Display for Error {
                 }
                 match inner.kind {
                     Kind::Connect { timeout: true } => f.write_str(" in time")?,
-                    Kind::Tls => f.write_str(": the TLS handshake, or the tunnel through a proxy, failed")?,
+                    Kind::Tls => f.write_str(": the TLS handshake or the proxy tunnel failed")?,
                     _ => {}
                 }
                 if let Some(Unreached { reason: Some(reason), .. }) = &inner.unreached {
                     write!(f, ": {reason}")?;
                 }
             }
-            (Kind::Timeout, _) => f.write_str("no answer in time")?,
+            (Kind::Timeout, _) => f.write_str("no response in time")?,
             (Kind::NotGranted, _) => {}
-            (Kind::Store, _) => f.write_str("the store of tokens failed")?,
-            (Kind::Aborted, _) => f.write_str("the task that fetches the token was stopped")?,
-            (Kind::Interrupted, _) => f.write_str("the connection broke before the answer was complete")?,
+            (Kind::Store, _) => f.write_str("the token store failed")?,
+            (Kind::Aborted, _) => f.write_str("the background task that requests the token was stopped")?,
+            (Kind::Interrupted, _) => f.write_str("the connection broke before the response was complete")?,
             (_, Some(status)) => write!(f, "HTTP {status}")?,
             (_, None) => f.write_str("failed")?,
         }
@@ -392,10 +409,10 @@ impl fmt::Display for Error {
             f.write_str(" (an earlier attempt may have been carried out)")?;
         }
         if inner.is_backing_off {
-            f.write_str(" (not sent again: the next attempt is made ")?;
+            f.write_str(" (nothing was sent: the client pauses after this error, for ")?;
             match inner.retry_after.unwrap_or_default().as_secs() {
-                0 => f.write_str("in less than a second)")?,
-                seconds => write!(f, "in {seconds} s)")?,
+                0 => f.write_str("less than another second)")?,
+                seconds => write!(f, "another {seconds} s)")?,
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! JSON values as servers write them: a number in quotes, a yes or no in words.
+//! Reads JSON values as servers write them: a number in quotes, a boolean in words.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,8 @@ pub(crate) fn from_raw<'a, T: Deserialize<'a>>(value: &'a RawValue) -> serde_jso
     serde_json::from_str(value.get())
 }
 
-/// A string, with everything unescaped that can be: half of a surrogate pair is no text, and no reason to show the rest as it was
-/// sent, where a secret with escapes in it would not be found.
+/// A string with all escapes undone. Half of a surrogate pair becomes U+FFFD: refusing the string would leave a secret in it escaped,
+/// where no search finds it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -32,12 +32,12 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(text.to_owned()))
             }
 
-            /// What serde_json gives of a string that is asked for as bytes: UTF-8, and half of a pair likewise (WTF-8).
+            /// serde_json passes a string as bytes: UTF-8, in which half of a pair is encoded likewise (WTF-8).
             fn visit_bytes<E>(self, text: &[u8]) -> Result<Text, E> {
                 let mut string = String::with_capacity(text.len());
                 for chunk in text.utf8_chunks() {
                     string.push_str(chunk.valid());
-                    // Half of a pair has three bytes, none of which is UTF-8.
+                    // Half of a pair has three bytes. None of them is UTF-8.
                     if !chunk.invalid().is_empty() && !string.ends_with(char::REPLACEMENT_CHARACTER) {
                         string.push(char::REPLACEMENT_CHARACTER);
                     }
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// A value, as far as it can be said in a word.
+/// A JSON value that fits in one word: a boolean, a number or a string.
 pub(crate) enum Word {
     Flag(bool),
     Number(String),
@@ -59,7 +59,7 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// What may be a code: a number other than 0, or a text.
+    /// Returns the value as an error code: a number other than 0, or a text.
     pub(crate) fn code(self) -> Option<String> {
         match self {
             Self::Number(code) | Self::Text(code) if !matches!(code.as_str(), "" | "0") => Some(code),
@@ -71,7 +71,7 @@ impl Word {
         let json = value.get();
         match json.bytes().next() {
             Some(b't' | b'f') => Self::Flag(json == "true"),
-            // As it was sent: not every number of JSON is one here.
+            // The text as sent: not every number of JSON fits a number type.
             Some(b'-' | b'0'..=b'9') => Self::Number(json.to_owned()),
             Some(b'"') => from_raw(value).map_or(Self::Other, |Text(text)| Self::Text(text)),
             _ => Self::Other,
@@ -79,7 +79,7 @@ impl Word {
     }
 }
 
-/// The `success` of an envelope, as PHP and people write it; nothing if it is neither.
+/// Reads the `success` of an envelope, as a boolean, a number or a word. `None` for any other value.
 pub(crate) fn yes_or_no(value: &RawValue) -> Option<bool> {
     match Word::of(value) {
         Word::Flag(success) => Some(success),
@@ -92,6 +92,7 @@ pub(crate) fn yes_or_no(value: &RawValue) -> Option<bool> {
     }
 }
 
+/// Returns a string that is not blank.
 pub(crate) fn text(value: &RawValue) -> Option<String> {
     match Word::of(value) {
         Word::Text(text) if !text.trim().is_empty() => Some(text),
@@ -99,21 +100,21 @@ pub(crate) fn text(value: &RawValue) -> Option<String> {
     }
 }
 
-/// A moment as Openapi.it writes it: whole seconds since 1970.
+/// A time in whole seconds since 1970, as Openapi.it writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct UnixSeconds(u64);
 
-/// The last second of the year 9999: what comes after it is not a date that anything can write.
+/// The last second of the year 9999. Usual date formats cannot express a later one.
 const LAST: u64 = 253_402_300_799;
 
 impl UnixSeconds {
-    /// What is under a second is cut off. `None` for a moment before 1970.
+    /// Drops the fraction of a second. `None` for a time before 1970.
     pub(crate) fn new(moment: SystemTime) -> Option<Self> {
         moment.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| Self(since.as_secs()))
     }
 
-    /// A moment after the year 9999 becomes its end: that a token lives so long is no reason to lose it.
+    /// Returns the time. One after the year 9999 becomes its end, so that a token with such an end is not lost.
     pub(crate) fn moment(self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(self.0.min(LAST))
     }
@@ -125,7 +126,7 @@ impl<'de> Deserialize<'de> for UnixSeconds {
     }
 }
 
-/// A number that is not negative, as the number that is documented, or as the string that some servers send. One that is too
+/// Reads a number that is not negative, from a number as documented or from a string, which some servers send. A number that is too
 /// large becomes the largest.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let text = match Value::deserialize(deserializer)? {
@@ -134,16 +135,16 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         _ => return Err(not_a("a whole number")),
     };
     let text = text.trim();
-    // What else can be parsed: a sign, a fraction alone, `inf` and `nan`.
+    // Refuses what `parse` would take as well: a sign, a fraction alone, `inf` and `nan`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(not_a("a whole number"));
     }
-    // With a fraction or an exponent, or too large; `as` takes the nearest that there is.
+    // With a fraction or an exponent, or too large; `as` takes the nearest integer.
     let otherwise = || text.parse::<f64>().map(|number| number as u64);
     text.parse().or_else(|_| otherwise()).map_err(|_| not_a("a whole number"))
 }
 
-/// Another value than was expected; the value itself is not said.
+/// Returns the error for an unexpected value. It does not show the value.
 pub(crate) fn not_a<E: de::Error>(expected: &'static str) -> E {
     E::invalid_type(Unexpected::Other("something else"), &expected)
 }

@@ -1,4 +1,4 @@
-//! The tokio runtime of a call, and code of the user's that may panic.
+//! Finds the tokio runtime of a call, and catches panics in code of the user.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,31 +15,32 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// [`is_invalid_input`](Error::is_invalid_input): there is none, or it has no timers.
+/// [`is_invalid_input`](Error::is_invalid_input): the call is outside a runtime, or its runtime has no timers.
 pub(crate) fn current() -> Result<Handle, Error> {
-    let runtime = Handle::try_current()
-        .map_err(|_| Error::invalid_input("no tokio runtime: make the call inside one, as by `Runtime::block_on`"))?;
+    let runtime = Handle::try_current().map_err(|_| {
+        Error::invalid_input("no tokio runtime: call from inside one, for example with `Runtime::block_on`")
+    })?;
     if has_timers() {
         Ok(runtime)
     } else {
-        Err(Error::invalid_input("a tokio runtime without timers: build it with `enable_all`"))
+        Err(Error::invalid_input("the tokio runtime has no timers: build it with `enable_all`"))
     }
 }
 
-/// tokio does not tell; its timers panic when they are made without a driver, before they wait.
+/// tokio has no method for this. Creating a timer panics if the runtime has none.
 #[allow(clippy::disallowed_methods)]
 fn has_timers() -> bool {
     catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
 }
 
-/// Returns the moment after a while, which may be longer than a clock can express.
+/// Returns the instant after a duration, or one in 30 years if the clock cannot express it.
 pub(crate) fn after(duration: Duration) -> Instant {
     const YEARS: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     let now = Instant::now();
     now.checked_add(duration).unwrap_or_else(|| now + YEARS)
 }
 
-/// Waits for something until a moment. Returns `None` if it did not come. Without timers it waits as long as it takes.
+/// Waits for a future until an instant. Returns `None` if the future is not ready by then. Without timers it waits without a limit.
 pub(crate) async fn until<T>(moment: Instant, awaited: impl Future<Output = T>) -> Option<T> {
     match current() {
         Ok(_) => tokio::time::timeout_at(moment, awaited).await.ok(),
@@ -47,17 +48,17 @@ pub(crate) async fn until<T>(moment: Instant, awaited: impl Future<Output = T>) 
     }
 }
 
-/// A panic in code of the user's.
+/// A panic in code of the user.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 
-/// Runs code of the user's.
+/// Runs code of the user, and catches a panic.
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // What they leave behind is theirs; of ours they have nothing to change.
+    // The user's code changes no state of ours that a panic could leave half done.
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
 }
 
-/// Runs a future of the user's, which is made by `call`. It may panic when it is made, polled or dropped.
+/// Runs the future of the user that `call` makes, and catches a panic when it is made, polled or dropped.
 pub(crate) fn caught_in<T, F: Future<Output = T>>(
     call: impl FnOnce() -> F,
 ) -> impl Future<Output = Result<T, Panicked>> {

@@ -1,4 +1,4 @@
-//! Text that is never printed.
+//! A string that is never printed and is wiped from memory: [`Secret`].
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,13 +8,13 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Text that must not be seen: a password, an API key, a token.
+/// A string that is never printed: a password, an API key, a token.
 ///
 /// - [`Debug`](fmt::Debug) prints `Secret(redacted)`; there is no `Display` and no `Serialize`.
-/// - The text is wiped from memory when the last clone is dropped. The copies in a request that is sent and in an answer that
-///   is read are out of reach.
-/// - Two secrets are compared in a time that does not depend on where they differ.
-/// - [`expose`](Self::expose) is the only way to the text.
+/// - The text is wiped from memory when the last clone is dropped. Copies outside the secret, as in a request that is sent or a
+///   response that is read, [are not](crate::guide::security#what-is-wiped).
+/// - Comparing two secrets takes a time that does not depend on where they differ.
+/// - Only [`expose`](Self::expose) returns the text.
 ///
 /// ```
 /// use gettone::Secret;
@@ -27,13 +27,13 @@ use zeroize::Zeroizing;
 pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
-    /// Takes the text. A `String` that is given away is not copied, so that no copy is left behind.
+    /// Wraps a text. A `String` is moved, not copied, so no copy is left behind.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(Arc::new(Zeroizing::new(text.into())))
     }
 
-    /// The text itself.
+    /// Returns the text.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

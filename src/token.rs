@@ -1,10 +1,10 @@
-//! Access tokens and refresh tokens, and which of them can be sent.
+//! Access tokens and refresh tokens, and the rules for those that can be sent.
 
 use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// The two kinds of token have the same form and must not be taken for one another.
+/// Defines a kind of token. Both kinds have the same form, and are types of their own so that nobody mixes them up.
 macro_rules! token_type {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
@@ -14,13 +14,13 @@ macro_rules! token_type {
         pub struct $type(Secret);
 
         impl $type {
-            /// A token that was kept somewhere.
+            /// Wraps a token that you have stored yourself.
             #[must_use]
             pub fn new(token: impl Into<Secret>) -> Self {
                 Self(token.into())
             }
 
-            /// The token itself.
+            /// Returns the text of the token.
             #[must_use]
             pub fn expose(&self) -> &str {
                 self.0.expose()
@@ -54,31 +54,53 @@ macro_rules! token_type {
 }
 
 token_type! {
-    /// An access token: what a service wants to see as `Authorization: Bearer` (RFC 6750, section 2.1). Opaque.
+    /// An access token, which goes into a request as `Authorization: Bearer` (RFC 6750, section 2.1). Opaque.
+    ///
+    /// Like a [`Secret`], it is never printed.
+    ///
+    /// ```
+    /// use gettone::AccessToken;
+    ///
+    /// let token = AccessToken::new("0123456789abcdef");
+    /// assert_eq!(format!("{token:?}"), "AccessToken(Secret(redacted))");
+    /// assert_eq!(token.expose(), "0123456789abcdef");
+    /// ```
     AccessToken
 }
 
 token_type! {
-    /// A refresh token: what a service takes for a new access token (RFC 6749, section 1.5). Opaque.
+    /// A refresh token, which a service exchanges for a new access token (RFC 6749, section 1.5). Opaque.
+    ///
+    /// Like a [`Secret`], it is never printed. At Keliweb Fatture it works once.
+    ///
+    /// ```no_run
+    /// # async fn run(fatture: gettone::keliweb::Fatture, stored: String) -> Result<(), gettone::Error> {
+    /// use gettone::RefreshToken;
+    ///
+    /// let pair = fatture.refresh(&RefreshToken::new(stored)).await?;
+    /// # let _ = pair;
+    /// # Ok(())
+    /// # }
+    /// ```
     RefreshToken
 }
 
-/// The longest token that is accepted, in bytes. Servers refuse a longer line of a request (nginx and Apache by default take 8 KiB),
-/// so it could never be used, not even to delete it.
+/// The longest token that the client accepts, in bytes. Servers refuse a longer line of a request (nginx and Apache by default take
+/// 8 KiB), so a longer token could never be used, not even to delete it.
 const LONGEST: usize = 8 * 1024;
 
 const EMPTY: &str = "the token is empty";
 const TOO_LONG: &str = "the token is longer than 8 KiB";
-const NO_HEADER: &str = "the token has a character that no header can have";
-const NO_PATH: &str = "the token cannot stand in a path";
+const NO_HEADER: &str = "the token has a character that is not allowed in a header";
+const NO_PATH: &str = "the token cannot be part of a URL path";
 
-/// All that [`check_sendable`] says. None of it holds a value.
+/// Everything that [`check_sendable`] returns. No text holds a value.
 pub(crate) const RULES: [&str; 4] = [EMPTY, TOO_LONG, NO_HEADER, NO_PATH];
 
-/// Checks that an access token from a service or a store can be sent: as `Authorization: Bearer`, and as one segment of a path,
-/// where Openapi.it wants it. Returns the rule that it breaks.
+/// Checks that an access token from a service or a store can be sent, both as `Authorization: Bearer` and as one segment of a path,
+/// as Openapi.it requires. Returns the rule that it breaks.
 ///
-/// RFC 6750, section 2.1, allows fewer characters; all that are visible ASCII do no harm in a header (RFC 9110, section 5.5).
+/// RFC 6750, section 2.1, allows fewer characters, but all visible ASCII is harmless in a header (RFC 9110, section 5.5).
 pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
     match token {
         "" => Err(EMPTY),
@@ -89,17 +111,17 @@ pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns whether a refresh token from a service or a store can be sent. It goes into a form, where any character can stand.
+/// Returns whether a refresh token from a service or a store can be sent. It goes into a form, which takes any character.
 pub(crate) fn is_usable_refresh_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= LONGEST
 }
 
-/// Returns why a text is not read as one segment of a path, although it is percent-encoded (URL standard, section 4.4).
+/// Returns why a server would not read a text as one segment of a path, even percent-encoded (URL standard, section 4.4).
 pub(crate) fn misread_in_path(text: &str) -> Option<&'static str> {
     match text {
         "" => Some("empty"),
-        "." | ".." => Some("`.` and `..` cannot stand in a path"),
-        _ if text.contains('\\') => Some("a backslash cannot stand in a path"),
+        "." | ".." => Some("`.` and `..` cannot be part of a URL path"),
+        _ if text.contains('\\') => Some("a backslash cannot be part of a URL path"),
         _ => None,
     }
 }

@@ -1,5 +1,4 @@
-//! A span for each call, and an event for what happens to a cached token, if the feature `tracing` is on. What is recorded is
-//! listed here, and none of it is a secret.
+//! Spans of calls and events of cached tokens, with the feature `tracing`. This file lists all that is recorded; nothing of it is secret.
 
 use std::future::Future;
 use std::time::Duration;
@@ -38,13 +37,13 @@ impl Span {
         future.instrument(self.span.clone())
     }
 
-    /// An attempt failed, and there will be another.
+    /// Records that an attempt failed and the call will be retried.
     pub(crate) fn again(&self, attempt: u32, error: &Error, delay: Duration) {
         let status = error.status().map(|status| status.as_u16());
-        tracing::debug!(attempt, kind = ?error.kind(), status, delay_ms = millis(delay), "trying again");
+        tracing::debug!(attempt, kind = ?error.kind(), status, delay_ms = millis(delay), "retrying");
     }
 
-    /// The call is over, with this attempt.
+    /// Records the end of the call, with the number of attempts.
     pub(crate) fn finish(&self, attempt: u32, status: Option<StatusCode>, duration: impl Fn() -> Duration) {
         if self.span.is_disabled() {
             return;
@@ -77,7 +76,7 @@ impl Span {
     pub(crate) fn finish(&self, _: u32, _: Option<StatusCode>, _: impl Fn() -> Duration) {}
 }
 
-/// An event for what happens to a cached token; nothing without the feature.
+/// Emits an event of the cache. Expands to nothing without the feature.
 macro_rules! event {
     ($level:ident, $($said:tt)*) => {
         #[cfg(feature = "tracing")]
@@ -85,7 +84,7 @@ macro_rules! event {
     };
 }
 
-/// What happens to cached tokens. The key is what a token is for.
+/// The events of cached tokens. The key is the scopes or the account of a token.
 #[cfg_attr(not(feature = "tracing"), allow(unused_variables))]
 pub(crate) mod cache {
     use std::error::Error as StdError;
@@ -96,60 +95,60 @@ pub(crate) mod cache {
     use crate::error::Error;
 
     pub(crate) fn hit(key: &impl Display) {
-        event!(trace, %key, "handed out");
+        event!(trace, %key, "token returned from the cache");
     }
 
     pub(crate) fn fetching(key: &impl Display, renewal: bool) {
-        event!(debug, %key, renewal, "fetching");
+        event!(debug, %key, refresh = renewal, "requesting a token");
     }
 
     pub(crate) fn obtained(key: &impl Display, left: Duration) {
-        event!(info, %key, seconds = left.as_secs(), "obtained");
+        event!(info, %key, expires_in = left.as_secs(), "token received");
     }
 
     pub(crate) fn loaded(key: &impl Display, left: Duration) {
-        event!(debug, %key, seconds = left.as_secs(), "taken from the store");
+        event!(debug, %key, expires_in = left.as_secs(), "token loaded from the store");
     }
 
     pub(crate) fn borrowed(key: &impl Display) {
-        event!(debug, %key, "served by a broader token");
+        event!(debug, %key, "using a broader token");
     }
 
     pub(crate) fn adopted(key: &impl Display) {
-        event!(info, %key, "adopted a living token of the account");
+        event!(info, %key, "reusing a token of the account");
     }
 
     pub(crate) fn not_looked(key: &impl Display, error: &Error) {
-        event!(warn, %key, %error, "the account's tokens could not be looked through");
+        event!(warn, %key, %error, "the account's tokens could not be listed");
     }
 
     pub(crate) fn failed(key: &impl Display, error: &Error, usable: bool) {
-        event!(warn, %key, %error, usable, "could not be fetched");
+        event!(warn, %key, %error, has_valid_token = usable, "token request failed");
     }
 
     pub(crate) fn backing_off(key: &impl Display, left: Duration) {
-        event!(debug, %key, seconds = left.as_secs(), "not tried again yet");
+        event!(debug, %key, retry_after = left.as_secs(), "backing off");
     }
 
     pub(crate) fn invalidated(key: &impl Display, kept: bool) {
-        event!(info, %key, kept, "invalidated");
+        event!(info, %key, kept, "token invalidated");
     }
 
     pub(crate) fn cleared(key: &impl Display) {
-        event!(info, %key, "cleared");
+        event!(info, %key, "token cleared");
     }
 
     pub(crate) fn store_failed(action: &'static str, error: &(dyn StdError + 'static)) {
-        event!(warn, action, error, "the store of tokens failed");
+        event!(warn, action, error, "token store failed");
     }
 
-    /// A token file was damaged, and is kept under another name.
+    /// Records that a token file was damaged and renamed.
     pub(crate) fn set_aside(path: &Path, to: &Path) {
-        event!(warn, path = %path.display(), to = %to.display(), "a damaged token file was set aside");
+        event!(warn, path = %path.display(), to = %to.display(), "damaged token file renamed");
     }
 
-    /// What a token file has under a name is no token.
+    /// Records that the record of a name in a token file is damaged.
     pub(crate) fn no_token(path: &Path, name: &str, error: &Error) {
-        event!(warn, path = %path.display(), name, %error, "a damaged token was passed over");
+        event!(warn, path = %path.display(), name, %error, "damaged record ignored");
     }
 }
