@@ -1,5 +1,12 @@
-//! Where tokens outlive a client: nowhere unless something is said, in memory that clients share ([`MemoryStore`]), in a file
-//! that processes share ([`FileStore`]), or wherever you like ([`TokenStore`]).
+//! Token stores, which keep tokens after a client is dropped and share them between clients and processes.
+//!
+//! | store | shared by |
+//! |---|---|
+//! | none (the default) | a client and its clones |
+//! | [`MemoryStore`] | several clients of one process |
+//! | [`FileStore`] | several processes of one user on one machine |
+//! | your own [`TokenStore`] | whatever can reach it |
+//! | [`AnyStore`] | any of these, chosen at run time |
 //!
 //! ```no_run
 //! use gettone::keliweb::{Credentials, Fatture};
@@ -12,8 +19,9 @@
 //! # }
 //! ```
 //!
-//! A store that fails costs nobody a token: the client goes on with what it has in memory. It reports the failure to
-//! [`Builder::on_store_failure`](crate::Builder::on_store_failure), and as an event (feature `tracing`).
+//! If a store fails, no caller loses a token: the client goes on with what it has in memory. It reports the failure to
+//! [`Builder::on_store_failure`](crate::Builder::on_store_failure), and as an event (feature `tracing`). The guide has a page on
+//! [several processes](crate::guide::processes).
 
 mod file;
 mod memory;
@@ -36,12 +44,12 @@ pub use memory::MemoryStore;
 pub use stored::StoredToken;
 pub(crate) use stored::{Renewal, Scopes};
 
-/// How long a lock is waited for: longer than an exchange of Keliweb Fatture may take with the timeout that is the default, a refresh
-/// and a password grant, a minute each, with a rest of half a minute between. One of Openapi.it may take longer if answers are lost;
-/// two of them make two tokens, and neither is refused.
+/// How long a store waits for a lock. An exchange of Keliweb Fatture with the default timeout takes less: a refresh and a password grant
+/// of a minute each, and a pause of half a minute between them. One of Openapi.it may take longer if responses are lost; two at the same
+/// time create two tokens, and neither is refused.
 const PATIENCE: Duration = Duration::from_secs(170);
 
-/// Why a store could not do what it was asked. Anything will do; no secret may be in it.
+/// The error of a [`TokenStore`], of any type. It must not contain a secret: the client shows its text.
 pub type StoreError = Box<dyn StdError + Send + Sync>;
 
 impl Error {
@@ -51,20 +59,22 @@ impl Error {
             Ok(error) => error,
             Err(error) => error,
         };
-        // A store of the user's may return an error that panics.
-        let message = caught(|| error.to_string()).unwrap_or_else(|_| "an error that cannot be shown".to_owned());
+        // The error of a user's store may panic when it is displayed.
+        let message = caught(|| error.to_string())
+            .unwrap_or_else(|_| "the store's error panicked when it was displayed".to_owned());
         Self::new(Kind::Store).with_message(message).with_shared_source(error.into())
     }
 }
 
-/// Keeps tokens.
+/// A store of tokens, each under a name.
 ///
-/// Before a token is fetched it is loaded, the lock is taken, and it is loaded again; afterwards it is handed out, saved, and the lock
-/// is dropped. A call that does not end within 30 seconds is given up, as if it had failed; [`lock`](Self::lock) has three minutes.
+/// Before a client requests a token, it loads the record, takes the lock of the name, and loads again. Then it returns the token to its
+/// callers, saves it, and releases the lock. A call that takes more than 30 seconds counts as failed; [`lock`](Self::lock) has three
+/// minutes, since its holder may be requesting a token for that long.
 ///
-/// A name says whose token it is and what it is good for; it is the same in every process and holds no secret.
+/// A name identifies the service, the account, and what the token is for. It is the same in every process and holds no secret.
 ///
-/// One of your own, here over a database that can keep a text under a name:
+/// A store of your own, here over a database that can keep a text under a name:
 ///
 /// ```
 /// use gettone::store::{StoreError, StoredToken, TokenStore};
@@ -95,60 +105,60 @@ impl Error {
 /// }
 /// ```
 ///
-/// Processes that share such a store may refresh at the same time, and the later one is refused and asks for a token with the
-/// password. A [`lock`](Self::lock) keeps them from it.
+/// Without a [`lock`](Self::lock), processes that share such a store may refresh at the same time. The service then refuses the later
+/// refresh, and that client uses the password.
 ///
 /// # Errors
 ///
-/// None of them costs anybody a token, as the [module](self) says:
+/// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)):
 ///
-/// - `load` fails: as if nothing were kept.
-/// - `lock` fails: the token is fetched without it. It has three minutes, since the other side may be fetching for as long.
-/// - `save` fails: what is kept under the name is [removed](Self::remove), because its refresh token may be spent. The client goes
-///   on with what it has in memory. So a store that has kept the token should not say that it failed.
-/// - `remove` fails: the token may be loaded again. Only [`clear`](crate::openapi::v1::Oauth::clear) and what deletes tokens tell
-///   of it.
+/// - `load`: the client goes on as if there were no record.
+/// - `lock`: it requests the token without the lock.
+/// - `save`: it [removes](Self::remove) the record, because its refresh token may be spent, and goes on with the token in memory. So a
+///   store that has kept the token must not return an error.
+/// - `remove`: the client may load the token again. Only [`clear`](crate::openapi::v1::Oauth::clear) and the calls that delete or change
+///   tokens return the error.
 ///
-/// The future of a call that is given up after 30 seconds is dropped, at whatever it waits for. A call that panics has failed.
+/// The client drops the future of a call that takes too long, at whatever point it has reached. A call that panics counts as failed.
 ///
-/// A record says which name it was saved under. If a store returns it under another name, the client passes it over, reports that, and
+/// A record holds the name that it was saved under. If a store returns it under another name, the client ignores it, reports that, and
 /// requests a token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
-    /// The token that is kept under a name; `None` if there is none.
+    /// Returns the token that was saved under a name, or `None` if there is none.
     ///
     /// # Errors
     ///
-    /// What is kept cannot be told. The client goes on as if nothing were, and asks the service.
+    /// The store cannot read the record. The client goes on as if there were none, and requests a token.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
 
-    /// Keeps a token under a name, in place of what was there. Callers have the token already.
+    /// Saves a token under a name, and replaces the old record. The callers have the token already.
     ///
     /// # Errors
     ///
-    /// It could not be kept. What was there is [removed](Self::remove): it may be spent.
+    /// The store cannot keep the token. The client [removes](Self::remove) the old record, because its refresh token may be spent.
     fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Keeps nothing under a name any longer. Not an error if nothing was there.
+    /// Removes the record of a name. Does nothing if there is none.
     ///
     /// # Errors
     ///
-    /// What was there may be there still. [`clear`](crate::openapi::v1::Oauth::clear) and
-    /// [`revoke_created`](crate::openapi::v1::Oauth::revoke_created) return it, as [`is_store`](crate::Error::is_store).
+    /// The store may still have the record. [`clear`](crate::openapi::v1::Oauth::clear) and
+    /// [`revoke_created`](crate::openapi::v1::Oauth::revoke_created) return the error, with [`is_store`](crate::Error::is_store) set.
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Waits until nobody else has the lock of this name, and takes it. It is held while a token is fetched and saved. Without
-    /// one of its own, a store locks nothing.
+    /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token. The default implementation
+    /// locks nothing.
     ///
     /// # Errors
     ///
-    /// There is no lock, or there was none within the time that the store gives it. The token is fetched without.
+    /// The store cannot take the lock, or not within the time that it waits. The client requests the token without it.
     fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
         let _ = name;
         async { Ok(StoreLock::new(())) }
     }
 }
 
-/// A store that is shared is the same store.
+/// Clones of the `Arc` are the same store.
 impl<S: TokenStore> TokenStore for Arc<S> {
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
         S::load(self, name)
@@ -167,8 +177,18 @@ impl<S: TokenStore> TokenStore for Arc<S> {
     }
 }
 
-/// The lock of a name, for as long as this value lives.
-#[must_use = "dropped at once, it locks nothing"]
+/// The lock of a name. Dropping it releases the lock.
+///
+/// ```
+/// use std::sync::Arc;
+/// use gettone::store::{StoreError, StoreLock};
+/// use tokio::sync::Mutex;
+///
+/// async fn lock(mutex: &Arc<Mutex<()>>) -> Result<StoreLock, StoreError> {
+///     Ok(StoreLock::new(Arc::clone(mutex).lock_owned().await))
+/// }
+/// ```
+#[must_use = "a lock that is dropped at once locks nothing"]
 pub struct StoreLock {
     _held: Held,
 }
@@ -176,7 +196,7 @@ pub struct StoreLock {
 struct Held(Option<Box<dyn Any + Send>>);
 
 impl StoreLock {
-    /// Holds what unlocks when it is dropped.
+    /// Wraps a guard of any type that releases the lock when it is dropped.
     pub fn new(held: impl Send + 'static) -> Self {
         Self { _held: Held(Some(Box::new(held))) }
     }
@@ -184,7 +204,7 @@ impl StoreLock {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A panic while another one is under way would end the process.
+        // A panic during another one would end the process.
         let _ = caught(|| drop(self.0.take()));
     }
 }
@@ -195,14 +215,14 @@ impl fmt::Debug for StoreLock {
     }
 }
 
-/// Returns a hash that is the same in every build and process, unlike that of the standard library (FNV-1a, 64 bits).
+/// Returns the FNV-1a hash of a text (64 bits). Unlike the standard library's, it is the same in every build and process.
 pub(crate) fn fnv_1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// What [`TokenStore`] would be if its futures were boxed.
+/// [`TokenStore`] with boxed futures, so that [`AnyStore`] can hold any store.
 trait ErasedStore: fmt::Debug + Send + Sync {
     fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>>;
     fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()>;
@@ -210,7 +230,7 @@ trait ErasedStore: fmt::Debug + Send + Sync {
     fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock>;
 }
 
-/// A store of any type, for a program that chooses its store at run time. Cheap to clone; clones are the same store.
+/// A store of any type, for programs that choose their store at run time. Cheap to clone; clones are the same store.
 ///
 /// ```
 /// use gettone::store::{AnyStore, FileStore, MemoryStore};
@@ -259,7 +279,7 @@ impl TokenStore for AnyStore {
     }
 }
 
-/// A store, and who is told of its failures.
+/// A store and the function that its failures are reported to.
 #[derive(Clone)]
 pub(crate) struct ReportingStore {
     store: AnyStore,
@@ -273,9 +293,9 @@ impl ReportingStore {
         Self { store, on_failure }
     }
 
-    /// Reports a failure that costs nobody a token.
+    /// Reports a failure that no call returns.
     pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
-        // The error, whoever hears of it, and the function are not ours, and nothing of the exchange is lost by them.
+        // The error, the subscriber and the function are not ours. If one of them panics, the exchange goes on.
         let _ = caught(|| {
             trace::cache::store_failed(action, &*error);
             if let Some(on_failure) = &self.on_failure {

@@ -1,3 +1,5 @@
+//! The store in a file, which several processes can use at the same time.
+
 mod opened;
 
 use std::collections::BTreeMap;
@@ -20,44 +22,56 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
 use crate::trace;
 
-/// Keeps tokens in a file, for several processes of one user.
+/// A store in a file, for several processes of one user on one machine. Clones are the same store.
 ///
-/// - On Unix nobody else can read the file or write to its folder. The store creates both that way, and refuses them if they are not,
-///   or if they belong to somebody else. It also refuses a link in place of the file, and anything else that somebody may have put
-///   there while they could write to the folder. The same goes for the lock files. Elsewhere the store does not look at permissions.
-/// - A file has at most 16 MiB. A larger one is refused without being read.
-/// - The file is replaced as a whole, so that a process that is killed spoils nothing. One that is damaged nevertheless is
-///   renamed to `<file>.damaged-0`, or a later number, and the store goes on without a token. The next call of
-///   [`load`](TokenStore::load) returns that as an error once, which [`Builder::on_store_failure`](crate::Builder::on_store_failure)
-///   shows.
-/// - A token that was of no use any more when another one was obtained is dropped when that is saved.
-/// - Lock files stay beside the file: `<file>.lock`, and one for each name. Only while no process uses the store is it safe to
-///   remove them. Not every file system over a network has locks.
-/// - The lock of a name is waited for at the most 170 s. Who does not get it goes on without, so that a process that hangs holds up
-///   nobody for ever; two refreshes at the same time are possible then, also where a client's
-///   [timeout](crate::Builder::timeout) lets an exchange take longer than that. The file itself is waited for at the most 5 s.
+/// - On Unix no other user can read the file or write to its folder: the store creates both like that, and refuses them if they are not.
+///   It also refuses a link in place of the file, and anything else that another user may have left there. The same holds for lock files.
+///   On other systems it does not look at permissions. [Security](crate::guide::security#the-file) has the details.
+/// - **Tokens are in plain text.**
+/// - A file has at most 16 MiB. The store refuses a larger one without reading it.
+/// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged nevertheless, the store
+///   renames it to `<file>.damaged-0` (or a later number) and goes on without a token. It reports that once, as the error of the next
+///   [`load`](TokenStore::load), which the client passes to [`Builder::on_store_failure`](crate::Builder::on_store_failure).
+/// - When it saves a token, it drops records that were of no use any more when that token was obtained.
+/// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
+///   network file system has locks.
+/// - A client waits for the lock of a name for 170 s at most, and then requests its token without it, so a process that hangs blocks no
+///   other for longer. Two refreshes at the same time are possible then, and also if a client's [timeout](crate::Builder::timeout) lets
+///   an exchange take longer. The store waits for the file itself for 5 s at most.
 ///
-/// A clone is the same store. The [module](super) shows how to use one.
+/// ```no_run
+/// use gettone::openapi::{Credentials, v1::Oauth};
+/// use gettone::store::FileStore;
+///
+/// # async fn run() -> Result<(), gettone::Error> {
+/// let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
+/// let oauth = Oauth::builder(Credentials::from_env()?).store(store).build()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FileStore(Arc<Place>);
 
 impl FileStore {
-    /// Looks at the file and its folder, which is made if it is missing. The file itself is made when there is a token.
+    /// Checks the file and its folder, and creates the folder if it is missing. The store creates the file when it saves a token.
     ///
     /// # Errors
     ///
-    /// With what is wrong and what to do:
+    /// The message says what is wrong and what to do.
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the path cannot be used. Others can read the file or its lock file, or write to
-    ///   the folder; one of them belongs to another user, is not a regular file, or is a hard link; the file is larger than 16 MiB; a
-    ///   later version of this crate wrote it; or there is no tokio runtime.
-    /// - [`is_store`](Error::is_store): the operating system refused it. This user cannot read and write there, the disk is full.
+    /// - [`is_invalid_input`](Error::is_invalid_input): other users can read the file or its lock file, or write to the folder; one of
+    ///   them belongs to another user, is not a regular file, or has a second name (hard link); the file is larger than 16 MiB; a later
+    ///   version of this crate wrote it; the path does not name a file; or the call is outside a tokio runtime.
+    /// - [`is_store`](Error::is_store): the operating system failed: for example, this user cannot read or write there, or the disk is
+    ///   full.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let given = path.into();
-        // The working folder may be another one later.
+        // The program may change its working folder later.
         let path = std::path::absolute(&given).unwrap_or_default();
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(Error::invalid_input(format!("token file {given:?}: give the path of a file")));
+            return Err(Error::invalid_input(format!(
+                "token file {given:?}: the path does not name a file; add a file name"
+            )));
         };
         let place = Place {
             path: folder.join(name),
@@ -70,14 +84,16 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Work on files blocks, so it is done on threads that may be blocked; and to its end, even if nobody waits for it.
+    /// Runs work on files on a thread that may block. It runs to its end even if the caller goes away.
     async fn blocking<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: FnOnce(&Place) -> io::Result<T> + Send + 'static,
     {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return Err(Error::invalid_input("token file: no tokio runtime, whose threads work on files"));
+            return Err(Error::invalid_input(
+                "token file: no tokio runtime: call from inside one, for example with `Runtime::block_on`",
+            ));
         };
         let place = Arc::clone(&self.0);
         let done = runtime.spawn_blocking(move || work(&place)).await;
@@ -97,7 +113,7 @@ impl TokenStore for FileStore {
 
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
         let (name, json) = (name.to_owned(), token.to_json());
-        // By the clock that the new token was obtained by.
+        // By the clock of the client that obtained the token.
         let now = token.obtained_at;
         Ok(self.blocking(move |place| place.replace(name, Some((json.expose(), now)))).await?)
     }
@@ -107,14 +123,16 @@ impl TokenStore for FileStore {
         Ok(self.blocking(move |place| place.replace(name, None)).await?)
     }
 
-    /// Tries again and again: a thread that waits for the lock of a file cannot be told to stop, and would keep the runtime
-    /// from ending.
+    /// Waits for the lock of a name by polling: a thread that blocks on a file lock cannot be cancelled, and would keep the runtime from
+    /// shutting down.
     ///
     /// # Errors
     ///
-    /// Another process has had it for 170 s, the lock file cannot be opened, or its file system has no locks.
+    /// - Another process has held the lock for 170 s.
+    /// - The lock file cannot be opened.
+    /// - The file system has no locks.
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        // Two names with the same hash merely wait for each other.
+        // Two names with the same hash only wait for each other.
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
         let open = move |place: &Place| {
             opened::check_folder(&place.folder)?;
@@ -123,7 +141,7 @@ impl TokenStore for FileStore {
         let lock = Lock(self.blocking(open).await?);
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
         while let Err(error) = lock.0.try_lock() {
-            // A process that was stopped may have the lock for ever; one that works has it for two calls at the most.
+            // A process that was stopped may hold the lock forever; a running one holds it for two calls at most.
             if waited >= PATIENCE || matches!(error, TryLockError::Error(_)) {
                 return Err(self.0.explain(error.into()).into());
             }
@@ -144,7 +162,7 @@ impl fmt::Debug for FileStore {
 const VERSION: u64 = 1;
 const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;
 
-/// JSON as it stands in the file, so that what is not understood is kept, and no secret is copied.
+/// JSON as it stands in the file, so that unknown fields are kept and no secret is copied.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 #[derive(Serialize)]
@@ -159,7 +177,7 @@ fn take<'a, T: Deserialize<'a>>(fields: &mut Fields<'a>, name: &str) -> Option<T
     serde_json::from_str(fields.remove(name)?.get()).ok()
 }
 
-/// `None` if the file is damaged.
+/// Reads the content of a file. `None` if it is damaged.
 fn parse(text: &[u8]) -> io::Result<Option<Contents<'_>>> {
     let mut rest = serde_json::from_slice::<Fields<'_>>(text).unwrap_or_default();
     match take(&mut rest, "version") {
@@ -175,7 +193,7 @@ struct Place {
     path: PathBuf,
     folder: PathBuf,
     sync_folder: fn(&Path) -> io::Result<()>,
-    /// What was found damaged, until somebody is told.
+    /// Damage that `load` has not reported yet.
     unreported: Mutex<Option<String>>,
 }
 
@@ -194,25 +212,26 @@ impl Place {
 
     fn load(&self, name: &str) -> io::Result<Option<StoredToken>> {
         opened::check_folder(&self.folder)?;
-        // Without the lock: the file is only ever replaced as a whole.
+        // Without the lock: every writer replaces the file as a whole.
         match parse(&self.text()?)? {
             Some(contents) => Ok(self.token(&contents, name)),
             None => self.alone(|contents| Ok(self.token(&contents, name))),
         }
     }
 
-    /// A damaged record is as good as none, and stays until a token is saved in its place.
+    /// Returns the token of a name. A damaged record counts as absent, and stays until a token is saved over it.
     fn token(&self, contents: &Contents<'_>, name: &str) -> Option<StoredToken> {
         let token = StoredToken::from_json(contents.tokens.get(name)?.get());
         let damaged = |error: &Error| {
             trace::cache::no_token(&self.path, name, error);
             let path = self.path.display();
-            *self.unreported() = Some(format!("token file {path}: the record of {name} cannot be read: {error}"));
+            *self.unreported() =
+                Some(format!("token file {path}: cannot read the record of {name}, which the client ignores: {error}"));
         };
         token.inspect_err(damaged).ok()
     }
 
-    /// What was of no use any more at a moment goes with it.
+    /// Replaces or removes the record of a name. With a new record, drops those that were of no use any more at its time.
     fn replace(&self, name: String, record: Option<(&str, SystemTime)>) -> io::Result<()> {
         self.alone(|Contents { version, mut tokens, rest }| {
             if tokens.remove(&name).is_none() && record.is_none() {
@@ -226,34 +245,34 @@ impl Place {
             let contents = Contents { version, tokens, rest };
             let written = self.write(&contents);
             if written.is_err() && contents.tokens.is_empty() && contents.rest.is_empty() {
-                // A full disk is no reason to keep what is to go.
+                // Even on a full disk a token that must go can be deleted.
                 return fs::remove_file(&self.path);
             }
             written
         })
     }
 
-    /// Does something with what is in the file while nobody else writes to it, in this process or another. A damaged file is
-    /// set aside first.
+    /// Runs work on the content of the file while no other writer, in this process or another, can change it. Renames a damaged file
+    /// first.
     fn alone<T>(&self, work: impl FnOnce(Contents<'_>) -> io::Result<T>) -> io::Result<T> {
         opened::check_folder(&self.folder)?;
-        // First, so that no lock file is made beside a token file that is refused.
+        // First, so that no lock file appears beside a token file that the store refuses.
         self.tokens()?;
-        // Nobody has it for longer than it takes to write the file.
+        // Every process holds it only while it writes the file.
         let lock = Lock(opened::open(&self.beside(".lock"), Purpose::Lock)?);
         let mut tries = 0;
         while let Err(error) = lock.0.try_lock() {
-            // A runtime waits for this thread when it ends, and a process that was stopped may have the lock for ever.
+            // A runtime that shuts down waits for this thread, and a process that was stopped may hold the lock forever.
             if tries >= 1_000 || matches!(error, TryLockError::Error(_)) {
                 return Err(error.into());
             }
-            // Another process is waited for, which knows no clock of ours.
+            // Waits for another process, which knows no clock of ours.
             #[allow(clippy::disallowed_methods)]
             std::thread::sleep(Duration::from_millis(5));
             tries += 1;
         }
         self.tidy()?;
-        // Read only now: whoever had the lock may have saved, or set aside what was damaged.
+        // Read only now: the last holder of the lock may have saved, or renamed a damaged file.
         if let Some(contents) = parse(&self.text()?)? {
             return work(contents);
         }
@@ -262,8 +281,8 @@ impl Place {
         trace::cache::set_aside(&self.path, &to);
         let (path, to) = (self.path.display(), to.display());
         *self.unreported() = Some(format!(
-            "token file {path}: damaged, and kept as {to}, in which tokens may stand; the client gets new ones; find out what \
-             wrote the file, then remove {to}"
+            "token file {path}: the file was damaged, so it was renamed to {to}, which may still contain tokens; the client \
+             requests new ones; find out what damaged the file, then remove {to}"
         ));
         drop(lock);
         self.alone(work)
@@ -288,35 +307,35 @@ impl Place {
         let mut text = Zeroizing::new(Vec::with_capacity(length + 64));
         serde_json::to_writer(&mut *text, contents)?;
         if text.len() as u64 > LARGEST {
-            return Err(io::Error::other("it would be larger than 16 MiB: find out what fills it, then remove it"));
+            return Err(io::Error::other("it would become larger than 16 MiB: find out what fills it, then remove it"));
         }
-        // Not named like that of another process, should locks do nothing here.
+        // Another name than that of another process, in case locks do nothing here.
         let (temporary, mut file) = self.create(|number| format!(".{}.tmp", number + u64::from(std::process::id())))?;
         let written = file.write_all(&text).and_then(|()| file.sync_all());
         let replaced = written.and_then(|()| fs::rename(&temporary, &self.path));
         replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
-        // Some file systems over a network, or in user space, cannot do it. The file is in its place all the same.
+        // Some network and user-space file systems cannot do it. The new file is in place all the same.
         if let Err(error) = (self.sync_folder)(&self.folder) {
-            trace::cache::store_failed("write the folder through", &error);
+            trace::cache::store_failed("sync the folder", &error);
         }
         Ok(())
     }
 
-    /// Removes what writers left that were killed: whoever has the lock is the only one.
+    /// Removes temporary files of writers that were killed. The holder of the lock is the only writer.
     fn tidy(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let suffix = path.as_os_str().as_encoded_bytes().strip_prefix(self.path.as_os_str().as_encoded_bytes());
             let number = suffix.and_then(|suffix| suffix.strip_prefix(b".")?.strip_suffix(b".tmp"));
             if number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)) {
-                // One that stays is in nobody's way.
+                // One that stays does no harm.
                 let _ = fs::remove_file(path);
             }
         }
         Ok(())
     }
 
-    /// Makes a file beside this one, under a name that is free.
+    /// Creates a file beside the token file, under a free name.
     fn create(&self, suffix: impl Fn(u64) -> String) -> io::Result<(PathBuf, File)> {
         let mut number = 0;
         loop {
@@ -337,11 +356,11 @@ impl Place {
     fn explain(&self, error: io::Error) -> Error {
         let message = format!("token file {}: {error}", self.path.display());
         let advice = match error.kind() {
-            // One of ours, which gives its own advice.
+            // An error of ours, which has its own advice.
             ErrorKind::Other => return Error::invalid_input(message),
-            ErrorKind::WouldBlock => "a process has had the lock for too long: end it if it hangs",
+            ErrorKind::WouldBlock => "another process has held the lock for too long: end it if it hangs",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                "make room for it: while the file cannot be written, what it has stays"
+                "free some space: until the store can write the file, the old tokens stay in it"
             }
             _ => "this user must be able to read, write and lock files in its folder",
         };
@@ -349,8 +368,8 @@ impl Place {
     }
 }
 
-/// A lock that is given back when this value is dropped: to close the file is not enough, since a process that is being started
-/// may have it as well.
+/// A file lock that is released when this value is dropped. Closing the file is not enough: a process that is just being started may
+/// have inherited it.
 struct Lock(File);
 
 impl Drop for Lock {
@@ -377,7 +396,7 @@ mod tests {
             unreported: Mutex::default(),
         };
         place.open().unwrap();
-        // It has a length, and nothing on the disk.
+        // A sparse file: it has a length and no content.
         opened::open(&path, Purpose::Create).unwrap().set_len(1 << 30).unwrap();
         for work in [Place::open, |place: &Place| place.load("a").map(drop), |place: &Place| place.text().map(drop)] {
             let (done, peak) = memory::peak(|| work(&place));

@@ -1,4 +1,4 @@
-//! Tokens in memory, for several clients of one process.
+//! The store in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
 use crate::runtime;
 
-/// Keeps tokens in memory, for several clients of one process: a clone has the same tokens.
+/// A store in memory, for several clients of one process. Clones are the same store.
 ///
-/// One client needs no store for this: it keeps its tokens anyway.
+/// A single client does not need it: it caches its tokens anyway.
 ///
 /// ```no_run
 /// use gettone::openapi::{Credentials, v1::Oauth};
@@ -28,13 +28,13 @@ pub struct MemoryStore(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     tokens: HashMap<String, StoredToken>,
-    /// With so many tokens it is time to drop those that are of no use any more.
+    /// The number of tokens at which the store drops those that are of no use any more.
     full: usize,
     locks: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -53,7 +53,7 @@ impl TokenStore for MemoryStore {
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
         let mut kept = self.kept();
         if kept.tokens.len() >= kept.full {
-            // What was useless before this one came stays so.
+            // Tokens that were of no use when this one was obtained.
             kept.tokens.retain(|_, other| other.discard_after() > token.obtained_at);
             kept.full = 2 * kept.tokens.len().max(8);
         }
@@ -69,19 +69,19 @@ impl TokenStore for MemoryStore {
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         let lock = {
             let mut kept = self.kept();
-            // Nobody waits for those that only the map has.
+            // Drops locks that no client holds or waits for.
             kept.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(kept.locks.entry(name.to_owned()).or_default())
         };
-        // Whoever has it may be on a runtime that nobody drives any more.
+        // The client that holds it may be on a runtime that no longer runs.
         match runtime::until(runtime::after(PATIENCE), lock.lock_owned()).await {
             Some(lock) => Ok(StoreLock::new(lock)),
-            None => Err(format!("another client has had the lock for {} s", PATIENCE.as_secs()).into()),
+            None => Err(format!("another client has held the lock for {} s", PATIENCE.as_secs()).into()),
         }
     }
 }
 
-/// How many tokens there are, and none of them.
+/// Prints the number of tokens, and no token.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("tokens", &self.kept().tokens.len()).finish()
@@ -97,7 +97,7 @@ mod tests {
         let store = MemoryStore::new();
         let held = store.lock("a").await.unwrap();
         let another = tokio::time::timeout(2 * PATIENCE, store.lock("a")).await.unwrap();
-        assert!(another.unwrap_err().to_string().contains("has had the lock for 170 s"));
+        assert!(another.unwrap_err().to_string().contains("has held the lock for 170 s"));
         drop(held);
         drop(store.lock("a").await.unwrap());
     }

@@ -1,4 +1,4 @@
-//! A token as a store keeps it.
+//! The record of a token in a store, and its JSON.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,16 +10,29 @@ use crate::scope::ScopeSet;
 use crate::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
-/// A token as a store keeps it: with its end, and with what it was given for or can be renewed with.
+/// A token as a store keeps it: with its expiry, its scopes and its refresh token.
+///
+/// A client makes it and passes it to [`TokenStore::save`](super::TokenStore::save). You only turn it into text and back:
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use gettone::store::StoredToken;
+///
+/// let json = r#"{"version":1,"access_token":"0123456789abcdef","obtained_at":0,"expires_at":3600000}"#;
+/// let token = StoredToken::from_json(json)?;
+/// assert_eq!(token.expires_at(), SystemTime::UNIX_EPOCH + Duration::from_secs(3600));
+/// assert_eq!(token.to_json().expose(), json);
+/// # Ok::<(), gettone::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredToken {
     pub(crate) access_token: AccessToken,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
     pub(crate) renewal: Option<Renewal>,
-    /// What was asked for and what was granted, for a service whose tokens have scopes.
+    /// The requested and the granted scopes, for a service whose tokens have scopes.
     pub(crate) scopes: Option<Scopes>,
-    /// The name that a client saved it under: a store that mixes names up is found out.
+    /// The name that a client saved it under, so that the client notices a store that mixes up names.
     pub(crate) name: Option<String>,
 }
 
@@ -31,42 +44,42 @@ pub(crate) struct Renewal {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scopes {
-    /// The key of the slot: a record says by itself what it is for, and so does a token that is lent.
+    /// The key of the slot. A record, and a token that another slot borrows, says itself what it is for.
     pub(crate) requested: ScopeSet,
     pub(crate) granted: ScopeSet,
 }
 
 impl StoredToken {
-    /// The access token itself.
+    /// Returns the access token.
     #[must_use]
     pub fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
 
-    /// The end of the access token, by the clock of this machine.
+    /// Returns when the access token expires, by the clock of this machine.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// When the token is of no use any more, also not to renew it: a store may drop it then.
+    /// Returns when both the access token and the refresh token have expired. A store may drop the record after that.
     #[must_use]
     pub fn discard_after(&self) -> SystemTime {
         let renewal = self.renewal.as_ref().map(|renewal| renewal.expires_at);
         renewal.map_or(self.expires_at, |end| end.max(self.expires_at))
     }
 
-    /// Returns whether it may be what a client saved under this name. A record that was not saved by one does not say.
+    /// Returns whether a client may have saved the record under this name. A record that no client saved has no name.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name.as_deref().is_none_or(|known| known == name)
     }
 
-    /// The token as JSON, in a format that says its version. Times are in milliseconds since 1970.
+    /// Returns the token as JSON, **with the tokens in plain text**. The format has a version; times are in milliseconds since 1970.
     #[must_use]
     pub fn to_json(&self) -> Secret {
-        // Large enough from the beginning: one that grows leaves copies behind.
+        // Large enough: a buffer that grows leaves copies behind.
         let mut json = Vec::with_capacity(self.longest_json());
-        // Numbers and texts alone: there is nothing that JSON could not say.
+        // Cannot fail: the format has only numbers and texts.
         let _ = serde_json::to_writer(&mut json, &Format::of(self));
         Secret::new(String::from_utf8(json).unwrap_or_default())
     }
@@ -74,7 +87,7 @@ impl StoredToken {
     fn longest_json(&self) -> usize {
         let refresh_token = self.renewal.as_ref().map_or("", |renewal| renewal.refresh_token.expose());
         let scopes = self.scopes.iter().flat_map(|scopes| scopes.requested.iter().chain(&scopes.granted));
-        // A character becomes six at the most, and a scope has none that becomes more than itself.
+        // An escape has at most six characters, and no character of a scope is escaped.
         let name = self.name.as_deref().unwrap_or_default();
         512 + 6 * (self.access_token.expose().len() + refresh_token.len() + name.len())
             + scopes.map(|scope| scope.as_str().len() + r#""","#.len()).sum::<usize>()
@@ -84,14 +97,17 @@ impl StoredToken {
     ///
     /// # Errors
     ///
-    /// [`is_decode`](Error::is_decode) if it is something else, if its token could not be sent (it is empty, longer than 8 KiB, or has a
-    /// character that no header can have), or if it was written by a later version that is not understood. Nothing of the text is
-    /// repeated.
+    /// [`is_decode`](Error::is_decode), without any of the text:
+    ///
+    /// - the text is not such JSON;
+    /// - its access token cannot be sent: it is empty, longer than 8 KiB, or cannot be part of a header or a path;
+    /// - a later version of the crate wrote it, in a format that this version does not know.
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let wrong = |message: String| Error::decode(format!("stored token: {message}"));
-        let Version { version } = serde_json::from_str(json).map_err(|_| wrong("not the JSON of one".into()))?;
+        let Version { version } =
+            serde_json::from_str(json).map_err(|_| wrong("not the JSON of a stored token".into()))?;
         if version != VERSION {
-            return Err(wrong(format!("format {version}, and this version of the crate knows {VERSION}")));
+            return Err(wrong(format!("format {version}, but this version of the crate reads only format {VERSION}")));
         }
         let format: Format = serde_json::from_str(json).map_err(|_| wrong("a field is missing or malformed".into()))?;
         check_sendable(&format.access_token).map_err(|rule| wrong(rule.into()))?;
@@ -154,13 +170,13 @@ impl Format {
     }
 }
 
-/// 0 for a moment before 1970.
+/// Returns the milliseconds since 1970. 0 for a time before 1970.
 fn milliseconds(moment: SystemTime) -> u64 {
     let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// 1970 for a moment that the operating system cannot express: long over.
+/// Returns the time. 1970, which has long passed, for a time that the operating system cannot express.
 fn moment(milliseconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(SystemTime::UNIX_EPOCH)
 }

@@ -1,7 +1,7 @@
-//! Opens every file of a store.
+//! Opens every file of the file store, and refuses those that other users may have planted or can read.
 //!
-//! Whoever could once write to the folder may have left anything under the names that the store uses. So each file is opened without
-//! following a link and without waiting, and the opened file is checked, not its path, which may lead elsewhere a moment later.
+//! A user who could once write to the folder may have left anything under the names that the store uses. So the store opens each file
+//! without following a link and without waiting, and checks the opened file, not its path, which may lead elsewhere a moment later.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -15,8 +15,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-/// The largest token file: four times the largest response that a client reads, so that no single token fills it. A record has about
-/// a kilobyte.
+/// The largest token file: four times the largest response that a client reads, so that no single token fills it. A usual record has
+/// about a kilobyte.
 pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// What a file is opened for.
@@ -37,7 +37,8 @@ pub(super) enum Purpose {
 ///
 /// # Errors
 ///
-/// One of kind [`Other`](ErrorKind::Other) says what was refused and what to do. All others are the operating system's.
+/// - [`Other`](ErrorKind::Other): the file was refused. The message says why and what to do.
+/// - any other kind: the operating system's own error.
 pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
     let mut options = OpenOptions::new();
     match purpose {
@@ -50,11 +51,11 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
     #[cfg(unix)]
     {
         let special = match purpose {
-            // A folder that was moved to another disk has a link in its place.
+            // May be a link: folders are moved to other disks like that.
             Purpose::Folder => OFlags::DIRECTORY,
             _ => OFlags::NOFOLLOW,
         };
-        // Without `NONBLOCK`, opening a FIFO waits for somebody at its other end.
+        // Without `NONBLOCK`, opening a FIFO waits for a process at its other end.
         options.custom_flags((special | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed()).mode(0o600);
     }
     #[cfg(windows)]
@@ -69,7 +70,7 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
             Ok(file)
         }
         Err(error) => {
-            // How the system names the reason depends on the system. Nothing is opened any more, so the path will do.
+            // Each system names the reason in another way. Nothing was opened, so checking the path is enough.
             if matches!(purpose, Purpose::Read | Purpose::Lock)
                 && error.kind() != ErrorKind::NotFound
                 && let Ok(found) = fs::symlink_metadata(path)
@@ -81,11 +82,12 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
     }
 }
 
-/// Reads a file to its end. Its size is limited once more, since the file may have grown since it was checked.
+/// Reads a file to its end. Limits its size once more, since it may have grown since the check.
 ///
 /// # Errors
 ///
-/// The file is too large, or the operating system cannot read it.
+/// - The file is too large.
+/// - The operating system cannot read it.
 pub(super) fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     // Large enough: a buffer that grows leaves copies behind.
     let length = usize::try_from(file.metadata()?.len().min(LARGEST)).unwrap_or(0);
@@ -94,7 +96,7 @@ pub(super) fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     if text.len() as u64 > LARGEST { Err(too_large()) } else { Ok(text) }
 }
 
-/// Refuses a folder that somebody else could write to.
+/// Refuses a folder that another user can write to.
 #[cfg(unix)]
 pub(super) fn check_folder(folder: &Path) -> io::Result<()> {
     open(folder, Purpose::Folder).map(drop)
@@ -105,7 +107,7 @@ pub(super) fn check_folder(folder: &Path) -> io::Result<()> {
     fs::metadata(folder).map(drop)
 }
 
-/// Flushes a folder: the new name of a file outlives a power cut only then.
+/// Syncs a folder, so that the new name of a file survives a power cut.
 #[cfg(unix)]
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     open(folder, Purpose::Folder)?.sync_all()
@@ -116,7 +118,7 @@ pub(super) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The token file is "it", since the error begins with its path. Other files are named.
+/// Refuses a file that is not safe. The text calls the token file "it", since the error begins with its path, and names any other file.
 fn check(path: &Path, found: &Metadata, purpose: Purpose) -> io::Result<()> {
     #[cfg(unix)]
     if purpose == Purpose::Folder {
@@ -127,17 +129,17 @@ fn check(path: &Path, found: &Metadata, purpose: Purpose) -> io::Result<()> {
         Purpose::Read => ("it".to_owned(), true),
         _ => (shown.to_string(), false),
     };
-    // Whose file it is comes before its mode, because `chmod` would change a file that belongs elsewhere.
+    // The owner is checked before the mode: `chmod` is the wrong advice for a file of another user.
     let (fault, instead) = if found.is_symlink() {
         ("is a symbolic link", ", or give the path that it leads to")
     } else if !found.is_file() {
-        ("is not a regular file", ", or give the path of one")
+        ("is not a regular file", ", or give the path of a regular file")
     } else if !is_own(found) {
-        ("belongs to another user", ", or give the path of your own")
+        ("belongs to another user", ", or give the path of a file of your own")
     } else if has_second_name(found) {
         ("has a second name (a hard link)", "")
     } else if mode(found) & 0o077 != 0 {
-        return Err(io::Error::other(format!("others can open {it}: chmod 600 {shown}")));
+        return Err(io::Error::other(format!("other users can open {it}: chmod 600 {shown}")));
     } else if is_tokens && found.len() > LARGEST {
         return Err(too_large());
     } else {
@@ -148,21 +150,21 @@ fn check(path: &Path, found: &Metadata, purpose: Purpose) -> io::Result<()> {
 
 #[cfg(unix)]
 fn check_folder_found(folder: &Path, found: &Metadata) -> io::Result<()> {
-    // Root may do anything anyway.
+    // Root can do anything anyway.
     if !is_own(found) && found.uid() != 0 {
-        return Err(io::Error::other("its folder belongs to another user: give it a folder of your own"));
+        return Err(io::Error::other("its folder belongs to another user: use a folder of your own"));
     }
     let advice = match mode(found) {
         bits if bits & 0o022 == 0 => return Ok(()),
         bits if bits & 0o1000 == 0 => format!("chmod go-w {}", folder.display()),
-        // Everybody's, like `/tmp`.
-        _ => "give it a folder of its own".to_owned(),
+        // A shared folder, like `/tmp`.
+        _ => "use a folder that only you can write to".to_owned(),
     };
-    Err(io::Error::other(format!("others can write to its folder: {advice}")))
+    Err(io::Error::other(format!("other users can write to its folder: {advice}")))
 }
 
 fn too_large() -> io::Error {
-    io::Error::other("it is larger than 16 MiB, which no token file is: find out what wrote it, then remove it")
+    io::Error::other("it is larger than 16 MiB, so it is not a token file: find out what wrote it, then remove it")
 }
 
 #[cfg(unix)]
@@ -175,13 +177,13 @@ fn is_own(found: &Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// A file that was replaced after it was opened has no name left.
+/// A file that was replaced after it was opened has no name left, so the number of names may be 0.
 #[cfg(unix)]
 fn has_second_name(found: &Metadata) -> bool {
     found.nlink() > 1
 }
 
-/// Nothing is known of permissions.
+/// The store does not know the permissions of other systems.
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0
