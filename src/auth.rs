@@ -1,4 +1,4 @@
-//! A managed token on a request, for any service. Knows none of them.
+//! Puts a cached token on a request, for any service: builder, token handle, redirect policy, middleware.
 
 mod authorize;
 pub(crate) mod builder;

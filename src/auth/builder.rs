@@ -1,4 +1,4 @@
-//! How a client is built, for every service.
+//! Builds the client of any service.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,32 +14,33 @@ use crate::http::retry::Retry;
 use crate::http::transport::Transport;
 use crate::store::{AnyStore, OnFailure, ReportingStore, TokenStore};
 
-/// A client of a service: [`keliweb::Fatture`](crate::keliweb::Fatture) or [`openapi::v1::Oauth`](crate::openapi::v1::Oauth). Sealed.
-#[allow(private_bounds)] // That is what seals it.
+/// The trait of all clients: [`keliweb::Fatture`](crate::keliweb::Fatture) and [`openapi::v1::Oauth`](crate::openapi::v1::Oauth). Sealed.
+#[allow(private_bounds)] // This seals it.
 pub trait Service: Assemble {
-    /// What the service knows an account by.
+    /// The credentials of an account.
     type Credentials: fmt::Debug;
 }
 
-/// How a client of a service is put together.
+/// The part of building a client that each service does in its own way.
 pub(crate) trait Assemble: Sized {
-    /// The settings that only this service has.
+    /// The settings of this service alone.
     type Options: Default;
 
-    /// The address of the service, unless the program sets another one.
+    /// The default address of the service.
     const BASE_URL: &'static str;
 
-    /// Checks what only this service knows of.
+    /// Checks the credentials and the settings of this service.
     fn check(credentials: &Self::Credentials, options: &Self::Options) -> Result<(), Error>
     where
         Self: Service;
 
+    /// Builds the client from its parts.
     fn assemble(parts: Parts<Self>) -> Result<Self, Error>
     where
         Self: Service;
 }
 
-/// What a client is made of.
+/// The parts of a client.
 pub(crate) struct Parts<C: Service> {
     pub(crate) credentials: C::Credentials,
     pub(crate) options: C::Options,
@@ -47,18 +48,30 @@ pub(crate) struct Parts<C: Service> {
     pub(crate) store: Option<ReportingStore>,
 }
 
-/// How a client is to be built.
+/// The settings of a client.
 ///
-/// | | default |
+/// | setting | default |
 /// |---|---|
-/// | address | the production of the service |
-/// | time to connect | 10 s |
-/// | time for a call, all attempts and waits together | 60 s |
-/// | repeats | as in [`Retry`] |
-/// | store of tokens | none |
-/// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for plain http, which is for loopback |
+/// | [`base_url`](Self::base_url) | the production environment of the service |
+/// | [`connect_timeout`](Self::connect_timeout) | 10 s |
+/// | [`timeout`](Self::timeout) of a call, with all attempts and waits | 60 s |
+/// | [`retry`](Self::retry) | see [`Retry`] |
+/// | [`store`](Self::store) | none |
+/// | proxy | `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, as reqwest reads them; none for plain http, which is for loopback addresses |
 ///
-/// Redirects are never followed, unless a [`http_client`](Self::http_client) of your own does it.
+/// The client follows no redirects, unless you give it a [`http_client`](Self::http_client) that does.
+///
+/// ```
+/// use std::time::Duration;
+/// use gettone::openapi::{Credentials, v1::Oauth};
+///
+/// let oauth = Oauth::builder(Credentials::new("test@example.com", "key"))
+///     .timeout(Duration::from_secs(20))
+///     .user_agent("invoices/2.1")
+///     .build()?;
+/// # let _ = oauth;
+/// # Ok::<(), gettone::Error>(())
+/// ```
 pub struct Builder<C: Service> {
     credentials: C::Credentials,
     base_url: Option<String>,
@@ -114,48 +127,50 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Another address for the service, such as that of a mock. It wins over everything else that sets one.
+    /// Sets another address for the service, such as that of a mock. It overrides every other setting of an address.
     ///
-    /// Credentials are sent there: it must be `https`, or `http` to a loopback address (`localhost`, `127.0.0.0/8`, `[::1]`).
-    /// It may have a path, below which the operations then are; it has no user, query or fragment.
+    /// The client sends credentials there, so it must be `https`, or `http` to a loopback address (`localhost`, `127.0.0.0/8`, `[::1]`).
+    /// It may have a path, which the paths of the operations are appended to. It must not have a user, a query or a fragment.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// How long connecting may take, TLS included. Not zero. Default: 10 s.
+    /// Sets how long connecting may take, TLS included. Not zero. Default: 10 s.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call may take: all attempts, the waits between them, and the reading of the answer. Not zero. Default: 60 s.
+    /// Sets how long a call may take: all attempts, the waits between them, and reading the response. Not zero. Default: 60 s.
+    ///
+    /// A call for a cached token may take [several calls](crate::guide::tokens#how-long-a-call-waits).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// When a call is tried again.
+    /// Sets when a call is retried.
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Puts the name of your program before this crate's own in `User-Agent`, as in `invoices/2.1 gettone/0.1.0`.
+    /// Puts the name of your program in front of this crate's in `User-Agent`: `invoices/2.1 gettone/0.1.0`.
     #[must_use]
     pub fn user_agent(mut self, product: impl Into<String>) -> Self {
         self.user_agent = Some(product.into());
         self
     }
 
-    /// Sets up the HTTP client further, with a proxy, certificates or a resolver of your own.
+    /// Configures the HTTP client, for example with a proxy, certificates or a resolver of your own.
     ///
-    /// What keeps the credentials safe is set afterwards and stays: no redirects, no `Referer`, and no proxy for plain http.
-    /// With a [`http_client`](Self::http_client) there is nothing to set up, and this does nothing.
+    /// You cannot change the settings that keep credentials safe: no redirects, no `Referer`, and no proxy for plain http. Has no effect
+    /// together with [`http_client`](Self::http_client).
     ///
     /// ```
     /// use gettone::openapi::{Credentials, v1::Oauth};
@@ -171,39 +186,60 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Sends with a client that there is already. If it is only about its settings, [`http`](Self::http) is safer.
+    /// Uses an HTTP client of your own, with all of its settings, also for the time to connect. To change settings only, use
+    /// [`http`](Self::http), which is safer.
     ///
     /// # Security
     ///
-    /// The settings of a client cannot be seen, so all of its own count, also the time to connect. Build it with
-    /// `redirect(redirect::Policy::none())` and `referer(false)`: otherwise a redirect takes the credentials along, to another
-    /// host or to plain http, before it is found out (an answer that came by a redirect is an error). With an `http://`
-    /// address build it with `no_proxy()`: otherwise a proxy of the environment sees the credentials.
+    /// Build it with `redirect(redirect::Policy::none())` and `referer(false)`. Otherwise a redirect takes the credentials to another host
+    /// or to plain http, before this client sees it and returns an error. For an `http://` address also call `no_proxy()`. Otherwise a
+    /// proxy of the environment sees the credentials.
+    ///
+    /// ```
+    /// use gettone::openapi::{Credentials, v1::Oauth};
+    ///
+    /// let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false).build().unwrap();
+    /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).http_client(http).build()?;
+    /// # let _ = oauth;
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn http_client(mut self, client: Client) -> Self {
         self.http = Some(client);
         self
     }
 
-    /// Where the tokens that the client looks after outlive it. Without one they end with it.
+    /// Keeps the cached tokens in a store, which can outlive the client. By default they are dropped with the client.
     ///
     /// # Security
     ///
-    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same
-    /// client id): that somebody can make a client that gets a token says nothing of whether he knows the password.
+    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same client id). A
+    /// client that gets a token has not proved that it knows the password.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), gettone::Error> {
+    /// use gettone::keliweb::{Credentials, Fatture};
+    /// use gettone::store::FileStore;
+    ///
+    /// let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
+    /// let fatture = Fatture::builder(Credentials::from_env()?).store(store).build()?;
+    /// # let _ = fatture;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(AnyStore::new(store));
         self
     }
 
-    /// Calls a function whenever the [store](Self::store) fails while a token is fetched, and when a [`FileStore`](crate::store::FileStore) found its file
-    /// or a record in it damaged.
+    /// Calls a function when the [store](Self::store) fails while the client requests a token, and when a
+    /// [`FileStore`](crate::store::FileStore) finds its file or a record damaged.
     ///
-    /// Such a failure costs nobody a token, so no call returns it: the client goes on with what it has in memory. (`clear` and what
-    /// deletes tokens return theirs.) A damaged file is reported once, by the client that loads from the store first. The error
-    /// [says](Error::is_store) what failed and what to do; there is no secret in it. The function is called in the middle of an
-    /// exchange and must not block. With the feature `tracing` there is an event too.
+    /// No call returns such an error, because the client goes on with what it has in memory. (`clear` and the calls that delete or change
+    /// tokens return their own.) The client that loads first reports a damaged file, once. The [error](Error::is_store) says what failed
+    /// and what to do, and holds no secret. The function runs in the middle of an exchange and must not block. With the feature `tracing`
+    /// there is an event too.
     ///
     /// ```
     /// use gettone::keliweb::{Credentials, Fatture};
@@ -223,20 +259,37 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Takes the time from this clock. For tests.
+    /// Sets the clock, for tests. Default: [`SystemClock`].
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::SystemTime;
+    /// use gettone::clock::ManualClock;
+    /// use gettone::openapi::{Credentials, v1::Oauth};
+    ///
+    /// let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
+    /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).clock(clock.clone()).build()?;
+    /// # let _ = oauth;
+    /// # Ok::<(), gettone::Error>(())
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Builds the client. Nothing is sent yet.
+    /// Builds the client. Sends nothing.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the credentials are incomplete, if the address is not one that
-    /// credentials may be sent to, if a time limit is zero, if the set of scopes is empty, if the user agent cannot be a header, if
-    /// the crate was built without TLS, or if TLS cannot be set up.
+    /// [`is_invalid_input`](Error::is_invalid_input):
+    ///
+    /// - the credentials are incomplete;
+    /// - credentials may not be sent to the [address](Self::base_url);
+    /// - a time limit is zero;
+    /// - the set of scopes is empty;
+    /// - the user agent has a character that is not allowed in a header;
+    /// - the crate was built without TLS, or TLS cannot be set up.
     pub fn build(self) -> Result<C, Error> {
         let limits = [
             ("timeout", self.timeout),
@@ -244,7 +297,7 @@ impl<C: Service> Builder<C> {
             ("attempt_timeout", self.retry.longest_attempt()),
         ];
         if let Some((name, _)) = limits.iter().find(|(_, limit)| limit.is_zero()) {
-            return Err(Error::invalid_input(format!("{name}: zero, in which no call succeeds")));
+            return Err(Error::invalid_input(format!("{name}: zero leaves no time for any call")));
         }
         C::check(&self.credentials, &self.options)?;
         let base_url = checked_base_url(self.base_url.as_deref().unwrap_or(self.default_base_url), C::BASE_URL)?;

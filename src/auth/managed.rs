@@ -1,4 +1,4 @@
-//! A managed token: fetched when it is needed, cached, refreshed in time, and put on requests.
+//! The methods that all clients share, over a cache of tokens: `token`, `authorize`, `invalidate`, `clear`, `wait_idle`.
 
 use std::fmt;
 use std::future::Future;
@@ -18,19 +18,19 @@ use crate::clock::Time;
 use crate::error::Error;
 use crate::token::AccessToken;
 
-/// What a service says of the requests that its tokens are for.
+/// The rules of a service for the requests that its tokens are for.
 pub(crate) trait RequestRules: TokenSource {
-    /// What a program can do to have a token sent to another host. It ends a sentence.
+    /// How a program has a token sent to another host. Ends the sentence "to send one there, …".
     #[cfg(feature = "middleware")]
     const ADD_A_HOST: &'static str;
 
-    /// Returns whether tokens are sent to this address at all.
+    /// Returns whether the client sends tokens to this address at all.
     fn is_recipient(&self, url: &Url) -> bool;
 
-    /// Says why no token is sent to this address.
+    /// Returns the error for an address that gets no token.
     fn refuse(&self, url: &Url) -> Error;
 
-    /// Returns what a token must be for, so that a service accepts it with this request.
+    /// Returns the key of a token that the service accepts for this request.
     ///
     /// # Errors
     ///
@@ -44,24 +44,24 @@ pub(crate) trait RequestRules: TokenSource {
         response.status() == StatusCode::UNAUTHORIZED
     }
 
-    /// Returns how a service answers while it does not know a new token yet; `None` if it knows each at once.
+    /// Returns how a service answers while it does not know a new token yet. `None` if it knows every token at once.
     #[cfg(feature = "middleware")]
     fn propagation(&self) -> Option<Propagation> {
         None
     }
 }
 
-/// How a service answers while it does not know a new token yet.
+/// How a service answers a token that is too new for it to know.
 #[cfg(feature = "middleware")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Propagation {
     /// How long that may last.
     pub(crate) within: Duration,
-    /// What the body of such a 401 says, in any letter case.
+    /// A phrase in the body of such a 401, in any letter case.
     pub(crate) phrase: &'static str,
 }
 
-/// The tokens of a source, one for each key. Cheap to clone.
+/// The cached tokens of a source, one for each key. Cheap to clone.
 pub(crate) struct Managed<S: TokenSource>(Cache<S>);
 
 impl<S: TokenSource> Clone for Managed<S> {
@@ -121,27 +121,27 @@ impl<S: RequestRules> Managed<S> {
     }
 }
 
-/// The methods that every client hands on to its [`Managed`], which it holds as `tokens`.
+/// Defines the methods that all clients have. The client holds its [`Managed`] as `tokens`.
 macro_rules! managed_methods {
     ($client:ident, $(#[$authorize:meta])*) => {
         impl $client {
             $(#[$authorize])*
             ///
             /// The client marks the header as sensitive, so that it is not printed, and adds `Accept: application/json` if the
-            /// request has no `Accept`. Returns the token: [invalidate](Self::invalidate) it if the service rejects it.
+            /// request has no `Accept`. Returns the token. [Invalidate](Self::invalidate) it if the service rejects it.
             ///
             /// # Security
             ///
-            /// Send the request with a client that follows no redirect to another host, as with
-            /// [`same_origin`](crate::same_origin). A `Host` header that names another host than the URL is refused, also for loopback
-            /// addresses, because servers and proxies pass a request on by that header.
+            /// Send the request with a client that follows no redirect to another host: use
+            /// [`same_origin`](crate::same_origin). A request whose `Host` header names another host than its URL gets no token, not
+            /// even at a loopback address, because servers and proxies route by that header.
             ///
             /// # Errors
             ///
             /// - [`is_invalid_input`](crate::Error::is_invalid_input): the client sends no token to this address, or requests none for
             ///   such a request; the URL is neither https nor a loopback address; or the request has a `Host` header that is not
-            ///   the host and port of its URL, or more than one. No token was requested.
-            /// - those of [`token`](Self::token)
+            ///   the host and port of its URL, or more than one. The client requested no token.
+            /// - The errors of [`token`](Self::token).
             pub async fn authorize(
                 &self,
                 request: &mut reqwest::Request,
@@ -149,43 +149,44 @@ macro_rules! managed_methods {
                 self.tokens.authorize(request).await
             }
 
-            /// Returns a layer for `reqwest-middleware` that [authorizes](Self::authorize) each request to the service.
+            /// Returns a middleware for `reqwest-middleware` that [authorizes](Self::authorize) each request to the service.
             #[cfg(feature = "middleware")]
             #[must_use]
             pub fn middleware(&self) -> $crate::auth::Middleware {
                 $crate::auth::Middleware::new(self.tokens.clone())
             }
 
-            /// Drops this token, because a service rejected it, and never a newer one. The next call gets another token.
+            /// Drops a token that a service rejected, and never a newer one. The next call gets another token.
             ///
-            /// The store keeps its copy until the next token is saved.
+            /// The store keeps its copy until the client saves the next token.
             ///
-            /// If services reject one token after the other, the tokens are not the reason. So the client keeps a token that is
-            /// rejected within a second after it dropped another one. That time doubles up to five minutes, until ten minutes
-            /// pass without a rejection.
+            /// If services reject one token after the other, the tokens are not at fault. So the client
+            /// [keeps](crate::guide::tokens#a-refused-token) a token that is rejected within one to two seconds after it dropped
+            /// another one. That time doubles with each token that it drops, up to five to ten minutes, and starts anew after ten
+            /// minutes without a rejection.
             pub fn invalidate(&self, token: &$crate::token::AccessToken) {
                 self.tokens.invalidate(token);
             }
 
-            /// Waits until no token is being fetched and the store has kept the last one. Call it before your program ends: a
-            /// program that ends in the middle of an exchange may lose the new token.
+            /// Waits until no request for a token is in flight and the store has saved the last one. Call it before your program
+            /// ends, or it may lose a new token.
             ///
-            /// If exchanges are on a runtime that nobody drives anymore, it waits for all of them together as long as one may
-            /// take; outside of a tokio runtime with timers, without end.
+            /// If requests run on a tokio runtime that has stopped, it waits for all of them together as long as one may take.
+            /// Outside of a runtime with timers it waits without a limit.
             pub async fn wait_idle(&self) {
                 self.tokens.wait_idle().await;
             }
 
-            /// Drops all tokens that the client has cached since it was built, from memory and from the store. The service is not
-            /// told: the tokens stay valid there.
+            /// Drops all tokens that the client was asked for since it was built, from memory and from the store. They stay valid at
+            /// the service.
             ///
             /// # Errors
             ///
-            /// Even if it fails, the client returns none of these tokens anymore.
+            /// Even if it fails, the client returns none of these tokens again.
             ///
             /// - [`is_store`](crate::Error::is_store): the store failed.
-            /// - [`is_timeout`](crate::Error::is_timeout): an exchange is on a runtime that nobody drives anymore. The client waits for
-            ///   all such exchanges together as long as one may take, and gives them up. Call it again.
+            /// - [`is_timeout`](crate::Error::is_timeout): a request for a token runs on a tokio runtime that has stopped. The client
+            ///   waits for all such requests together as long as one may take, and abandons them. Call `clear` again.
             pub async fn clear(&self) -> Result<(), $crate::error::Error> {
                 self.tokens.clear().await
             }
@@ -195,9 +196,9 @@ macro_rules! managed_methods {
 
 pub(crate) use managed_methods;
 
-/// A handle of the token for one set of scopes, as returned by `token_for`. Cheap to clone.
+/// A handle to the cached token of one set of scopes, returned by `token_for` of a client. Cheap to clone.
 ///
-/// It saves the lookup: while the token is fresh, [`get`](Self::get) takes no lock and allocates nothing.
+/// It saves the lookup of the token: while the token is fresh, [`get`](Self::get) takes no lock and allocates nothing.
 ///
 /// ```no_run
 /// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
@@ -244,7 +245,7 @@ impl TokenHandle {
     ///
     /// # Errors
     ///
-    /// Those of `token` of the client, such as [`v1::Oauth::token`](crate::openapi::v1::Oauth::token#errors).
+    /// The errors of `token` of the client, such as [`v1::Oauth::token`](crate::openapi::v1::Oauth::token).
     #[inline]
     pub async fn get(&self) -> Result<AccessToken, Error> {
         match self.0.cached() {
@@ -253,20 +254,20 @@ impl TokenHandle {
         }
     }
 
-    /// Drops this token, as `invalidate` of the client does.
+    /// Drops a token that a service rejected, as `invalidate` of the client does.
     pub fn invalidate(&self, token: &AccessToken) {
         self.0.invalidate(token);
     }
 }
 
-/// Prints what the token is for, and no token.
+/// Prints the scopes of the token, not its text.
 impl fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TokenHandle").field(&format_args!("{}", self.0.key())).finish()
     }
 }
 
-/// What a layer needs of a client of any service.
+/// The methods of [`Managed`] that the middleware uses, for any service.
 #[cfg(feature = "middleware")]
 pub(super) trait AnyManaged: Send + Sync {
     fn is_recipient(&self, url: &Url) -> bool;

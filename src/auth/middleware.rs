@@ -1,4 +1,4 @@
-//! A layer for `reqwest-middleware` that puts a token on each request.
+//! A middleware for `reqwest-middleware` that puts a token on each request.
 
 mod look;
 
@@ -15,41 +15,50 @@ use super::authorize;
 use super::managed::{AnyManaged, Managed, Propagation, RequestRules};
 use crate::error::Error;
 
-/// Puts a token on each request, as of [`Oauth::middleware`] and [`Fatture::middleware`].
-///
-/// - A request that has an `Authorization` already passes as it is.
-/// - A request to a host that no token is for passes as it is. If that host answers 401, the request fails with an error that names the
-///   host and says how to have a token sent there; [`allow_other_hosts`](Self::allow_other_hosts) lets the 401 pass instead.
-/// - If a request has no `Accept`, it gets `Accept: application/json`.
-/// - After a 401, or a redirect to the login page of Keliweb Fatture, the token is [invalidated](Oauth::invalidate), and the request is sent once more with a new one. Where tokens
-///   are refused one after the other there is not always a new one, and the 401 is the answer.
-/// - A token that was made less than 15 seconds ago and is answered "Wrong Token" may not have reached all of the vendor's
-///   machines yet: the request is sent again with the same token, after 1, 2, 4 and 8 seconds by the client's
-///   [clock](crate::Builder::clock). If the body of such a 401 does not arrive within two seconds, or is longer than 64 KiB, the 401 is the
-///   answer, and the token stays.
-/// - A request whose body cannot be cloned, because it is a stream, is sent once. Whoever sent it gets the answer.
-/// - A 401 of another address, to which a redirect led, is the answer: it says nothing of the token.
+/// A middleware for `reqwest-middleware` that authorizes each request, returned by [`Oauth::middleware`] and [`Fatture::middleware`].
 ///
 /// ```no_run
-/// # fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), reqwest::Error> {
+/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 /// let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
+/// let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;
+/// # let _ = response;
 /// # Ok(())
 /// # }
 /// ```
 ///
+/// | request | what the middleware does |
+/// |---|---|
+/// | already has `Authorization` | passes it on unchanged |
+/// | to a host that gets no token | passes it on unchanged; if that host answers 401, fails with an error that names the host and says how to add it, unless you set [`allow_other_hosts`](Self::allow_other_hosts) |
+/// | any other | sets `Authorization`, and `Accept: application/json` if there is no `Accept` |
+///
+/// | response | what the middleware does |
+/// |---|---|
+/// | 401, or a redirect to the login page of Keliweb Fatture | [invalidates] the token and sends the request once more with a new one; returns the response if there is no new token |
+/// | "Wrong Token" to a token of Openapi.it less than 15 seconds old, which may not have reached all of the vendor's machines yet | first sends the request again with the same token, after 1, 2, 4 and 8 seconds by the client's [clock](crate::Builder::clock) |
+/// | such a 401 whose body takes more than two seconds or is longer than 64 KiB | returns it, and keeps the token |
+/// | 401 to a request whose body is a stream, which cannot be sent twice | returns it |
+/// | 401 of another address, after a redirect | returns it: it says nothing about the token |
+///
 /// # Security
 ///
-/// About redirects: as of [`Oauth::authorize`](Oauth#security).
+/// Redirects need the same care as with [`Oauth::authorize`].
 ///
 /// # Errors
 ///
-/// A request fails with `reqwest_middleware::Error::Middleware`, which has an [`Error`](crate::Error) in it:
+/// A request fails with `reqwest_middleware::Error::Middleware`, which contains an [`Error`](crate::Error):
 ///
-/// - that of [`Oauth::authorize`] or [`Fatture::authorize`], if there is no token to be had. If that happens after a 401, the 401 is the
-///   answer.
-/// - [`is_invalid_input`](crate::Error::is_invalid_input) with [`status`](crate::Error::status) 401: a host that no token is for answered
+/// - The error of [`Oauth::authorize`] or [`Fatture::authorize`], if the client cannot get a token. After a 401, the middleware returns
+///   the 401 instead.
+/// - [`is_invalid_input`](crate::Error::is_invalid_input), with [`status`](crate::Error::status) 401: a host that gets no token answered
 ///   401.
+///
+/// [`Fatture::authorize`]: crate::keliweb::Fatture::authorize
+/// [`Fatture::middleware`]: crate::keliweb::Fatture::middleware
+/// [`Oauth::authorize`]: crate::openapi::v1::Oauth::authorize
+/// [`Oauth::middleware`]: crate::openapi::v1::Oauth::middleware
+/// [invalidates]: crate::openapi::v1::Oauth::invalidate
 #[derive(Clone)]
 pub struct Middleware {
     tokens: Arc<dyn AnyManaged>,
@@ -61,8 +70,15 @@ impl Middleware {
         Self { tokens: Arc::new(tokens), allow_other_hosts: false }
     }
 
-    /// Returns a 401 of a host that no token is for as the response, for programs that call such hosts through the same client and
-    /// look at the 401 themselves.
+    /// Returns a 401 of a host that gets no token as a response, not as an error. For programs that call such hosts through the same
+    /// client and handle the 401 themselves.
+    ///
+    /// ```no_run
+    /// # fn run(oauth: gettone::openapi::v1::Oauth, http: gettone::reqwest::Client) {
+    /// let layer = oauth.middleware().allow_other_hosts();
+    /// let http = reqwest_middleware::ClientBuilder::new(http).with(layer).build();
+    /// # }
+    /// ```
     #[must_use]
     pub fn allow_other_hosts(self) -> Self {
         Self { allow_other_hosts: true, ..self }
@@ -75,11 +91,11 @@ impl fmt::Debug for Middleware {
     }
 }
 
-/// In the extensions of a request: a layer of this crate put a token on it.
+/// An extension of a request that a middleware of this crate has put a token on.
 #[derive(Clone)]
 struct Authorized;
 
-/// The waits before a request is sent again with a token that is settling.
+/// The waits before a request is sent again with a token that the service does not know yet.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 
@@ -93,10 +109,11 @@ impl reqwest_middleware::Middleware for Middleware {
         if !tokens.is_recipient(request.url()) {
             let unsent = request.url().clone();
             let response = next.run(request, extensions).await?;
-            let is_its_own = response.url().origin() == unsent.origin();
-            let is_riddle =
-                response.status() == StatusCode::UNAUTHORIZED && is_its_own && extensions.get::<Authorized>().is_none();
-            return if is_riddle && !allow_other_hosts {
+            let is_same_origin = response.url().origin() == unsent.origin();
+            let is_unexplained = response.status() == StatusCode::UNAUTHORIZED
+                && is_same_origin
+                && extensions.get::<Authorized>().is_none();
+            return if is_unexplained && !allow_other_hosts {
                 Err(no_token_sent(&unsent, tokens.add_a_host()))
             } else {
                 Ok(response)
@@ -107,44 +124,44 @@ impl reqwest_middleware::Middleware for Middleware {
         authorize::set(&mut request, &token).map_err(reqwest_middleware::Error::middleware)?;
         extensions.insert(Authorized);
         let mut waits = WAITS.iter();
-        let mut renewed = false;
+        let mut is_second = false;
         loop {
             let copy = request.try_clone();
-            // When it was sent: others may have waited meanwhile.
-            let is_young = |it: &Propagation| tokens.age_of(&token).is_some_and(|age| age < it.within);
-            let propagation = tokens.propagation().filter(is_young);
+            // The age when it was sent: other middleware may have waited meanwhile.
+            let is_recent = |it: &Propagation| tokens.age_of(&token).is_some_and(|age| age < it.within);
+            let propagation = tokens.propagation().filter(is_recent);
             let mut response = next.clone().run(request, extensions).await?;
-            // The response of another address, to which a redirect led, says nothing of the token.
+            // The response of another address, after a redirect, says nothing about the token.
             if response.url().origin() != url.origin() || !tokens.is_rejected(&response, &url) {
                 return Ok(response);
             }
-            let mut settling = false;
+            let mut is_propagating = false;
             if let Some(Propagation { phrase, .. }) =
                 propagation.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
             {
                 let told;
                 (told, response) = look::says(response, phrase).await;
-                // Perhaps the token is good: neither a wait nor another token would be right.
+                // The token may be good, so neither a wait nor another token would be right.
                 let Some(says_so) = told else { return Ok(response) };
-                settling = says_so;
+                is_propagating = says_so;
             }
-            let wait = waits.next().filter(|_| settling && copy.is_some());
+            let wait = waits.next().filter(|_| is_propagating && copy.is_some());
             match (copy, wait) {
-                // Nothing is known of a token that is settling.
-                (None, _) if settling => return Ok(response),
+                // Whether such a token is good is not known.
+                (None, _) if is_propagating => return Ok(response),
                 (Some(copy), Some(wait)) => {
                     tokens.time().sleep(*wait).await;
                     request = copy;
                 }
                 (copy, _) => {
                     tokens.invalidate(&token);
-                    let Some(mut copy) = copy.filter(|_| !renewed) else { return Ok(response) };
+                    let Some(mut copy) = copy.filter(|_| !is_second) else { return Ok(response) };
                     let Ok(next) = tokens.token_for_request(&copy).await else { return Ok(response) };
                     if next == token {
                         return Ok(response);
                     }
                     let Ok(()) = authorize::set(&mut copy, &next) else { return Ok(response) };
-                    (request, token, renewed, waits) = (copy, next, true, WAITS.iter());
+                    (request, token, is_second, waits) = (copy, next, true, WAITS.iter());
                 }
             }
         }
@@ -154,8 +171,8 @@ impl reqwest_middleware::Middleware for Middleware {
 fn no_token_sent(url: &Url, add_a_host: &str) -> reqwest_middleware::Error {
     let host = url.host_str().unwrap_or_default();
     let error = Error::invalid_input(format!(
-        "401 from {host}, to which this layer sends no token; to send one there, {add_a_host}; to get the 401 itself, use \
-         `Middleware::allow_other_hosts`"
+        "401 from {host}, which gets no token from this middleware: to send one there, {add_a_host}; to receive the 401 as a \
+         response, call `Middleware::allow_other_hosts`"
     ));
     reqwest_middleware::Error::middleware(error.with_status(StatusCode::UNAUTHORIZED))
 }

@@ -1,4 +1,4 @@
-//! A look into the body of an answer, which stays whole.
+//! Searches the beginning of a response's body for a phrase, and leaves the body whole.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,20 +10,20 @@ use reqwest::{Body, Response, ResponseBuilderExt};
 
 use crate::runtime;
 
-/// How long the look may take in all. A short answer comes in one go with its head, and without this layer the caller would have had
+/// How long the search may take in all. A short body arrives together with its head. Without the middleware, the caller would have had
 /// the head at once.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// How much of a body is read. A response that says why it rejects a token is short.
 const MOST_READ: usize = 64 * 1024;
 
-/// Returns whether the body of a response has a phrase in it, in any letter case, and the response as it came. `None` if the body is too
-/// long, or does not come.
+/// Returns whether the body of a response contains a phrase, in any letter case, and the unchanged response. `None` if the body is too
+/// long, or does not arrive in time.
 pub(super) async fn says(response: Response, phrase: &str) -> (Option<bool>, Response) {
     if response.content_length().is_some_and(|length| length > MOST_READ as u64) {
         return (None, response);
     }
-    // The conversion to `http` and back forgets it.
+    // The conversion to `http` and back drops the URL.
     let url = ::http::Response::builder().url(response.url().clone()).body(());
     let (mut parts, body) = ::http::Response::<Body>::from(response).into_parts();
     parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
@@ -34,16 +34,16 @@ pub(super) async fn says(response: Response, phrase: &str) -> (Option<bool>, Res
     (told, ::http::Response::from_parts(parts, Body::wrap(begun)).into())
 }
 
-/// A body that was begun to be read. It gives what was read, then the frame that ended the reading, then what is still to come.
+/// A partly read body. It yields what was read, then the frame that ended the reading, then the rest.
 struct Begun {
     read: Vec<u8>,
-    /// The trailers, or the error that the body broke with.
+    /// The trailers, or the error that ended the body.
     next: Option<Result<Frame<<Body as http_body::Body>::Data>, reqwest::Error>>,
     rest: Option<Body>,
 }
 
 impl Begun {
-    /// Reads as much as may be read, and returns whether that is all. May be dropped at any moment: nothing is lost.
+    /// Reads up to the limit, and returns whether that is the whole body. Dropping the future loses nothing.
     async fn read_on(&mut self) -> bool {
         while let Some(rest) = &mut self.rest {
             if self.read.len() > MOST_READ {
@@ -81,7 +81,7 @@ impl http_body::Body for Begun {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read).into()))));
         }
         if let Some(next) = self.next.take() {
-            // After an error there is nothing.
+            // Nothing follows an error.
             self.rest = self.rest.take().filter(|_| next.is_ok());
             return Poll::Ready(Some(next));
         }
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes next of a body, after so many milliseconds.
+    /// The next piece of a body.
     #[derive(Debug, Clone)]
     enum Piece {
         Data(Vec<u8>),
@@ -130,7 +130,7 @@ mod tests {
         Error,
     }
 
-    /// A body that comes as a script says.
+    /// A body that arrives as a script says: each piece after so many milliseconds.
     struct Scripted {
         script: VecDeque<(u64, Piece)>,
         pause: Option<Pin<Box<Timeout<std::future::Pending<()>>>>>,
@@ -168,7 +168,7 @@ mod tests {
         HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))])
     }
 
-    /// What comes of a body that is read to its end: the data, and how it ended.
+    /// Reads a body to its end. Returns the data, the trailers, and whether it ended with an error.
     async fn drain(mut body: impl http_body::Body<Data = Bytes> + Unpin) -> (Vec<u8>, Option<HeaderMap>, bool) {
         let mut all = (Vec::new(), None, false);
         while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
@@ -184,7 +184,7 @@ mod tests {
         all
     }
 
-    /// What there is to be told of a body, and after how long at the most.
+    /// Returns what `says` must return for a body.
     fn told(script: &[(u64, Piece)], is_sized: bool) -> Option<bool> {
         let length: usize =
             script.iter().map(|(_, piece)| if let Piece::Data(data) = piece { data.len() } else { 0 }).sum();
@@ -209,7 +209,7 @@ mod tests {
         (says_so || has_ended).then_some(says_so)
     }
 
-    /// None of the sums of these is two seconds.
+    /// No sum of these is two seconds.
     const PAUSES: [u64; 9] = [0, 0, 0, 0, 1, 300, 900, 1_300, 5_000_000];
 
     fn script() -> impl Strategy<Value = Vec<(u64, Piece)>> {
@@ -242,7 +242,7 @@ mod tests {
                 assert_eq!((response.status().as_u16(), response.version()), (401, http::Version::HTTP_10));
                 assert_eq!((response.url(), response.headers()["x-a"].as_bytes()), (&url, &b"b"[..]));
                 assert_eq!(response.extensions().get(), Some(&7_u8));
-                // One that was not said may be known by now.
+                // A length that the head did not name may be known by now.
                 assert!(length.is_none() || response.content_length() == length);
                 let (_, rest) = ::http::Response::<Body>::from(response).into_parts();
                 assert!(drain(rest).await == drain(body()).await, "it is not as it came");
