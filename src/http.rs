@@ -1,4 +1,4 @@
-//! One way to the wire, for every service. Knows none of them.
+//! Sends every request of every service: transport, retries, reading of responses, redaction of secrets.
 
 pub(crate) mod body;
 pub(crate) mod client;
@@ -11,7 +11,7 @@ pub(crate) mod retry;
 pub mod test_transport;
 pub(crate) mod transport;
 
-/// Includes the client that `build.rs` generated for a service, as the module `generated`.
+/// Includes the client that `build.rs` generates for a service, as the module `generated`.
 macro_rules! generated_client {
     ($name:literal) => {
         #[allow(clippy::all, clippy::unwrap_used, dead_code, missing_docs, unreachable_pub, unused_qualifications)]

@@ -38,7 +38,7 @@ impl Span {
     }
 
     /// Records that an attempt failed and the call will be retried.
-    pub(crate) fn again(&self, attempt: u32, error: &Error, delay: Duration) {
+    pub(crate) fn retrying(&self, attempt: u32, error: &Error, delay: Duration) {
         let status = error.status().map(|status| status.as_u16());
         tracing::debug!(attempt, kind = ?error.kind(), status, delay_ms = millis(delay), "retrying");
     }
@@ -71,7 +71,7 @@ impl Span {
         future
     }
 
-    pub(crate) fn again(&self, _: u32, _: &Error, _: Duration) {}
+    pub(crate) fn retrying(&self, _: u32, _: &Error, _: Duration) {}
 
     pub(crate) fn finish(&self, _: u32, _: Option<StatusCode>, _: impl Fn() -> Duration) {}
 }

@@ -1,4 +1,4 @@
-//! Types that stand in for schemas of a spec in the bodies of the generated clients.
+//! Types that replace generated ones in request and response bodies, mostly to keep secrets from being printed.
 
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
@@ -31,7 +31,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
     }
 }
 
-/// A value of a response. It is never serialized, because it holds a secret.
+/// A value of a response. It cannot be serialized, because it holds a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Received<T>(pub T);
 
@@ -47,20 +47,20 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Received<T> {
     }
 }
 
-/// The `success` of a response. A no is not read, so that the response is searched for the failure.
+/// The `success` of a response. Reading one that is false fails, so that the client searches the response for the failure.
 #[derive(Debug, Clone)]
 pub(crate) struct Success;
 
 impl<'de> Deserialize<'de> for Success {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match yes_or_no(&Box::<RawValue>::deserialize(deserializer)?) {
-            Some(false) => Err(de::Error::custom("the service says no")),
+            Some(false) => Err(de::Error::custom("the service reports a failure")),
             _ => Ok(Self),
         }
     }
 }
 
-/// Reads the access token of a response, and refuses one that cannot be sent.
+/// Reads the access token of a response. Refuses one that cannot be sent.
 pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
     let token = AccessToken::deserialize(deserializer)?;
     check_sendable(token.expose()).map_err(de::Error::custom)?;
@@ -69,7 +69,7 @@ pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acc
 
 /// Reads the refresh token of a response. One that cannot be used counts as absent, so that the access token beside it is kept.
 pub(crate) fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
-    // As text, which can be wiped.
+    // As text, which can be wiped from memory.
     let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
     let token: Option<RefreshToken> = serde_json::from_str(&text).ok();
     Ok(token.filter(|token| is_usable_refresh_token(token.expose())))

@@ -1,4 +1,4 @@
-//! The HTTP client, and the addresses that credentials may be sent to.
+//! Builds the HTTP client, and checks the addresses that credentials may be sent to.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use crate::error::Error;
 
-/// Sets up an HTTP client further.
+/// A function of the user that configures the HTTP client.
 pub(crate) type Configure = Box<dyn FnOnce(ClientBuilder) -> ClientBuilder + Send>;
 
-/// Builds an HTTP client that keeps credentials safe, whatever `configure` does: no redirects, no `Referer`, no proxy for plain http.
+/// Builds an HTTP client that keeps credentials safe whatever `configure` does: no redirects, no `Referer`, no proxy for plain http.
 pub(crate) fn http_client(
     base_url: &Url,
     connect_timeout: Duration,
@@ -18,7 +18,7 @@ pub(crate) fn http_client(
 ) -> Result<Client, Error> {
     let builder = Client::builder()
         .connect_timeout(connect_timeout)
-        // A connection that the service closed meanwhile would cost a POST that must not be repeated.
+        // A POST that must not be retried would fail on a connection that the service has closed.
         .pool_idle_timeout(Duration::from_secs(30));
     let builder = match configure {
         Some(configure) => configure(builder),
@@ -26,34 +26,34 @@ pub(crate) fn http_client(
     };
     let mut builder = builder.redirect(redirect::Policy::none()).referer(false);
     if base_url.scheme() == "http" {
-        // Checked to be loopback. A proxy would see the credentials.
+        // The address is loopback, as checked before. A proxy would see the credentials.
         builder = builder.no_proxy();
     } else if cfg!(not(any(feature = "rustls", feature = "native-tls"))) {
         return Err(Error::invalid_input(
-            "built without TLS: turn on the feature `rustls` or `native-tls`, or bring a `reqwest::Client`",
+            "built without TLS: enable the feature `rustls` or `native-tls`, or pass your own client to `Builder::http_client`",
         ));
     }
     builder
         .build()
-        .map_err(|error| Error::invalid_input("the HTTP client cannot be set up").with_source(error.without_url()))
+        .map_err(|error| Error::invalid_input("cannot build the HTTP client").with_source(error.without_url()))
 }
 
-/// An address that credentials may be sent to. It is not repeated in an error, as there may be a password in it.
+/// Parses an address that credentials may be sent to. An error does not show the address, which may contain a password.
 pub(crate) fn checked_base_url(base_url: &str, example: &str) -> Result<Url, Error> {
     let refuse = |reason: &str| Err(Error::invalid_input(format!("base URL: {reason}")));
     let Ok(url) = Url::parse(base_url) else {
-        return refuse(&format!("not a URL; expected something like `{example}`"));
+        return refuse(&format!("not a URL; expected for example `{example}`"));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return refuse("a user in the URL; credentials are given to `builder`");
+        return refuse("must not contain a user or password; pass credentials to `builder`");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return refuse("a query or a fragment");
+        return refuse("must not have a query or a fragment");
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
-        "http" => refuse("plain http, over which credentials are only sent to a loopback address; use https"),
+        "http" => refuse("plain http is allowed only for loopback addresses; use https"),
         other => refuse(&format!("scheme `{other}`, expected https")),
     }
 }
@@ -71,5 +71,7 @@ pub(crate) fn user_agent(product: Option<&str>) -> Result<HeaderValue, Error> {
         Some(product) => HeaderValue::from_str(&format!("{product} {own}")),
         None => HeaderValue::from_str(own),
     };
-    value.map_err(|_| Error::invalid_input("user agent: a line break or another character that a header cannot have"))
+    value.map_err(|_| {
+        Error::invalid_input("user agent: has a line break or another character that is not allowed in a header")
+    })
 }

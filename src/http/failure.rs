@@ -1,5 +1,5 @@
-//! What the body of a response body of success and failure, in each form that is known: the error response of OAuth 2.0 (RFC 6749,
-//! section 5.2), an envelope with `success`, `message` and `error`, and the validation errors of Laravel.
+//! Finds the failure that the body of a response reports, in all known forms: the error response of OAuth 2.0 (RFC 6749, section 5.2), an
+//! envelope with `success`, `message` and `error`, and the validation errors of Laravel.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,30 +11,30 @@ use serde_json::value::RawValue;
 use super::redact::escapes::text_of;
 use crate::json::{Text, Word, from_raw, text, yes_or_no};
 
-/// What a body body of success and failure, in any of the forms that are known.
+/// The success or failure that a body reports, in any of the known forms.
 #[derive(Default)]
 pub(super) struct FailureBody {
     success: Option<bool>,
     pub(super) code: Option<String>,
     pub(super) message: Option<String>,
     details: Vec<String>,
-    /// There is an `error`, whatever it is.
+    /// Whether the body has an `error` of any kind.
     error: bool,
-    /// There is a field of the envelope, if only a null.
+    /// Whether the body has a field of the envelope, even if it is null.
     envelope: bool,
-    /// There is something beside what is said.
+    /// Whether the body has content, such as a token or a `data` that is not empty.
     content: bool,
 }
 
 impl FailureBody {
-    /// Reads a body. One that is not a JSON object says nothing; in one that is, an odd value does not spoil the others.
+    /// Reads a body. One that is not a JSON object reports nothing. In an object, an unexpected value does not hide the others.
     pub(super) fn read(body: &[u8]) -> Self {
         let text = text_of(body);
         let Fields { mut body, data } = serde_json::from_str(&text).unwrap_or_default();
-        // Some responses have all of it one level down.
+        // Some responses have all of these fields one level down.
         body.envelope |= !data.is_empty();
         for data in data {
-            // PHP writes what is empty in two ways.
+            // PHP writes an empty value as an array or an object.
             let is_empty = matches!(data.get(), "null" | "[]" | "{}");
             body.content |= !is_empty;
             if let Ok(Fields { body: Self { success: Some(success), code, message, .. }, .. }) = from_raw(data) {
@@ -48,7 +48,7 @@ impl FailureBody {
         body
     }
 
-    /// Returns whether the service says no under a status of success, as users have seen it do.
+    /// Returns whether the body reports a failure. Users have seen services do that under a status of success.
     pub(super) fn is_failure(&self) -> bool {
         match self.success {
             Some(success) => !success,
@@ -56,12 +56,12 @@ impl FailureBody {
         }
     }
 
-    /// There are words, and nothing else of the envelope: the answer of something before the service.
+    /// Returns whether the body has a message and nothing else of the envelope, like the response of a gateway in front of the service.
     pub(super) fn is_bare_message(&self) -> bool {
         !self.envelope && !self.content && self.message.is_some()
     }
 
-    /// A success that is said in two places is one if neither says no.
+    /// Combines `success` of two places: only if neither is false, the call succeeded.
     fn succeeded(&mut self, success: Option<bool>) {
         self.success = match (self.success, success) {
             (Some(a), Some(b)) => Some(a && b),
@@ -78,11 +78,11 @@ impl FailureBody {
                     Word::Other => inner_code(value),
                     word => word.code(),
                 };
-                // PHP takes these for nothing.
+                // PHP treats these as empty.
                 self.error |= !matches!(value.get(), "null" | "false" | "0" | "\"\"" | "\"0\"" | "[]" | "{}");
                 self.code = code.or(self.code.take());
             }
-            // Newer versions of the server software have the one, older ones the other; some have the same in both.
+            // Newer versions of the server software send `error_description`, older ones `message`, some the same text in both.
             "error_description" => self.message = text(value).or(self.message.take()),
             "message" => self.message = self.message.take().or_else(|| text(value)),
             "hint" => self.details.extend(text(value)),
@@ -93,7 +93,7 @@ impl FailureBody {
     }
 }
 
-/// An object, and what it has in `data`.
+/// The fields of an object, and its `data`.
 #[derive(Default)]
 struct Fields<'a> {
     body: FailureBody,
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// The code in an `error` that is an object or an array.
+/// Returns the code in an `error` that is an object or an array.
 fn inner_code(value: &RawValue) -> Option<String> {
     let fields: BTreeMap<Text, &RawValue> = from_raw(value).unwrap_or_default();
     let first = || from_raw::<Vec<&RawValue>>(value).ok()?.first().copied();
@@ -135,7 +135,7 @@ fn inner_code(value: &RawValue) -> Option<String> {
     Word::of(code).code()
 }
 
-/// Laravel's `errors`: for each field what is wrong with it.
+/// Returns the messages of Laravel's `errors`: for each field, the first.
 fn fields(errors: &RawValue) -> impl Iterator<Item = String> {
     let errors: BTreeMap<Text, &RawValue> = from_raw(errors).unwrap_or_default();
     errors.into_iter().filter_map(|(Text(field), reasons)| {

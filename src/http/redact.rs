@@ -1,8 +1,8 @@
-//! Text of a service, or of a library, as it may be shown: one short line without the secrets of the request.
+//! Removes the secrets of a request from text of a service or a library, and shortens it to one line that an error may show.
 //!
-//! A service may repeat a secret in many forms. So the line is read in several ways: as it is, and with its escapes undone up to
-//! [`DEPTH`] times. Every reading is folded (no case, accents, blanks or invisible characters), cut into overlapping parts of
-//! [`PART`] characters, and each part is looked up among those of the secrets. The work is in proportion to the text.
+//! A service may repeat a secret in many forms. So the search reads the line in several ways: as it is, and with its escapes undone up to
+//! [`DEPTH`] times. It folds every reading (drops case, accents, blanks and invisible characters), cuts it into overlapping parts of
+//! [`PART`] characters, and looks up each part among those of the secrets. The work is proportional to the length of the text.
 
 pub(crate) mod escapes;
 
@@ -12,32 +12,32 @@ use zeroize::Zeroizing;
 
 use escapes::{READERS, Reader, without_accent};
 
-/// So many characters of a secret in a row are hidden, wherever they stand in it: a service may show only the beginning, or spoil
-/// a character in the middle. What is shorter cannot be told from an ordinary word.
+/// The number of consecutive characters of a secret that are enough to hide them, at any position: a service may show only the beginning,
+/// or change a character in the middle. A shorter part could be an ordinary word.
 const PART: usize = 8;
 
-/// How many times escapes are undone: JSON in JSON in HTML in a URL.
+/// How many layers of escapes are undone: JSON in JSON in HTML in a URL.
 const DEPTH: usize = 4;
 
-/// The most of a text that is looked through, in characters. Nothing behind it is shown.
+/// How much of a text is searched, in characters. The rest is never shown.
 const EXAMINED: usize = 16 * 1024;
 
-/// The secrets of a request, folded, in each encoding that is looked for.
+/// The secrets of a request, folded, in each encoding that the search recognizes.
 #[derive(Default)]
 pub(crate) struct Secrets(Vec<Zeroizing<Vec<char>>>);
 
 impl Secrets {
     pub(crate) fn add(&mut self, secret: &str) {
         self.push(secret.chars());
-        // A letter that a service cannot write becomes this.
+        // A service writes a letter that its encoding lacks as `?`.
         self.push(secret.chars().map(|character| if character.is_ascii() { character } else { '?' }));
         let hexadecimal = secret.bytes().flat_map(|byte| [byte >> 4, byte & 0xf]);
         self.push(hexadecimal.filter_map(|digit| char::from_digit(digit.into(), 16)));
         self.add_base64(secret);
     }
 
-    /// Adds the base64 of a text, not the text itself: alone, and as part of something longer, where it begins at the first, second or
-    /// third byte of a group and loses the characters that it shares with its neighbours.
+    /// Adds the base64 of a text, not the text itself: alone, and as part of a longer text, where it begins at the first, second or third
+    /// byte of a group and loses the characters that it shares with its neighbors.
     pub(crate) fn add_base64(&mut self, text: &str) {
         for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
             self.push(Zeroizing::new(engine.encode(text)).chars());
@@ -54,7 +54,7 @@ impl Secrets {
     }
 
     fn push(&mut self, characters: impl Iterator<Item = char> + Clone) {
-        // Undoing the escapes of a form makes blanks of these.
+        // Undoing the escapes of a form turns `+` into a blank.
         let without_plus = characters.clone().filter(|character| *character != '+');
         for form in [characters.flat_map(folded).collect(), without_plus.flat_map(folded).collect()].map(Zeroizing::new)
         {
@@ -65,8 +65,8 @@ impl Secrets {
         }
     }
 
-    /// Returns which characters of a line belong to a secret.
-    fn places_in(&self, line: &[char]) -> Vec<bool> {
+    /// Returns for each character of a line whether it belongs to a secret.
+    fn hidden_in(&self, line: &[char]) -> Vec<bool> {
         let mut hidden = vec![false; line.len()];
         let mut parts: Vec<&[char]> = self.0.iter().flat_map(|form| form.windows(form.len().min(PART))).collect();
         parts.sort_unstable();
@@ -88,12 +88,12 @@ impl Secrets {
                 }
             }
         };
-        // As it is too: a letter of two bytes that was read as two letters may have an invisible one among them.
-        for mut reading in [Reading::of(line, |character| !is_passed_over(character)), Reading::of(line, |_| true)] {
+        // Also with invisible characters: a letter of two bytes that was read as two letters may contain one.
+        for mut reading in [Reading::of(line, |character| !is_ignored(character)), Reading::of(line, |_| true)] {
             hide(&reading);
             for _ in 0..DEPTH {
                 let Some(next) = reading.unescaped(&READERS) else { break };
-                // Alone too: what looks like an escape may be a part of the secret as it is.
+                // Also one kind alone: what looks like another escape may be part of the secret.
                 READERS.iter().filter_map(|reader| reading.unescaped(&[*reader])).for_each(|one| hide(&one));
                 hide(&next);
                 reading = next;
@@ -103,7 +103,7 @@ impl Secrets {
     }
 }
 
-/// A way to read a line: characters, and where in the line each of them begins and ends.
+/// One reading of a line: its characters, and where in the line each of them begins and ends.
 struct Reading {
     characters: Zeroizing<Vec<char>>,
     places: Vec<(usize, usize)>,
@@ -117,7 +117,7 @@ impl Reading {
         reading
     }
 
-    /// Room from the beginning: what grows leaves copies behind.
+    /// Allocates all at once: a buffer that grows leaves copies behind.
     fn with_capacity(capacity: usize) -> Self {
         Self { characters: Zeroizing::new(Vec::with_capacity(capacity)), places: Vec::with_capacity(capacity) }
     }
@@ -127,7 +127,7 @@ impl Reading {
         self.places.push(place);
     }
 
-    /// Returns the reading with these escapes undone once; `None` if there are none.
+    /// Returns the reading with these escapes undone once. `None` if it has none.
     fn unescaped(&self, readers: &[Reader]) -> Option<Self> {
         let mut reading = Self::with_capacity(self.characters.len());
         let mut rest = (&self.characters[..], &self.places[..]);
@@ -143,7 +143,7 @@ impl Reading {
     }
 
     fn folded(&self) -> (Zeroizing<Vec<char>>, Vec<(usize, usize)>) {
-        // Hardly any character becomes more than one.
+        // Few characters fold to more than one.
         let mut reading = Self::with_capacity(self.characters.len() + 64);
         for (character, place) in self.characters.iter().zip(&self.places) {
             folded(*character).for_each(|character| reading.push(character, *place));
@@ -152,17 +152,17 @@ impl Reading {
     }
 }
 
-/// What two characters have in common that differ in case or by an accent; nothing for one that is passed over.
+/// Returns a character without case and accent. Nothing for one that the search ignores.
 fn folded(character: char) -> impl Iterator<Item = char> {
-    // By way of the capital, which some small letters share.
+    // Through the capital letter, which some small letters share.
     let small = character.to_uppercase().flat_map(char::to_lowercase).map(without_accent);
     let known = small.map(|character| if character == char::REPLACEMENT_CHARACTER { '?' } else { character });
-    known.filter(|character| !is_passed_over(*character))
+    known.filter(|character| !is_ignored(*character))
 }
 
-/// Returns whether a character is looked past: a blank, or one that nobody sees (soft hyphen, accent for the letter before, zero
-/// width, direction, byte order mark).
-fn is_passed_over(character: char) -> bool {
+/// Returns whether the search ignores a character: a blank, or an invisible one (soft hyphen, combining accent, zero width, direction,
+/// byte order mark).
+fn is_ignored(character: char) -> bool {
     is_blank(character)
         || matches!(character, '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
         || matches!(character, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
@@ -174,20 +174,20 @@ fn is_blank(character: char) -> bool {
     character.is_whitespace() || character.is_control()
 }
 
-/// Returns what a library says of a failure as one line, without the secrets of the request.
+/// Returns the text of a library's error as one line, without the secrets of the request.
 pub(crate) fn reason(text: &str, secrets: &Secrets) -> Option<String> {
     Some(tidy(text, secrets, REASON_LENGTH)).filter(|reason| !reason.is_empty())
 }
 
-/// The most of a service's message that an error repeats, in characters.
+/// How much of a service's message an error shows, in characters.
 pub(crate) const MESSAGE_LENGTH: usize = 300;
 pub(crate) const CODE_LENGTH: usize = 64;
 const REASON_LENGTH: usize = 160;
 
-/// Returns a text of a service as one line without the secrets. They go first: cut in half, they might not be found.
+/// Returns a text of a service as one line without the secrets. It removes them before it cuts the line: half a secret might not be found.
 pub(crate) fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
     let line = one_line(text);
-    let hidden = secrets.places_in(&line);
+    let hidden = secrets.hidden_in(&line);
     let (mut clean, mut left, mut was_hidden) = (String::new(), length, false);
     for (character, is_hidden) in line.iter().zip(hidden) {
         let mut buffer = [0; 4];
@@ -205,13 +205,13 @@ pub(crate) fn tidy(text: &str, secrets: &Secrets, length: usize) -> String {
     if line.len() == EXAMINED { clean + "…" } else { clean }
 }
 
-/// Returns the words of a text with a space between them, as far as they are looked through.
+/// Returns the words of a text with one space between them, up to the searched length.
 fn one_line(text: &str) -> Zeroizing<Vec<char>> {
-    // It may be a secret.
+    // Wiped, because the text may contain a secret.
     let mut line = Zeroizing::new(Vec::with_capacity(text.len().min(EXAMINED)));
     let mut is_after_blank = false;
     for character in text.chars() {
-        // Bytes of two-byte letters that were read as letters: they are blanks when they are shown.
+        // Not U+0080 to U+00A0: they may be bytes of two-byte letters that were read as letters. `tidy` shows them as blanks.
         if is_blank(character) && !matches!(character, '\u{80}'..='\u{a0}') {
             is_after_blank = !line.is_empty();
             continue;
@@ -239,15 +239,15 @@ mod tests {
         secrets.add("two  words");
         assert_eq!(tidy("wrong\r\n\tkey\u{1b}[31m s3cret!", &secrets, 300), "wrong key [31m [redacted]!");
         assert_eq!(tidy(&"è".repeat(400), &secrets, 300).chars().count(), 301);
-        // However many spaces come back.
+        // With any number of spaces.
         assert_eq!(tidy("two words, two   words", &secrets, 300), "[redacted], [redacted]");
         assert_eq!(reason("no host\n s3cret", &secrets).unwrap(), "no host [redacted]");
         assert_eq!((reason("", &secrets), reason(&"x".repeat(1_000), &secrets).unwrap().len()), (None, 163));
-        // A secret that straddles the end is gone as well.
+        // A secret across the cut is removed as well.
         assert!(!tidy(&("x".repeat(297) + "s3cret"), &secrets, 300).contains("s3c"));
     }
 
-    /// What is left of a text that is a secret in some form, between two words.
+    /// Returns what is left of a secret in some form between two words.
     fn taken_out(secret: &str, form: &str) -> String {
         let mut secrets = Secrets::default();
         secrets.add(secret);
@@ -277,7 +277,7 @@ mod tests {
         ] {
             assert_eq!(taken_out(secret, form), "no: [redacted], it is", "{form}");
         }
-        // A character that may begin an escape, and does not.
+        // Characters that could begin an escape, but do not.
         for (secret, form) in [
             ("&amp;/", r"&amp;\/"),
             ("&amp;/", r"&amp;amp;/"),
@@ -353,7 +353,7 @@ mod tests {
             "5065726368C3A92D 4D61692F322B78",
         ] {
             let clean = taken_out(secret, form);
-            // What stands beside it in the longer text may be left.
+            // A few characters of the longer text around it may be left.
             let rest = clean.replace("[redacted]", "");
             let left = rest.strip_prefix("no: ").and_then(|rest| rest.strip_suffix(", it is"));
             assert!(clean.contains("[redacted]") && left.is_some_and(|left| left.len() < PART), "{form}: {clean}");
@@ -374,7 +374,7 @@ mod tests {
         ] {
             assert_eq!(taken_out(secret, part), format!("no: {left}, it is"));
         }
-        // The half of a secret at the end of what is shown.
+        // Half a secret at the end of the shown text.
         let mut secrets = Secrets::default();
         secrets.add(secret);
         assert_eq!(tidy(&("x".repeat(290) + secret), &secrets, 300), "x".repeat(290) + "[redacted]");

@@ -1,4 +1,4 @@
-//! What a response means. Each service says by [`ResponseRules`] what a status or a code means there; everything else is HTTP's.
+//! Tells what a response means. HTTP defines most of it; a service adds the meaning of its own statuses and codes by [`ResponseRules`].
 
 use std::time::{Duration, SystemTime};
 
@@ -9,21 +9,21 @@ use super::failure::FailureBody;
 use super::redact::{CODE_LENGTH, MESSAGE_LENGTH, Secrets, tidy};
 use crate::error::{Error, Kind};
 
-/// What a service says of the responses to one of its operations, beyond HTTP.
+/// The rules of a service for the responses to an operation, beyond HTTP.
 #[derive(Debug)]
 pub(crate) struct ResponseRules {
-    /// Returns what a failure is if its status alone would mislead.
+    /// Returns the kind of a failure, if the status alone would give the wrong one.
     pub(crate) classify: fn(&Failure<'_>) -> Option<Kind>,
-    /// The service's own codes, each with the status that is documented for it: a failure may come under a status of success. A code
-    /// of this list is shown as it came, because it is no secret.
+    /// The service's own codes, each with its documented status, since a failure may come under a status of success. An error shows a code
+    /// of this list unchanged, because it is no secret.
     pub(crate) codes: &'static [(&'static str, StatusCode)],
-    /// Whether a success has no content whose type tells it from a failure, so that each response is searched for a failure first.
+    /// Whether a success has no content that tells it from a failure, so that each response is searched for a failure first.
     pub(crate) is_flat: bool,
 }
 
-/// A response that tells of a failure, as far as [`ResponseRules::classify`] needs it.
+/// The parts of a failed response that [`ResponseRules::classify`] needs.
 pub(crate) struct Failure<'a> {
-    /// The status, or the one that is documented for the code if the response came under a status of success.
+    /// The status, or the documented status of the code if the response came under a status of success.
     pub(crate) status: StatusCode,
     /// The service's code, without the fraction that users have seen after a number.
     pub(crate) code: Option<&'a str>,
@@ -53,44 +53,44 @@ const OAUTH_CODES: [&str; 6] = [
     "invalid_scope",
 ];
 
-/// A response, as far as it was read.
+/// A response, as far as it has been read.
 pub(crate) struct RawResponse<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
-    /// When it came.
+    /// When it arrived.
     pub(crate) now: SystemTime,
 }
 
 impl RawResponse<'_> {
-    /// Returns the failure that the response tells of, if it does.
+    /// Returns the failure that the response reports, if any.
     ///
-    /// `secrets` returns those of the request, in case the service repeats one.
+    /// `secrets` returns the secrets of the request, in case the service repeats one.
     pub(crate) fn failure(&self, rules: &ResponseRules, secrets: impl FnOnce() -> Secrets) -> Option<Error> {
         let body = FailureBody::read(self.body);
-        let says_no = body.is_failure() || (rules.is_flat && body.is_bare_message());
+        let has_failed = body.is_failure() || (rules.is_flat && body.is_bare_message());
         let is_success = self.status.is_success();
-        // No service answers with a page for people, unless it is down for maintenance or a proxy stands before it.
+        // No service responds with an HTML page, unless it is down for maintenance or a proxy in front of it responds.
         let is_page = is_success && self.is_html();
-        if is_success && !says_no && !is_page {
+        if is_success && !has_failed && !is_page {
             return None;
         }
         let code = body.code.as_deref();
-        let status = if says_no && is_success { rules.documented_status(code) } else { self.status };
+        let status = if has_failed && is_success { rules.documented_status(code) } else { self.status };
         let failure = Failure { status, code: code.map(number), location: self.location() };
         let kind = if is_page { Kind::Unavailable } else { classify(rules, &failure) };
         let has_text = body.message.is_some() || body.code.is_some();
         let secrets = if has_text { secrets() } else { Secrets::default() };
         let message =
             body.message.map(|message| tidy(&message, &secrets, MESSAGE_LENGTH)).filter(|message| !message.is_empty());
-        // A documented word is no secret, although a secret may be such a word.
+        // A documented code is no secret, even if a secret happens to be the same word.
         let code =
             body.code.map(|code| if rules.is_documented(&code) { code } else { tidy(&code, &secrets, CODE_LENGTH) });
         let error = Error::new(kind).with_status(self.status).with_code(code).with_retry_after(self.retry_after());
         Some(match message {
             Some(message) => error.with_service_message(message),
-            None if self.status.is_redirection() => error.with_message("a redirect, which is not followed"),
-            None if self.is_html() => error.with_message("an HTML page instead of a response"),
+            None if self.status.is_redirection() => error.with_message("a redirect, which the client does not follow"),
+            None if self.is_html() => error.with_message("an HTML page instead of JSON"),
             None => error,
         })
     }
@@ -103,8 +103,8 @@ impl RawResponse<'_> {
         is_html(self.headers, self.body)
     }
 
-    /// `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is compared with the server's own clock if the
-    /// answer tells it, because ours may be wrong.
+    /// Reads `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). Compares a date with the server's own clock if the response
+    /// has it, because ours may be wrong.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         if let Ok(seconds) = value.parse() {
@@ -115,11 +115,11 @@ impl RawResponse<'_> {
     }
 }
 
-/// Whether an answer is a page for people. The body decides: PHP says `text/html` of whatever it is not told otherwise.
+/// Returns whether a response is an HTML page. The body decides, because `text/html` is PHP's default for everything.
 pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     match body.trim_ascii_start().first() {
         Some(b'<') => true,
-        // PHP says so of an answer without content too, such as a 204.
+        // JSON, or no content, such as that of a 204, for which PHP sends `text/html` too.
         Some(b'{' | b'[') | None => false,
         _ => headers
             .get(CONTENT_TYPE)
@@ -127,18 +127,18 @@ pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     }
 }
 
-/// What the server's clock said (RFC 9110, section 6.6.1).
+/// Returns the time of the server's clock (RFC 9110, section 6.6.1).
 fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// What the server's clock said, unless it was never set: before 2020 nobody asked for a token by this crate.
+/// Returns the time of the server's clock, unless it was never set: this crate did not exist before 2020.
 pub(crate) fn set_date(headers: &HeaderMap) -> Option<SystemTime> {
     const FIRST: Duration = Duration::from_secs(1_577_836_800);
     date(headers).filter(|date| *date >= SystemTime::UNIX_EPOCH + FIRST)
 }
 
-/// What every service means by a status, except where the service says something else.
+/// Returns the kind of a failure: that of the service's rules, or the usual one of its status.
 fn classify(rules: &ResponseRules, failure: &Failure<'_>) -> Kind {
     match failure.status.as_u16() {
         429 => Kind::RateLimited,
@@ -152,7 +152,7 @@ fn classify(rules: &ResponseRules, failure: &Failure<'_>) -> Kind {
     }
 }
 
-/// A code without the fraction that users have seen after it.
+/// Returns a code without the fraction that users have seen after it.
 fn number(code: &str) -> &str {
     code.split_once('.').map_or(code, |(number, _)| number)
 }
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", None), minutes(49));
         assert_eq!(retry_after("Sunday, 06-Nov-94 08:49:00 GMT", None), minutes(49));
         assert_eq!(retry_after("Sun Nov  6 08:49:00 1994", None), minutes(49));
-        // The past is now, and the server's clock counts.
+        // A date in the past means now, and the server's clock counts.
         assert_eq!(retry_after("Sun, 06 Nov 1994 07:00:00 GMT", None), minutes(0));
         assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:00 GMT", Some("Sun, 06 Nov 1994 08:48:00 GMT")), minutes(1));
         for nonsense in ["", "-1", "soon", "1.5", "99999999999999999999999"] {
@@ -203,7 +203,7 @@ mod tests {
             b"{\"error_description\":\"no pass\\/\xe8-77aa\",\"x\":\"\xff\"}",
             b"{\"hint\":\"no PASS/\xc8-77AA\",\"\xff\":\"\x80\"}",
         ] {
-            let answer = RawResponse {
+            let response = RawResponse {
                 status: StatusCode::FORBIDDEN,
                 headers: &HeaderMap::new(),
                 body,
@@ -214,7 +214,7 @@ mod tests {
                 secrets.add("pass/è-77aa");
                 secrets
             };
-            let error = answer.failure(&RULES, secrets).unwrap();
+            let error = response.failure(&RULES, secrets).unwrap();
             assert_eq!(error.message(), Some("no [redacted]"), "{}", body.escape_ascii());
         }
     }

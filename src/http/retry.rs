@@ -1,4 +1,4 @@
-//! When a call is retried.
+//! Decides whether and when a call is retried.
 
 use std::time::Duration;
 
@@ -6,26 +6,29 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use crate::error::{Error, Kind};
 
-/// When a call is tried again, and after which wait.
+/// The rules for retrying a call.
 ///
-/// Only what cannot do harm is repeated:
+/// By default the client sends a call up to four times within its [timeout](crate::Builder::timeout), but only if that can do no harm:
 ///
-/// | after | reading and deleting | replacing, updating, password grant | creating a token, refresh |
-/// |---|---|---|---|
-/// | no connection | again | again | again |
-/// | 429 | again | again | again |
-/// | 502, 503, 504, a maintenance page | again | again | never |
-/// | a lost answer, or none in time | again | never | never |
+/// - reading and deleting: after no connection, a 429, a 502, 503 or 504, a maintenance page, a lost response, or none in time;
+/// - replacing, updating and the password grant: the same, but not after a lost response or none in time;
+/// - creating a token and refreshing one: only after no connection or a 429. The service has not carried out the call then.
 ///
-/// A refresh token works once, and a token that was created twice lives on unseen: so the last column is never repeated
-/// once the request may have been carried out, which 408 and every 5xx leave open. A password grant that was
-/// carried out twice leaves an access token behind that nobody knows and that ends after an hour.
+/// A failed TLS handshake, for example because of an untrusted certificate, does not count as no connection: the client does not retry it.
 ///
-/// A failed TLS handshake, such as with a certificate that is not trusted, is not "no connection": it is not repeated.
+/// The waits double from 0.2 s to 5 s, and each gets a random part of at most its own length added. If the service asks for a longer wait
+/// with `Retry-After`, the client waits that long. If it asks for more than [`max_retry_after`](Self::max_retry_after), or more than the
+/// time that the call has left, the call fails at once, and [`Error::retry_after`] returns the time.
 ///
-/// The waits double from 0.2 s to 5 s, with as much again by chance at the most. A `Retry-After` that is longer is waited
-/// for; if it is beyond [`max_retry_after`](Self::max_retry_after), or beyond the time that the call has left, the error is
-/// returned at once, with [`Error::retry_after`].
+/// The guide gives the [reasons](crate::guide::errors#retries).
+///
+/// ```
+/// use std::time::Duration;
+/// use gettone::Retry;
+///
+/// let retry = Retry::default().max_attempts(2).max_retry_after(Duration::from_secs(5));
+/// # let _ = retry;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
     max_attempts: u32,
@@ -34,35 +37,35 @@ pub struct Retry {
 }
 
 impl Default for Retry {
-    /// Four attempts.
+    /// Returns the default rules, with four attempts.
     fn default() -> Self {
         Self { max_attempts: 4, max_retry_after: Duration::from_secs(30), attempt_timeout: Duration::from_secs(20) }
     }
 }
 
 impl Retry {
-    /// One attempt.
+    /// Returns rules with one attempt, so that no call is retried.
     #[must_use]
     pub fn none() -> Self {
         Self { max_attempts: 1, ..Self::default() }
     }
 
-    /// How many times a request is sent at the most. 0 counts as 1. Default: 4.
+    /// Sets how many times a request is sent at most. 0 counts as 1. Default: 4.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// The longest `Retry-After` that is waited for. Default: 30 s.
+    /// Sets the longest `Retry-After` that the client waits for. Default: 30 s.
     #[must_use]
     pub fn max_retry_after(mut self, wait: Duration) -> Self {
         self.max_retry_after = wait;
         self
     }
 
-    /// How long an attempt may take after which there can be another even without an answer (the first column above). All
-    /// other attempts, and the last one, have all the time that the call has left. Not zero. Default: 20 s.
+    /// Sets how long an attempt may take, if the call can be retried without a response (reading and deleting). All other attempts, and
+    /// the last one, have all the time that the call has left. Not zero. Default: 20 s.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
         self.attempt_timeout = timeout;
@@ -73,13 +76,13 @@ impl Retry {
         self.attempt_timeout
     }
 
-    /// How long a service wants to be left alone after a failure, if that is waited for.
+    /// Returns the pause that a service asks for after a failure. `None` if it is longer than the client waits.
     pub(crate) fn rest(&self, error: &Error) -> Option<Duration> {
         let asked = error.retry_after().unwrap_or_default();
         (asked <= self.max_retry_after).then_some(asked)
     }
 
-    /// The most that [`rest`](Self::rest) comes to.
+    /// Returns the longest pause that [`rest`](Self::rest) can return.
     pub(crate) fn longest_rest(&self) -> Duration {
         self.max_retry_after
     }
@@ -94,14 +97,14 @@ impl Retry {
     }
 }
 
-/// How safe it is to send an operation's request again: a column of the table of [`Retry`].
+/// How safe it is to send an operation's request again: a line of the list of [`Retry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetrySafety {
-    /// Again changes nothing (RFC 9110, section 9.2.2).
+    /// A second request changes nothing (RFC 9110, section 9.2.2).
     Idempotent,
-    /// Again does no harm if the service says that it did not process the request.
+    /// A second request does no harm if the service says that it did not process the first.
     Repeatable,
-    /// Never again once the service may have processed the request.
+    /// The request must not be sent again once the service may have processed it.
     AtMostOnce,
 }
 
@@ -115,6 +118,7 @@ impl RetrySafety {
         }
     }
 
+    /// Returns the time limit of an attempt.
     pub(crate) fn attempt_timeout(self, retry: &Retry, attempt: u32, left: Duration) -> Duration {
         match self {
             Self::Idempotent if attempt < retry.max_attempts => left.min(retry.attempt_timeout),
@@ -122,7 +126,7 @@ impl RetrySafety {
         }
     }
 
-    /// How long to wait before the next attempt; `None` if there is to be none.
+    /// Returns how long to wait before the next attempt. `None` if the call must not be retried.
     pub(crate) fn delay(
         self,
         error: &Error,
@@ -146,7 +150,7 @@ mod tests {
     fn the_last_attempt_has_all_the_time_that_is_left() {
         let (retry, left) =
             (Retry::default().max_attempts(3).attempt_timeout(Duration::from_secs(7)), Duration::from_secs(50));
-        for (repeat, attempt, expected) in [
+        for (safety, attempt, expected) in [
             (RetrySafety::Idempotent, 1, 7),
             (RetrySafety::Idempotent, 2, 7),
             (RetrySafety::Idempotent, 3, 50),
@@ -154,9 +158,9 @@ mod tests {
             (RetrySafety::AtMostOnce, 1, 50),
         ] {
             assert_eq!(
-                repeat.attempt_timeout(&retry, attempt, left),
+                safety.attempt_timeout(&retry, attempt, left),
                 Duration::from_secs(expected),
-                "{repeat:?} {attempt}"
+                "{safety:?} {attempt}"
             );
         }
         assert_eq!(RetrySafety::Idempotent.attempt_timeout(&Retry::none(), 1, left), left);

@@ -1,21 +1,21 @@
-//! A way in for tests and for fuzzers, and in no other build: answers that no socket brings.
+//! Replaces the network by a function, in tests and fuzz targets only.
 //!
-//! The fuzzers open it with `--cfg gettone_door`. `cfg(fuzzing)` would not do: cargo-fuzz sets that for every crate, so a program
-//! that fuzzes itself would get a `gettone` with this door in it.
+//! The fuzz targets enable it with `--cfg gettone_door`. `cfg(fuzzing)` is not an option: cargo-fuzz sets it for every crate, so each
+//! program that fuzzes itself would get a `gettone` with this module.
 
 use std::cell::RefCell;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode};
 
-/// An answer, as a client sees it.
+/// A response, as a client sees it.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// From 100 to 999.
     pub status: StatusCode,
-    /// All of them, as they are.
+    /// All headers, unchanged.
     pub headers: HeaderMap,
-    /// All of it, whatever the headers say.
+    /// The whole body, whatever the headers say.
     pub body: Vec<u8>,
 }
 
@@ -25,7 +25,7 @@ thread_local! {
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
-/// While `act` runs, whatever this thread would send is answered by `service`, and nothing is sent.
+/// Runs `act`. Meanwhile `service` answers every request of this thread, and nothing is sent.
 pub fn answering<T>(service: impl FnMut(&Request) -> Answer + 'static, act: impl FnOnce() -> T) -> T {
     struct Open;
 
@@ -40,7 +40,7 @@ pub fn answering<T>(service: impl FnMut(&Request) -> Answer + 'static, act: impl
     act()
 }
 
-/// `None` if the request is to be sent.
+/// Returns the response of the function. `None` if the request must be sent.
 pub(crate) fn answer(request: &Request) -> Option<Response> {
     let Answer { status, headers, body } = SERVICE.with_borrow_mut(|service| Some(service.as_mut()?(request)))?;
     let mut response = http::Response::builder().url(request.url().clone()).status(status).body(body).ok()?;

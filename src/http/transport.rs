@@ -1,4 +1,4 @@
-//! The transport of a client: headers, time limits, retries, and the reading of responses up to a size.
+//! Sends one call: sets headers, limits time and size, retries, and reads the response.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -21,23 +21,23 @@ use crate::runtime::{self, caught_in};
 use crate::token::{RULES, misread_in_path};
 use crate::trace::Span;
 
-/// An answer that is larger is not read. The largest that is known, 270 scopes, has some 10 KiB.
-const MAX_ANSWER: usize = 4 * 1024 * 1024;
+/// The largest response that the client reads. The largest known one, 270 scopes, has about 10 KiB.
+const MAX_RESPONSE: usize = 4 * 1024 * 1024;
 
-/// A shorter answer is asked what it says at once: a refusal may look like an empty list.
+/// A response shorter than this is searched for a failure first, because a failure may look like an empty list.
 const SHORT: usize = 256;
 
-/// One call: what the hooks of the generated clients carry.
+/// One call, which the hooks of the generated clients carry.
 #[derive(Clone)]
 pub(crate) struct Dispatch {
     transport: Arc<Transport>,
     call: &'static Call,
     credentials: Option<HeaderValue>,
-    answered: Arc<OnceLock<Answered>>,
+    succeeded: Arc<OnceLock<Succeeded>>,
 }
 
-/// A request that was answered with a status of success.
-struct Answered {
+/// A request with a response under a status of success.
+struct Succeeded {
     request: Request,
     sent: Moment,
     received: Moment,
@@ -48,17 +48,17 @@ struct Answered {
 /// The times of a request that succeeded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Just before it was sent.
+    /// Just before the request was sent.
     pub(crate) sent: Moment,
-    /// When all of the answer had come.
+    /// When the whole response had arrived.
     received: Moment,
-    /// By the service's clock, when it answered.
+    /// The time of the service's clock in the response.
     date: Option<SystemTime>,
 }
 
 impl Timing {
-    /// A moment that the service names, by the clock of this machine. The two may differ; the answer tells by how much. It may
-    /// be [`slack`](Self::slack) later than that.
+    /// Converts a time of the service to the clock of this machine. The response tells by how much the two differ. The true time may be
+    /// up to [`slack`](Self::slack) later.
     pub(crate) fn here(&self, moment: SystemTime) -> SystemTime {
         let sent = self.sent.now;
         let here = match self.date.map(|date| moment.duration_since(date)) {
@@ -69,18 +69,18 @@ impl Timing {
         here.unwrap_or(moment)
     }
 
-    /// By the service's clock when it answered, if it said so; by this machine's if not.
+    /// Returns the time of the service's clock in the response, or that of this machine if the response has none.
     pub(crate) fn service_time(&self) -> SystemTime {
         self.date.unwrap_or(self.sent.now)
     }
 
-    /// How long the answer took to come: the service read its clock at some moment of that.
+    /// Returns how long the response took. The service read its clock at some moment in that time.
     pub(crate) fn slack(&self) -> Duration {
         self.received.monotonic.saturating_sub(self.sent.monotonic)
     }
 }
 
-/// What is the same for all calls of a client.
+/// The settings that all calls of a client share.
 pub(crate) struct Transport {
     pub(crate) http: reqwest::Client,
     pub(crate) base_url: String,
@@ -91,7 +91,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Waits before something else is asked for in place of what failed, if the service wants that. Says whether to ask at all.
+    /// Waits as long as the service asks for after a failure. Returns false, without a wait, if that is longer than the client waits.
     pub(crate) async fn rest_after(&self, error: &Error) -> bool {
         match self.retry.rest(error) {
             Some(Duration::ZERO) => true,
@@ -104,7 +104,7 @@ impl Transport {
     }
 }
 
-/// What is particular to one operation. Each service has a list of its own.
+/// An operation of a service.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
@@ -118,9 +118,9 @@ pub(crate) struct Call {
 /// The parts of a service's requests that are secrets, beside `Authorization`.
 #[derive(Debug)]
 pub(crate) struct SecretParts {
-    /// What stands before a secret that is the last segment of a path.
+    /// The text in front of a secret that is the last segment of a path.
     pub(crate) after: Option<&'static str>,
-    /// The fields of a form.
+    /// The names of fields of a form.
     pub(crate) fields: &'static [&'static str],
 }
 
@@ -130,7 +130,7 @@ impl fmt::Debug for Dispatch {
     }
 }
 
-/// The value of `Authorization` for HTTP Basic (RFC 7617, section 2), marked as sensitive.
+/// Returns the value of `Authorization` for HTTP Basic (RFC 7617, section 2), marked as sensitive.
 pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     let pair = Zeroizing::new(format!("{user}:{password}"));
     let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
@@ -150,13 +150,13 @@ pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Er
 impl Dispatch {
     /// `credentials` is the value of `Authorization`, for an operation that takes one.
     pub(crate) fn new(transport: &Arc<Transport>, call: &'static Call, credentials: Option<HeaderValue>) -> Self {
-        Self { transport: Arc::clone(transport), call, credentials, answered: Arc::default() }
+        Self { transport: Arc::clone(transport), call, credentials, succeeded: Arc::default() }
     }
 
-    /// The times of the call, once it has succeeded.
+    /// Returns the times of the call, once it has succeeded.
     pub(crate) fn timing(&self) -> Timing {
-        match self.answered.get() {
-            Some(Answered { sent, received, headers, .. }) => {
+        match self.succeeded.get() {
+            Some(Succeeded { sent, received, headers, .. }) => {
                 Timing { sent: *sent, received: *received, date: set_date(headers) }
             }
             None => {
@@ -166,18 +166,19 @@ impl Dispatch {
         }
     }
 
-    /// Sends a request, again where that can do no harm. What the generated client gets back is always an answer: a success with
-    /// its whole body, or a carrier of the error, which [`finish`] takes out again, as its own errors print bodies and URLs.
+    /// Sends a request, with retries. The generated client always gets a response: a success with its whole body, or one that carries the
+    /// error for [`finish`]. The generated client's own errors would print bodies and URLs.
     pub(crate) async fn exec(&self, request: Request, id: &'static str) -> reqwest::Result<Response> {
-        debug_assert_eq!(id, self.call.id, "the operation that was called is not the one that was meant");
+        debug_assert_eq!(id, self.call.id, "the generated client called another operation");
         let span = Span::new(self.call.operation);
         let started = self.transport.clock.monotonic();
         let elapsed = || self.transport.clock.monotonic().saturating_sub(started);
         let sent = async {
             match runtime::current() {
-                // A resolver of the user's may panic, and reqwest does on a runtime without I/O.
+                // A resolver of the user may panic, and reqwest panics on a runtime without I/O.
                 Ok(_) => caught_in(|| self.send(request, &span, elapsed)).await.unwrap_or_else(|_| {
-                    let message = "the HTTP client panicked; a tokio runtime needs `enable_all`";
+                    let message =
+                        "the HTTP client panicked: if the tokio runtime has no I/O, build it with `enable_all`";
                     (1, Err(self.error(Kind::Interrupted).with_message(message)))
                 }),
                 Err(error) => (0, Err(error.with_operation(self.call.operation))),
@@ -197,7 +198,7 @@ impl Dispatch {
         }))
     }
 
-    /// Also says how many attempts there were.
+    /// Returns the number of attempts and the result of the last one.
     async fn send(
         &self,
         mut request: Request,
@@ -217,8 +218,8 @@ impl Dispatch {
                 Ok((status, headers, body)) => {
                     let response = success(request.url(), status, body);
                     let received = clock.moment();
-                    // There is nothing in it yet: one wire is for one call.
-                    let _ = self.answered.set(Answered { request, sent, received, status, headers });
+                    // Cannot fail: a `Dispatch` is for one call.
+                    let _ = self.succeeded.set(Succeeded { request, sent, received, status, headers });
                     return (attempt, response.map_err(|_| self.error(Kind::InvalidInput)));
                 }
                 Err(error) if uncertain => error.after_uncertain_attempt(),
@@ -228,7 +229,7 @@ impl Dispatch {
             let Some(delay) = self.call.safety.delay(&error, &mut delays, retry, left()) else {
                 return (attempt, Err(error));
             };
-            span.again(attempt, &error, delay);
+            span.retrying(attempt, &error, delay);
             clock.sleep(delay).await;
             attempt += 1;
             limit = self.call.safety.attempt_timeout(retry, attempt, left());
@@ -243,18 +244,19 @@ impl Dispatch {
     }
 
     async fn attempt(&self, request: &Request, limit: Duration) -> Result<(StatusCode, HeaderMap, Bytes), Error> {
-        // Only a streamed body cannot be cloned, and the generated clients have none.
+        // Only a stream cannot be cloned, and no generated client sends one.
         let mut copy = request.try_clone().ok_or_else(|| self.error(Kind::InvalidInput))?;
         *copy.timeout_mut() = Some(limit);
         let sent = execute(&self.transport.http, copy);
         let mut response = sent.await.map_err(|error| self.lost(request, error))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if response.url() != request.url() {
-            let message = "a redirect was followed; build the `reqwest::Client` with `redirect::Policy::none()`";
+            let message =
+                "the HTTP client followed a redirect: build your `reqwest::Client` with `redirect::Policy::none()`";
             return Err(self.error(Kind::Refused).with_status(status).with_message(message));
         }
         let body = read(&mut response).await;
-        // What an unreadable body says is not known; the status is.
+        // If the body cannot be read, the status still tells something.
         let read = body.as_deref().unwrap_or_default();
         if (!status.is_success() || self.call.rules.is_flat || read.len() < SHORT || is_html(&headers, read))
             && let Some(error) = self.failure(request, status, &headers, read)
@@ -264,28 +266,28 @@ impl Dispatch {
         let body = body.map_err(|unread| match unread {
             Unread::Broken(error) => self.lost(request, error),
             Unread::TooLarge => {
-                let message = format!("an answer of more than {} MiB, which is not read", MAX_ANSWER >> 20);
+                let message = format!("the response is larger than {} MiB", MAX_RESPONSE >> 20);
                 self.error(Kind::Decode).with_status(status).with_message(message)
             }
         })?;
         Ok((status, headers, body))
     }
 
-    /// What an answer tells of a failure, if it does.
+    /// Returns the failure that a response reports, if any.
     fn failure(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Error> {
         let response = RawResponse { status, headers, body, now: self.transport.clock.now() };
         let error = response.failure(self.call.rules, || self.secrets_of(request))?;
         Some(error.with_operation(self.call.operation))
     }
 
-    /// A request without an answer, or without the whole of it.
+    /// Returns the error for a request without a complete response.
     fn lost(&self, request: &Request, error: reqwest::Error) -> Error {
         let kind = match (error.is_connect(), error.is_timeout()) {
             (true, false) if !is_network(&error) => Kind::Tls,
             (true, timeout) => Kind::Connect { timeout },
             (false, true) => Kind::Timeout,
             (false, false) if error.is_builder() => Kind::InvalidInput,
-            // A loop of them, in a client of the caller's own.
+            // A loop of redirects, in a client of the user.
             (false, false) if error.is_redirect() => Kind::Refused,
             (false, false) => Kind::Interrupted,
         };
@@ -296,7 +298,7 @@ impl Dispatch {
             _ => lost,
         };
         match kind {
-            // The libraries for TLS repeat what is in a certificate, which anybody may have made. The reason above was looked through.
+            // TLS libraries repeat text of a certificate, which anybody may have made. The reason above has no secrets any more.
             Kind::Tls => lost,
             _ => lost.with_source(source),
         }
@@ -311,12 +313,12 @@ impl Dispatch {
         let url = request.url();
         let host = url.host_str().unwrap_or_default();
         let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // The kind says already that the time was up.
+        // The kind already tells of a timeout.
         let cause = || reason(&deepest(error).to_string(), &self.secrets_of(request));
         Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
     }
 
-    /// The secrets that a request holds: a service may repeat one when it fails.
+    /// Returns the secrets of a request, which a service may repeat in a failure.
     fn secrets_of(&self, request: &Request) -> Secrets {
         let mut secrets = Secrets::default();
         let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -329,7 +331,7 @@ impl Dispatch {
             if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
                 secrets.add(password);
             }
-            // Not the pair as it is: the user name is no secret, and part of many a message.
+            // Not the plain pair: the user name is no secret, and many messages contain it.
             match &decoded {
                 Some(pair) => secrets.add_base64(pair),
                 None => secrets.add(basic),
@@ -349,15 +351,15 @@ impl Dispatch {
     }
 }
 
-/// Not an `async fn`, which would keep room for the request until the answer has come.
+/// Executes a request. Not an `async fn`, which would keep space for the request until the response arrives.
 fn execute(http: &reqwest::Client, request: Request) -> impl Future<Output = Result<Response, reqwest::Error>> {
     #[cfg(any(test, gettone_door))]
-    let answer = super::test_transport::answer(&request);
+    let replaced = super::test_transport::answer(&request);
     let sent = http.execute(request);
     #[cfg(any(test, gettone_door))]
     let sent = async {
-        match answer {
-            Some(answer) => Ok(answer),
+        match replaced {
+            Some(response) => Ok(response),
             None => sent.await,
         }
     };
@@ -372,11 +374,11 @@ enum Unread {
 async fn read(response: &mut Response) -> Result<Bytes, Unread> {
     let mut body = Bytes::new();
     while let Some(chunk) = response.chunk().await.map_err(Unread::Broken)? {
-        if body.len() + chunk.len() > MAX_ANSWER {
+        if body.len() + chunk.len() > MAX_RESPONSE {
             return Err(Unread::TooLarge);
         }
         body = if body.is_empty() {
-            // Most answers come in one piece.
+            // Most responses arrive in one piece.
             chunk
         } else {
             let mut joined = BytesMut::from(body);
@@ -384,7 +386,7 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
             joined.freeze()
         };
     }
-    // A byte order mark is no JSON, and some PHP has one.
+    // A byte order mark is not JSON, and some PHP servers send one.
     if body.starts_with(BYTE_ORDER_MARK) {
         body.advance(BYTE_ORDER_MARK.len());
     }
@@ -402,14 +404,13 @@ fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
     deepest
 }
 
-/// Whether there was no connection because of the network, and not because of what was agreed on over it: the libraries for
-/// TLS say what went wrong as data that is not valid, or with errors of their own.
+/// Returns whether the network failed to connect, and not TLS: TLS libraries report invalid data, or errors of their own.
 fn is_network(error: &reqwest::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
         source = match error.downcast_ref::<std::io::Error>() {
             None => error.source(),
-            // An error around another one, which `source` would pass over.
+            // An error that wraps another one, which `source` would skip.
             Some(around) if around.kind() == std::io::ErrorKind::Other => around.get_ref().map(|error| error as _),
             Some(error) => return error.kind() != std::io::ErrorKind::InvalidData,
         };
@@ -417,17 +418,17 @@ fn is_network(error: &reqwest::Error) -> bool {
     false
 }
 
-/// What the generated client reads. The contract knows 200 and 204; a 201 with the token in it would be no reason to lose the
-/// token.
+/// Returns a success as the generated client reads it. The specification has only 200 and 204, so any other status becomes 200: a token in
+/// a 201 is not lost.
 fn success(url: &Url, status: StatusCode, body: Bytes) -> Result<Response, http::Error> {
     let status = if status == StatusCode::NO_CONTENT { status } else { StatusCode::OK };
-    // Without a URL, one is made up and parsed.
+    // Without a URL, reqwest parses a made-up one.
     http::Response::builder().status(status).url(url.clone()).body(body).map(Response::from)
 }
 
-/// What a call of a generated client came to. `None` is an answer without content.
+/// Returns the result of a call of a generated client. `None` is a response without content.
 ///
-/// An answer with a status of success is read once, as what it should be. What it says of a failure is only asked if it is not.
+/// A response with a status of success is read once, as the documented type. Only if that fails, it is searched for a failure.
 pub(crate) fn finish<T>(
     dispatch: &Dispatch,
     result: Result<ResponseValue<T>, progenitor_client::Error<()>>,
@@ -435,7 +436,7 @@ pub(crate) fn finish<T>(
     use progenitor_client::Error as Generated;
 
     let unreadable = |body: &[u8], message: String| {
-        let Answered { request, status, headers, .. } = dispatch.answered.get()?;
+        let Succeeded { request, status, headers, .. } = dispatch.succeeded.get()?;
         let decode = || Error::new(Kind::Decode).with_status(*status).with_message(message);
         Some(dispatch.failure(request, *status, headers, body).unwrap_or_else(decode))
     };
@@ -447,19 +448,19 @@ pub(crate) fn finish<T>(
         },
         Err(Generated::InvalidResponsePayload(body, error)) => {
             let message = match body.trim_ascii() {
-                [] => "an empty answer".to_owned(),
-                _ => format!("not the answer that is documented: {}", without_values(&error)),
+                [] => "the response is empty".to_owned(),
+                _ => format!("the response is not the documented one: {}", without_values(&error)),
             };
             unreadable(&body, message).unwrap_or_else(|| Error::new(Kind::Decode))
         }
         Err(Generated::CommunicationError(error)) => Error::new(Kind::InvalidInput).with_source(error.without_url()),
-        // What is left comes from building the request; nothing of it is repeated, as a secret may be in it.
+        // The other errors come from building the request. Their text may contain a secret.
         Err(_) => Error::new(Kind::InvalidInput).with_message("the request cannot be built"),
     };
     Err(error.with_operation(dispatch.call.operation))
 }
 
-/// What serde_json says of a body, without what stood in the body.
+/// Returns the text of an error of serde_json without values of the body.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!("line {} column {}", error.line(), error.column());
@@ -471,7 +472,7 @@ fn without_values(error: &serde_json::Error) -> String {
     }
     match text.rsplit_once(", expected ") {
         Some((_, expected)) => format!("expected {expected}"),
-        None => format!("another type at {place}"),
+        None => format!("unexpected value at {place}"),
     }
 }
 

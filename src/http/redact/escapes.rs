@@ -1,6 +1,6 @@
-//! The escapes in which a service may repeat a text, and how to read them back.
+//! Undoes the escapes in which a service may repeat a text: those of URLs, JSON and HTML, and wrong encodings.
 //!
-//! Nothing here has to be exact: what is read is only looked through for secrets, and never shown.
+//! Nothing here has to be exact: the result is only searched for secrets, and never shown.
 
 /// Reads an escape at the start of a text. Returns the character that it stands for and the length of the escape in characters.
 pub(super) type Reader = fn(&[char]) -> Option<(char, usize)>;
@@ -8,10 +8,10 @@ pub(super) type Reader = fn(&[char]) -> Option<(char, usize)>;
 /// A reader for each kind of escape.
 pub(super) const READERS: [Reader; 4] = [url, json, html, twice_encoded];
 
-/// A character that cannot be read.
+/// Stands for a character that cannot be read.
 const UNKNOWN: char = char::REPLACEMENT_CHARACTER;
 
-/// An escape of a URL or a form.
+/// Reads an escape of a URL or a form.
 fn url(text: &[char]) -> Option<(char, usize)> {
     match text {
         ['+', ..] => Some((' ', 1)),
@@ -24,7 +24,7 @@ fn url(text: &[char]) -> Option<(char, usize)> {
     }
 }
 
-/// An escape of a string (RFC 8259, section 7), also of PHP and Python, which have `\'` and `\x27` too.
+/// Reads an escape of a JSON string (RFC 8259, section 7), or of PHP and Python, which also have `\'` and `\x27`.
 fn json(text: &[char]) -> Option<(char, usize)> {
     match text {
         ['\\', 'u', ..] => {
@@ -48,9 +48,9 @@ fn json(text: &[char]) -> Option<(char, usize)> {
     }
 }
 
-/// A character reference, by number or by the name that PHP's `htmlentities` gives it. An unknown name is a character too.
+/// Reads a character reference of HTML, by number or by a name of PHP's `htmlentities`. An unknown name counts as an unknown character.
 fn html(text: &[char]) -> Option<(char, usize)> {
-    /// Longer than the names and than any number with a few leading zeros.
+    /// Enough for the names, and for any number with a few leading zeros.
     const LONGEST: usize = 12;
     let ['&', rest @ ..] = text else { return None };
     let end = rest.iter().take(LONGEST).position(|character| *character == ';')?;
@@ -65,7 +65,7 @@ fn html(text: &[char]) -> Option<(char, usize)> {
     Some((character?, end + 2))
 }
 
-/// A character whose UTF-8 was taken for Windows-1252: `Ã¨` for `è`.
+/// Reads a character whose UTF-8 was read as Windows-1252: `Ã¨` for `è`.
 fn twice_encoded(text: &[char]) -> Option<(char, usize)> {
     if text.first()?.is_ascii() {
         return None;
@@ -74,7 +74,7 @@ fn twice_encoded(text: &[char]) -> Option<(char, usize)> {
     (length > 1).then_some((character, length))
 }
 
-/// Returns the first character of some bytes and how many bytes it has. What is not UTF-8 is taken for Windows-1252.
+/// Returns the first character of some bytes and its number of bytes. Bytes that are not UTF-8 are read as Windows-1252.
 fn character_of(byte: &dyn Fn(usize) -> Option<u8>) -> Option<(char, usize)> {
     let first = byte(0)?;
     let length = match first {
@@ -92,8 +92,8 @@ fn character_of(byte: &dyn Fn(usize) -> Option<u8>) -> Option<(char, usize)> {
     }
 }
 
-/// Returns text of a service that may not be UTF-8. Bytes that are not are taken for Windows-1252, so that an `è` of a secret is one
-/// again.
+/// Returns text of a service that may not be UTF-8. Bytes that are not are read as Windows-1252, so that an `è` of a secret is
+/// recognized.
 pub(crate) fn text_of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -119,7 +119,7 @@ fn hexadecimal(digits: &[char]) -> Option<u32> {
     number_of(digits, 16)
 }
 
-/// Returns the number that these digits are. Unlike the standard library it refuses a sign.
+/// Parses digits. Unlike the standard library it refuses a sign.
 fn number_of(digits: &[char], radix: u32) -> Option<u32> {
     if digits.is_empty() {
         return None;
@@ -127,21 +127,21 @@ fn number_of(digits: &[char], radix: u32) -> Option<u32> {
     digits.iter().try_fold(0_u32, |number, digit| number.checked_mul(radix)?.checked_add(digit.to_digit(radix)?))
 }
 
-/// Returns the character of a name.
+/// Returns the character with a name.
 fn named(name: &str) -> char {
     let windows = WINDOWS_1252.iter().map(|(character, name)| (*name, *character));
     let latin = LATIN_1.iter().copied().zip('\u{a0}'..);
     ASCII.into_iter().chain(windows).chain(latin).find(|(known, _)| *known == name).map_or(UNKNOWN, |(_, is)| is)
 }
 
-/// Returns a letter of Latin-1 without its accent: the letter with which its name begins.
+/// Returns a letter of Latin-1 without its accent: the first letter of its name.
 pub(super) fn without_accent(letter: char) -> char {
     let place = u32::from(letter).checked_sub(0xa0).and_then(|place| usize::try_from(place).ok());
     let name = place.and_then(|place| LATIN_1.get(place)).filter(|_| letter.is_alphabetic());
     name.and_then(|name| name.chars().next()).unwrap_or(letter)
 }
 
-/// The names of HTML 4, and those that `htmlentities` adds with `ENT_HTML5`.
+/// The ASCII characters with a name in HTML 4 or, with `ENT_HTML5`, in `htmlentities`.
 #[rustfmt::skip]
 const ASCII: [(&str, char); 32] = [
     ("quot", '"'), ("amp", '&'), ("apos", '\''), ("lt", '<'), ("gt", '>'),
@@ -151,7 +151,7 @@ const ASCII: [(&str, char); 32] = [
     ("lbrace", '{'), ("vert", '|'), ("rcub", '}'),
 ];
 
-/// From 0x80 to 0x9f: the characters and their names in HTML (HTML 4.01, section 24). Five places are empty.
+/// The characters of 0x80 to 0x9f in Windows-1252, and their names in HTML (HTML 4.01, section 24). Five are not assigned.
 #[rustfmt::skip]
 const WINDOWS_1252: [(char, &str); 32] = [
     ('€', "euro"), ('\u{81}', ""), ('‚', "sbquo"), ('ƒ', "fnof"), ('„', "bdquo"), ('…', "hellip"), ('†', "dagger"), ('‡', "Dagger"),
@@ -160,7 +160,7 @@ const WINDOWS_1252: [(char, &str); 32] = [
     ('˜', "tilde"), ('™', "trade"), ('š', "scaron"), ('›', "rsaquo"), ('œ', "oelig"), ('\u{9d}', ""), ('ž', ""), ('Ÿ', "Yuml"),
 ];
 
-/// From U+00A0 to U+00FF: their names in HTML.
+/// The names in HTML of U+00A0 to U+00FF.
 #[rustfmt::skip]
 const LATIN_1: [&str; 96] = [
     "nbsp", "iexcl", "cent", "pound", "curren", "yen", "brvbar", "sect", "uml", "copy", "ordf", "laquo", "not", "shy", "reg", "macr",
@@ -214,7 +214,7 @@ mod tests {
             (twice_encoded, "Ã¨x", ('è', 2)),
             (twice_encoded, "â‚¬", ('€', 3)),
         ] {
-            // With something behind it.
+            // Alone, and with text behind it.
             assert_eq!((read(reader, text), read(reader, &format!("{text}!"))), (Some(is), Some(is)), "{text}");
         }
     }
