@@ -1,7 +1,7 @@
 //! The time of day, monotonic time and waits, which a test can replace.
 //!
 //! The crate takes the time, and the waits between two attempts, from a [`Clock`]: [`SystemClock`] by default, [`ManualClock`] in a test.
-//! Three things do not follow it:
+//! Two things do not follow it:
 //!
 //! - time limits (of a response, a request for a token, a call of a store, a lock) and the latency of the emulator follow tokio's clock;
 //! - the wait for the token file itself follows the machine's.

@@ -22,7 +22,7 @@ use reqwest::StatusCode;
 /// | [`is_transient`](Self::is_transient) | the failure may pass | try again later, unless the call is ambiguous |
 /// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried the call out | find out before you call again |
 /// | [`is_backing_off`](Self::is_backing_off) | nothing was sent: the client pauses after a failure | wait for [`retry_after`](Self::retry_after) |
-/// | [`is_decode`](Self::is_decode) | the response is not the documented one | report it |
+/// | [`is_decode`](Self::is_decode) | the client cannot use the response | if a token has expired, check the machine's clock; otherwise report it |
 /// | [`not_granted`](Self::not_granted) | the service granted less than requested | request less |
 /// | [`is_store`](Self::is_store) | a token store failed | repair the store |
 ///

@@ -47,7 +47,7 @@ pub(crate) use stored::{Renewal, Scopes};
 /// How long a store waits for a lock. An exchange of Keliweb Fatture with the default timeout takes less: a refresh and a password grant
 /// of a minute each, and a pause of half a minute between them. One of Openapi.it may take longer if responses are lost; two at the same
 /// time create two tokens, and neither is refused.
-const PATIENCE: Duration = Duration::from_secs(170);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(170);
 
 /// The error of a [`TokenStore`], of any type. It must not contain a secret: the client shows its text.
 pub type StoreError = Box<dyn StdError + Send + Sync>;

@@ -87,7 +87,7 @@ token_type! {
 
 /// The longest token that the client accepts, in bytes. Servers refuse a longer line of a request (nginx and Apache by default take
 /// 8 KiB), so a longer token could never be used, not even to delete it.
-const LONGEST: usize = 8 * 1024;
+const MAX_LENGTH: usize = 8 * 1024;
 
 const EMPTY: &str = "the token is empty";
 const TOO_LONG: &str = "the token is longer than 8 KiB";
@@ -104,7 +104,7 @@ pub(crate) const RULES: [&str; 4] = [EMPTY, TOO_LONG, NO_HEADER, NO_PATH];
 pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
     match token {
         "" => Err(EMPTY),
-        _ if token.len() > LONGEST => Err(TOO_LONG),
+        _ if token.len() > MAX_LENGTH => Err(TOO_LONG),
         _ if !token.bytes().all(|byte| byte.is_ascii_graphic()) => Err(NO_HEADER),
         _ if misread_in_path(token).is_some() => Err(NO_PATH),
         _ => Ok(()),
@@ -113,7 +113,7 @@ pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
 
 /// Returns whether a refresh token from a service or a store can be sent. It goes into a form, which takes any character.
 pub(crate) fn is_usable_refresh_token(token: &str) -> bool {
-    !token.is_empty() && token.len() <= LONGEST
+    !token.is_empty() && token.len() <= MAX_LENGTH
 }
 
 /// Returns why a server would not read a text as one segment of a path, even percent-encoded (URL standard, section 4.4).
@@ -132,13 +132,13 @@ mod tests {
 
     #[test]
     fn a_token_that_can_be_sent_breaks_no_rule() {
-        let longest = "a".repeat(LONGEST);
+        let longest = "a".repeat(MAX_LENGTH);
         for token in
             ["t", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "a-._~+/=", "...", "!\"#$%&'()*,:;<>?@[]^`{|}", &longest]
         {
             assert_eq!(check_sendable(token), Ok(()), "{token}");
         }
-        let too_long = "a".repeat(LONGEST + 1);
+        let too_long = "a".repeat(MAX_LENGTH + 1);
         for (token, rule) in [
             ("", EMPTY),
             (too_long.as_str(), TOO_LONG),

@@ -139,11 +139,11 @@ impl reqwest_middleware::Middleware for Middleware {
             if let Some(Propagation { phrase, .. }) =
                 propagation.filter(|_| response.status() == StatusCode::UNAUTHORIZED)
             {
-                let told;
-                (told, response) = look::says(response, phrase).await;
+                let found;
+                (found, response) = look::contains_phrase(response, phrase).await;
                 // The token may be good, so neither a wait nor another token would be right.
-                let Some(says_so) = told else { return Ok(response) };
-                is_propagating = says_so;
+                let Some(has_phrase) = found else { return Ok(response) };
+                is_propagating = has_phrase;
             }
             let wait = waits.next().filter(|_| is_propagating && copy.is_some());
             match (copy, wait) {

@@ -298,7 +298,7 @@ impl Dispatch {
             _ => lost,
         };
         match kind {
-            // TLS libraries repeat text of a certificate, which anybody may have made. The reason above has no secrets any more.
+            // TLS libraries repeat text of a certificate, which anybody may have made. The reason above is free of secrets.
             Kind::Tls => lost,
             _ => lost.with_source(source),
         }
@@ -314,7 +314,7 @@ impl Dispatch {
         let host = url.host_str().unwrap_or_default();
         let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         // The kind already tells of a timeout.
-        let cause = || reason(&deepest(error).to_string(), &self.secrets_of(request));
+        let cause = || reason(&root_cause(error).to_string(), &self.secrets_of(request));
         Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
     }
 
@@ -396,12 +396,12 @@ async fn read(response: &mut Response) -> Result<Bytes, Unread> {
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Returns the innermost of an error's sources.
-fn deepest(error: &reqwest::Error) -> &dyn std::error::Error {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(deeper) = deepest.source() {
-        deepest = deeper;
+fn root_cause(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut root_cause: &dyn std::error::Error = error;
+    while let Some(cause) = root_cause.source() {
+        root_cause = cause;
     }
-    deepest
+    root_cause
 }
 
 /// Returns whether the network failed to connect, and not TLS: TLS libraries report invalid data, or errors of their own.

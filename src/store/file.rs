@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use self::opened::{LARGEST, Purpose};
-use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
+use self::opened::{MAX_LENGTH, Purpose};
+use super::{LOCK_TIMEOUT, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
 use crate::trace;
@@ -32,7 +32,7 @@ use crate::trace;
 /// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged nevertheless, the store
 ///   renames it to `<file>.damaged-0` (or a later number) and goes on without a token. It reports that once, as the error of the next
 ///   [`load`](TokenStore::load), which the client passes to [`Builder::on_store_failure`](crate::Builder::on_store_failure).
-/// - When it saves a token, it drops records that were of no use any more when that token was obtained.
+/// - When it saves a token, it drops records that were of no use when that token was obtained.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
 /// - A client waits for the lock of a name for 170 s at most, and then requests its token without it, so a process that hangs blocks no
@@ -142,7 +142,7 @@ impl TokenStore for FileStore {
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
         while let Err(error) = lock.0.try_lock() {
             // A process that was stopped may hold the lock forever; a running one holds it for two calls at most.
-            if waited >= PATIENCE || matches!(error, TryLockError::Error(_)) {
+            if waited >= LOCK_TIMEOUT || matches!(error, TryLockError::Error(_)) {
                 return Err(self.0.explain(error.into()).into());
             }
             clock.sleep(pause).await;
@@ -207,7 +207,7 @@ impl Place {
         #[cfg(unix)]
         builder.mode(0o700);
         builder.recursive(true).create(&self.folder)?;
-        self.alone(|_| Ok(()))
+        self.locked(|_| Ok(()))
     }
 
     fn load(&self, name: &str) -> io::Result<Option<StoredToken>> {
@@ -215,7 +215,7 @@ impl Place {
         // Without the lock: every writer replaces the file as a whole.
         match parse(&self.text()?)? {
             Some(contents) => Ok(self.token(&contents, name)),
-            None => self.alone(|contents| Ok(self.token(&contents, name))),
+            None => self.locked(|contents| Ok(self.token(&contents, name))),
         }
     }
 
@@ -231,9 +231,9 @@ impl Place {
         token.inspect_err(damaged).ok()
     }
 
-    /// Replaces or removes the record of a name. With a new record, drops those that were of no use any more at its time.
+    /// Replaces or removes the record of a name. With a new record, drops those that were of no use at its time.
     fn replace(&self, name: String, record: Option<(&str, SystemTime)>) -> io::Result<()> {
-        self.alone(|Contents { version, mut tokens, rest }| {
+        self.locked(|Contents { version, mut tokens, rest }| {
             if tokens.remove(&name).is_none() && record.is_none() {
                 return Ok(());
             }
@@ -254,7 +254,7 @@ impl Place {
 
     /// Runs work on the content of the file while no other writer, in this process or another, can change it. Renames a damaged file
     /// first.
-    fn alone<T>(&self, work: impl FnOnce(Contents<'_>) -> io::Result<T>) -> io::Result<T> {
+    fn locked<T>(&self, work: impl FnOnce(Contents<'_>) -> io::Result<T>) -> io::Result<T> {
         opened::check_folder(&self.folder)?;
         // First, so that no lock file appears beside a token file that the store refuses.
         self.tokens()?;
@@ -271,7 +271,7 @@ impl Place {
             std::thread::sleep(Duration::from_millis(5));
             tries += 1;
         }
-        self.tidy()?;
+        self.remove_leftovers()?;
         // Read only now: the last holder of the lock may have saved, or renamed a damaged file.
         if let Some(contents) = parse(&self.text()?)? {
             return work(contents);
@@ -285,7 +285,7 @@ impl Place {
              requests new ones; find out what damaged the file, then remove {to}"
         ));
         drop(lock);
-        self.alone(work)
+        self.locked(work)
     }
 
     /// Opens the token file, if it exists.
@@ -306,7 +306,7 @@ impl Place {
         // Large enough, even if each character of a name is escaped: a buffer that grows leaves copies behind.
         let mut text = Zeroizing::new(Vec::with_capacity(length + 64));
         serde_json::to_writer(&mut *text, contents)?;
-        if text.len() as u64 > LARGEST {
+        if text.len() as u64 > MAX_LENGTH {
             return Err(io::Error::other("it would become larger than 16 MiB: find out what fills it, then remove it"));
         }
         // Another name than that of another process, in case locks do nothing here.
@@ -322,7 +322,7 @@ impl Place {
     }
 
     /// Removes temporary files of writers that were killed. The holder of the lock is the only writer.
-    fn tidy(&self) -> io::Result<()> {
+    fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let suffix = path.as_os_str().as_encoded_bytes().strip_prefix(self.path.as_os_str().as_encoded_bytes());

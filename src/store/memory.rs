@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{PATIENCE, StoreError, StoreLock, StoredToken, TokenStore};
+use super::{LOCK_TIMEOUT, StoreError, StoreLock, StoredToken, TokenStore};
 use crate::runtime;
 
 /// A store in memory, for several clients of one process. Clones are the same store.
@@ -23,13 +23,13 @@ use crate::runtime;
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Kept>>);
+pub struct MemoryStore(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct Kept {
+struct State {
     tokens: HashMap<String, StoredToken>,
-    /// The number of tokens at which the store drops those that are of no use any more.
-    full: usize,
+    /// The number of tokens at which the store drops those that have expired for good.
+    prune_at: usize,
     locks: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
 
@@ -40,43 +40,43 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl TokenStore for MemoryStore {
     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        Ok(self.kept().tokens.get(name).cloned())
+        Ok(self.state().tokens.get(name).cloned())
     }
 
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        if kept.tokens.len() >= kept.full {
+        let mut state = self.state();
+        if state.tokens.len() >= state.prune_at {
             // Tokens that were of no use when this one was obtained.
-            kept.tokens.retain(|_, other| other.discard_after() > token.obtained_at);
-            kept.full = 2 * kept.tokens.len().max(8);
+            state.tokens.retain(|_, other| other.discard_after() > token.obtained_at);
+            state.prune_at = 2 * state.tokens.len().max(8);
         }
-        kept.tokens.insert(name.to_owned(), token.clone());
+        state.tokens.insert(name.to_owned(), token.clone());
         Ok(())
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.kept().tokens.remove(name);
+        self.state().tokens.remove(name);
         Ok(())
     }
 
     async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
         let lock = {
-            let mut kept = self.kept();
+            let mut state = self.state();
             // Drops locks that no client holds or waits for.
-            kept.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(kept.locks.entry(name.to_owned()).or_default())
+            state.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(state.locks.entry(name.to_owned()).or_default())
         };
         // The client that holds it may be on a runtime that no longer runs.
-        match runtime::until(runtime::after(PATIENCE), lock.lock_owned()).await {
+        match runtime::until(runtime::after(LOCK_TIMEOUT), lock.lock_owned()).await {
             Some(lock) => Ok(StoreLock::new(lock)),
-            None => Err(format!("another client has held the lock for {} s", PATIENCE.as_secs()).into()),
+            None => Err(format!("another client has held the lock for {} s", LOCK_TIMEOUT.as_secs()).into()),
         }
     }
 }
@@ -84,7 +84,7 @@ impl TokenStore for MemoryStore {
 /// Prints the number of tokens, and no token.
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("tokens", &self.kept().tokens.len()).finish()
+        f.debug_struct("MemoryStore").field("tokens", &self.state().tokens.len()).finish()
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     async fn a_lock_that_is_never_given_back_is_not_waited_for_without_end() {
         let store = MemoryStore::new();
         let held = store.lock("a").await.unwrap();
-        let another = tokio::time::timeout(2 * PATIENCE, store.lock("a")).await.unwrap();
+        let another = tokio::time::timeout(2 * LOCK_TIMEOUT, store.lock("a")).await.unwrap();
         assert!(another.unwrap_err().to_string().contains("has held the lock for 170 s"));
         drop(held);
         drop(store.lock("a").await.unwrap());

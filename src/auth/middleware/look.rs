@@ -12,41 +12,41 @@ use crate::runtime;
 
 /// How long the search may take in all. A short body arrives together with its head. Without the middleware, the caller would have had
 /// the head at once.
-const LONGEST_LOOK: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// How much of a body is read. A response that says why it rejects a token is short.
-const MOST_READ: usize = 64 * 1024;
+const MAX_READ: usize = 64 * 1024;
 
 /// Returns whether the body of a response contains a phrase, in any letter case, and the unchanged response. `None` if the body is too
 /// long, or does not arrive in time.
-pub(super) async fn says(response: Response, phrase: &str) -> (Option<bool>, Response) {
-    if response.content_length().is_some_and(|length| length > MOST_READ as u64) {
+pub(super) async fn contains_phrase(response: Response, phrase: &str) -> (Option<bool>, Response) {
+    if response.content_length().is_some_and(|length| length > MAX_READ as u64) {
         return (None, response);
     }
     // The conversion to `http` and back drops the URL.
     let url = ::http::Response::builder().url(response.url().clone()).body(());
     let (mut parts, body) = ::http::Response::<Body>::from(response).into_parts();
     parts.extensions.extend(url.map(|url| url.into_parts().0.extensions).unwrap_or_default());
-    let mut begun = Begun { read: Vec::new(), next: None, rest: Some(body) };
-    let has_ended = runtime::until(runtime::after(LONGEST_LOOK), begun.read_on()).await.unwrap_or(false);
-    let says_so = begun.read.windows(phrase.len()).any(|part| part.eq_ignore_ascii_case(phrase.as_bytes()));
-    let told = (says_so || has_ended).then_some(says_so);
-    (told, ::http::Response::from_parts(parts, Body::wrap(begun)).into())
+    let mut partly_read = PartlyRead { read: Vec::new(), next: None, rest: Some(body) };
+    let has_ended = runtime::until(runtime::after(TIME_LIMIT), partly_read.read_on()).await.unwrap_or(false);
+    let found = partly_read.read.windows(phrase.len()).any(|part| part.eq_ignore_ascii_case(phrase.as_bytes()));
+    let known = (found || has_ended).then_some(found);
+    (known, ::http::Response::from_parts(parts, Body::wrap(partly_read)).into())
 }
 
 /// A partly read body. It yields what was read, then the frame that ended the reading, then the rest.
-struct Begun {
+struct PartlyRead {
     read: Vec<u8>,
     /// The trailers, or the error that ended the body.
     next: Option<Result<Frame<<Body as http_body::Body>::Data>, reqwest::Error>>,
     rest: Option<Body>,
 }
 
-impl Begun {
+impl PartlyRead {
     /// Reads up to the limit, and returns whether that is the whole body. Dropping the future loses nothing.
     async fn read_on(&mut self) -> bool {
         while let Some(rest) = &mut self.rest {
-            if self.read.len() > MOST_READ {
+            if self.read.len() > MAX_READ {
                 return false;
             }
             match poll_fn(|context| Pin::new(&mut *rest).poll_frame(context))
@@ -69,7 +69,7 @@ impl Begun {
     }
 }
 
-impl http_body::Body for Begun {
+impl http_body::Body for PartlyRead {
     type Data = <Body as http_body::Body>::Data;
     type Error = reqwest::Error;
 
@@ -184,8 +184,8 @@ mod tests {
         all
     }
 
-    /// Returns what `says` must return for a body.
-    fn told(script: &[(u64, Piece)], is_sized: bool) -> Option<bool> {
+    /// Returns what `contains_phrase` must return for a body.
+    fn expected(script: &[(u64, Piece)], is_sized: bool) -> Option<bool> {
         let length: usize =
             script.iter().map(|(_, piece)| if let Piece::Data(data) = piece { data.len() } else { 0 }).sum();
         if is_sized && length > 65_536 {
@@ -205,8 +205,8 @@ mod tests {
             }
         }
         has_ended &= seen.len() <= 65_536;
-        let says_so = seen.to_lowercase().contains("wrong token");
-        (says_so || has_ended).then_some(says_so)
+        let found = seen.to_lowercase().contains("wrong token");
+        (found || has_ended).then_some(found)
     }
 
     /// No sum of these is two seconds.
@@ -236,9 +236,9 @@ mod tests {
                 let response: Response =
                     response.url(url.clone()).extension(7_u8).body(Body::wrap(body())).unwrap().into();
                 let (began, length) = (Instant::now(), response.content_length());
-                let (says_so, response) = says(response, "Wrong Token").await;
-                assert!(began.elapsed() <= LONGEST_LOOK);
-                assert_eq!(says_so, told(&script, is_sized));
+                let (found, response) = contains_phrase(response, "Wrong Token").await;
+                assert!(began.elapsed() <= TIME_LIMIT);
+                assert_eq!(found, expected(&script, is_sized));
                 assert_eq!((response.status().as_u16(), response.version()), (401, http::Version::HTTP_10));
                 assert_eq!((response.url(), response.headers()["x-a"].as_bytes()), (&url, &b"b"[..]));
                 assert_eq!(response.extensions().get(), Some(&7_u8));

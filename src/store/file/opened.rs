@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 /// The largest token file: four times the largest response that a client reads, so that no single token fills it. A usual record has
 /// about a kilobyte.
-pub(super) const LARGEST: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_LENGTH: u64 = 16 * 1024 * 1024;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq)]
@@ -90,10 +90,10 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
 /// - The operating system cannot read it.
 pub(super) fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     // Large enough: a buffer that grows leaves copies behind.
-    let length = usize::try_from(file.metadata()?.len().min(LARGEST)).unwrap_or(0);
+    let length = usize::try_from(file.metadata()?.len().min(MAX_LENGTH)).unwrap_or(0);
     let mut text = Zeroizing::new(Vec::with_capacity(length + 32));
-    file.take(LARGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LARGEST { Err(too_large()) } else { Ok(text) }
+    file.take(MAX_LENGTH + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_LENGTH { Err(too_large()) } else { Ok(text) }
 }
 
 /// Refuses a folder that another user can write to.
@@ -140,7 +140,7 @@ fn check(path: &Path, found: &Metadata, purpose: Purpose) -> io::Result<()> {
         ("has a second name (a hard link)", "")
     } else if mode(found) & 0o077 != 0 {
         return Err(io::Error::other(format!("other users can open {it}: chmod 600 {shown}")));
-    } else if is_tokens && found.len() > LARGEST {
+    } else if is_tokens && found.len() > MAX_LENGTH {
         return Err(too_large());
     } else {
         return Ok(());
@@ -227,7 +227,7 @@ mod tests {
         written.set_len(1 << 30).unwrap();
         let (text, peak) = memory::peak(|| read(file));
         assert!(text.unwrap_err().to_string().contains("larger than 16 MiB"));
-        assert!(peak < 2 * LARGEST + 1024 * 1024, "{peak} bytes");
+        assert!(peak < 2 * MAX_LENGTH + 1024 * 1024, "{peak} bytes");
         fs::remove_file(path).unwrap();
     }
 }
