@@ -1,8 +1,8 @@
-//! Keliweb Fatture, an electronic invoicing service: a managed token, and the two grants of its token endpoint.
+//! Keliweb Fatture, an electronic invoicing service: the client [`Fatture`], and what its two grants take and return.
 //!
-//! Facts and their sources: the vendor's page on getting an access token, as in `spec/keliweb-fatture.yaml`, which also says what
-//! is only how the server software behaves. The vendor announces that a token can be revoked but documents
-//! neither address nor parameters, so there is no operation for it here.
+//! Facts are from the vendor's page on access tokens, unless `spec/keliweb-fatture.yaml` names another source, such as the behavior of the
+//! server software. The vendor announces that a token can be revoked, but documents neither address nor parameters, so this client has no
+//! such operation.
 
 mod credentials;
 mod operations;
@@ -29,22 +29,21 @@ generated_client!("keliweb_fatture");
 
 /// A client of Keliweb Fatture. Cheap to clone; clones share their token.
 ///
-/// [`token`](Self::token) is what a program needs: it asks, keeps and renews. The two grants are there for those who look
-/// after their tokens themselves; what they give is not kept.
+/// [`authorize`](Self::authorize) and [`token`](Self::token) request, cache and refresh the token: most programs need nothing else. The two
+/// grants do one call each, and cache nothing.
 ///
 /// ```no_run
 /// use gettone::keliweb::{Credentials, Fatture};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let fatture = Fatture::builder(Credentials::from_env()?).build()?;
-///
-/// let token = fatture.token().await?;
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
-/// // Without `Accept` the service answers a refused token with a redirect to its login page.
-/// let request = http.get("https://fatture.keliweb.it/api/invoices").header("Accept", "application/json");
-/// let response = request.bearer_auth(token.expose()).send().await?;
+///
+/// let mut request = http.get("https://fatture.keliweb.it/api/invoices").build()?;
+/// let token = fatture.authorize(&mut request).await?;
+/// let response = http.execute(request).await?;
 /// if response.status() == 401 {
-///     fatture.invalidate(&token);
+///     fatture.invalidate(&token); // the next call requests another token
 /// }
 /// # Ok(())
 /// # }
@@ -57,38 +56,29 @@ pub struct Fatture {
 }
 
 impl Fatture {
-    /// Starts to build a client.
+    /// Returns a builder for a client.
     pub fn builder(credentials: Credentials) -> Builder<Self> {
         Builder::new(credentials)
     }
 
-    /// Returns an access token that is good now.
+    /// Returns the account's access token: the cached one, or a new one.
     ///
-    /// The first call requests one with the user name and password. Later calls return the same one from memory. Some minutes before
-    /// it expires the client refreshes it. If the service refuses the refresh token, or it has expired, the client uses the password.
+    /// - While the token is fresh, the call returns at once; before it expires, the client refreshes it. A refresh ends the old token at the
+    ///   service. So a call during a refresh waits up to two seconds for the new token, and then returns the old one, which the service may
+    ///   reject.
+    /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
+    ///   timeout. A caller that goes away cancels nothing.
+    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error, with
+    ///   [`is_backing_off`](Error::is_backing_off) and the time left in [`retry_after`](Error::retry_after).
+    /// - Call [`wait_idle`](Self::wait_idle) before the program ends: the client returns a token before the
+    ///   [store](crate::Builder::store) has saved it.
     ///
-    /// A refresh ends the old access token at the service. So a call that comes during a refresh waits for the new token, up to two
-    /// seconds after the refresh began; if the service takes longer, the call returns the old one, which may be refused. If the
-    /// refresh fails, calls return the old token until it expires. All processes that share a token through a
-    /// [store](crate::Builder::store) begin its refresh at the same moment, and one of them carries it out.
-    ///
-    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
-    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials, so that
-    /// it does not lock the account, or if its answer cannot be read. A call during the pause sends nothing and returns the error of
-    /// the last attempt, which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before
-    /// a token that is still good. A caller that goes away cancels nothing.
-    ///
-    /// The token is returned before the [store](crate::Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program
-    /// ends.
-    ///
-    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](crate::Builder::timeout) is that of each
-    /// call, of which a refresh that is made up for takes two; and a store may have to be waited for. Put a limit of your own
-    /// around it; what was begun goes on.
+    /// The guide tells how long a call waits, how long the client pauses, and how processes share a token: [tokens](crate::guide::tokens).
     ///
     /// # Errors
     ///
+    /// - [`is_invalid_input`](Error::is_invalid_input): no token is cached, and the call is outside of a tokio runtime.
     /// - those of [`password_grant`](Self::password_grant)
-    /// - [`is_invalid_input`](Error::is_invalid_input): there is no tokio runtime, and no token that is good.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.token.get().await
     }
@@ -98,32 +88,31 @@ impl Fatture {
     /// # Errors
     ///
     /// - [`is_invalid_grant`](Error::is_invalid_grant): the user name or the password is wrong.
-    /// - [`is_unauthorized`](Error::is_unauthorized): the same, or the client id or secret is wrong, or the service redirected to
-    ///   its login page.
-    /// - [`is_invalid_input`](Error::is_invalid_input): the service found a field missing or malformed.
-    /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503, 504 or a maintenance page,
-    ///   after the repeats of [`Retry`](crate::Retry).
-    /// - [`is_decode`](Error::is_decode): the answer is not the documented one.
+    /// - [`is_unauthorized`](Error::is_unauthorized): the user name, the password, the client id or the client secret is wrong, or the
+    ///   service redirected to its login page.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the service calls a field missing or malformed.
+    /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost response, 429, 502, 503, 504 or a maintenance page, after
+    ///   the attempts of [`Retry`](crate::Retry).
+    /// - [`is_decode`](Error::is_decode): the response is not the documented one.
     pub async fn password_grant(&self) -> Result<TokenPair, Error> {
         self.grants.password().await.map(|(pair, _)| pair)
     }
 
-    /// Exchanges a refresh token for a new pair (RFC 6749, section 6).
+    /// Exchanges a refresh token for a new pair of tokens (RFC 6749, section 6).
     ///
-    /// A refresh token works once: afterwards it is spent, and so is the access token that came with it. If the answer is
-    /// lost, both may be; [`password_grant`](Self::password_grant) is the way back. So this is never repeated once it may
-    /// have been carried out.
+    /// A refresh token works once: the service then ends it and the access token of its pair. If the response is lost, both may be spent;
+    /// [`password_grant`](Self::password_grant) requests new ones. So the client never retries this call once the service may have carried
+    /// it out.
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_grant`](Error::is_invalid_grant): the refresh token is wrong, expired, or was used before.
-    /// - [`is_unauthorized`](Error::is_unauthorized): the client id or secret is wrong, or the service redirected to its login
+    /// If the error [is ambiguous](Error::is_ambiguous), both tokens may be spent.
+    ///
+    /// - [`is_invalid_grant`](Error::is_invalid_grant): the refresh token is wrong, expired, or used.
+    /// - [`is_unauthorized`](Error::is_unauthorized): the client id or the client secret is wrong, or the service redirected to its login
     ///   page.
-    /// - [`is_invalid_input`](Error::is_invalid_input): the refresh token is empty, or as for
-    ///   [`password_grant`](Self::password_grant).
-    /// - [`is_transient`](Error::is_transient), [`is_decode`](Error::is_decode): as for
-    ///   [`password_grant`](Self::password_grant). Both tokens may be spent if the call
-    ///   [may have been carried out](Error::is_ambiguous).
+    /// - [`is_invalid_input`](Error::is_invalid_input): the refresh token is empty, or the service calls a field missing or malformed.
+    /// - [`is_transient`](Error::is_transient), [`is_decode`](Error::is_decode): as for [`password_grant`](Self::password_grant)
     pub async fn refresh(&self, token: &RefreshToken) -> Result<TokenPair, Error> {
         self.grants.refresh(token).await.map(|(pair, _)| pair)
     }
@@ -163,9 +152,8 @@ impl Assemble for Fatture {
 
 managed_methods! {
     Fatture,
-    /// Sets the header `Authorization` of a request to the service, with a token as returned by [`token`](Self::token).
+    /// Sets the header `Authorization` of a request to the service, with the token that [`token`](Self::token) returns.
     ///
     /// The request must go to the scheme, host and port of the client's own address
-    /// ([`Builder::base_url`](crate::Builder::base_url)). Without `Accept` the service answers a rejected token with a redirect to its
-    /// login page.
+    /// ([`Builder::base_url`](crate::Builder::base_url)).
 }

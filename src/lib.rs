@@ -1,176 +1,79 @@
-//! Typed clients for the token services of [Openapi.it](openapi) and [Keliweb Fatture](keliweb).
+//! Clients that request, cache and refresh the tokens of [Openapi.it](openapi), which sells some 270 endpoints from company data to
+//! certified mail, and of [Keliweb Fatture](keliweb), an electronic invoicing service.
 //!
-//! Both vendors hide their services behind a token. Keliweb Fatture, an electronic invoicing service, gives one for a
-//! password and lets it be refreshed for ten days. Openapi.it, with some 270 endpoints from company data to certified mail,
-//! makes one for a list of [scopes](Scope): the endpoints that it is good for.
+//! For Openapi.it, this crate speaks version 1 of its Oauth, which the vendor calls deprecated in favor of a version 2 on another host:
+//! as far as is known, its tokens keep working, and no date for its end is confirmed ([services](guide::services)).
 //!
 //! ```no_run
 //! use gettone::openapi::{Credentials, v1::Oauth};
 //! use gettone::reqwest;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let oauth = Oauth::builder(Credentials::from_env()?).build()?; // `OPENAPI_EMAIL` and `OPENAPI_API_KEY`
+//! let oauth = Oauth::builder(Credentials::from_env()?).build()?; // reads `OPENAPI_EMAIL` and `OPENAPI_API_KEY`
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //!
 //! let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
-//! oauth.authorize(&mut request).await?; // makes a token for `GET:imprese.openapi.it/base`, or has one already
-//! let response = http.execute(request).await?; // in production such a call may be billed
+//! oauth.authorize(&mut request).await?; // requests a token for `GET:imprese.openapi.it/base`, or takes the cached one
+//! let response = http.execute(request).await?; // in production the vendor may bill this call
+//!
+//! oauth.wait_idle().await; // before the program ends
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Calls need a [tokio](https://docs.rs/tokio) runtime, as those of reqwest do. No live service was ever called for this crate: the
+//! hand-written OpenAPI files in `spec/`, from which the clients are generated, name the source of each fact.
 //!
 //! # Overview
 //!
-//! | | |
+//! | item | |
 //! |---|---|
-//! | [`openapi::v1::Oauth`] | tokens for Openapi.it that look after themselves, and the twelve operations of its Oauth 1.0.0 |
-//! | [`keliweb::Fatture`] | a token for Keliweb Fatture that looks after itself, and the two grants |
-//! | [`Middleware`] | a token on each request, by `reqwest-middleware`; with the feature `middleware` |
-//! | [`same_origin`] | how to follow redirects with a token |
-//! | [`store`] | where tokens outlive a client |
-//! | [`Builder`] | address, time limits, repeats, proxy, user agent of either |
-//! | [`Error`] | what went wrong, and whether trying again can help |
-//! | [`Retry`] | what is tried again, and when |
-//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for, and what covers what |
-//! | [`Secret`], [`AccessToken`], [`RefreshToken`] | text that is never printed |
-//! | [`clock`] | time, for tests that hold it still |
-//! | [`emulator`] | both services in one process, for tests; with the feature of that name |
-//! | [`guide`] | what is kept where, and who can read it: [security](guide::security); their call, our call: [from the vendors' SDKs](guide::migrating) |
-//!
-//! A call needs a [tokio](https://docs.rs/tokio) runtime, as reqwest does, and returns [`is_invalid_input`](Error::is_invalid_input) without one. A cached token is
-//! returned anywhere.
-//!
-//! The clients are generated from hand-written OpenAPI files, which are part of the package (`spec/`) and say where each fact
-//! comes from. Neither service could be reached when this was written: what is held true is what the vendors document, what
-//! users reported, and how the server software behaves.
+//! | [`openapi::v1::Oauth`] | a client of Openapi.it Oauth 1.0.0: cached tokens, and its twelve operations |
+//! | [`keliweb::Fatture`] | a client of Keliweb Fatture: a cached token, and the two grants |
+//! | [`Builder`] | the settings of a client: address, time limits, retries, proxy, store |
+//! | [`TokenHandle`] | the token for one set of scopes, without a lookup |
+//! | [`Middleware`] | a layer that sets a token on every request; feature `middleware` |
+//! | [`same_origin`] | a redirect policy for requests that carry a token |
+//! | [`Error`] | what went wrong, and whether to try again |
+//! | [`Retry`] | how often a call is retried, and when |
+//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for |
+//! | [`Secret`], [`AccessToken`], [`RefreshToken`] | texts that are never printed |
+//! | [`store`] | where tokens outlive a client: a file, memory, or a store of your own |
+//! | [`clock`] | the time, which a test can set |
+//! | [`emulator`] | both services in one process, for tests; feature `emulator` |
+//! | [`guide`] | what several items have in common, one subject on a page |
 //!
 //! # Cookbook
 //!
-//! **Send a token along.** [`expose`](AccessToken::expose) is the one way to its text. Ask for JSON: without `Accept`, Keliweb
-//! Fatture answers a refused token with a redirect to its login page. Drop a token that is refused, and the next call gets another:
+//! | to | use | guide |
+//! |---|---|---|
+//! | set a token on a request | [`Oauth::authorize`](openapi::v1::Oauth::authorize), [`Fatture::authorize`](keliweb::Fatture::authorize) | [tokens](guide::tokens) |
+//! | set a token on every request, and retry after a 401 | [`Middleware`] | [tokens](guide::tokens) |
+//! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v1::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
+//! | finish before the program ends | [`Oauth::wait_idle`](openapi::v1::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
+//! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v1::Oauth::revoke_created) | [tokens](guide::tokens) |
+//! | call from synchronous code | a tokio runtime with a thread of its own | [tokens](guide::tokens) |
+//! | limit which requests get a token | [`Builder::scopes`] | [scopes](guide::scopes) |
+//! | request no more than you need | [`ScopeSet::minimal_cover`], [`ScopeSet::missing_from`] | [scopes](guide::scopes) |
+//! | decide whether to try again | [`Error::is_transient`], [`Error::is_ambiguous`] | [errors](guide::errors) |
+//! | keep tokens across restarts, or share them between processes | [`Builder::store`] with a [`FileStore`](store::FileStore) | [processes](guide::processes) |
+//! | test without an account | [`emulator`], [`ManualClock`](clock::ManualClock) | [testing](guide::testing) |
+//! | know what is stored, sent and printed | | [security](guide::security) |
+//! | create, change and refresh tokens yourself | [`Oauth::create_token`](openapi::v1::Oauth::create_token), [`Fatture::refresh`](keliweb::Fatture::refresh) | [services](guide::services) |
+//! | move from a vendor's SDK | | [migrating](guide::migrating) |
 //!
-//! ```no_run
-//! # async fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
-//! let token = fatture.token().await?; // or `authorize`, which puts it on a request and gives it
-//! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
-//! let request = http.get("https://fatture.keliweb.it/api/invoices").header("Accept", "application/json");
-//! let response = request.bearer_auth(token.expose()).send().await?;
-//! if response.status() == 401 {
-//!     fatture.invalidate(&token);
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! # Examples
 //!
-//! **Put a token on each request** to the vendor's services, and on no other; after a 401 another one, and once more (feature
-//! `middleware`):
+//! Each program runs against the emulator, without an account: `cargo run --features full --example NAME`.
 //!
-//! ```no_run
-//! # #[cfg(feature = "middleware")]
-//! # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
-//! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
-//! let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
-//! let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! **Keep tokens across restarts**, and share them between processes:
-//!
-//! ```no_run
-//! # async fn run() -> Result<(), gettone::Error> {
-//! use gettone::openapi::{Credentials, v1::Oauth};
-//! use gettone::store::FileStore;
-//!
-//! let store = FileStore::open("/var/lib/invoices/tokens.json").await?;
-//! let oauth = Oauth::builder(Credentials::from_env()?).store(store).build()?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! **Wait for the exchange that is under way** before a short-lived program exits. A token is handed out before the store has kept it,
-//! so the next run would have to ask for another one; and a refresh that is cut off costs the token that it was to renew.
-//!
-//! ```no_run
-//! # async fn run(fatture: gettone::keliweb::Fatture) {
-//! fatture.wait_idle().await;
-//! # }
-//! ```
-//!
-//! **Leave nothing behind**, as a program that ends for good should. It deletes what the client made by itself since it was built;
-//! what `create_token` made is yours to delete, and what was made before a restart lives until its end:
-//!
-//! ```no_run
-//! # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
-//! oauth.revoke_created().await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! **Call from synchronous code.** The runtime has a thread of its own, so that a refresh goes on between two calls. (On a runtime
-//! of the calling thread alone it stands still until the next call there. Whoever waits for it on another runtime gives it up after
-//! the time that it may take, some minutes, with an error; the next call begins anew.) A runtime may be dropped at any time:
-//! whoever waits on another one begins anew at once.
-//!
-//! ```no_run
-//! # fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
-//! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-//! let token = runtime.block_on(fatture.token())?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! **Look after tokens yourself.** The grants and operations give tokens that nobody keeps. A refresh token works once:
-//!
-//! ```no_run
-//! # use gettone::{Error, RefreshToken, keliweb::{Fatture, TokenPair}};
-//! # async fn run(fatture: Fatture, token: RefreshToken) -> Result<TokenPair, Error> {
-//! match fatture.refresh(&token).await {
-//!     Err(error) if error.is_invalid_grant() => fatture.password_grant().await,
-//!     other => other,
-//! }
-//! # }
-//! ```
-//!
-//! **Ask for no more than is needed**, and see what was not granted:
-//!
-//! ```no_run
-//! # use gettone::{Error, Scope, ScopeSet, openapi::{Ttl, v1::{Oauth, Token}}};
-//! # async fn run(oauth: Oauth, allowed: ScopeSet, needed: &[Scope]) -> Result<Token, Error> {
-//! let requested = allowed.minimal_cover(needed)?;
-//! let token = oauth.create_token(&requested, Ttl::hours(1)?).await?;
-//! let lacking = requested.missing_from(&token.scopes().iter().collect());
-//! assert!(lacking.is_empty(), "not granted: {lacking}");
-//! # Ok(token)
-//! # }
-//! ```
-//!
-//! **Test without an account**, against the [`emulator`], or against a mock. A base URL may be http if it is loopback, and a
-//! [`ManualClock`](clock::ManualClock) makes repeats wait no time:
-//!
-//! ```
-//! use std::sync::Arc;
-//! use std::time::SystemTime;
-//! use gettone::clock::ManualClock;
-//! use gettone::openapi::{Credentials, v1::Oauth};
-//!
-//! let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
-//! let credentials = Credentials::new("test@example.com", "key");
-//! let oauth = Oauth::builder(credentials).base_url("http://127.0.0.1:8080").clock(clock.clone()).build()?;
-//! # let _ = oauth;
-//! # Ok::<(), gettone::Error>(())
-//! ```
-//!
-//! **Whole programs** are in `examples/`. Each runs without an account, against the emulator:
-//!
-//! | `cargo run --features full --example …` | |
+//! | name | |
 //! |---|---|
-//! | `quickstart` | the main job, from the first token to the last |
-//! | `invoices` | Keliweb Fatture: a token on a request, kept in a file; a 401, and once more |
-//! | `company_data` | Openapi.it: many requests at once by `reqwest-middleware`, and one token for all |
-//! | `usage` | credit and counters, as tables |
-//! | `custom_store` | a store of one's own, shared by two clients |
-//! | `emulator` | both services for curl and for other languages |
+//! | `quickstart` | a token's life at both services, from the request to its deletion |
+//! | `invoices` | Keliweb Fatture: a token that a file keeps between runs, and a retry after a 401 |
+//! | `company_data` | Openapi.it: parallel requests through `reqwest-middleware` that share one token |
+//! | `usage` | credit and counters as tables |
+//! | `custom_store` | a store of your own that two clients share |
+//! | `emulator` | both services for curl and other languages |
 //!
 //! # Features
 //!
@@ -178,11 +81,17 @@
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
 //! | `native-tls` | | TLS by the operating system's own library |
-//! | `schemars` | | `schemars::JsonSchema` for what the services answer ([`Token`](openapi::v1::Token), [`Credit`](openapi::v1::Credit), [`Counters`](openapi::v1::Counters), [`TokenPair`](keliweb::TokenPair)) and what that is made of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
-//! | `middleware` | | [`Middleware`], a layer for `reqwest-middleware`, and a method `middleware` of each client |
-//! | `tracing` | | a span named `gettone.call` for each call, with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`; an event at `DEBUG` for each repeat. Events with the target `gettone::cache` for what happens to a cached token: handed out, fetching, obtained, taken from the store, served by a broader token, adopted, not looked for, failed, not tried again yet, invalidated, forgotten; and to a store: it failed, a damaged file was set aside, a damaged token passed over |
-//! | `emulator` | | [`emulator`]: both services in one process, for tests |
+//! | `middleware` | | [`Middleware`], and a method `middleware` of each client |
+//! | `emulator` | | [`emulator`] |
+//! | `schemars` | | `schemars::JsonSchema` for responses ([`Token`](openapi::v1::Token), [`Credit`](openapi::v1::Credit), [`Counters`](openapi::v1::Counters), [`TokenPair`](keliweb::TokenPair)), for what they consist of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
+//! | `tracing` | | spans and events, as below |
 //! | `full` | | `emulator`, `middleware`, `schemars` and `tracing` |
+//!
+//! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`,
+//! and each retry an event at `DEBUG`. Events with the target `gettone::cache` say that a cached token was returned, requested, obtained,
+//! loaded from the store, shared from a broader token or adopted from the account; that a request for one failed or is backing off; that one
+//! was invalidated or cleared; that the account's tokens could not be searched; that the store failed; and that a damaged file was set
+//! aside, or a damaged token skipped.
 //!
 #![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
 #![cfg_attr(not(feature = "emulator"), doc = "[`emulator`]: https://docs.rs/gettone/latest/gettone/emulator/")]
@@ -221,7 +130,7 @@ pub mod store;
 mod token;
 mod trace;
 
-// What is shared with the fuzz targets names the crate as they do.
+// Code that the tests share with the fuzz targets names the crate as they do.
 #[cfg(test)]
 extern crate self as gettone;
 #[cfg(test)]
@@ -236,16 +145,16 @@ pub use http::retry::Retry;
 #[cfg(any(test, gettone_door))]
 #[doc(hidden)]
 pub use http::test_transport as door;
-/// The HTTP library, whose types are part of this crate's interface.
+/// The HTTP library. Its types are part of this crate's interface.
 pub use reqwest;
-/// What [`Middleware`] is a layer for, and whose types are part of this crate's interface.
+/// The library that [`Middleware`] is a layer for. Its types are part of this crate's interface.
 #[cfg(feature = "middleware")]
 pub use reqwest_middleware;
 pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
 pub use secret::Secret;
 pub use token::{AccessToken, RefreshToken};
 
-/// The examples of the README are compiled with the tests; `tests/readme.rs` has the one that is a test.
+/// Compiles the examples of the README with the tests. `tests/readme.rs` has the example that is a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

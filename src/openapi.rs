@@ -1,6 +1,6 @@
-//! Openapi.it, with some 270 paid services from company data to certified mail, and one token service in front of them.
+//! Openapi.it: the client of its Oauth 1.0.0 in [`v1`], and the types that all versions of that service share.
 //!
-//! [`v1`] is the client of its Oauth 1.0.0. What the versions of that service share stands here.
+//! Openapi.it sells some 270 endpoints, from company data to certified mail. Its Oauth service issues the tokens that all of them need.
 
 mod credentials;
 mod environment;
@@ -15,5 +15,6 @@ pub mod v1;
 pub use credentials::Credentials;
 pub use environment::Environment;
 pub use period::Period;
+/// The decimal number of [`Credit::amount`](v1::Credit::amount), from the crate `rust_decimal`.
 pub use rust_decimal::Decimal;
 pub use ttl::Ttl;

@@ -1,10 +1,17 @@
-//! What Keliweb knows a customer by.
+//! The credentials of a customer of Keliweb.
 
 use crate::env::from_env;
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// What Keliweb gave you when you signed up: a client id and secret for the API, and the name and password of the customer.
+/// The credentials of a customer of Keliweb: a client id and a client secret for the API, a user name and a password.
+///
+/// ```
+/// use gettone::keliweb::Credentials;
+///
+/// let credentials = Credentials::new("client id", "client secret", "test@example.com", "secret password");
+/// assert!(!format!("{credentials:?}").contains("secret password"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub(super) client_id: String,
@@ -14,7 +21,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The four values. The user name is an e-mail address.
+    /// Creates credentials from the four values. The user name is an e-mail address.
     #[must_use]
     pub fn new(
         client_id: impl Into<String>,
@@ -30,12 +37,12 @@ impl Credentials {
         }
     }
 
-    /// The values of `KELIWEB_CLIENT_ID`, `KELIWEB_CLIENT_SECRET`, `KELIWEB_USERNAME` and `KELIWEB_PASSWORD`.
+    /// Reads the environment variables `KELIWEB_CLIENT_ID`, `KELIWEB_CLIENT_SECRET`, `KELIWEB_USERNAME` and `KELIWEB_PASSWORD`.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if one of them is not set, is empty, or is not UTF-8; all that are, are
-    /// named.
+    /// - [`is_invalid_input`](Error::is_invalid_input): a variable is not set, is empty, or is not UTF-8. The error names each such
+    ///   variable.
     pub fn from_env() -> Result<Self, Error> {
         let names = ["KELIWEB_CLIENT_ID", "KELIWEB_CLIENT_SECRET", "KELIWEB_USERNAME", "KELIWEB_PASSWORD"];
         let [client_id, client_secret, username, password] = from_env(names)?;
@@ -44,7 +51,7 @@ impl Credentials {
 }
 
 impl Credentials {
-    /// Checks that nothing is missing.
+    /// Checks that no value is empty.
     pub(super) fn check(&self) -> Result<(), Error> {
         let Self { client_id, client_secret, username, password } = self;
         let fields = [

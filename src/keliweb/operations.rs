@@ -1,4 +1,4 @@
-//! The two grants of the token endpoint: what is sent, how a failure is read, and what is retried.
+//! The two grants of the token endpoint: what the client sends, how it reads failures, and what it retries.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::token::RefreshToken;
 /// The name of the service in errors and events.
 pub(super) const SERVICE: &str = "Keliweb Fatture";
 
-/// Carried out twice it leaves an access token behind, which ends after an hour.
+/// A second, unnoticed password grant leaves an access token behind, which expires after an hour.
 pub(super) const PASSWORD_GRANT: Call = Call {
     operation: Operation { service: SERVICE, name: "password_grant" },
     id: "request_token",
@@ -36,7 +36,7 @@ pub(super) const REFRESH: Call = Call {
 
 const SECRETS: &SecretParts = &SecretParts { after: None, fields: &["client_secret", "password", "refresh_token"] };
 
-/// Older versions of Laravel Passport answer a wrong password with this code.
+/// Older versions of Laravel Passport send this code for a wrong password.
 const CODES: &[(&str, StatusCode)] = &[("invalid_credentials", StatusCode::OK)];
 
 fn classify_password_grant(failure: &Failure<'_>) -> Option<Kind> {
@@ -50,7 +50,7 @@ fn classify_password_grant(failure: &Failure<'_>) -> Option<Kind> {
 
 fn classify_refresh(failure: &Failure<'_>) -> Option<Kind> {
     match (failure.status.as_u16(), failure.code) {
-        // Laravel Passport says the one in newer versions, the other in older ones.
+        // Newer versions of Laravel Passport send the first code, older ones the second.
         (200 | 400 | 401, Some("invalid_grant")) | (401, Some("invalid_request")) => {
             Some(Kind::InvalidGrant { credentials: false })
         }
@@ -61,7 +61,7 @@ fn classify_refresh(failure: &Failure<'_>) -> Option<Kind> {
 fn classify(failure: &Failure<'_>) -> Option<Kind> {
     match (failure.status.as_u16(), failure.code) {
         (_, Some("invalid_client")) => Some(Kind::Unauthorized),
-        // Laravel redirects to its login page; any other redirect says that the service has moved, or is down.
+        // Laravel redirects to its login page. Any other redirect means that the service has moved, or is down.
         (302 | 303, _) if failure.location.is_some_and(is_login_page) => Some(Kind::Unauthorized),
         (302 | 303, _) => Some(Kind::Unavailable),
         _ => None,
@@ -89,7 +89,7 @@ fn is_login_page(reference: &str) -> bool {
     path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case("login"))
 }
 
-/// The two grants.
+/// The two grants of one account.
 #[derive(Clone)]
 pub(super) struct Grants {
     pub(super) credentials: Arc<Credentials>,
@@ -123,7 +123,7 @@ impl Grants {
         self.request(&REFRESH, grant.into()).await
     }
 
-    /// Both send their credentials in the form, and nothing in `Authorization`.
+    /// Sends a grant. The credentials are in the form, not in `Authorization`.
     async fn request(&self, call: &'static Call, grant: types::TokenRequest) -> Result<(TokenPair, Timing), Error> {
         let dispatch = Dispatch::new(&self.transport, call, None);
         let client = Client::new_with_client(&self.transport.base_url, self.transport.http.clone(), dispatch);

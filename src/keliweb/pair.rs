@@ -1,4 +1,4 @@
-//! The response to both grants.
+//! The pair of tokens that both grants return.
 
 use std::time::Duration;
 
@@ -9,7 +9,22 @@ use crate::http::body::{sendable, usable};
 use crate::json::{not_a, whole_number};
 use crate::token::{AccessToken, RefreshToken};
 
-/// The answer to a grant (RFC 6749, section 5.1): an access token for an hour, and usually a refresh token for ten days.
+/// The response to a grant (RFC 6749, section 5.1): an access token for an hour, and usually a refresh token for ten days.
+///
+/// ```no_run
+/// # async fn run(fatture: gettone::keliweb::Fatture) -> Result<(), Box<dyn std::error::Error>> {
+/// let pair = fatture.password_grant().await?;
+/// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
+/// // Without `Accept`, the service redirects a rejected token to its login page.
+/// let request = http.get("https://fatture.keliweb.it/api/invoices").header("Accept", "application/json");
+/// let response = request.bearer_auth(pair.access_token().expose()).send().await?;
+///
+/// if let Some(refresh_token) = pair.refresh_token() {
+///     let pair = fatture.refresh(refresh_token).await?; // spends both tokens of the old pair
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct TokenPair {
@@ -26,27 +41,27 @@ pub struct TokenPair {
 }
 
 impl TokenPair {
-    /// `Bearer`.
+    /// Returns the type of the access token: `Bearer`, in any letter case.
     #[must_use]
     pub fn token_type(&self) -> &str {
         &self.token_type
     }
 
-    /// How long the access token lives, counted from the service's answer; to be safe, count from before the request. The
-    /// vendor documents 3600 s. A hundred years at the most.
+    /// Returns the lifetime of the access token: 3600 s by the vendor's page, at most a hundred years. It begins with the service's
+    /// response; to be safe, count from before the request.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.expires_in
     }
 
-    /// To be sent as `Authorization: Bearer`.
+    /// Returns the access token, for the header `Authorization: Bearer`.
     #[must_use]
     pub fn access_token(&self) -> &AccessToken {
         &self.access_token
     }
 
-    /// For [`Fatture::refresh`], once. It lives ten days, which the vendor's page says and the answer does not.
-    /// `None` if the answer has none, or one that is of no use: empty, longer than 8 KiB, or not a string.
+    /// Returns the refresh token, which [`Fatture::refresh`](super::Fatture::refresh) accepts once. It lives ten days, by the vendor's page;
+    /// the response does not tell. `None` if the response has none, or an unusable one: empty, longer than 8 KiB, or not a string.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
@@ -54,13 +69,13 @@ impl TokenPair {
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    whole_number(deserializer).map(|seconds| Duration::from_secs(seconds).min(LONGEST_LIFE))
+    whole_number(deserializer).map(|seconds| Duration::from_secs(seconds).min(MAX_LIFETIME))
 }
 
-/// A hundred years: longer than anything lives, and short enough to be added to any moment.
-const LONGEST_LIFE: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// A hundred years: longer than any token lives, and short enough to add to any moment.
+const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A token of a type that is not known must not be used (RFC 6749, section 7.1). Token types are compared without regard to case.
+/// Reads the token type. A client must not use a token of an unknown type (RFC 6749, section 7.1). Letter case does not count.
 fn bearer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "the token type `Bearer`";
     let kind = Value::deserialize(deserializer)?;

@@ -1,4 +1,4 @@
-//! The managed token: which grant brings it, and which requests it is for.
+//! Fetches the token for the cache by one of the two grants, and decides which requests get it.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::http::transport::{Timing, Transport};
 use crate::store::{Renewal, StoredToken};
 use crate::token::{AccessToken, RefreshToken};
 
-/// How long a refresh token lives. The vendor says so; the answer does not.
+/// The lifetime of a refresh token. The vendor documents it; the response does not tell.
 const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// The key of the one token: each client is for one account.
+/// The key of the only token: each client serves one account.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Account;
 
@@ -32,7 +32,7 @@ impl fmt::Display for Account {
     }
 }
 
-/// Gets the token of an account by the two grants.
+/// Fetches the token of an account by the two grants.
 pub(crate) struct Tokens {
     grants: Grants,
     rotation: Rotation<Account>,
@@ -49,7 +49,7 @@ impl TokenSource for Tokens {
 
     fn name(&self, _: &Account) -> String {
         let Credentials { client_id, username, .. } = &*self.grants.credentials;
-        // Quoted, so that no two accounts have the same.
+        // Quoted, so that no two accounts share a name.
         format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.transport.base_url)
     }
 
@@ -62,7 +62,7 @@ impl TokenSource for Tokens {
         token.renewal.is_some()
     }
 
-    /// A token with scopes is one of another service.
+    /// A token with scopes belongs to another service.
     fn is_for(&self, token: &StoredToken, _: &Account) -> bool {
         token.scopes.is_none()
     }
@@ -76,7 +76,7 @@ impl TokenSource for Tokens {
         self.rotation.fetch(self, account, previous).await
     }
 
-    /// A refresh and a password grant, with a rest between.
+    /// Allows for a refresh and a password grant, with a pause between.
     fn longest(&self) -> Duration {
         let Transport { timeout, retry, .. } = &*self.grants.transport;
         timeout.saturating_mul(2).saturating_add(retry.longest_rest())
@@ -95,8 +95,8 @@ impl Rotating for Tokens {
     }
 
     fn is_unused(&self, error: &Error) -> bool {
-        let unread = error.is_connect() || error.is_rate_limited() || error.code() == Some("invalid_client");
-        unread && !error.is_ambiguous()
+        let is_unread = error.is_connect() || error.is_rate_limited() || error.code() == Some("invalid_client");
+        is_unread && !error.is_ambiguous()
     }
 
     async fn rest_after(&self, error: &Error) -> bool {
@@ -108,7 +108,7 @@ impl Rotating for Tokens {
     }
 }
 
-/// The token is for requests to the scheme, host and port of the client's own address.
+/// The token goes to the scheme, host and port of the client's own address only.
 impl RequestRules for Tokens {
     #[cfg(feature = "middleware")]
     const ADD_A_HOST: &'static str = "set the client's address with `Builder::base_url`";
@@ -121,8 +121,8 @@ impl RequestRules for Tokens {
 
     fn refuse(&self, _: &Url) -> Error {
         Error::invalid_input(
-            "a request to another scheme, host or port than the client's own; the token is for that address alone, which \
-             `Builder::base_url` sets",
+            "a request to another scheme, host or port than the client's own address; the client sends its token to that address \
+             only, which `Builder::base_url` sets",
         )
     }
 

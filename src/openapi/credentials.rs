@@ -1,4 +1,4 @@
-//! What the vendor knows an account by.
+//! The e-mail address and API key of an Openapi.it account.
 
 use reqwest::header::HeaderValue;
 
@@ -7,7 +7,14 @@ use crate::error::Error;
 use crate::http::transport::basic;
 use crate::secret::Secret;
 
-/// The account's e-mail address and its API key. Production and sandbox have a key each.
+/// The e-mail address and an API key of an account. Production and sandbox have a key each.
+///
+/// ```
+/// use gettone::openapi::Credentials;
+///
+/// let credentials = Credentials::new("test@example.com", "secret key");
+/// assert!(!format!("{credentials:?}").contains("secret key"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub(super) email: String,
@@ -15,24 +22,24 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The two values.
+    /// Creates credentials from the two values.
     #[must_use]
     pub fn new(email: impl Into<String>, api_key: impl Into<Secret>) -> Self {
         Self { email: email.into(), api_key: api_key.into() }
     }
 
-    /// The values of `OPENAPI_EMAIL` and `OPENAPI_API_KEY`.
+    /// Reads the environment variables `OPENAPI_EMAIL` and `OPENAPI_API_KEY`.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if one of them is not set, is empty, or is not UTF-8; all that are, are
-    /// named.
+    /// - [`is_invalid_input`](Error::is_invalid_input): a variable is not set, is empty, or is not UTF-8. The error names each such
+    ///   variable.
     pub fn from_env() -> Result<Self, Error> {
         let [email, api_key] = from_env(["OPENAPI_EMAIL", "OPENAPI_API_KEY"])?;
         Ok(Self::new(email, api_key))
     }
 
-    /// Checks the values, and returns them as the header `Authorization` of HTTP Basic (RFC 7617).
+    /// Checks the values, and returns the header `Authorization` of HTTP Basic (RFC 7617).
     pub(super) fn authorization(&self) -> Result<HeaderValue, Error> {
         let refuse = |reason| Error::invalid_input(format!("Openapi.it credentials: {reason}"));
         let Self { email, api_key } = self;
@@ -44,8 +51,10 @@ impl Credentials {
             return Err(refuse("a colon in the e-mail address, which HTTP Basic does not allow"));
         }
         if email.chars().chain(api_key.expose().chars()).any(char::is_control) {
-            return Err(refuse("a line break or another control character"));
+            return Err(refuse("a line break or another control character in the e-mail address or the API key"));
         }
-        basic(email, api_key.expose()).ok_or_else(|| refuse("a character that a header cannot have"))
+        basic(email, api_key.expose()).ok_or_else(|| {
+            refuse("a character in the e-mail address or the API key that an HTTP header cannot contain")
+        })
     }
 }

@@ -1,22 +1,35 @@
-//! The vendor's two installations.
+//! Production and sandbox, the two environments of Openapi.it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Which of the vendor's two installations. Each has its own API keys and its own tokens.
+/// An environment of Openapi.it: production or sandbox. Each has its own API keys and its own tokens.
+///
+/// The environment sets the address of the token service only. In the sandbox, URLs and scopes have other hosts, which
+/// [`Scope::sandbox`](crate::Scope::sandbox) returns.
+///
+/// ```
+/// use gettone::openapi::{Credentials, Environment, v1::Oauth};
+///
+/// let environment: Environment = "sandbox".parse()?;
+/// let credentials = Credentials::new("test@example.com", "API key of the sandbox");
+/// let oauth = Oauth::builder(credentials).environment(environment).build()?;
+/// # let _ = oauth;
+/// # Ok::<(), gettone::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Environment {
-    /// `https://oauth.openapi.it`. Calls of the services are billed.
+    /// Production, `https://oauth.openapi.it`. The vendor bills calls of its data services.
     #[default]
     Production,
-    /// `https://test.oauth.openapi.it`, free of charge.
+    /// The sandbox, `https://test.oauth.openapi.it`, free of charge.
     Sandbox,
 }
 
-/// `production` or `sandbox`.
+/// Writes `production` or `sandbox`.
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -33,7 +46,7 @@ impl FromStr for Environment {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for anything else.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the text is neither `production` nor `sandbox`.
     fn from_str(text: &str) -> Result<Self, Error> {
         match text {
             "production" => Ok(Self::Production),

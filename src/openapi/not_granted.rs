@@ -1,4 +1,4 @@
-//! What a service granted less than was requested.
+//! The error for scopes that the service did not grant.
 
 use crate::error::{Error, Kind};
 use crate::scope::ScopeSet;
@@ -8,7 +8,7 @@ impl Error {
         Self::new(Kind::NotGranted).with_message(format!("not granted: {scopes}")).with_detail(scopes)
     }
 
-    /// Returns the scopes that were requested and not granted, if that is the reason why there is no token.
+    /// Returns the scopes that the service did not grant, if that is why the call failed.
     #[must_use]
     pub fn not_granted(&self) -> Option<&ScopeSet> {
         self.detail()

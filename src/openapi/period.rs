@@ -1,4 +1,4 @@
-//! Periods that are counted: days, months, years.
+//! The periods that counters are read for: days, months, years, all time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use time::{Date, Month, OffsetDateTime};
 
 use crate::error::Error;
 
-/// A period that has counters: a day, a month, a year, or all time. It is a real one: there is no 30 February.
+/// A period of the calendar that has counters: a day, a month, a year, or all time.
 ///
-/// Displayed, and with serde, as the service writes it: `2022-01-01`, `2022-01`, `2022`, `total`.
+/// [`Display`](fmt::Display) and serde write it as the service does: `2022-01-01`, `2022-01`, `2022`, `total`.
 ///
-/// This month and the one before it:
+/// Read the counters of this month and of the month before:
 ///
 /// ```no_run
 /// use std::time::SystemTime;
@@ -30,7 +30,7 @@ use crate::error::Error;
 /// # }
 /// ```
 ///
-/// One of your choice:
+/// Name a period:
 ///
 /// ```
 /// use gettone::openapi::Period;
@@ -59,17 +59,17 @@ pub(crate) enum Span {
 }
 
 impl Period {
-    /// All time.
+    /// Returns all time.
     #[must_use]
     pub fn total() -> Self {
         Self { span: Span::Total, year: 0, month: 0, day: 0 }
     }
 
-    /// A year, 1 to 9999.
+    /// Returns a year, 1 to 9999.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the year does not have one to four digits, or is 0.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the year is 0, or greater than 9999.
     pub fn year(year: u16) -> Result<Self, Error> {
         match year {
             1..=9999 => Ok(Self { span: Span::Year, year, month: 0, day: 0 }),
@@ -77,11 +77,11 @@ impl Period {
         }
     }
 
-    /// A month, 1 to 12.
+    /// Returns a month, 1 to 12, of a year.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if there is no such month or year.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the calendar has no such month or year.
     pub fn month(year: u16, month: u8) -> Result<Self, Error> {
         match month {
             1..=12 => Ok(Self { span: Span::Month, month, ..Self::year(year)? }),
@@ -89,11 +89,11 @@ impl Period {
         }
     }
 
-    /// A day, 1 to 31.
+    /// Returns a day, 1 to 31, of a month.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if there is no such day, month or year.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the calendar has no such day, month or year.
     pub fn day(year: u16, month: u8, day: u8) -> Result<Self, Error> {
         let period = Self { span: Span::Day, day, ..Self::month(year, month)? };
         match period.date() {
@@ -104,12 +104,12 @@ impl Period {
 
     /// Returns the day that contains a moment, in UTC.
     ///
-    /// The service does not document the time zone of its days. If it is Italy's, a call of the first hour or two after midnight
-    /// there counts for the day after this one.
+    /// The service does not document the time zone of its days. If it is Italy's, the service counts a call in the first hour or
+    /// two after midnight there for the day after the returned one.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the moment lies outside the years 1 to 9999.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the moment is outside the years 1 to 9999.
     pub fn day_containing(moment: SystemTime) -> Result<Self, Error> {
         let date = date_of(moment)?;
         Self::day(year_of(date)?, date.month().into(), date.day())
@@ -119,7 +119,7 @@ impl Period {
     ///
     /// # Errors
     ///
-    /// As for [`day_containing`](Self::day_containing).
+    /// Those of [`day_containing`](Self::day_containing).
     pub fn month_containing(moment: SystemTime) -> Result<Self, Error> {
         let date = date_of(moment)?;
         Self::month(year_of(date)?, date.month().into())
@@ -129,13 +129,13 @@ impl Period {
     ///
     /// # Errors
     ///
-    /// As for [`day_containing`](Self::day_containing).
+    /// Those of [`day_containing`](Self::day_containing).
     pub fn year_containing(moment: SystemTime) -> Result<Self, Error> {
         Self::year(year_of(date_of(moment)?)?)
     }
 
-    /// Returns the period of the same length that ends where this one begins; `None` for [`total`](Self::total), for the year 1, and
-    /// for its first month and day.
+    /// Returns the period of the same length before this one; `None` for [`total`](Self::total), for the year 1, and for the first
+    /// month and day of that year.
     ///
     /// ```
     /// use gettone::openapi::Period;
@@ -170,12 +170,12 @@ impl Period {
     }
 }
 
-/// The day of a moment, in UTC.
+/// Returns the day of a moment, in UTC.
 fn date_of(moment: SystemTime) -> Result<Date, Error> {
     let seconds = match moment.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).ok(),
         Err(before) => {
-            // Downwards: a moment before midnight is of the day before.
+            // Rounds down: a moment before midnight is in the day before.
             let before = before.duration();
             let whole = before.as_secs().checked_add(u64::from(before.subsec_nanos() > 0));
             whole.and_then(|seconds| i64::try_from(seconds).ok()).map(|seconds| -seconds)
@@ -241,8 +241,8 @@ impl FromStr for Period {
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for any other form, also one without leading zeros, and for what is not in
-    /// the calendar.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the text has another form, such as one without leading zeros, or names a
+    ///   period that the calendar does not have.
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = || {
             Error::invalid_input(format!(
@@ -258,7 +258,7 @@ impl FromStr for Period {
             .iter()
             .map(|part| if part.bytes().all(|byte| byte.is_ascii_digit()) { part.parse().ok() } else { None })
             .collect();
-        // Of two digits, so that they fit.
+        // Numbers of two digits fit.
         let small = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
         match (lengths.as_slice(), numbers.as_deref()) {
             ([4], Some([year])) => Self::year(*year),

@@ -1,4 +1,4 @@
-//! The scope that a request needs.
+//! Works out the scope that a request needs.
 
 use reqwest::Url;
 
@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::scope::{Method, Scope};
 
 impl Scope {
-    /// The scope that a request needs: its method, its host, and the first segment of its path, or `root` for the path `/`.
+    /// Returns the scope that a request needs: its method, its host, and the first segment of its path, or `root` for the path `/`.
     /// The query, the fragment, the port and the scheme do not count.
     ///
     /// ```
@@ -18,30 +18,30 @@ impl Scope {
     /// # Ok::<(), gettone::Error>(())
     /// ```
     ///
-    /// What is percent-encoded without need is decoded, and what needs it is encoded (RFC 3986, section 6.2.2.2). A comma is
-    /// encoded too, because a scope has none. A path that a server may take for another one is refused: an encoded slash,
-    /// backslash or percent sign in the first segment, and a `.` or `..` that only shows when something is decoded, wherever it
-    /// stands.
-    ///
-    /// The path `/root` gives the same scope as `/`.
+    /// The method normalizes percent-encoding: it decodes what needs none, and encodes what needs it (RFC 3986, section 6.2.2.2). It
+    /// encodes a comma too, because a scope cannot contain one. The path `/root` has the same scope as `/`.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) for a method that no scope has, a URL without a host name or with one that no scope
-    /// can have, a path that begins with an empty segment, that could be taken for another one, or that has an asterisk or a broken
-    /// percent-encoding in its first segment.
+    /// - [`is_invalid_input`](Error::is_invalid_input):
+    ///   - no scope has the method;
+    ///   - the URL has no host name, or one that a scope cannot have;
+    ///   - the path begins with an empty segment;
+    ///   - the first segment has an asterisk, or a percent sign without two hexadecimal digits;
+    ///   - a server may take the path for another one: the first segment has an encoded slash, backslash, percent sign or control
+    ///     character, or a `.` or `..` anywhere in the path shows only after decoding.
     pub fn for_request(method: &reqwest::Method, url: &Url) -> Result<Self, Error> {
         Self::for_path(method, url, 1)
     }
 
-    /// The same with more of the path: so many segments, as far as they are such as a scope can have.
+    /// Does the same for up to so many segments of the path, and stops at the first one that a scope cannot have.
     pub(crate) fn for_path(method: &reqwest::Method, url: &Url, segments: usize) -> Result<Self, Error> {
         let method = Method::try_from(method)?;
         let host = url.domain().or_else(|| url.host_str().filter(|host| !host.starts_with('[')));
         let Some(host) = host else {
-            return Err(Error::invalid_input("URL without a host name; a scope has one"));
+            return Err(Error::invalid_input("URL without a host name, which a scope needs"));
         };
-        // The root's own dot (RFC 1034, section 3.1).
+        // A dot at the end stands for the DNS root (RFC 1034, section 3.1).
         let host = host.strip_suffix('.').unwrap_or(host);
         refuse_hidden_dots(url.path())?;
         let path = url.path().strip_prefix('/').unwrap_or(url.path());
@@ -49,29 +49,29 @@ impl Scope {
         let mut known = match first {
             "" if path.is_empty() => "root".to_owned(),
             "" => return Err(Error::invalid_input("URL whose path begins with an empty segment")),
-            first => normal(first)?,
+            first => normalized(first)?,
         };
-        for segment in rest.split('/').take(segments.saturating_sub(1)).map_while(|segment| normal(segment).ok()) {
-            // An asterisk may stand in a URL.
+        for segment in rest.split('/').take(segments.saturating_sub(1)).map_while(|segment| normalized(segment).ok()) {
+            // A URL may contain an asterisk, a concrete scope may not.
             if segment.is_empty() || segment.contains('*') {
                 break;
             }
             known = format!("{known}/{segment}");
         }
         format!("{method}:{host}/{known}").parse().or_else(|_| {
-            // It shows what it does not understand, and a path may have a secret of the caller in it.
+            // The parser's own error would show the path, which may contain a secret of the caller.
             format!("{method}:{host}/root").parse::<Self>()?;
             Err(Error::invalid_input(
-                "URL with an asterisk in the first segment of its path; a concrete scope has none",
+                "URL with an asterisk in the first segment of its path, which a concrete scope cannot contain",
             ))
         })
     }
 
-    /// The same scope in the vendor's sandbox, on `test.` and the host. A scope of the sandbox stays as it is.
+    /// Returns the same scope in the vendor's sandbox, whose hosts begin with `test.`. Returns a scope of the sandbox unchanged.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the host becomes too long.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the host becomes too long.
     pub fn sandbox(&self) -> Result<Self, Error> {
         match self.production_host() {
             Some(_) => Ok(self.clone()),
@@ -79,7 +79,7 @@ impl Scope {
         }
     }
 
-    /// The same scope in production. A scope of production stays as it is.
+    /// Returns the same scope in production. Returns a scope of production unchanged.
     #[must_use]
     pub fn production(&self) -> Self {
         let scope =
@@ -87,20 +87,21 @@ impl Scope {
         scope.unwrap_or_else(|| self.clone())
     }
 
-    /// What stands behind `test.`; a domain of its own, such as `test.it`, is no sandbox.
+    /// Returns the host without `test.`; `None` in production. A domain such as `test.it` is not a sandbox.
     fn production_host(&self) -> Option<&str> {
         self.host().strip_prefix(TEST).filter(|host| host.contains('.'))
     }
 }
 
-/// What stands before the host in the sandbox.
+/// The prefix of hosts in the sandbox.
 const TEST: &str = "test.";
 
-/// Servers and what stands before them may decode a path, also more than once, and then resolve its dots.
+/// Refuses a path in which decoding reveals a `.` or `..`. Servers and proxies may decode a path, even more than once, before they resolve
+/// its dots.
 fn refuse_hidden_dots(path: &str) -> Result<(), Error> {
-    const DEEP: usize = 4;
+    const MAX_DEPTH: usize = 4;
     let mut seen = path.to_owned();
-    for _ in 0..DEEP {
+    for _ in 0..MAX_DEPTH {
         if seen.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")) {
             break;
         }
@@ -110,11 +111,11 @@ fn refuse_hidden_dots(path: &str) -> Result<(), Error> {
         }
         seen = decoded;
     }
-    Err(Error::invalid_input("URL whose path, decoded, may name another endpoint; a `.` or `..` is hidden in it"))
+    Err(Error::invalid_input("URL whose decoded path may name another endpoint: a `.` or `..` is hidden in it"))
 }
 
-/// A segment in which all that must be encoded is, and nothing else.
-fn normal(segment: &str) -> Result<String, Error> {
+/// Returns the segment with exactly those characters percent-encoded that need it.
+fn normalized(segment: &str) -> Result<String, Error> {
     let refuse =
         |reason: &str| Err(Error::invalid_input(format!("URL with {reason} in the first segment of its path")));
     let mut normal = String::with_capacity(segment.len());
@@ -136,7 +137,7 @@ fn normal(segment: &str) -> Result<String, Error> {
             b'/' | b'\\' | b'%' => return refuse("an encoded slash, backslash or percent sign"),
             0..=0x1f | 0x7f => return refuse("an encoded control character"),
             byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => normal.push(char::from(byte)),
-            // These may stand as they are, and mean something else when they are encoded.
+            // Reserved characters keep their form: encoding changes their meaning.
             byte if !encoded && b"!$&'()*+;=:@".contains(&byte) => normal.push(char::from(byte)),
             byte => normal.push_str(&format!("%{byte:02X}")),
         }

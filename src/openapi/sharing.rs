@@ -1,18 +1,19 @@
-//! Which cached tokens serve which scopes. The versions of the token service share it, because the data services decide it.
+//! Decides which cached token serves which scopes. All versions of the token service share these rules: the data services set them.
 
 use super::requests::is_vendors as stands_for_asterisk;
 use crate::scope::{ScopePattern, ScopeSet};
 use crate::store::{Scopes, StoredToken};
 
-/// Returns the set under which a token is cached.
+/// Returns the set under which the client caches a token.
 ///
-/// What a wildcard is expanded to is not known, and neither is whether a token for a path is accepted below it. So a scope stays beside one
-/// that covers it: it is requested by its name. Only a wildcard that another one names is dropped.
+/// The vendor documents neither what the service expands a wildcard to, nor whether a data service accepts a token for a path below that
+/// path. So the client keeps a scope beside a pattern that covers it, and requests it by name. It drops only a wildcard that another
+/// wildcard names.
 pub(super) fn normal(scopes: &ScopeSet) -> ScopeSet {
     scopes.without_named_wildcards()
 }
 
-/// Returns whether a record is a token that was requested for these scopes and granted them.
+/// Returns whether a stored token was requested for these scopes, and granted them.
 pub(super) fn is_for(token: &StoredToken, scopes: &ScopeSet) -> bool {
     let lacks = |known: &Scopes| !scopes.missing_from(&known.granted).is_empty();
     token.scopes.as_ref().is_some_and(|known| known.requested == *scopes && !lacks(known))
@@ -23,25 +24,25 @@ pub(super) fn is_broad(scopes: &ScopeSet) -> bool {
     scopes.len() > 1 || scopes.iter().any(ScopePattern::has_wildcard)
 }
 
-/// Returns the places in the index where a broad set stands: a token is granted what was requested, or what that is expanded to.
+/// Returns the index positions of a broad set. Its token is granted the requested patterns, or what the service expands them to.
 pub(super) fn lends_at(scopes: &ScopeSet) -> Vec<u64> {
     scopes.iter().map(ScopePattern::place).collect()
 }
 
-/// Returns, for each pattern, the places of the sets whose tokens may serve it.
+/// Returns, for each pattern, the index positions of the sets whose tokens may serve it.
 pub(super) fn borrows_at(scopes: &ScopeSet) -> impl Iterator<Item = Vec<u64>> {
     scopes.iter().map(ScopePattern::places_above)
 }
 
-/// Returns whether a token serves these scopes: each by its name, or by a wildcard that was requested. Whether a token for a path is
-/// accepted below it is not known.
+/// Returns whether a token serves these scopes: each of them by its name, or by a wildcard that was requested. A path serves nothing below
+/// it, because it is not known whether a data service accepts that.
 pub(super) fn serves(token: &StoredToken, scopes: &ScopeSet) -> bool {
-    // What a wildcard is expanded to is not known, so a token that was requested for it and granted any part of it serves it.
+    // It is not known what a wildcard expands to. So a token that was requested for a wildcard, and granted any part of it, serves it.
     let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| {
         let expanded = || requested.names([pattern]) && granted.iter().any(|grant| pattern.names(grant));
         granted.names([pattern]) || (pattern.has_wildcard() && expanded())
     };
-    // To a host that `*` does not stand for, `authorize` sends a token for `*` neither when it is new nor when it is cached.
+    // `authorize` never sends a token for `*` to a host outside the three domains, whether the token is new or cached.
     let is_elsewhere = |pattern: &ScopePattern| pattern.host() != "*" && !stands_for_asterisk(pattern.host());
     let is_wide = |Scopes { requested, .. }: &Scopes| requested.iter().any(|pattern| pattern.host() == "*");
     let is_kept_back = |known: &Scopes| is_wide(known) && scopes.iter().any(is_elsewhere);
@@ -57,9 +58,9 @@ mod tests {
     use crate::scope::Scope;
     use crate::token::AccessToken;
 
-    /// Whatever the service makes of what was asked for: a lender stands at the places where it is looked for.
+    /// However the service expands the requested scopes: the index finds every set whose token serves another set.
     #[test]
-    fn whoever_can_lend_a_token_is_found() {
+    fn the_index_finds_every_set_that_can_lend_its_token() {
         let (hosts, paths) = (["a.it", "b.a.it", "c.it", "*.it", "*.a.it", "*"], ["x", "x/y", "z", "*"]);
         let methods = ["GET", "POST", "*"];
         let mut catalogue: Vec<Scope> = Vec::new();
@@ -80,7 +81,7 @@ mod tests {
         let mut served = 0;
         for round in 0..20_000 {
             let (requested, wanted) = (normal(&set()), normal(&set()));
-            // As they were asked for, as they come to, or both.
+            // As requested, as expanded, or both.
             let expanded = || requested.expand(&catalogue).map(ScopePattern::from);
             let granted: ScopeSet = match round % 3 {
                 0 => requested.clone(),

@@ -1,4 +1,4 @@
-//! Lifetimes of tokens.
+//! The lifetime of a token of Openapi.it.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use crate::error::Error;
 
 /// The lifetime of a token: 1 second to 365 days, in whole seconds.
 ///
-/// The vendor's page documents "up to one year"; of a shorter life it says that it is safer.
+/// The vendor's page documents "up to one year", and calls a shorter lifetime safer.
 ///
 /// ```
 /// use gettone::openapi::Ttl;
 ///
 /// assert_eq!(Ttl::days(30)?.as_secs(), 2_592_000);
+/// assert_eq!(Ttl::hours(1)?.to_string(), "3600 s");
 /// assert!(Ttl::days(366).unwrap_err().is_invalid_input());
 /// # Ok::<(), gettone::Error>(())
 /// ```
@@ -26,18 +27,18 @@ const HOUR: u32 = 60 * 60;
 const DAY: u32 = 24 * HOUR;
 
 impl Ttl {
-    /// 1 second.
+    /// The shortest lifetime: 1 second.
     pub const MIN: Self = Self(1);
-    /// 24 hours.
+    /// One day.
     pub(crate) const DAY: Self = Self(DAY);
-    /// 365 days.
+    /// The longest lifetime: 365 days.
     pub const MAX: Self = Self(365 * DAY);
 
-    /// A lifetime in seconds.
+    /// Creates a lifetime from seconds.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) outside 1 to 31,536,000.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the number is not in 1 to 31,536,000.
     pub fn seconds(seconds: u32) -> Result<Self, Error> {
         let ttl = Self(seconds);
         if (Self::MIN..=Self::MAX).contains(&ttl) {
@@ -47,11 +48,11 @@ impl Ttl {
         }
     }
 
-    /// A lifetime in hours.
+    /// Creates a lifetime from hours.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) outside 1 to 8,760.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the number is not in 1 to 8,760.
     pub fn hours(hours: u16) -> Result<Self, Error> {
         match hours {
             1..=8_760 => Ok(Self(u32::from(hours) * HOUR)),
@@ -59,11 +60,11 @@ impl Ttl {
         }
     }
 
-    /// A lifetime in days.
+    /// Creates a lifetime from days.
     ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) outside 1 to 365.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the number is not in 1 to 365.
     pub fn days(days: u16) -> Result<Self, Error> {
         match days {
             1..=365 => Ok(Self(u32::from(days) * DAY)),
@@ -71,7 +72,7 @@ impl Ttl {
         }
     }
 
-    /// The lifetime in seconds.
+    /// Returns the lifetime in seconds.
     #[must_use]
     pub fn as_secs(self) -> u32 {
         self.0
@@ -81,10 +82,12 @@ impl Ttl {
 impl TryFrom<Duration> for Ttl {
     type Error = Error;
 
+    /// Converts a duration of whole seconds.
+    ///
     /// # Errors
     ///
-    /// [`is_invalid_input`](Error::is_invalid_input) if the duration is not a whole number of seconds, or is shorter than 1 second or
-    /// longer than 365 days.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the duration is not a whole number of seconds, is shorter than 1 second, or is
+    ///   longer than 365 days.
     fn try_from(duration: Duration) -> Result<Self, Error> {
         if duration.subsec_nanos() != 0 {
             return Err(Error::invalid_input(format!("ttl of {duration:?}: expected whole seconds")));

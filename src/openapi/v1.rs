@@ -1,7 +1,8 @@
-//! Openapi.it Oauth 1.0.0: tokens, scopes, credit and counters of an account, in twelve operations.
+//! Version 1.0.0 of Openapi.it Oauth: the client [`Oauth`], and what its twelve operations take and return.
 //!
-//! Facts and their sources: the vendor's page <https://developers.openapi.it/services/oauth>, as in `spec/openapi-oauth.yaml`, which
-//! says what is from elsewhere. The vendor calls this version deprecated in favour of a version 2 on another host.
+//! The vendor calls this version deprecated in favor of a version 2 on another host; the guide tells [what that
+//! means](crate::guide::services). Facts are from the vendor's page <https://developers.openapi.it/services/oauth>, unless
+//! `spec/openapi-oauth.yaml` names another source.
 
 mod changes;
 mod counters;
@@ -52,9 +53,8 @@ generated_client!("openapi_oauth_v1");
 
 /// A client of Openapi.it Oauth. Cheap to clone; clones share their tokens.
 ///
-/// [`token`](Self::token), [`token_for`](Self::token_for) and [`authorize`](Self::authorize) are what a program needs: they make,
-/// keep and renew tokens. The twelve operations are there for all else; what [`create_token`](Self::create_token) gives is not
-/// kept.
+/// [`authorize`](Self::authorize), [`token`](Self::token) and [`token_for`](Self::token_for) request, cache and refresh tokens: most
+/// programs need nothing else. The twelve operations do one call each, and cache nothing.
 ///
 /// ```no_run
 /// use gettone::ScopeSet;
@@ -63,8 +63,10 @@ generated_client!("openapi_oauth_v1");
 /// # async fn run() -> Result<(), gettone::Error> {
 /// let oauth = Oauth::builder(Credentials::from_env()?).environment(Environment::Sandbox).build()?;
 ///
-/// let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base", "*:comparabili.openapi.it/*"])?;
-/// let created = oauth.create_token(&scopes, Ttl::days(30)?).await?;
+/// let scopes = ScopeSet::parse(["GET:test.imprese.openapi.it/base"])?;
+/// let token = oauth.token(&scopes).await?; // cached
+///
+/// let created = oauth.create_token(&scopes, Ttl::days(30)?).await?; // not cached
 /// println!("good for {} endpoints", created.scopes().len());
 ///
 /// for (scope, counter) in &oauth.counters(Period::month(2022, 1)?).await? {
@@ -76,15 +78,14 @@ generated_client!("openapi_oauth_v1");
 ///
 /// # Errors
 ///
-/// The same for all operations, beside what each says itself:
+/// Every operation can return these errors, in addition to its own:
 ///
-/// - [`is_unauthorized`](Error::is_unauthorized): the e-mail address or the API key is wrong, or is of the other
-///   environment.
-/// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost answer, 429, 502, 503, 504 or a maintenance page, after
-///   the repeats of [`Retry`](crate::Retry).
-/// - [`is_decode`](Error::is_decode): the answer is not the documented one.
-/// - any other [`status`](Error::status) with the service's own [`code`](Error::code), such as 403 with 140, 160 or 280 for a
-///   token that cannot be changed one by one.
+/// - [`is_unauthorized`](Error::is_unauthorized): the e-mail address or the API key is wrong, or belongs to the other environment.
+/// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost response, 429, 502, 503, 504 or a maintenance page, after
+///   the attempts of [`Retry`](crate::Retry).
+/// - [`is_decode`](Error::is_decode): the response is not the documented one.
+/// - any other [`status`](Error::status), with the [`code`](Error::code) of the service: for example 403 with 140, 160 or 280, if the
+///   token cannot be changed one by one.
 #[derive(Clone)]
 pub struct Oauth {
     credentials: Arc<Credentials>,
@@ -93,45 +94,36 @@ pub struct Oauth {
 }
 
 impl Oauth {
-    /// Starts to build a client.
+    /// Returns a builder for a client.
     pub fn builder(credentials: Credentials) -> Builder<Self> {
         Builder::new(credentials)
     }
 
-    /// A token that is good for all of these scopes now.
+    /// Returns a token for all of these scopes: the cached one, or a new one.
     ///
-    /// The first call makes one, with the lifetime that the [builder](Builder::ttl) sets. Later calls for the same scopes return
-    /// the same one from memory. So do calls for fewer scopes, if the token was granted each of them by its name, or a wildcard that
-    /// stands for them. (A token for `/fields` does not serve a call for `/fields/country`: the service may know both as scopes.) Some
-    /// minutes before the token expires the client makes the next one in the background, while calls go on with the one that is still
-    /// good; nobody waits.
+    /// - While a token is cached, the call returns at once; the client refreshes it in the background before it expires. A cached token for
+    ///   other scopes serves the call if it was granted [all of these](crate::guide::scopes).
+    /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
+    ///   timeout. A caller that goes away cancels nothing.
+    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the last error, with
+    ///   [`is_backing_off`](Error::is_backing_off) and the time left in [`retry_after`](Error::retry_after).
+    /// - Call [`wait_idle`](Self::wait_idle) before the program ends: the client returns a token before the [store](Builder::store) has
+    ///   saved it.
     ///
-    /// Callers without a token wait for the same request, and share its error. After a failure the client pauses: a second or two,
-    /// doubling to a minute or two; or five to ten minutes, doubling to an hour or two, if the service refused the credentials or the
-    /// scopes, or if its answer cannot be read. A call during the pause sends nothing and returns the error of the last attempt,
-    /// which [says so](Error::is_backing_off) and tells the [time left](Error::retry_after). A pause ends before a token that is
-    /// still good. A caller that goes away cancels nothing.
-    ///
-    /// The token is returned before the [store](Builder::store) has kept it: call [`wait_idle`](Self::wait_idle) before the program ends.
-    ///
-    /// If the answer to the request for a token is lost, the client searches the account's tokens for it before it makes another
-    /// one. It takes only a token that is certainly its own, see [`revoke_created`](Self::revoke_created).
-    ///
-    /// Who has to wait may wait for minutes, if the service answers late: the [timeout](Builder::timeout) is that of each call,
-    /// of which one is enough as a rule, and eight may be needed where answers are lost; and a store may have to be waited for.
-    /// Put a limit of your own around it; what was begun goes on.
+    /// The guide tells how long a call waits, how long the client pauses, and what it does about a lost response:
+    /// [tokens](crate::guide::tokens).
     ///
     /// # Errors
     ///
-    /// - [`not_granted`](Error::not_granted): the service granted less than was asked for. The token was deleted again.
-    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service takes the scopes for invalid, or there is
-    ///   no tokio runtime and no token that is good.
+    /// - [`not_granted`](Error::not_granted): the service granted less than requested. The client deletes that token.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service calls the scopes invalid, or no token is cached and
+    ///   the call is outside of a tokio runtime.
     /// - [those of all operations](Self#errors)
     pub async fn token(&self, scopes: &ScopeSet) -> Result<AccessToken, Error> {
         self.tokens.token(scopes).await
     }
 
-    /// A handle for a set of scopes: [`get`](TokenHandle::get) is [`token`](Self::token) without the looking up.
+    /// Returns a handle of the token for these scopes. Its [`get`](TokenHandle::get) does what [`token`](Self::token) does, without a lookup.
     ///
     /// ```no_run
     /// # async fn run(oauth: gettone::openapi::v1::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {
@@ -145,58 +137,55 @@ impl Oauth {
         self.tokens.handle(scopes)
     }
 
-    /// Deletes the tokens that this client, or a clone of it, has made to look after and that have not expired: at the service,
-    /// in memory and in the store. What [`create_token`](Self::create_token) made is not among them. Gives the number of those
-    /// that were deleted.
+    /// Deletes the unexpired tokens that this client and its clones created for the cache: at the service, in memory and in the store.
+    /// Returns how many it deleted.
     ///
-    /// If the answer to a request for a token was lost, the client searches the account's tokens for it. It deletes only a token
-    /// that is certainly its own: one with nothing but the scopes that were asked for, and with the one end that the request
-    /// can have made ([`Builder::ttl`] says why there is only one). A token that cannot be told from others is left behind until its
-    /// end, and so is one that the service makes more than 15 seconds after the client gave up.
+    /// It leaves what [`create_token`](Self::create_token) created. If the response to a request for a token was lost, the client searches
+    /// the account's tokens for it, and deletes it only if it is certainly its own: one with no other scopes than the requested ones, and
+    /// with the only expiration time that the request can have set (see [`Builder::ttl`]). It leaves a token that it cannot tell from
+    /// others, or that the service creates more than 15 seconds after the client gave up.
     ///
     /// # Errors
     ///
-    /// The first error of all; the other tokens are deleted nevertheless, and those that were not are tried again by the next
-    /// call.
+    /// The first error. The client still deletes the other tokens; the next call retries those that it could not delete.
     ///
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [those of all operations](Self#errors)
     pub async fn revoke_created(&self) -> Result<usize, Error> {
-        // What is under way may be about to bring one.
+        // A request in flight may still create a token.
         self.tokens.wait_idle().await;
         let source = self.tokens.source();
         let found = source.find_lost().await;
-        let tokens = source.living();
-        // First here, so that nobody is given what is about to be deleted.
+        let tokens = source.unexpired();
+        // Clears the cache first, so that no caller gets a token that is about to be deleted.
         let mut result = found.and(self.tokens.cache().clear(Which::Ended(tokens.iter().cloned().collect())).await);
         let mut deleted = 0;
         for token in &tokens {
             match source.delete(token).await {
-                Ok(there) => deleted += usize::from(there),
+                Ok(existed) => deleted += usize::from(existed),
                 Err(error) => result = result.and(Err(error)),
             }
         }
         result.map(|()| deleted)
     }
 
-    /// `POST /token`: makes a token. The lifetime is always said, because without one the service gives a year.
+    /// Creates a token: `POST /token`. Always sends the lifetime, because without one the service grants a year.
     ///
-    /// The [scopes](Token::scopes) of the answer are those that were granted, expanded; they may be fewer than were asked
-    /// for. For some seconds (users saw 4 to 10) a new token may be answered "Wrong Token" by the other services.
+    /// [`Token::scopes`] returns the granted scopes, expanded; they may be fewer than requested. For some seconds (users saw 4 to 10) the
+    /// other services may answer a new token with "Wrong Token".
     ///
-    /// Not repeated once the service may have made the token, which would be left behind. After an error that says that the
-    /// call [may have been carried out](Error::is_ambiguous), look with [`tokens`](Self::list_tokens).
+    /// The client does not retry the call once the service may have created the token. After an error that
+    /// [is ambiguous](Error::is_ambiguous), look for the token with [`list_tokens`](Self::list_tokens).
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service takes the scopes for invalid (406, code
-    ///   110).
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, or the service calls the scopes invalid (406, code 110).
     /// - [those of all operations](Self#errors)
     pub async fn create_token(&self, scopes: &ScopeSet, ttl: Ttl) -> Result<Token, Error> {
         self.api.create_token(scopes, ttl).await.map(|(token, _)| token)
     }
 
-    /// `GET /token`: the tokens of the account that have not expired.
+    /// Lists the account's unexpired tokens: `GET /token`.
     ///
     /// # Errors
     ///
@@ -205,7 +194,7 @@ impl Oauth {
         self.api.list_tokens(None).await.map(|(tokens, _)| tokens)
     }
 
-    /// `GET /token?scope=`: the tokens of the account that have not expired and that have this scope.
+    /// Lists the account's unexpired tokens that have this scope: `GET /token?scope=`.
     ///
     /// # Errors
     ///
@@ -214,37 +203,36 @@ impl Oauth {
         self.api.list_tokens(Some(scope)).await.map(|(tokens, _)| tokens)
     }
 
-    /// `GET /token/{token}`: one token, or `None` if the account has no such token: the service says so with 204, or with 402
-    /// and code 125.
+    /// Finds a token of the account: `GET /token/{token}`. Returns `None` if the account does not have it (204, or 402 with code 125).
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot be part of a path.
     /// - [those of all operations](Self#errors)
     pub async fn find_token(&self, token: &AccessToken) -> Result<Option<Token>, Error> {
         let client = self.api.client(&FIND_TOKEN);
         match finish(&client.inner, client.find_token(segment(&FIND_TOKEN, token)?).await) {
-            Ok(answer) => only(FIND_TOKEN.operation, answer),
-            // A plain 404 is not documented here: it is what a wrong address answers.
+            Ok(response) => only(FIND_TOKEN.operation, response),
+            // A 404 without a code is not documented: it comes from a wrong address.
             Err(error) if error.is_not_found() && error.status() != Some(StatusCode::NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// `PUT /token/{token}`: gives a token other scopes and another end. The end is always said, because without one the
-    /// service extends the token to a year. What is under a second is cut off.
+    /// Replaces the scopes and the expiration time of a token: `PUT /token/{token}`. Always sends the time, because without one the service
+    /// extends the token to a year. Drops fractions of a second.
     ///
-    /// Go on with the token of the answer. If the client cached the token, it drops it from memory and from the store: what
-    /// [`token`](Self::token) gives next is another one. [`revoke_created`](Self::revoke_created) still deletes it.
+    /// Go on with the returned token. If the client cached the token, it drops it from memory and from the store: [`token`](Self::token)
+    /// then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
-    /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
-    /// - [`is_timeout`](Error::is_timeout): also if the token was changed, and an exchange that may be about to bring it again is on a
-    ///   runtime that nobody drives any more.
-    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the end lies before 1970, the token cannot stand in
-    ///   a path, or the service takes the scopes for invalid (406, code 270).
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 170).
+    /// - [`is_store`](Error::is_store): the service changed the token, but the store failed.
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that nobody drives anymore
+    ///   holds an exchange that may cache the old one again.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the time is before 1970, the token cannot be part of a path, or
+    ///   the service calls the scopes invalid (406, code 270).
+    /// - [`is_not_found`](Error::is_not_found): the account does not have the token (404, code 170).
     /// - [those of all operations](Self#errors)
     pub async fn replace_token(
         &self,
@@ -253,68 +241,67 @@ impl Oauth {
         expires_at: SystemTime,
     ) -> Result<Token, Error> {
         let call = &REPLACE_TOKEN;
-        let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(call, "the end lies before 1970"))?;
+        let expire = UnixSeconds::new(expires_at).ok_or_else(|| invalid(call, "`expires_at` is before 1970"))?;
         let body = types::ReplaceToken { scopes: not_empty(call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
         let segment = segment(call, token)?;
-        let unanswered = self.unanswered(Which::Changed, token);
+        let guard = self.drop_unless_done(Which::Changed, token);
         let result = finish(&client.inner, client.replace_token(segment, &body).await);
-        unanswered.answered();
+        guard.done();
         self.drop_changed(token, changed(call, result), &client.inner.timing()).await
     }
 
-    /// `PATCH /token/{token}`: gives a token other scopes, or another lifetime, or both.
+    /// Changes the scopes of a token, its lifetime, or both: `PATCH /token/{token}`.
     ///
-    /// Go on with the token of the answer. If the client cached the token, it drops it from memory and from the store: what
-    /// [`token`](Self::token) gives next is another one. [`revoke_created`](Self::revoke_created) still deletes it.
+    /// Go on with the returned token. If the client cached the token, it drops it from memory and from the store: [`token`](Self::token)
+    /// then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
-    /// - [`is_store`](Error::is_store): the token was changed, and the store failed.
-    /// - [`is_timeout`](Error::is_timeout): also if the token was changed, and an exchange that may be about to bring it again is on a
-    ///   runtime that nobody drives any more.
-    /// - [`is_invalid_input`](Error::is_invalid_input): there is nothing to change, the set is empty, the token cannot stand
-    ///   in a path, or the service takes the request for invalid (406, code 310).
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 290).
+    /// - [`is_store`](Error::is_store): the service changed the token, but the store failed.
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that nobody drives anymore
+    ///   holds an exchange that may cache the old one again.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the update is empty, its set is empty, the token cannot be part of a path, or the
+    ///   service calls the request invalid (406, code 310).
+    /// - [`is_not_found`](Error::is_not_found): the account does not have the token (404, code 290).
     /// - [those of all operations](Self#errors)
     pub async fn update_token(&self, token: &AccessToken, update: TokenUpdate) -> Result<Token, Error> {
         let call = &UPDATE_TOKEN;
         if update.is_empty() {
-            return Err(invalid(call, "nothing to change; give scopes or a ttl"));
+            return Err(invalid(call, "nothing to change; set scopes or a ttl"));
         }
         let scopes = update.scopes.as_ref().map(|scopes| not_empty(call, scopes)).transpose()?;
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
         let segment = segment(call, token)?;
-        let unanswered = self.unanswered(Which::Changed, token);
+        let guard = self.drop_unless_done(Which::Changed, token);
         let result = finish(&client.inner, client.update_token(segment, &body).await);
-        unanswered.answered();
+        guard.done();
         self.drop_changed(token, changed(call, result), &client.inner.timing()).await
     }
 
-    /// `DELETE /token/{token}`: deletes a token, whatever is left of its life. If the client looks after it, it is dropped from
-    /// memory and from the store too, also where the call fails and [may have been carried
-    /// out](Error::is_ambiguous). The client takes it from no store again, as long as no
-    /// thousand others ended after it.
+    /// Deletes a token: `DELETE /token/{token}`.
+    ///
+    /// If the client cached the token, it drops it from memory and from the store, even if the call fails and
+    /// [is ambiguous](Error::is_ambiguous). It loads the token from no store again; it remembers the last thousand dropped tokens.
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot stand in a path.
-    /// - [`is_not_found`](Error::is_not_found): the account has no such token (404, code 150). Not if an earlier attempt of the
-    ///   same call, whose answer was lost, may have deleted it.
-    /// - [`is_store`](Error::is_store): the token was deleted, and the store failed.
-    /// - [`is_timeout`](Error::is_timeout): also if it was deleted, and an exchange that was renewing it is on a runtime that nobody
-    ///   drives any more.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot be part of a path.
+    /// - [`is_not_found`](Error::is_not_found): the account does not have the token (404, code 150). If an earlier attempt of the same
+    ///   call may have deleted the token, and its response was lost, the call succeeds instead.
+    /// - [`is_store`](Error::is_store): the service deleted the token, but the store failed.
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service deleted the token, but a runtime that nobody drives anymore
+    ///   holds the exchange that refreshes it.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
-        let unanswered = self.unanswered(Which::Ended, token);
+        let guard = self.drop_unless_done(Which::Ended, token);
         let result = self.api.delete_token(token).await;
-        unanswered.answered();
+        guard.done();
         self.drop_deleted(token, result).await
     }
 
-    /// `GET /scopes`: the scopes for which tokens were requested and which so belong to the account, in the service's order,
-    /// possibly with duplicates.
+    /// Lists the scopes of the account, for which tokens were requested: `GET /scopes`. Keeps the order and the duplicates of the service.
     ///
     /// # Errors
     ///
@@ -323,7 +310,7 @@ impl Oauth {
         self.api.list_scopes().await
     }
 
-    /// `GET /credit`: what is left to spend, in euro.
+    /// Returns what the account has left to spend, in euro: `GET /credit`.
     ///
     /// # Errors
     ///
@@ -331,17 +318,16 @@ impl Oauth {
     /// - [those of all operations](Self#errors)
     pub async fn credit(&self) -> Result<Credit, Error> {
         let client = self.api.client(&GET_CREDIT);
-        let answer = finish(&client.inner, client.get_credit().await)?;
-        answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
+        let response = finish(&client.inner, client.get_credit().await)?;
+        response.map(|response| response.data.0).ok_or_else(|| Error::no_content(GET_CREDIT.operation))
     }
 
-    /// `GET /counters/…`: what was called in a period, scope by scope. By which time zone the service has its days is not
-    /// documented.
+    /// Returns the number of calls in a period for each scope: `GET /counters/…`. The vendor does not document the time zone of its days.
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): the service takes the date for invalid (404, code 610), which a [`Period`]
-    ///   gives it no reason for.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the service calls the date malformed (404, code 610). No [`Period`] gives it a
+    ///   reason to.
     /// - [those of all operations](Self#errors)
     pub async fn counters(&self, period: Period) -> Result<Counters, Error> {
         let value = period.to_string();
@@ -358,8 +344,8 @@ impl Oauth {
             Span::Month => client.counters_month(&value).await,
             Span::Day => client.counters_day(&value).await,
         };
-        let answer = finish(&client.inner, result)?;
-        answer.map(|answer| answer.data.0).ok_or_else(|| Error::no_content(call.operation))
+        let response = finish(&client.inner, result)?;
+        response.map(|response| response.data.0).ok_or_else(|| Error::no_content(call.operation))
     }
 }
 
@@ -399,12 +385,12 @@ impl Assemble for Oauth {
 
 managed_methods! {
     Oauth,
-    /// Sets the header `Authorization` of a request to one of the vendor's services.
+    /// Sets the header `Authorization` of a request to a service of the vendor.
     ///
     /// The client works out the scope from the method and the URL, and gets the token as [`token`](Self::token) does.
-    /// [`Builder::scopes`](crate::Builder::scopes) says by which rule it picks the token, and which requests it refuses. Without that
-    /// setting the scope has only the first segment of the path. A few endpoints have two, such as
-    /// `POST:test.postontarget.com/fields/country`: name them there.
+    /// [`Builder::scopes`](crate::Builder::scopes) limits which requests get a token, and tells for which scope. Without it, the scope has
+    /// only the first segment of the path. Set it for the few endpoints with two segments, such as
+    /// `POST:test.postontarget.com/fields/country`.
     ///
     /// ```no_run
     /// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Calls that change or delete tokens that the client may have cached.
+//! Keeps the cache correct when a call changes or deletes a token that the client may have cached.
 
 use std::collections::HashSet;
 
@@ -13,21 +13,25 @@ use crate::token::AccessToken;
 use super::source::Tokens;
 
 impl Oauth {
-    /// Guards a call that changes or deletes a token. If the call goes away without an answer, the token is not handed out any more.
-    pub(super) fn unanswered(&self, which: fn(HashSet<AccessToken>) -> Which, token: &AccessToken) -> Unanswered<'_> {
-        Unanswered { tokens: &self.tokens, which: Some(which(HashSet::from([token.clone()]))) }
+    /// Returns a guard for a call that changes or deletes a token. If the call is dropped before it is done, the client returns the token
+    /// no more.
+    pub(super) fn drop_unless_done(
+        &self,
+        which: fn(HashSet<AccessToken>) -> Which,
+        token: &AccessToken,
+    ) -> ChangeGuard<'_> {
+        ChangeGuard { tokens: &self.tokens, which: Some(which(HashSet::from([token.clone()]))) }
     }
 
-    /// A token that was changed is not what the cache knows of it, and neither is one that may have been. One that the service says it
-    /// does not have is not handed out any more.
+    /// Drops a token from the cache if the service has changed it, may have changed it, or does not have it.
     pub(super) async fn drop_changed(
         &self,
         token: &AccessToken,
         result: Result<Token, Error>,
         timing: &Timing,
     ) -> Result<Token, Error> {
-        let is_as_before = |error: &Error| !error.is_ambiguous() && !error.is_decode() && !is_missing(error);
-        if result.as_ref().is_err_and(is_as_before) {
+        let is_unchanged = |error: &Error| !error.is_ambiguous() && !error.is_decode() && !is_missing(error);
+        if result.as_ref().is_err_and(is_unchanged) {
             return result;
         }
         let source = self.tokens.source();
@@ -37,7 +41,7 @@ impl Oauth {
             && source.ledger.remove(token)
             && let Some(changed) = changed
         {
-            // It may have another name by now, and has another end.
+            // The service may return it under another text, with another expiration time.
             source.ledger.add(changed, timing);
         }
         let tokens = [token].into_iter().chain(changed.map(Token::token)).cloned().collect();
@@ -45,7 +49,7 @@ impl Oauth {
         self.tokens.cache().clear(which).await.and(result)
     }
 
-    /// A token that the service does not have, as it says, is not handed out any more, and neither is one that it may have deleted.
+    /// Drops a token from the cache if the service has deleted it, may have deleted it, or does not have it.
     pub(super) async fn drop_deleted(&self, token: &AccessToken, result: Result<(), Error>) -> Result<(), Error> {
         let is_gone = result.as_ref().map_or_else(is_missing, |()| true);
         if is_gone {
@@ -57,19 +61,19 @@ impl Oauth {
     }
 }
 
-/// A call that changes or deletes a token, and was not answered yet.
-pub(super) struct Unanswered<'a> {
+/// A call that changes or deletes a token. Ends the token in the cache if it is dropped before the call is done.
+pub(super) struct ChangeGuard<'a> {
     tokens: &'a Managed<Tokens>,
     which: Option<Which>,
 }
 
-impl Unanswered<'_> {
-    pub(super) fn answered(mut self) {
+impl ChangeGuard<'_> {
+    pub(super) fn done(mut self) {
         self.which = None;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for ChangeGuard<'_> {
     fn drop(&mut self) {
         if let Some(which) = &self.which {
             self.tokens.cache().end(which);

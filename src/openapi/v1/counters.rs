@@ -1,4 +1,4 @@
-//! What was called, and what of it was paid.
+//! The number of calls for each scope, and how many of them were billed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,12 +9,22 @@ use serde_json::Value;
 use crate::json::whole_number;
 use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 
-/// What was called in a period, scope by scope, in the service's order.
+/// The number of calls in a period for each scope, in the service's order.
 ///
-/// With serde it is a map keyed by scope, as the service sends it:
-/// `{"GET:imprese.openapi.it/base": {"counter": 7, "paid": 2, "limit": 5}}`. Serializing writes each scope once, with the counter
-/// that [`get`](Self::get) returns. It leaves the [unrecognized](Self::unrecognized) entries out: they hold whatever the service
-/// sent, and a web handler would publish it. [`Debug`](fmt::Debug) prints only how many of them there are.
+/// Serde reads and writes a map by scope, as the service does. It writes each scope once, with the counter that [`get`](Self::get) returns.
+/// It leaves out the [unrecognized](Self::unrecognized) entries, because they contain whatever the service sent, and a web handler would
+/// publish it. [`Debug`](fmt::Debug) prints only the number of these.
+///
+/// ```
+/// use gettone::openapi::v1::{CounterLimit, Counters};
+///
+/// let json = r#"{"GET:imprese.openapi.it/base":{"counter":7,"paid":2,"limit":5}}"#;
+/// let counters: Counters = serde_json::from_str(json)?;
+/// let counter = counters.get(&"GET:imprese.openapi.it/base".parse()?).unwrap();
+/// assert_eq!((counter.requests(), counter.paid(), counter.limit()), (7, 2, CounterLimit::Limited(5)));
+/// assert_eq!(serde_json::to_string(&counters)?, json);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(
     feature = "schemars",
@@ -27,32 +37,31 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// The counter of a scope; `None` if it was not called.
+    /// Returns the counter of a scope, or `None` if the response has none for it.
     #[must_use]
     pub fn get(&self, scope: &Scope) -> Option<Counter> {
         self.known.iter().find(|(known, _)| known == scope).map(|(_, counter)| *counter)
     }
 
-    /// The scopes and their counters.
+    /// Returns an iterator over the scopes and their counters.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Scope, Counter)> {
         self.into_iter()
     }
 
-    /// How many scopes there are.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// Returns the entries that are not a scope with its counter, as they came: one does not spoil the others. One that a [`Value`]
-    /// cannot hold, such as the number `1e999`, is there as its text. They hold whatever the service sent, which may be a secret of
-    /// the request.
+    /// Returns the entries that are not a scope with its counter, as the service sent them: perhaps with a secret of the request. An entry
+    /// that a [`Value`] cannot represent, such as the number `1e999`, is its text.
     #[must_use]
     pub fn unrecognized(&self) -> &[(String, Value)] {
         &self.unrecognized
@@ -102,9 +111,9 @@ impl<'de> Deserialize<'de> for Counters {
     }
 }
 
-/// What was called of one scope.
+/// The number of calls for one scope in a period.
 ///
-/// With serde it has the service's own form: `{"counter": 7, "paid": 2, "limit": 5}`.
+/// Serde reads and writes the service's form: `{"counter": 7, "paid": 2, "limit": 5}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
 pub struct Counter {
@@ -118,37 +127,37 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// The number of requests in the period.
+    /// Returns the number of requests in the period.
     #[must_use]
     pub fn requests(self) -> u64 {
         self.requests
     }
 
-    /// How many of them were billed: those over the limit. What one costs the service does not say.
+    /// Returns how many of them the vendor bills: those over the limit. The service does not tell their price.
     #[must_use]
     pub fn paid(self) -> u64 {
         self.paid
     }
 
-    /// How many requests of the period are free of charge.
+    /// Returns how many requests of the period are free of charge.
     #[must_use]
     pub fn limit(self) -> CounterLimit {
         self.limit
     }
 }
 
-/// How many requests of a period are free of charge.
+/// The number of requests in a period that are free of charge.
 ///
-/// With serde it has the service's own form: a number, `false` for [`Unlimited`](Self::Unlimited), null for
+/// Serde reads and writes the service's form: a number, `false` for [`Unlimited`](Self::Unlimited), null for
 /// [`Unknown`](Self::Unknown).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CounterLimit {
-    /// So many; sent as a number.
+    /// This many requests are free. The service sends a number.
     Limited(u64),
-    /// All of them; sent as `false`.
+    /// All requests are free. The service sends `false`.
     Unlimited,
-    /// Sent as null, whose meaning the vendor does not document, or not at all, or as something that is not documented.
+    /// The service sends null, whose meaning the vendor does not document, or nothing, or something undocumented.
     #[default]
     Unknown,
 }
@@ -178,7 +187,7 @@ impl<'de> Deserialize<'de> for CounterLimit {
         Ok(match Value::deserialize(deserializer)? {
             Value::Number(number) => number.as_u64().map_or(Self::Unknown, Self::Limited),
             Value::Bool(false) => Self::Unlimited,
-            // As other values of the vendor's are sent.
+            // The vendor sends other values as text.
             Value::String(text) if text == "false" => Self::Unlimited,
             Value::String(text) => text.parse().map_or(Self::Unknown, Self::Limited),
             _ => Self::Unknown,

@@ -1,4 +1,4 @@
-//! What the account has left to spend.
+//! The credit of the account.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,19 @@ use serde_json::Value;
 use crate::http::body::Success;
 use crate::json::not_a;
 
-/// What an account has left to spend, in euro, exact to the cent.
+/// The amount that an account has left to spend, in euro, exact to the cent.
 ///
-/// With serde it has the service's own form, `{"credit": 423.38}`. It is a number and not a string, as the service sends it and as
-/// JavaScript calculates. Most readers take a JSON number for a binary one, which is exact to the cent up to 45 trillion euro;
-/// [`amount`](Self::amount) is always exact.
+/// ```
+/// use gettone::openapi::{Decimal, v1::Credit};
+///
+/// let credit: Credit = serde_json::from_str(r#"{"credit": 423.5}"#)?;
+/// assert_eq!(credit.to_string(), "423.50");
+/// assert!(credit.amount() > Decimal::from(100));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// Serde reads and writes the service's form, `{"credit": 423.38}`: a number, not a string. Most readers convert a JSON number to binary,
+/// which is exact to the cent up to 45 trillion euro; [`amount`](Self::amount) is always exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(from = "Data")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!from))]
@@ -28,7 +36,7 @@ pub struct Credit {
 struct Data {
     #[serde(deserialize_with = "exact")]
     credit: Decimal,
-    /// What the service says a second time, one level down.
+    /// The service repeats `success` here, one level down.
     #[serde(rename = "success")]
     _success: Option<Success>,
 }
@@ -40,14 +48,14 @@ impl From<Data> for Credit {
 }
 
 impl Credit {
-    /// The amount in euro, as a decimal number. It has as many decimal places as the service sent.
+    /// Returns the amount in euro, with as many decimal places as the service sent.
     #[must_use]
     pub fn amount(self) -> Decimal {
         self.credit
     }
 }
 
-/// The amount, with two decimal places or as many more as the service sent.
+/// Writes the amount with two decimal places, or with more if the service sent more.
 impl fmt::Display for Credit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut amount = self.credit;
@@ -60,7 +68,7 @@ impl fmt::Display for Credit {
 
 impl Serialize for Credit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // By way of the text, which is rounded once; `Decimal` itself divides. What it writes is a number always.
+        // Converts through the text, which rounds once; `Decimal` would divide. Its text is always a number.
         let amount: f64 = self.credit.to_string().parse().map_err(serde::ser::Error::custom)?;
         let mut credit = serializer.serialize_struct("Credit", 1)?;
         credit.serialize_field("credit", &amount)?;
@@ -68,8 +76,8 @@ impl Serialize for Credit {
     }
 }
 
-/// A binary number that stands for a decimal one: its shortest decimal form is what the service wrote, for all numbers of up
-/// to 15 digits. With serde_json's `arbitrary_precision` it is what the service wrote.
+/// Reads a decimal number. Its shortest decimal form as a binary number is what the service wrote, for all numbers of up to 15 digits; with
+/// serde_json's `arbitrary_precision`, for all.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     let text = match Value::deserialize(deserializer)? {
         Value::Number(number) => number.to_string(),

@@ -1,4 +1,4 @@
-//! The tokens that a client has made to manage, as long as they live.
+//! The ledger of the unexpired tokens that a client created for its cache.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,14 +8,15 @@ use crate::clock::Moment;
 use crate::http::transport::Timing;
 use crate::token::AccessToken;
 
+/// The unexpired tokens that a client created for its cache.
 #[derive(Default)]
 pub(super) struct Ledger(Mutex<Entries>);
 
-/// Tokens with their ends. Expired ones are dropped now and then.
+/// Tokens with their expiration times. Drops expired ones from time to time.
 #[derive(Default)]
 struct Entries {
     tokens: HashMap<AccessToken, Moment>,
-    /// The number of tokens at which expired ones are dropped.
+    /// The number of tokens at which the next [`sweep`](Self::sweep) is due.
     full: usize,
 }
 
@@ -37,13 +38,13 @@ impl Ledger {
         self.entries().tokens.contains_key(token)
     }
 
-    /// Removes a token. Returns whether it was there.
+    /// Removes a token. Returns whether the ledger contained it.
     pub(super) fn remove(&self, token: &AccessToken) -> bool {
         self.entries().tokens.remove(token).is_some()
     }
 
     /// Returns the tokens that have not expired.
-    pub(super) fn living(&self, now: &Moment) -> Vec<AccessToken> {
+    pub(super) fn unexpired(&self, now: &Moment) -> Vec<AccessToken> {
         let mut entries = self.entries();
         entries.sweep(now);
         entries.tokens.keys().cloned().collect()
@@ -51,13 +52,14 @@ impl Ledger {
 }
 
 impl Entries {
+    /// Drops the expired tokens.
     fn sweep(&mut self, now: &Moment) {
-        self.tokens.retain(|_, end| !is_over(end, now));
+        self.tokens.retain(|_, end| !has_passed(end, now));
         self.full = 2 * self.tokens.len().max(32);
     }
 }
 
-/// Returns whether an end has come by both times: one of them may have been set.
-pub(super) fn is_over(end: &Moment, now: &Moment) -> bool {
+/// Returns whether a moment has passed by both clocks: somebody may have set one of them.
+pub(super) fn has_passed(end: &Moment, now: &Moment) -> bool {
     end.now <= now.now && end.monotonic <= now.monotonic
 }

@@ -1,4 +1,4 @@
-//! The twelve operations: what each is called with, how a failure is read, and what is retried.
+//! The twelve operations: how the client calls each, reads its failures, and decides what to retry.
 
 use std::sync::Arc;
 
@@ -43,10 +43,10 @@ const PLAIN: &ResponseRules = &ResponseRules { classify: |_| None, codes: CODES,
 /// A response without `data`.
 const FLAT: &ResponseRules = &ResponseRules { is_flat: true, ..*PLAIN };
 
-/// 402 with code 125 says that there is no such token.
+/// 402 with code 125 means that the account does not have the token.
 const ONE_TOKEN: &ResponseRules = &ResponseRules { classify: classify_one_token, ..*PLAIN };
 
-/// 404 with code 610 says that the date is malformed.
+/// 404 with code 610 means that the date is malformed.
 const COUNTERS: &ResponseRules = &ResponseRules { classify: classify_counters, ..*PLAIN };
 
 fn classify_one_token(failure: &Failure<'_>) -> Option<Kind> {
@@ -72,7 +72,7 @@ const CODES: &[(&str, StatusCode)] = &[
     ("610", StatusCode::NOT_FOUND),
 ];
 
-/// The calls of a client, and how they authenticate: all with the account's e-mail address and API key.
+/// The calls of a client. All authenticate with the account's e-mail address and API key.
 #[derive(Clone)]
 pub(super) struct Api {
     pub(super) transport: Arc<Transport>,
@@ -97,14 +97,14 @@ impl Api {
 
     pub(super) async fn list_tokens(&self, scope: Option<&Scope>) -> Result<(TokenList, Timing), Error> {
         let client = self.client(&LIST_TOKENS);
-        let answer = finish(&client.inner, client.list_tokens(scope.map(Scope::as_str)).await)?;
-        Ok((tokens_of(answer), client.inner.timing()))
+        let response = finish(&client.inner, client.list_tokens(scope.map(Scope::as_str)).await)?;
+        Ok((tokens_of(response), client.inner.timing()))
     }
 
     pub(super) async fn list_scopes(&self) -> Result<ScopeList, Error> {
         let client = self.client(&LIST_SCOPES);
-        let answer = finish(&client.inner, client.list_scopes().await)?;
-        answer.map(|answer| answer.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
+        let response = finish(&client.inner, client.list_scopes().await)?;
+        response.map(|response| response.data.0.into()).ok_or_else(|| Error::no_content(LIST_SCOPES.operation))
     }
 
     pub(super) async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
@@ -117,19 +117,19 @@ impl Api {
     }
 }
 
-/// Returns whether it is the service's own "Missing Token", and not the 404 of a wrong address or a gateway.
+/// Returns whether an error is the service's own "Missing Token", and not the 404 of a wrong address or a gateway.
 pub(super) fn is_missing(error: &Error) -> bool {
     error.is_not_found() && error.code().is_some()
 }
 
-pub(super) fn tokens_of(answer: Option<types::TokenAnswer>) -> TokenList {
-    answer.into_iter().flat_map(|answer| answer.data).map(|Received(entry)| entry).collect()
+pub(super) fn tokens_of(response: Option<types::TokenAnswer>) -> TokenList {
+    response.into_iter().flat_map(|response| response.data).map(|Received(entry)| entry).collect()
 }
 
-/// Also GET, PUT and PATCH of one token answer with an array.
-pub(super) fn only(operation: Operation, answer: Option<types::TokenAnswer>) -> Result<Option<Token>, Error> {
-    let tokens = tokens_of(answer);
-    match (tokens.first(), tokens.unrecognized()) {
+/// Returns the token of a response about one token, which is an array too.
+pub(super) fn only(operation: Operation, response: Option<types::TokenAnswer>) -> Result<Option<Token>, Error> {
+    let tokens = tokens_of(response);
+    match (tokens.as_slice().first(), tokens.unrecognized()) {
         (None, [_, ..]) => {
             Err(Error::decode("a token that cannot be read").with_operation(operation).with_status(StatusCode::OK))
         }
@@ -137,7 +137,7 @@ pub(super) fn only(operation: Operation, answer: Option<types::TokenAnswer>) -> 
     }
 }
 
-/// The answer to a change of one token.
+/// Returns the token of the response to a change.
 pub(super) fn changed(call: &Call, result: Result<Option<types::TokenAnswer>, Error>) -> Result<Token, Error> {
     only(call.operation, result?)?.ok_or_else(|| Error::no_content(call.operation))
 }
@@ -147,7 +147,11 @@ pub(super) fn invalid(call: &Call, reason: &str) -> Error {
 }
 
 pub(super) fn not_empty(call: &Call, scopes: &ScopeSet) -> Result<Vec<ScopePattern>, Error> {
-    if scopes.is_empty() { Err(invalid(call, "no scopes")) } else { Ok(scopes.iter().cloned().collect()) }
+    if scopes.is_empty() {
+        Err(invalid(call, "the set of scopes is empty"))
+    } else {
+        Ok(scopes.iter().cloned().collect())
+    }
 }
 
 pub(super) fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {

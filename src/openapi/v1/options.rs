@@ -1,4 +1,4 @@
-//! The settings that only this service has.
+//! The settings of the builder that only Openapi.it has.
 
 use super::Oauth;
 use crate::auth::builder::Builder;
@@ -6,7 +6,7 @@ use crate::openapi::environment::Environment;
 use crate::openapi::ttl::Ttl;
 use crate::scope::ScopeSet;
 
-/// The settings of the tokens that the client manages.
+/// The settings for the tokens that the client caches.
 pub(crate) struct Options {
     pub(super) scopes: Option<ScopeSet>,
     pub(super) ttl: Ttl,
@@ -21,7 +21,7 @@ impl Default for Options {
 
 /// Settings for Openapi.it.
 impl Builder<Oauth> {
-    /// Production or sandbox. Default: production.
+    /// Sets the environment, and with it the address of the service. Default: production.
     #[must_use]
     pub fn environment(self, environment: Environment) -> Self {
         self.default_base_url(match environment {
@@ -30,25 +30,25 @@ impl Builder<Oauth> {
         })
     }
 
-    /// Sets what [`authorize`](Oauth::authorize) may request tokens for. For each request it picks one of these patterns:
+    /// Sets what [`authorize`](Oauth::authorize) may request tokens for. For each request, it picks one of these patterns:
     ///
     /// 1. A pattern counts if it stands for the host of the URL. `imprese.openapi.it` stands for that host alone;
     ///    `*.openapi.it` for the hosts below that domain, but not for the domain itself; `*` for `openapi.it`, `openapi.com`,
     ///    `altravia.com` and the hosts below them, and for no other host.
-    /// 2. Of those, a pattern counts if it [covers](crate::ScopePattern::covers) the method and the path. If none is left, the
-    ///    request is refused and no token is requested.
-    /// 3. Of those, the narrowest is picked: first by host (one written out, then the longest domain behind `*.`, then `*`), then
+    /// 2. Of those, a pattern counts if it [covers](crate::ScopePattern::covers) the method and the path. If none does, the call fails,
+    ///    and the client requests no token.
+    /// 3. Of those, it picks the narrowest: first by host (one written out, then the longest domain behind `*.`, then `*`), then
     ///    by path (the longest, and `*` last), then by method (one written out before `*`).
-    /// 4. A token is requested for that pattern and nothing else, unless [`token`](Oauth::token) has cached one that will do; that
-    ///    one may be good for more. A token requested with `*` as the host goes to the three domains and no further.
+    /// 4. It requests a token for that pattern and nothing else, unless a cached token will do, which may be good for more. The client sends
+    ///    a token that it requested with `*` as the host to the three domains only.
     ///
     /// With `*:*/*` and `GET:example.com/a`, for example, `GET https://example.com/a` gets a token for `GET:example.com/a`, and
-    /// `POST https://example.com/a` is refused.
+    /// `POST https://example.com/a` fails.
     ///
     /// Without this setting, a request to `openapi.it`, `openapi.com`, `altravia.com` or a host below them gets a token for the one
     /// scope that it needs: its method, its host and the first segment of its path. Name the vendor's other hosts here, and
-    /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: a token for `…/fields` may not be
-    /// granted, or not be good for them. An empty set is refused by [`build`](Self::build).
+    /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: the service may not grant a token for
+    /// `…/fields`, or such a token may not be good for them. [`build`](Self::build) refuses an empty set.
     ///
     /// The letter case of the host, a dot after it, the port and the user in the URL make no difference.
     #[must_use]
@@ -57,20 +57,21 @@ impl Builder<Oauth> {
         self
     }
 
-    /// How long the tokens live at most. Default: one day.
+    /// Sets the longest lifetime of the tokens that the client requests. Default: one day.
     ///
-    /// From 20 minutes on, each token lives up to a quarter less, and up to six hours less: a lifetime drawn by chance tells a token
-    /// whose answer was lost from those of other programs. With a shorter lifetime, a token whose answer was lost is left behind.
+    /// If it is 20 minutes or more, the client draws each lifetime at random: up to a quarter shorter, and at most six hours. If a response
+    /// is lost, the client tells its token by that lifetime from those of other programs. If it is shorter, the client leaves a token whose
+    /// response was lost until it expires.
     #[must_use]
     pub fn ttl(mut self, ttl: Ttl) -> Self {
         self.options.ttl = ttl;
         self
     }
 
-    /// Whether to look for a living token of the account that will do, before one is made. It takes `GET /token`, and with
-    /// wildcards `GET /scopes` too. Default: no.
+    /// Sets whether the client looks for a suitable unexpired token of the account before it creates one. That takes `GET /token`, and
+    /// `GET /scopes` if there are wildcards. Default: no.
     ///
-    /// A token that is found may be good for more than the scopes asked for, whatever it was made for.
+    /// Such a token may be good for more than the requested scopes, whatever it was created for.
     #[must_use]
     pub fn reuse_existing(mut self, reuse: bool) -> Self {
         self.options.reuse_existing = reuse;

@@ -1,4 +1,4 @@
-//! Where the managed tokens come from: `POST /token`, or one that the account has already.
+//! Fetches the tokens for the cache: creates one, or adopts one that the account already has.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::ledger::Ledger;
 use super::operations::{Api, CREATE_TOKEN, LIST_TOKENS, invalid, is_missing};
 use super::options::Options;
 use super::pending::Pending;
-use super::reconcile::{AmbiguousCreate, Ends, Unaccounted, since_1970};
+use super::reconcile::{AmbiguousCreate, Ends, UnknownTokens, since_1970};
 use super::token::Token;
 #[cfg(feature = "middleware")]
 use crate::auth::managed::Propagation;
@@ -24,10 +24,10 @@ use crate::store::StoredToken;
 use crate::token::AccessToken;
 use crate::trace;
 
-/// How many tokens are looked at without giving other tasks a turn: about a millisecond.
-const AT_ONCE: usize = 500;
+/// The number of tokens that the client examines before it yields to other tasks: about a millisecond's work.
+const CHUNK: usize = 500;
 
-/// Makes tokens, and knows which ones it made.
+/// Creates tokens, and remembers which ones it created.
 pub(crate) struct Tokens {
     api: Api,
     email: String,
@@ -42,49 +42,51 @@ impl Tokens {
         Self { api, email, options, ledger: Ledger::default(), pending: Pending::default() }
     }
 
-    /// Returns the tokens that were made here to manage, and that have not expired.
-    pub(super) fn living(&self) -> Vec<AccessToken> {
-        self.ledger.living(&self.api.transport.clock.moment())
+    /// Returns the unexpired tokens that this client created for its cache.
+    pub(super) fn unexpired(&self) -> Vec<AccessToken> {
+        self.ledger.unexpired(&self.api.transport.clock.moment())
     }
 
-    /// Deletes a token that was made here. Says whether it was still there.
+    /// Deletes a token that this client created. Returns whether it still existed.
     pub(super) async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
-        let there = match self.api.delete_token(token).await {
+        let existed = match self.api.delete_token(token).await {
             Ok(()) => true,
             Err(error) if is_missing(&error) => false,
             Err(error) => return Err(error),
         };
         self.ledger.remove(token);
-        Ok(there)
+        Ok(existed)
     }
 
-    /// `blindly`: also if the account's tokens cannot be looked through.
+    /// Returns a token of the account, or creates one.
+    ///
+    /// `even_unsearched`: creates one even if the client cannot search the account's tokens.
     async fn find_or_create(
         &self,
         scopes: &ScopeSet,
-        is_over: impl Fn(&AccessToken) -> bool,
-        blindly: bool,
+        has_ended: impl Fn(&AccessToken) -> bool,
+        even_unsearched: bool,
     ) -> Result<Fetched, Error> {
         let now = self.api.transport.clock.moment();
         if self.options.reuse_existing || self.pending.has_any_for(scopes, &now) {
-            match self.reconcile(scopes, is_over).await {
+            match self.reconcile(scopes, has_ended).await {
                 Ok(Some(found)) => return Ok(found),
                 Ok(None) => {}
-                Err(error) if !blindly || may_pass(&error) => return Err(error),
+                Err(error) if !even_unsearched || create_would_fail(&error) => return Err(error),
                 Err(error)
                     if error.is_ambiguous()
                         && self.pending.is_recent_for(scopes, &self.api.transport.clock.moment()) =>
                 {
                     return Err(error);
                 }
-                // What cannot be looked at keeps nobody from a token.
+                // A failed search does not keep the caller from a token.
                 Err(error) => trace::cache::not_looked(scopes, &error),
             }
         }
         let in_flight = self.pending.begin(scopes, self.options.ttl, &self.api.transport.clock);
         let result = self.create(scopes, in_flight.ttl()).await;
         match &result {
-            Err(error) if is_uncertain(error) => {}
+            Err(error) if may_have_created(error) => {}
             _ => in_flight.answered(),
         }
         result
@@ -95,16 +97,16 @@ impl Tokens {
         self.ledger.add(&token, &timing);
         let missing = scopes.missing_from(&granted(&token));
         if !missing.is_empty() {
-            // Nobody will use it. Should it not go away now, `revoke_created` still knows it.
+            // No caller will use it. If this fails, `revoke_created` deletes it.
             let _ = self.delete(token.token()).await;
             return Err(Error::from_missing(missing).with_operation(CREATE_TOKEN.operation));
         }
-        // The service's clock is not needed for what was asked for here.
+        // The client knows the lifetime that it asked for, so the service's clock does not count.
         let latest = timing.sent.after(ttl.into()).now;
         Ok(Fetched { is_adopted: false, ..fetched(&token, &timing, scopes, latest, CREATE_TOKEN.operation) })
     }
 
-    /// Looks for all tokens whose making was lost, so that they are known.
+    /// Searches for the tokens of all requests that were given up, and enters them in the ledger.
     pub(super) async fn find_lost(&self) -> Result<(), Error> {
         let mut result = Ok(());
         for scopes in self.pending.scopes_given_up() {
@@ -113,60 +115,60 @@ impl Tokens {
         result
     }
 
-    /// A living token of the account that is good for the scopes: one that was made here and lost, or any, if that is wanted.
+    /// Returns an unexpired token of the account for the scopes: one of a lost response, or any with `reuse_existing`.
     pub(super) async fn reconcile(
         &self,
         scopes: &ScopeSet,
-        is_over: impl Fn(&AccessToken) -> bool,
+        has_ended: impl Fn(&AccessToken) -> bool,
     ) -> Result<Option<Fetched>, Error> {
         let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
         let (tokens, timing) = self.api.list_tokens(concrete.as_ref()).await?;
         let lost = self.pending.given_up_for(scopes);
         let longest = self.options.ttl;
-        let lives = |token: &Token| {
+        let is_fresh = |token: &Token| {
             let left = timing.here(token.expires_at()).duration_since(timing.sent.now).unwrap_or_default();
             left > window(longest.into())
         };
-        let others: Vec<&Token> = tokens.iter().filter(|token| !is_over(token.token())).collect();
+        let others: Vec<&Token> = tokens.iter().filter(|token| !has_ended(token.token())).collect();
         let unknown = || others.iter().copied().filter(|token| !self.ledger.contains(token.token()));
-        let is_of_interest = {
+        let may_match = {
             let unknown = Ends::of(unknown().map(|token| since_1970(token.expires_at())));
             let ends = |lost: &AmbiguousCreate| lost.ends(&timing).iter().any(|ends| unknown.count(ends) > 0);
-            lost.iter().any(ends) || (self.options.reuse_existing && others.iter().any(|token| lives(token)))
+            lost.iter().any(ends) || (self.options.reuse_existing && others.iter().any(|token| is_fresh(token)))
         };
-        let wanted = if is_of_interest { self.expanded(scopes).await? } else { None };
-        let (mut found, mut good): (Vec<u64>, Vec<&Token>) = Default::default();
+        let wanted = if may_match { self.expanded(scopes).await? } else { None };
+        let (mut found, mut candidates): (Vec<u64>, Vec<&Token>) = Default::default();
         if let Some(wanted) = &wanted {
-            // A lost one was granted what was asked for or less.
+            // The token of a lost response was granted what the request asked for, or less.
             let mut fitting: Vec<&Token> = Vec::new();
-            for some in others.chunks(AT_ONCE) {
+            for some in others.chunks(CHUNK) {
                 fitting.extend(some.iter().filter(|token| within(token, scopes, wanted)));
                 tokio::task::yield_now().await;
             }
-            let unknown = Unaccounted::new(fitting.into_iter().filter(|token| !self.ledger.contains(token.token())));
+            let unknown = UnknownTokens::new(fitting.into_iter().filter(|token| !self.ledger.contains(token.token())));
             for one in &lost {
                 let Some(token) = one.claimed_by(&unknown, &timing, longest, lost.len()) else { continue };
                 self.ledger.add(token, &timing);
                 found.push(one.number);
-                good.push(token);
+                candidates.push(token);
             }
         }
         // The numbers of both are sorted.
         let is_listed = |known: &AmbiguousCreate| {
-            let was_looked_for = || lost.binary_search_by_key(&known.number, |lost| lost.number).is_ok();
-            found.binary_search(&known.number).is_ok() || (known.is_settled(&timing) && was_looked_for())
+            let was_searched = || lost.binary_search_by_key(&known.number, |lost| lost.number).is_ok();
+            found.binary_search(&known.number).is_ok() || (known.is_settled(&timing) && was_searched())
         };
         self.pending.retain(|known| !is_listed(known));
         let Some(wanted) = &wanted else { return Ok(None) };
         if self.options.reuse_existing {
             let mut all = others;
             all.sort_by_key(|token| token.expires_at());
-            all.append(&mut good);
-            good = all;
+            all.append(&mut candidates);
+            candidates = all;
         }
         let mut best = None;
-        for some in good.rchunks(AT_ONCE) {
-            best = some.iter().rfind(|token| lives(token) && covers(token, wanted));
+        for some in candidates.rchunks(CHUNK) {
+            best = some.iter().rfind(|token| is_fresh(token) && covers(token, wanted));
             if best.is_some() {
                 break;
             }
@@ -174,12 +176,12 @@ impl Tokens {
         }
         let Some(token) = best else { return Ok(None) };
         trace::cache::adopted(scopes);
-        // Whatever the service's clock says: no token lives longer than the longest that can be asked for.
+        // Whatever the service's clock says, no token lives longer than the longest lifetime.
         let latest = timing.sent.after(Ttl::MAX.into()).now;
         Ok(Some(fetched(token, &timing, scopes, latest, LIST_TOKENS.operation)))
     }
 
-    /// What the scopes come to, as a grant says it. `None` if one of them comes to nothing.
+    /// Returns the scopes as a grant lists them, expanded. `None` if one of them expands to nothing.
     async fn expanded(&self, scopes: &ScopeSet) -> Result<Option<ScopeSet>, Error> {
         if !scopes.iter().any(ScopePattern::has_wildcard) {
             return Ok(Some(scopes.clone()));
@@ -192,13 +194,13 @@ impl Tokens {
     }
 }
 
-/// Whether a token may have been made by a request that failed so.
-pub(super) fn is_uncertain(error: &Error) -> bool {
+/// Returns whether the request that failed with this error may have created a token.
+pub(super) fn may_have_created(error: &Error) -> bool {
     error.operation() == Some(CREATE_TOKEN.operation.name) && (error.is_ambiguous() || error.is_decode())
 }
 
-/// Whether it is about the service or the account, and not about what was asked. `POST /token` would fail alike.
-fn may_pass(error: &Error) -> bool {
+/// Returns whether an error is about the service or the account: `POST /token` would fail the same way.
+fn create_would_fail(error: &Error) -> bool {
     error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
 }
 
@@ -210,7 +212,7 @@ impl TokenSource for Tokens {
     }
 
     fn name(&self, scopes: &ScopeSet) -> String {
-        // Quoted, so that no two accounts have the same.
+        // Quoted, so that no two accounts share a name.
         format!("openapi-oauth {:?} {:?} {scopes}", self.api.transport.base_url, self.email)
     }
 
@@ -219,7 +221,7 @@ impl TokenSource for Tokens {
     }
 
     fn check(&self, scopes: &ScopeSet) -> Result<(), Error> {
-        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "no scopes")) } else { Ok(()) }
+        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "the set of scopes is empty")) } else { Ok(()) }
     }
 
     fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
@@ -234,17 +236,17 @@ impl TokenSource for Tokens {
     ) -> Result<Fetched, Error> {
         self.check(scopes)?;
         let previous = previous.map(StoredToken::access_token);
-        let is_over = |token: &AccessToken| previous == Some(token) || ended.contains(token);
-        match self.find_or_create(scopes, is_over, true).await {
-            // Once more: there is one to be found now, or there is none. Who cannot tell makes no second one at once.
-            Err(error) if is_uncertain(&error) && self.api.transport.rest_after(&error).await => {
-                self.find_or_create(scopes, is_over, false).await
+        let has_ended = |token: &AccessToken| previous == Some(token) || ended.contains(token);
+        match self.find_or_create(scopes, has_ended, true).await {
+            // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
+            Err(error) if may_have_created(&error) && self.api.transport.rest_after(&error).await => {
+                self.find_or_create(scopes, has_ended, false).await
             }
             result => result,
         }
     }
 
-    /// Twice: `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`, with a rest between.
+    /// Allows for two rounds of `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`, with a pause between.
     fn longest(&self) -> Duration {
         self.api.transport.timeout.saturating_mul(8).saturating_add(self.api.transport.retry.longest_rest())
     }

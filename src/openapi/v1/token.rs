@@ -1,7 +1,7 @@
-//! Tokens of the account, and changes to one.
+//! A token of the account, a list of them, and a change to one.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::Index;
 use std::time::SystemTime;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -17,7 +17,7 @@ use crate::scope::{Entries, ScopeList, ScopeSet};
 use crate::secret::Secret;
 use crate::token::AccessToken;
 
-/// A token of the account, with what it is good for and until when.
+/// A token of the account, with its scopes and its expiration time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Token {
@@ -30,19 +30,19 @@ pub struct Token {
 }
 
 impl Token {
-    /// What the token is good for. The service expands what was asked for, and may grant less of it.
+    /// Returns what the token is good for. The service expands the requested scopes, and may grant fewer.
     #[must_use]
     pub fn scopes(&self) -> &ScopeList {
         &self.scopes
     }
 
-    /// The end of the token, by the service's clock, in whole seconds. The end of the year 9999 at the latest.
+    /// Returns when the token expires, by the service's clock, in whole seconds: at most the end of the year 9999.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// To be sent as `Authorization: Bearer` to the other services of Openapi.it.
+    /// Returns the token itself, for the header `Authorization: Bearer` of requests to the other services of Openapi.it.
     #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.token
@@ -53,10 +53,21 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::E
     UnixSeconds::deserialize(deserializer).map(UnixSeconds::moment)
 }
 
-/// The tokens that an answer lists, in its order.
+/// The tokens of a response, in the service's order.
 ///
-/// An entry that cannot be read does not spoil the others: it is kept as it came, in [`unrecognized`](Self::unrecognized).
-/// [`Debug`](fmt::Debug) prints only how many of these there are.
+/// Entries that the client cannot read stand apart, in [`unrecognized`](Self::unrecognized). [`Debug`](fmt::Debug) prints only the number
+/// of these.
+///
+/// ```no_run
+/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
+/// let tokens = oauth.list_tokens().await?;
+/// println!("{} tokens", tokens.len());
+/// for token in &tokens {
+///     println!("{} scopes until {:?}", token.scopes().len(), token.expires_at());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TokenList {
     tokens: Vec<Token>,
@@ -64,7 +75,31 @@ pub struct TokenList {
 }
 
 impl TokenList {
-    /// The entries that cannot be read, such as one without an end or with a token that cannot be sent, as JSON. There may be a token in each.
+    /// Returns an iterator over the tokens.
+    pub fn iter(&self) -> std::slice::Iter<'_, Token> {
+        self.tokens.iter()
+    }
+
+    /// Returns the number of tokens.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Returns whether there are no tokens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Returns the tokens as a slice.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Token] {
+        &self.tokens
+    }
+
+    /// Returns the entries that the client cannot read, as JSON: for example one without an expiration time, or with a token that a header
+    /// cannot contain. Each may contain a token.
     #[must_use]
     pub fn unrecognized(&self) -> &[Secret] {
         &self.unrecognized
@@ -80,11 +115,11 @@ impl fmt::Debug for TokenList {
     }
 }
 
-impl Deref for TokenList {
-    type Target = [Token];
+impl Index<usize> for TokenList {
+    type Output = Token;
 
-    fn deref(&self) -> &[Token] {
-        &self.tokens
+    fn index(&self, index: usize) -> &Token {
+        &self.tokens[index]
     }
 }
 
@@ -119,19 +154,19 @@ impl FromIterator<ListedToken> for TokenList {
     }
 }
 
-/// An entry of a list: a token, or what stands there instead.
+/// An entry of a list: a token, or the JSON of an entry that is not one.
 #[derive(Debug, Clone)]
 pub(crate) struct ListedToken(Result<Token, Secret>);
 
 impl<'de> Deserialize<'de> for ListedToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // As text, which can be wiped.
+        // Reads the entry as text, which can be wiped.
         let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
         Ok(Self(serde_json::from_str(&text).map_err(|_| Secret::new(text.as_str()))))
     }
 }
 
-/// What to change of a token: its scopes, its lifetime, or both.
+/// A change to a token, for [`Oauth::update_token`](super::Oauth::update_token): other scopes, another lifetime, or both.
 ///
 /// ```
 /// use gettone::ScopeSet;
@@ -139,6 +174,7 @@ impl<'de> Deserialize<'de> for ListedToken {
 ///
 /// let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"])?;
 /// let update = TokenUpdate::new().scopes(&scopes).ttl(Ttl::days(1)?);
+/// # let _ = update;
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -149,18 +185,18 @@ pub struct TokenUpdate {
 }
 
 impl TokenUpdate {
-    /// Nothing yet.
+    /// Returns an update that changes nothing yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Other scopes, in place of those that the token has.
+    /// Replaces the scopes of the token.
     pub fn scopes(mut self, scopes: &ScopeSet) -> Self {
         self.scopes = Some(scopes.clone());
         self
     }
 
-    /// Another lifetime.
+    /// Sets the lifetime of the token, counted from the change.
     pub fn ttl(mut self, ttl: Ttl) -> Self {
         self.ttl = Some(ttl);
         self
@@ -171,7 +207,7 @@ impl TokenUpdate {
     }
 }
 
-/// The `data` of `GET /scopes`: the list, or an object that has it in its own `data`.
+/// The `data` of `GET /scopes`: the list, or an object with the list in its own `data`.
 #[derive(Debug, Clone)]
 pub(crate) struct ScopesData(ScopeList);
 

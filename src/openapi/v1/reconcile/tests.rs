@@ -1,4 +1,4 @@
-//! The search in sorted lists, against a search that looks at each token.
+//! Compares the search in sorted lists with a search that examines each token.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,13 +9,13 @@ use super::*;
 /// 2026-01-01, in milliseconds.
 const START: i64 = 1_767_225_600_000;
 
-/// Matches by looking at each token. The search by sorted ends must find the same.
-fn found_by_looking_at_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&'a Token> {
+/// Matches by examining each token. The search in sorted lists must find the same.
+fn claimed_by_examining_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&'a Token> {
     let end = |token: &Token| since_1970(token.expires_at());
     let asked = millis(claim.ttl.into());
     let mut found: Option<&Token> = None;
     for ends in &claim.ends {
-        let fits = |token: &Token| lifetime_told(end(token), token).is_none_or(|told| told == asked);
+        let fits = |token: &Token| encoded_lifetime(end(token), token).is_none_or(|lifetime| lifetime == asked);
         let fitting: Vec<&Token> =
             tokens.iter().copied().filter(|token| ends.contains(&end(token)) && fits(token)).collect();
         let token = match fitting.as_slice() {
@@ -23,11 +23,11 @@ fn found_by_looking_at_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&
             [token] => *token,
             _ => return None,
         };
-        let cut = i64::from(longest_cut(claim.longest)?) * 1_000;
+        let cut = i64::from(max_cut(claim.longest)?) * 1_000;
         let later = millis(claim.longest.into()) - asked;
         let near = ends.start() + later - cut..=ends.end() + later;
         let near = tokens.iter().filter(|token| near.contains(&end(token))).count();
-        let is_certain = match lifetime_told(end(token), token) {
+        let is_certain = match encoded_lifetime(end(token), token) {
             Some(_) => near * 100_000 <= usize::try_from(cut).unwrap(),
             None => near <= claim.lost && (ends.end() - ends.start()) * 1_000 <= cut,
         };
@@ -39,22 +39,22 @@ fn found_by_looking_at_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&
     found
 }
 
-/// A token that ends so many seconds after the start, whose text tells its lifetime if there is one.
-fn token(number: usize, end: i64, told: Option<i64>) -> Token {
+/// Creates a token that expires `end` seconds after the start, and whose text encodes `lifetime`, if any.
+fn token(number: usize, end: i64, lifetime: Option<i64>) -> Token {
     let end = START / 1_000 + end;
-    let text = told.map_or(format!("opaque-{number}"), |told| format!("{:08x}{number:016x}", end - told));
+    let text = lifetime.map_or(format!("opaque-{number}"), |lifetime| format!("{:08x}{number:016x}", end - lifetime));
     serde_json::from_value(serde_json::json!({ "scopes": [], "expire": end, "token": text })).unwrap()
 }
 
-/// Lifetimes and ends that often coincide.
+/// Generates tokens whose lifetimes and expiration times often coincide.
 fn tokens() -> impl Strategy<Value = Vec<Token>> {
-    let told = prop::option::of(prop_oneof![Just(80_000_i64), Just(80_001), Just(86_400), Just(3_600)]);
-    let one = (prop_oneof![0_i64..100, 0_i64..30_000], told, any::<bool>());
+    let lifetime = prop::option::of(prop_oneof![Just(80_000_i64), Just(80_001), Just(86_400), Just(3_600)]);
+    let one = (prop_oneof![0_i64..100, 0_i64..30_000], lifetime, any::<bool>());
     vec(one, 0..12).prop_map(|all| {
         let mut tokens = Vec::new();
-        for (number, (end, told, twice)) in all.into_iter().enumerate() {
-            let token = token(number, end, told);
-            // The service may list one twice.
+        for (number, (end, lifetime, twice)) in all.into_iter().enumerate() {
+            let token = token(number, end, lifetime);
+            // The service may list a token twice.
             tokens.extend(std::iter::repeat_n(token, if twice && number % 7 == 0 { 2 } else { 1 }));
         }
         tokens
@@ -76,23 +76,23 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 }
 
 #[test]
-fn the_sorted_search_finds_what_looking_at_each_token_finds() {
+fn the_sorted_search_finds_what_examining_each_token_finds() {
     let found = std::cell::Cell::new((0, 0));
     proptest!(Config { failure_persistence: None, ..Config::with_cases(500) }, |(tokens in tokens(), claims in claims())| {
-        let unknown = Unaccounted::new(tokens.iter());
+        let unknown = UnknownTokens::new(tokens.iter());
         let each: Vec<&Token> = tokens.iter().collect();
         for claim in &claims {
             for ends in &claim.ends {
                 let count = each.iter().filter(|token| ends.contains(&since_1970(token.expires_at()))).count();
                 prop_assert_eq!(unknown.ends.count(ends), count);
             }
-            let (this, expected) = (claim.claimed_by(&unknown), found_by_looking_at_each(claim, &each));
+            let (this, expected) = (claim.claimed_by(&unknown), claimed_by_examining_each(claim, &each));
             prop_assert_eq!(this, expected);
             let (some, none) = found.get();
             found.set(if this.is_some() { (some + 1, none) } else { (some, none + 1) });
         }
     });
-    // A search that never finds anything proves nothing, and neither does one that always does.
+    // A search that finds nothing proves nothing, and so does one that always finds something.
     let (some, none) = found.get();
     assert!(some > 300 && none > 300, "{some} found, {none} not");
 }
