@@ -15,9 +15,9 @@ pub mod types {
     pub struct PasswordGrant {
         ///Issued by Keliweb; the samples are UUIDs
         pub client_id: ::std::string::String,
-        pub client_secret: crate::generated::Sent<crate::Secret>,
+        pub client_secret: crate::http::body::Sent<crate::secret::Secret>,
         pub grant_type: PasswordGrantGrantType,
-        pub password: crate::generated::Sent<crate::Secret>,
+        pub password: crate::http::body::Sent<crate::secret::Secret>,
         ///The customer's e-mail address
         pub username: ::std::string::String,
     }
@@ -77,9 +77,9 @@ pub mod types {
     pub struct RefreshTokenGrant {
         ///Issued by Keliweb; the samples are UUIDs
         pub client_id: ::std::string::String,
-        pub client_secret: crate::generated::Sent<crate::Secret>,
+        pub client_secret: crate::http::body::Sent<crate::secret::Secret>,
         pub grant_type: RefreshTokenGrantGrantType,
-        pub refresh_token: crate::generated::Sent<crate::RefreshToken>,
+        pub refresh_token: crate::http::body::Sent<crate::token::RefreshToken>,
     }
     ///`RefreshTokenGrantGrantType`
     #[derive(
@@ -187,21 +187,21 @@ pub mod types {
 
 Access tokens for the electronic invoicing service of Keliweb (https://fatture.keliweb.it).
 
-One endpoint, two grants of OAuth 2.0 (RFC 6749): a password is exchanged for an access token and a refresh token, and
-a refresh token for a new pair. An access token lives one hour (3600 s), a refresh token ten days.
+One endpoint with two grants of OAuth 2.0 (RFC 6749): it exchanges a password for an access token and a refresh token,
+and a refresh token for a new pair. An access token lives one hour (3600 s), a refresh token ten days.
 
-The vendor's page also announces that a token can be revoked, but documents neither address nor parameters, so
-revocation is not described here.
+The vendor's page also announces that a token can be revoked, but documents neither address nor parameters. So this
+file does not describe revocation.
 
-Send `Accept: application/json` and do not follow redirects: without the header the server software answers a failed
-authentication with a redirect to a login page.
+Send `Accept: application/json`, and do not follow redirects: without the header, the server software redirects a
+failed authentication to a login page.
 
 
 Version: 1.0.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
-    pub(crate) inner: crate::transport::Wire,
+    pub(crate) inner: crate::http::transport::Dispatch,
 }
 impl Client {
     /// Create a new client.
@@ -209,7 +209,7 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new(baseurl: &str, inner: crate::transport::Wire) -> Self {
+    pub fn new(baseurl: &str, inner: crate::http::transport::Dispatch) -> Self {
         #[cfg(not(target_arch = "wasm32"))]
         let client = {
             let dur = ::std::time::Duration::from_secs(15u64);
@@ -228,7 +228,7 @@ impl Client {
     pub fn new_with_client(
         baseurl: &str,
         client: reqwest::Client,
-        inner: crate::transport::Wire,
+        inner: crate::http::transport::Dispatch,
     ) -> Self {
         Self {
             baseurl: baseurl.to_string(),
@@ -237,7 +237,7 @@ impl Client {
         }
     }
 }
-impl ClientInfo<crate::transport::Wire> for Client {
+impl ClientInfo<crate::http::transport::Dispatch> for Client {
     fn api_version() -> &'static str {
         "1.0.0"
     }
@@ -247,7 +247,7 @@ impl ClientInfo<crate::transport::Wire> for Client {
     fn client(&self) -> &reqwest::Client {
         &self.client
     }
-    fn inner(&self) -> &crate::transport::Wire {
+    fn inner(&self) -> &crate::http::transport::Dispatch {
         &self.inner
     }
 }
@@ -255,32 +255,32 @@ const _: () = {
     #[allow(dead_code)]
     fn assert_client_hooks()
     where
-        Client: ClientHooks<crate::transport::Wire>,
+        Client: ClientHooks<crate::http::transport::Dispatch>,
     {}
 };
 #[allow(clippy::all)]
 impl Client {
-    /**Get an access token for a password or for a refresh token
+    /**Exchange a password or a refresh token for an access token
 
 The client authenticates in the body, with `client_id` and `client_secret` (RFC 6749, section 2.3.1).
 
-The vendor does not say how often a refresh token works. In the server software it works once: using it revokes it
-and the access token that came with it; of two refreshes at the same time the first wins and the second fails, and
-an answer that is lost on the way cannot be fetched again. The password grant is the way back.
+The vendor does not document how often a refresh token works. In the server software it works once: its use revokes
+it, and the access token of its pair. Of two refreshes at the same time, the first succeeds and the second fails. A
+lost response cannot be fetched again; the password grant returns a new pair.
 
 
 Sends a `POST` request to `/oauth/token`
 
 Arguments:
-- `body`: The vendor's examples post the same flat fields as a multipart form and as a urlencoded form; the urlencoded one
-is described here. One of them also sends `X-Requested-With: XMLHttpRequest`.
+- `body`: The vendor's examples post the same flat fields as a multipart form and as a urlencoded form; this file describes
+the urlencoded one. One of them also sends `X-Requested-With: XMLHttpRequest`.
 
 */
     pub async fn request_token<'a>(
         &'a self,
         body: &'a types::TokenRequest,
     ) -> Result<
-        ResponseValue<crate::generated::Received<crate::keliweb::TokenPair>>,
+        ResponseValue<crate::http::body::Received<crate::keliweb::TokenPair>>,
         Error<()>,
     > {
         let url = format!("{}/oauth/token", self.baseurl,);

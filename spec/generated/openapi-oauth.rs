@@ -13,18 +13,18 @@ pub mod types {
     ///`CountersAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct CountersAnswer {
-        pub data: crate::generated::Received<crate::openapi::v1::Counters>,
+        pub data: crate::http::body::Received<crate::openapi::v1::Counters>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub message: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub success: ::std::option::Option<
-            crate::generated::Received<crate::generated::Success>,
+            crate::http::body::Received<crate::http::body::Success>,
         >,
     }
     ///`CreateToken`
@@ -33,89 +33,89 @@ pub mod types {
         ///Superseded by `ttl`
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub expire: ::std::option::Option<i64>,
-        ///What the token is to be good for
-        pub scopes: ::std::vec::Vec<crate::ScopePattern>,
-        ///Absent means one year
+        ///The scopes to request
+        pub scopes: ::std::vec::Vec<crate::scope::ScopePattern>,
+        ///One year if absent
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<crate::openapi::Ttl>,
     }
     ///`CreditAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct CreditAnswer {
-        pub data: crate::generated::Received<crate::openapi::v1::Credit>,
+        pub data: crate::http::body::Received<crate::openapi::v1::Credit>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub message: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub success: ::std::option::Option<
-            crate::generated::Received<crate::generated::Success>,
+            crate::http::body::Received<crate::http::body::Success>,
         >,
     }
-    ///What every answer has beside its data
+    ///The fields of every response, beside its data
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     pub struct Envelope {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub message: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub success: ::std::option::Option<
-            crate::generated::Received<crate::generated::Success>,
+            crate::http::body::Received<crate::http::body::Success>,
         >,
     }
     ///`ReplaceToken`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct ReplaceToken {
-        ///The new end. Absent means one year from today
+        ///The new expiration time. One year from today if absent
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
-        pub expire: ::std::option::Option<crate::token::UnixSeconds>,
-        ///What the token is to be good for from now on
-        pub scopes: ::std::vec::Vec<crate::ScopePattern>,
+        pub expire: ::std::option::Option<crate::json::UnixSeconds>,
+        ///The scopes that replace those of the token
+        pub scopes: ::std::vec::Vec<crate::scope::ScopePattern>,
     }
     ///`ScopesAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct ScopesAnswer {
-        pub data: crate::generated::Received<crate::openapi::v1::ScopesData>,
+        pub data: crate::http::body::Received<crate::openapi::v1::ScopesData>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub message: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub success: ::std::option::Option<
-            crate::generated::Received<crate::generated::Success>,
+            crate::http::body::Received<crate::http::body::Success>,
         >,
     }
     ///`TokenAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct TokenAnswer {
-        ///An array, also for one token
+        ///An array, even for one token
         pub data: ::std::vec::Vec<
-            crate::generated::Received<crate::openapi::v1::ListedToken>,
+            crate::http::body::Received<crate::openapi::v1::ListedToken>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub message: ::std::option::Option<
-            crate::generated::Received<::serde::de::IgnoredAny>,
+            crate::http::body::Received<::serde::de::IgnoredAny>,
         >,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub success: ::std::option::Option<
-            crate::generated::Received<crate::generated::Success>,
+            crate::http::body::Received<crate::http::body::Success>,
         >,
     }
     ///`UpdateToken`
@@ -124,9 +124,9 @@ pub mod types {
         ///Superseded by `ttl`
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub expire: ::std::option::Option<i64>,
-        ///What the token is to be good for from now on
+        ///The scopes that replace those of the token
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
-        pub scopes: ::std::vec::Vec<crate::ScopePattern>,
+        pub scopes: ::std::vec::Vec<crate::scope::ScopePattern>,
         ///The new lifetime
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<crate::openapi::Ttl>,
@@ -167,30 +167,31 @@ pub mod types {
 #[derive(Clone, Debug)]
 /**Client for Openapi.it Oauth
 
-Makes the tokens with which every other service of Openapi.it is called (as `Authorization: Bearer`), and tells what an
-account may call, has called, and has left to spend.
+Creates the tokens that every other service of Openapi.it requires (as `Authorization: Bearer`), and returns the scopes,
+the counters and the credit of an account.
 
-The vendor calls this version deprecated in favour of a version 2, which has another host, other paths and other
+The vendor calls this version deprecated in favor of a version 2, which has another host, other paths and other
 meanings for the same error codes.
 
-Every operation wants HTTP Basic authentication: the account's e-mail address and its API key. Production and sandbox
-have keys and tokens of their own. What a failed login answers is not documented; neither is any 429 or 5xx.
+Every operation requires HTTP Basic authentication with the account's e-mail address and API key. Production and
+sandbox have keys and tokens of their own. The vendor documents neither the response to a failed login, nor any 429 or
+5xx.
 
 **Failures** carry `success: false`, a `message` and a numeric `error`. The same condition has different codes on
-different operations, so the code is to be read together with the operation and the status. Users have seen other
-services of the vendor answer 4xx with `success: true`, 200 with `success: false`, booleans as the texts "true" and
-"false", and 302 with `Retry-After`: read both the status and `success`.
+different operations, so read the code together with the operation and the status. Users have seen other services of
+the vendor send 4xx with `success: true`, 200 with `success: false`, booleans as the texts "true" and "false", and
+302 with `Retry-After`: read both the status and `success`.
 
-**406** here means an invalid request, and has nothing to do with content negotiation.
+**406** means an invalid request here; it has nothing to do with content negotiation.
 
-**A token is a secret in the path** of four operations: whatever records the address of a request records the token.
+**The path of four operations contains a token**, which is a secret: whoever records the address records the token.
 
 
 Version: 1.0.0*/
 pub struct Client {
     pub(crate) baseurl: String,
     pub(crate) client: reqwest::Client,
-    pub(crate) inner: crate::transport::Wire,
+    pub(crate) inner: crate::http::transport::Dispatch,
 }
 impl Client {
     /// Create a new client.
@@ -198,7 +199,7 @@ impl Client {
     /// `baseurl` is the base URL provided to the internal
     /// `reqwest::Client`, and should include a scheme and hostname,
     /// as well as port and a path stem if applicable.
-    pub fn new(baseurl: &str, inner: crate::transport::Wire) -> Self {
+    pub fn new(baseurl: &str, inner: crate::http::transport::Dispatch) -> Self {
         #[cfg(not(target_arch = "wasm32"))]
         let client = {
             let dur = ::std::time::Duration::from_secs(15u64);
@@ -217,7 +218,7 @@ impl Client {
     pub fn new_with_client(
         baseurl: &str,
         client: reqwest::Client,
-        inner: crate::transport::Wire,
+        inner: crate::http::transport::Dispatch,
     ) -> Self {
         Self {
             baseurl: baseurl.to_string(),
@@ -226,7 +227,7 @@ impl Client {
         }
     }
 }
-impl ClientInfo<crate::transport::Wire> for Client {
+impl ClientInfo<crate::http::transport::Dispatch> for Client {
     fn api_version() -> &'static str {
         "1.0.0"
     }
@@ -236,7 +237,7 @@ impl ClientInfo<crate::transport::Wire> for Client {
     fn client(&self) -> &reqwest::Client {
         &self.client
     }
-    fn inner(&self) -> &crate::transport::Wire {
+    fn inner(&self) -> &crate::http::transport::Dispatch {
         &self.inner
     }
 }
@@ -244,14 +245,14 @@ const _: () = {
     #[allow(dead_code)]
     fn assert_client_hooks()
     where
-        Client: ClientHooks<crate::transport::Wire>,
+        Client: ClientHooks<crate::http::transport::Dispatch>,
     {}
 };
 #[allow(clippy::all)]
 impl Client {
-    /**What was called on a day
+    /**Count the calls of a day
 
-The requests of one day, for each scope.
+Returns the number of requests of one day, for each scope.
 
 Sends a `GET` request to `/counters/day/{day}`
 
@@ -286,9 +287,9 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**What was called in a month
+    /**Count the calls of a month
 
-The requests of one month, for each scope.
+Returns the number of requests of one month, for each scope.
 
 Sends a `GET` request to `/counters/month/{month}`
 
@@ -323,9 +324,9 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**What was called, ever
+    /**Count all calls
 
-All requests of the account so far, for each scope.
+Returns the number of all requests of the account so far, for each scope.
 
 Sends a `GET` request to `/counters/total`
 
@@ -355,9 +356,9 @@ Sends a `GET` request to `/counters/total`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**What was called in a year
+    /**Count the calls of a year
 
-The requests of one year, for each scope.
+Returns the number of requests of one year, for each scope.
 
 Sends a `GET` request to `/counters/year/{year}`
 
@@ -392,7 +393,7 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**The credit of the account
+    /**Get the credit of the account
 
 In euro. Openapi.it can also send a warning, or recharge, when the credit runs low; neither is part of this service.
 
@@ -424,13 +425,13 @@ Sends a `GET` request to `/credit`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**All scopes of the account
+    /**List the scopes of the account
 
-The scopes for which tokens were requested, and which so belong to the account. The vendor's catalogue, from which
-they are, has some 270 on 40 hosts; a list may hold duplicates.
+Lists the scopes for which tokens were requested, and which therefore belong to the account. They come from the
+vendor's catalog, which has some 270 on 40 hosts. The list may contain duplicates.
 
-The vendor's schema has an array in `data`, the vendor's own sample an object with another `data` inside and nothing
-beside it: both are described.
+In the vendor's schema, `data` is an array; in the vendor's sample, it is an object with another `data` inside and
+nothing beside it. This file describes both.
 
 
 Sends a `GET` request to `/scopes`
@@ -461,9 +462,9 @@ Sends a `GET` request to `/scopes`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**All tokens of the account that have not expired
+    /**List the account's unexpired tokens
 
-With `scope`, only the tokens that have it.
+With `scope`, lists only the tokens that have that scope.
 
 Sends a `GET` request to `/token`
 
@@ -499,13 +500,12 @@ Arguments:
     }
     /**Create a token
 
-Makes a token for the scopes given. Not idempotent: a request that is sent twice makes two tokens, and without
-`ttl` each lives a year. After an answer that was lost, look with `GET /token` before creating again.
+Creates a token for the requested scopes. Not idempotent: the same request sent twice creates two tokens, and without
+`ttl` each lives a year. After a lost response, look for the token with `GET /token` before you create another.
 
-The scopes of the answer are the requested ones *expanded*: they are not those that were sent, and may be fewer
-than were asked for.
+The response lists the requested scopes *expanded*: they differ from those in the request, and may be fewer.
 
-Users report that for some seconds (4 to 10 were seen) the other services may answer a new token with "Wrong Token".
+Users report that the other services may answer a new token with "Wrong Token" for some seconds (4 to 10).
 
 
 Sends a `POST` request to `/token`
@@ -515,7 +515,7 @@ Sends a `POST` request to `/token`
         &'a self,
         body: &'a types::CreateToken,
     ) -> Result<
-        ResponseValue<crate::generated::Received<crate::openapi::v1::Token>>,
+        ResponseValue<crate::http::body::Received<crate::openapi::v1::Token>>,
         Error<()>,
     > {
         let url = format!("{}/token", self.baseurl,);
@@ -541,16 +541,16 @@ Sends a `POST` request to `/token`
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**One token of the account
+    /**Find a token of the account
 
-A token that does not exist is answered with 402 and code 125, or with 204. On other services of the vendor 402
-means that there is no credit left: read it together with its code.
+For a token that the account does not have, the service responds with 402 and code 125, or with 204. On other
+services of the vendor, 402 means that no credit is left: read it together with its code.
 
 
 Sends a `GET` request to `/token/{token}`
 
 Arguments:
-- `token`: The token asked about. A secret in the address of the request
+- `token`: The token that the operation is about. A secret in the address of the request
 */
     pub async fn find_token<'a>(
         &'a self,
@@ -580,17 +580,17 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Replace the scopes and the end of a token
+    /**Replace the scopes and the expiration time of a token
 
-There is no `ttl` here. Without `expire` the token is silently extended to one year from today.
+This operation has no `ttl`. Without `expire`, the service silently extends the token to one year from today.
 
-The answer names the token: take it from there rather than from the path.
+The response contains the token: take it from there, not from the path.
 
 
 Sends a `PUT` request to `/token/{token}`
 
 Arguments:
-- `token`: The token asked about. A secret in the address of the request
+- `token`: The token that the operation is about. A secret in the address of the request
 - `body`
 */
     pub async fn replace_token<'a>(
@@ -625,12 +625,12 @@ Arguments:
     }
     /**Delete a token
 
-Removes the token from the account.
+Deletes the token from the account.
 
 Sends a `DELETE` request to `/token/{token}`
 
 Arguments:
-- `token`: The token asked about. A secret in the address of the request
+- `token`: The token that the operation is about. A secret in the address of the request
 */
     pub async fn delete_token<'a>(
         &'a self,
@@ -660,18 +660,18 @@ Arguments:
             _ => Err(Error::UnexpectedResponse(response)),
         }
     }
-    /**Change the scopes or the end of a token
+    /**Change the scopes or the expiration time of a token
 
-At least one of the fields. The vendor's schema marks `scopes` as required, while its text and its error 310 say
-that scopes or an end is enough.
+Requires at least one of the fields. The vendor's schema marks `scopes` as required, while its text and its error
+310 require scopes or an expiration time.
 
-The answer names the token: take it from there rather than from the path.
+The response contains the token: take it from there, not from the path.
 
 
 Sends a `PATCH` request to `/token/{token}`
 
 Arguments:
-- `token`: The token asked about. A secret in the address of the request
+- `token`: The token that the operation is about. A secret in the address of the request
 - `body`
 */
     pub async fn update_token<'a>(
