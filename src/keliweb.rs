@@ -68,12 +68,13 @@ impl Fatture {
     ///   reject.
     /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
     ///   timeout. A caller that goes away cancels nothing.
-    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error, with
+    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error with
     ///   [`is_backing_off`](Error::is_backing_off) and the time left in [`retry_after`](Error::retry_after).
     /// - Call [`wait_idle`](Self::wait_idle) before the program ends: the client returns a token before the
     ///   [store](crate::Builder::store) has saved it.
     ///
-    /// The guide tells how long a call waits, how long the client pauses, and how processes share a token: [tokens](crate::guide::tokens).
+    /// [The guide](crate::guide::tokens) explains how long a call waits and how long the client pauses. [Processes](crate::guide::processes)
+    /// that share a token refresh it once.
     ///
     /// # Errors
     ///

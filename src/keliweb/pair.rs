@@ -61,7 +61,8 @@ impl TokenPair {
     }
 
     /// Returns the refresh token, which [`Fatture::refresh`](super::Fatture::refresh) accepts once. It lives ten days, by the vendor's page;
-    /// the response does not tell. `None` if the response has none, or an unusable one: empty, longer than 8 KiB, or not a string.
+    /// the response does not contain its lifetime. `None` if the response has no refresh token, or an unusable one: empty, longer than 8 KiB,
+    /// or not a string.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()

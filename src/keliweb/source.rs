@@ -19,7 +19,7 @@ use crate::http::transport::{Timing, Transport};
 use crate::store::{Renewal, StoredToken};
 use crate::token::{AccessToken, RefreshToken};
 
-/// The lifetime of a refresh token. The vendor documents it; the response does not tell.
+/// The lifetime of a refresh token. The vendor documents it; the response does not contain it.
 const REFRESH_TOKEN_LIFETIME: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
 /// The key of the only token: each client serves one account.

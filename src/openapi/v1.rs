@@ -1,6 +1,6 @@
 //! Version 1.0.0 of Openapi.it Oauth: the client [`Oauth`], and what its twelve operations take and return.
 //!
-//! The vendor calls this version deprecated in favor of a version 2 on another host; the guide tells [what that
+//! The vendor calls this version deprecated in favor of a version 2 on another host; the guide explains [what that
 //! means](crate::guide::services). Facts are from the vendor's page <https://developers.openapi.it/services/oauth>, unless
 //! `spec/openapi-oauth.yaml` names another source.
 
@@ -101,17 +101,17 @@ impl Oauth {
 
     /// Returns a token for all of these scopes: the cached one, or a new one.
     ///
-    /// - While a token is cached, the call returns at once; the client refreshes it in the background before it expires. A cached token for
-    ///   other scopes serves the call if it was granted [all of these](crate::guide::scopes).
+    /// - While the cached token is unexpired, the call returns it at once; the client refreshes it in the background before it expires. A
+    ///   cached token for other scopes serves the call if it was granted [all of these](crate::guide::scopes).
     /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
     ///   timeout. A caller that goes away cancels nothing.
-    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the last error, with
+    /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error with
     ///   [`is_backing_off`](Error::is_backing_off) and the time left in [`retry_after`](Error::retry_after).
     /// - Call [`wait_idle`](Self::wait_idle) before the program ends: the client returns a token before the [store](Builder::store) has
     ///   saved it.
     ///
-    /// The guide tells how long a call waits, how long the client pauses, and what it does about a lost response:
-    /// [tokens](crate::guide::tokens).
+    /// [The guide](crate::guide::tokens) explains how long a call waits, how long the client pauses, and how it finds the token of a lost
+    /// response.
     ///
     /// # Errors
     ///
@@ -388,7 +388,7 @@ managed_methods! {
     /// Sets the header `Authorization` of a request to a service of the vendor.
     ///
     /// The client works out the scope from the method and the URL, and gets the token as [`token`](Self::token) does.
-    /// [`Builder::scopes`](crate::Builder::scopes) limits which requests get a token, and tells for which scope. Without it, the scope has
+    /// [`Builder::scopes`](crate::Builder::scopes) limits which requests get a token, and for which scope. Without it, the scope has
     /// only the first segment of the path. Set it for the few endpoints with two segments, such as
     /// `POST:test.postontarget.com/fields/country`.
     ///

@@ -133,7 +133,7 @@ impl Counter {
         self.requests
     }
 
-    /// Returns how many of them the vendor bills: those over the limit. The service does not tell their price.
+    /// Returns how many of them the vendor bills: those over the limit. The service does not return their price.
     #[must_use]
     pub fn paid(self) -> u64 {
         self.paid

@@ -59,9 +59,9 @@ impl Builder<Oauth> {
 
     /// Sets the longest lifetime of the tokens that the client requests. Default: one day.
     ///
-    /// If it is 20 minutes or more, the client draws each lifetime at random: up to a quarter shorter, and at most six hours. If a response
-    /// is lost, the client tells its token by that lifetime from those of other programs. If it is shorter, the client leaves a token whose
-    /// response was lost until it expires.
+    /// From 20 minutes on, the client draws each lifetime at random: shorter by up to a quarter, and by at most six hours. If a response is
+    /// lost, the client distinguishes its token from those of other programs by that lifetime. With a longest lifetime under 20 minutes, the
+    /// client leaves a token whose response was lost until it expires.
     #[must_use]
     pub fn ttl(mut self, ttl: Ttl) -> Self {
         self.options.ttl = ttl;

@@ -56,8 +56,8 @@ pub(super) fn draw_lifetime(longest: Ttl) -> Ttl {
 fn encoded_lifetime(end: i64, token: &Token) -> Option<i64> {
     let text = token.token().expose();
     let is_like_samples = text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let made = i64::from_str_radix(text.get(..8).filter(|_| is_like_samples)?, 16).ok()?;
-    let lifetime = end - made * 1_000;
+    let created = i64::from_str_radix(text.get(..8).filter(|_| is_like_samples)?, 16).ok()?;
+    let lifetime = end - created * 1_000;
     (1_000..=millis(Ttl::MAX.into())).contains(&lifetime).then_some(lifetime)
 }
 
@@ -106,8 +106,8 @@ impl<'a> UnknownTokens<'a> {
 
     /// Returns the only token that expires in this range and does not encode another lifetime, and whether it encodes one. `Err` if there
     /// are several.
-    fn unique(&self, asked: i64, ends: &RangeInclusive<i64>) -> Result<Option<(&'a Token, bool)>, ()> {
-        match (self.with_lifetime(None, ends), self.with_lifetime(Some(asked), ends)) {
+    fn unique(&self, requested: i64, ends: &RangeInclusive<i64>) -> Result<Option<(&'a Token, bool)>, ()> {
+        match (self.with_lifetime(None, ends), self.with_lifetime(Some(requested), ends)) {
             ([], []) => Ok(None),
             ([(.., token)], []) => Ok(Some((token, false))),
             ([], [(.., token)]) => Ok(Some((token, true))),
@@ -123,8 +123,10 @@ impl AmbiguousCreate {
         let listed = &timing.sent;
         let given_up = self.given_up.unwrap_or(self.sent).after(MAX_DELAY);
         let ends = |ago: fn(&Moment, &Moment) -> i64| {
-            let made = |moment| since_1970(timing.service_time()) - ago(listed, moment) + millis(self.ttl.into());
-            let (first, last) = (made(&self.sent), made(&given_up).min(made(listed)));
+            let end_if_created_at =
+                |moment| since_1970(timing.service_time()) - ago(listed, moment) + millis(self.ttl.into());
+            let (first, last) =
+                (end_if_created_at(&self.sent), end_if_created_at(&given_up).min(end_if_created_at(listed)));
             first - millis(timing.slack() + TICK)..=last + millis(TICK)
         };
         [

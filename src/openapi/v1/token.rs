@@ -55,7 +55,7 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::E
 
 /// The tokens of a response, in the service's order.
 ///
-/// Entries that the client cannot read stand apart, in [`unrecognized`](Self::unrecognized). [`Debug`](fmt::Debug) prints only the number
+/// Entries that the client cannot read are in [`unrecognized`](Self::unrecognized). [`Debug`](fmt::Debug) prints only the number
 /// of these.
 ///
 /// ```no_run

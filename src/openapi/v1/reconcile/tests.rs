@@ -12,10 +12,10 @@ const START: i64 = 1_767_225_600_000;
 /// Matches by examining each token. The search in sorted lists must find the same.
 fn claimed_by_examining_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&'a Token> {
     let end = |token: &Token| since_1970(token.expires_at());
-    let asked = millis(claim.ttl.into());
+    let requested = millis(claim.ttl.into());
     let mut found: Option<&Token> = None;
     for ends in &claim.ends {
-        let fits = |token: &Token| encoded_lifetime(end(token), token).is_none_or(|lifetime| lifetime == asked);
+        let fits = |token: &Token| encoded_lifetime(end(token), token).is_none_or(|lifetime| lifetime == requested);
         let fitting: Vec<&Token> =
             tokens.iter().copied().filter(|token| ends.contains(&end(token)) && fits(token)).collect();
         let token = match fitting.as_slice() {
@@ -24,7 +24,7 @@ fn claimed_by_examining_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<
             _ => return None,
         };
         let cut = i64::from(max_cut(claim.longest)?) * 1_000;
-        let later = millis(claim.longest.into()) - asked;
+        let later = millis(claim.longest.into()) - requested;
         let near = ends.start() + later - cut..=ends.end() + later;
         let near = tokens.iter().filter(|token| near.contains(&end(token))).count();
         let is_certain = match encoded_lifetime(end(token), token) {
