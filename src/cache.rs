@@ -59,13 +59,13 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     type Key: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static;
 
     /// Returns the normal form of a key. Keys with the same normal form share one slot and one token.
-    fn normal(&self, key: &Self::Key) -> Self::Key {
+    fn normalize(&self, key: &Self::Key) -> Self::Key {
         key.clone()
     }
 
     /// Returns the name of the key's store record. It must be the same in each process and differ between accounts, and must
     /// not contain a secret.
-    fn name(&self, key: &Self::Key) -> String;
+    fn record_name(&self, key: &Self::Key) -> String;
 
     /// Returns the operation that an error names if the service did not cause it, such as a timeout or a stopped task.
     fn operation(&self) -> Operation;
@@ -83,7 +83,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 
     /// Returns whether the service ends this token when it issues the next one. Callers in the refresh window then wait for
     /// the refresh (two seconds at most), because a call with this token might be rejected.
-    fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
         let _ = token;
         false
     }
@@ -116,7 +116,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 
     /// Returns the longest time that `fetch` may take. After a multiple of it, waiting callers get a timeout and the cache
     /// abandons the exchange.
-    fn longest(&self) -> Duration;
+    fn max_duration(&self) -> Duration;
 
     /// Returns whether a token that was fetched for another, broad key also serves this key.
     fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
@@ -193,7 +193,7 @@ impl<S: TokenSource> Cache<S> {
         Self(Arc::new(Inner { source, store, time, slots, ended, account }))
     }
 
-    #[cfg(feature = "middleware")]
+    #[cfg_attr(not(feature = "middleware"), allow(dead_code))]
     pub(crate) fn time(&self) -> &Time {
         &self.0.time
     }
@@ -267,7 +267,7 @@ impl<S: TokenSource> Cache<S> {
     }
 
     /// Returns the age of a token that some slot still holds as valid.
-    #[cfg(feature = "middleware")]
+    #[cfg_attr(not(feature = "middleware"), allow(dead_code))]
     pub(crate) fn age_of(&self, token: &AccessToken) -> Option<Duration> {
         let now = self.0.time.moment();
         self.all_slots().iter().find_map(|slot| slot.state.load().age_of(token, &now))
@@ -291,7 +291,7 @@ impl<S: TokenSource> Cache<S> {
     /// Returns the longest time that an exchange may take.
     fn exchange_limit(&self) -> Duration {
         // Another exchange's probe, `fetch`, the store's lock, and four store calls.
-        self.0.source.longest().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 4 * STORE_CALL_TIMEOUT)
+        self.0.source.max_duration().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 4 * STORE_CALL_TIMEOUT)
     }
 
     /// Abandons an exchange if it is still in flight. Returns the error for its callers.
@@ -324,7 +324,7 @@ impl<S: TokenSource> Cache<S> {
 
     /// Returns the slot of a key, or adds one.
     fn slot(&self, key: &S::Key) -> Arc<Slot<S::Key>> {
-        let (normal, now) = (self.0.source.normal(key), self.0.time.moment());
+        let (normal, now) = (self.0.source.normalize(key), self.0.time.moment());
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.sweep(&now);
         let known = slots.by_normal_key.get(&normal).cloned();
@@ -368,7 +368,7 @@ impl<S: TokenSource> Cache<S> {
         if !slot.is_busy() && self.start(slot).is_err() {
             return true;
         }
-        let ends_with_refresh = !cached.is_borrowed && self.0.source.is_ended_by_renewal(&cached.token);
+        let ends_with_refresh = !cached.is_borrowed && self.0.source.is_ended_by_refresh(&cached.token);
         // A whole refresh may have happened since the caller read the state.
         let is_unchanged = || slot.state.load().revision == state.revision;
         !ends_with_refresh

@@ -4,11 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(feature = "middleware")]
 use std::time::Duration;
 
 use reqwest::{Request, Url};
-#[cfg(feature = "middleware")]
 use reqwest::{Response, StatusCode};
 
 use super::authorize;
@@ -19,9 +17,9 @@ use crate::error::Error;
 use crate::token::AccessToken;
 
 /// The rules of a service for the requests that its tokens are for.
+#[cfg_attr(not(feature = "middleware"), allow(dead_code))]
 pub(crate) trait RequestRules: TokenSource {
     /// How a program has a token sent to another host. Ends the sentence "to send one there, …".
-    #[cfg(feature = "middleware")]
     const ADD_A_HOST: &'static str;
 
     /// Returns whether the client sends tokens to this address at all.
@@ -38,21 +36,19 @@ pub(crate) trait RequestRules: TokenSource {
     fn key_for(&self, request: &Request) -> Result<Self::Key, Error>;
 
     /// Returns whether a response rejects the token of its request, which went to `requested`.
-    #[cfg(feature = "middleware")]
     fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
         let _ = requested;
         response.status() == StatusCode::UNAUTHORIZED
     }
 
     /// Returns how a service answers while it does not know a new token yet. `None` if it knows every token at once.
-    #[cfg(feature = "middleware")]
     fn propagation(&self) -> Option<Propagation> {
         None
     }
 }
 
 /// How a service answers a token that is too new for it to know.
-#[cfg(feature = "middleware")]
+#[cfg_attr(not(feature = "middleware"), allow(dead_code))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Propagation {
     /// How long that may last.

@@ -237,7 +237,8 @@ impl<S: TokenSource> Exchange<S> {
     async fn fetch_from_source(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
         let Inner { account, time, source, .. } = &*self.cache.0;
         let own_failure = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
-        let permit = account.acquire(time, source.longest(), own_failure).await.map_err(FetchFailure::BackingOff)?;
+        let permit =
+            account.acquire(time, source.max_duration(), own_failure).await.map_err(FetchFailure::BackingOff)?;
         if self.is_abandoned() {
             return Err(self.cache.aborted().into());
         }

@@ -23,7 +23,7 @@ pub(crate) trait Rotating: TokenSource {
     fn is_unused(&self, error: &Error) -> bool;
 
     /// Waits as long as the service requests after a failure. Returns whether to request a token with the credentials then.
-    fn rest_after(&self, error: &Error) -> impl Future<Output = bool> + Send;
+    fn wait_after(&self, error: &Error) -> impl Future<Output = bool> + Send;
 
     fn time(&self) -> &Time;
 }
@@ -62,7 +62,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
                     return Err(error);
                 }
                 // Rejected, or perhaps used up by a request whose response was lost.
-                Err(error) if source.rest_after(&error).await => drop(error),
+                Err(error) if source.wait_after(&error).await => drop(error),
                 Err(error) => return Err(error),
             }
         }

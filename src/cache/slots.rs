@@ -74,7 +74,7 @@ impl<K: Clone> Slot<K> {
     pub(super) fn new<S: TokenSource<Key = K>>(key: &K, source: &S) -> Self {
         Self {
             key: key.clone(),
-            name: source.name(key),
+            name: source.record_name(key),
             state: ArcSwap::default(),
             generation: AtomicU64::new(0),
             refresh_wait_deadline: Mutex::default(),

@@ -57,11 +57,11 @@ pub(super) const OPERATION: Operation = Operation { service: "a service", name: 
 impl TokenSource for Arc<Source> {
     type Key = String;
 
-    fn normal(&self, key: &String) -> String {
+    fn normalize(&self, key: &String) -> String {
         key.to_lowercase()
     }
 
-    fn name(&self, key: &String) -> String {
+    fn record_name(&self, key: &String) -> String {
         format!("name of {key}")
     }
 
@@ -73,7 +73,7 @@ impl TokenSource for Arc<Source> {
         if key.is_empty() { Err(Error::invalid_input("no key")) } else { Ok(()) }
     }
 
-    fn is_ended_by_renewal(&self, _: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, _: &StoredToken) -> bool {
         self.ends_previous.load(Ordering::SeqCst)
     }
 
@@ -102,7 +102,7 @@ impl TokenSource for Arc<Source> {
         Ok(Fetched { token, sent, operation: OPERATION, is_adopted: false })
     }
 
-    fn longest(&self) -> Duration {
+    fn max_duration(&self) -> Duration {
         *self.longest.lock().unwrap()
     }
 

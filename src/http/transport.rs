@@ -92,7 +92,7 @@ pub(crate) struct Transport {
 
 impl Transport {
     /// Waits as long as the service asks for after a failure. Returns false, without a wait, if that is longer than the client waits.
-    pub(crate) async fn rest_after(&self, error: &Error) -> bool {
+    pub(crate) async fn wait_after(&self, error: &Error) -> bool {
         match self.retry.rest(error) {
             Some(Duration::ZERO) => true,
             Some(rest) => {

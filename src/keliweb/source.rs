@@ -3,11 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-#[cfg(feature = "middleware")]
 use reqwest::Response;
 use reqwest::{Request, Url};
 
-#[cfg(feature = "middleware")]
 use super::operations::is_rejected;
 use super::operations::{Grants, PASSWORD_GRANT, REFRESH, SERVICE};
 use super::{Credentials, TokenPair};
@@ -47,7 +45,7 @@ impl Tokens {
 impl TokenSource for Tokens {
     type Key = Account;
 
-    fn name(&self, _: &Account) -> String {
+    fn record_name(&self, _: &Account) -> String {
         let Credentials { client_id, username, .. } = &*self.grants.credentials;
         // Quoted, so that no two accounts share a name.
         format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.transport.base_url)
@@ -58,7 +56,7 @@ impl TokenSource for Tokens {
     }
 
     /// The refresh grant ends the access token that came with the refresh token.
-    fn is_ended_by_renewal(&self, token: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
         token.renewal.is_some()
     }
 
@@ -77,7 +75,7 @@ impl TokenSource for Tokens {
     }
 
     /// Allows for a refresh and a password grant, with a pause between.
-    fn longest(&self) -> Duration {
+    fn max_duration(&self) -> Duration {
         let Transport { timeout, retry, .. } = &*self.grants.transport;
         timeout.saturating_mul(2).saturating_add(retry.longest_rest())
     }
@@ -99,8 +97,8 @@ impl Rotating for Tokens {
         is_unread && !error.is_ambiguous()
     }
 
-    async fn rest_after(&self, error: &Error) -> bool {
-        self.grants.transport.rest_after(error).await
+    async fn wait_after(&self, error: &Error) -> bool {
+        self.grants.transport.wait_after(error).await
     }
 
     fn time(&self) -> &Time {
@@ -110,7 +108,6 @@ impl Rotating for Tokens {
 
 /// The token goes to the scheme, host and port of the client's own address only.
 impl RequestRules for Tokens {
-    #[cfg(feature = "middleware")]
     const ADD_A_HOST: &'static str = "set the client's address with `Builder::base_url`";
 
     fn is_recipient(&self, url: &Url) -> bool {
@@ -130,7 +127,6 @@ impl RequestRules for Tokens {
         Ok(Account)
     }
 
-    #[cfg(feature = "middleware")]
     fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
         is_rejected(response, requested)
     }

@@ -11,7 +11,6 @@ use super::options::Options;
 use super::pending::Pending;
 use super::reconcile::{AmbiguousCreate, Ends, UnknownTokens, since_1970};
 use super::token::Token;
-#[cfg(feature = "middleware")]
 use crate::auth::managed::Propagation;
 use crate::auth::managed::RequestRules;
 use crate::cache::{Ended, Fetched, TokenSource, window};
@@ -207,11 +206,11 @@ fn create_would_fail(error: &Error) -> bool {
 impl TokenSource for Tokens {
     type Key = ScopeSet;
 
-    fn normal(&self, scopes: &ScopeSet) -> ScopeSet {
+    fn normalize(&self, scopes: &ScopeSet) -> ScopeSet {
         sharing::normal(scopes)
     }
 
-    fn name(&self, scopes: &ScopeSet) -> String {
+    fn record_name(&self, scopes: &ScopeSet) -> String {
         // Quoted, so that no two accounts share a name.
         format!("openapi-oauth {:?} {:?} {scopes}", self.api.transport.base_url, self.email)
     }
@@ -239,7 +238,7 @@ impl TokenSource for Tokens {
         let has_ended = |token: &AccessToken| previous == Some(token) || ended.contains(token);
         match self.find_or_create(scopes, has_ended, true).await {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
-            Err(error) if may_have_created(&error) && self.api.transport.rest_after(&error).await => {
+            Err(error) if may_have_created(&error) && self.api.transport.wait_after(&error).await => {
                 self.find_or_create(scopes, has_ended, false).await
             }
             result => result,
@@ -247,7 +246,7 @@ impl TokenSource for Tokens {
     }
 
     /// Allows for two rounds of `GET /token`, `GET /scopes`, `POST /token` and `DELETE /token`, with a pause between.
-    fn longest(&self) -> Duration {
+    fn max_duration(&self) -> Duration {
         self.api.transport.timeout.saturating_mul(8).saturating_add(self.api.transport.retry.longest_rest())
     }
 
@@ -269,7 +268,6 @@ impl TokenSource for Tokens {
 }
 
 impl RequestRules for Tokens {
-    #[cfg(feature = "middleware")]
     const ADD_A_HOST: &'static str = "name the host with `Builder::scopes`";
 
     fn is_recipient(&self, url: &Url) -> bool {
@@ -285,7 +283,6 @@ impl RequestRules for Tokens {
     }
 
     /// Users saw a new token rejected for 4 to 10 seconds.
-    #[cfg(feature = "middleware")]
     fn propagation(&self) -> Option<Propagation> {
         Some(Propagation { within: Duration::from_secs(15), phrase: "wrong token" })
     }
