@@ -69,8 +69,8 @@ macro_rules! links {
     (emulator) => {
         items! {
             mod "crate" => emulator {}
-            struct "crate::emulator" => Emulator { clock fail_next_on latency }
-            enum "crate::emulator" => Fault { HalfAnswer Html ResetAfter ResetBefore Status StatusWithRetryAfter }
+            struct "crate::emulator" => Emulator { clock fail_next_on set_latency }
+            enum "crate::emulator" => Fault { Html LostRequest LostResponse Status StatusWithRetryAfter TruncatedResponse }
         }
     };
     (middleware) => {
