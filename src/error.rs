@@ -372,8 +372,10 @@ impl fmt::Display for Error {
         if let Some(Operation { service, name }) = inner.operation {
             write!(f, "{service} {name}: ")?;
         }
+        let message = inner.message.as_ref().or(inner.service_message.as_ref());
+        let mut is_message_alone = false;
         match (inner.kind, inner.status) {
-            (Kind::InvalidInput, _) => {}
+            (Kind::InvalidInput | Kind::NotGranted, _) => is_message_alone = true,
             (Kind::Connect { .. } | Kind::Tls, _) => {
                 f.write_str("no connection")?;
                 if let Some(Unreached { host, .. }) = &inner.unreached {
@@ -389,21 +391,21 @@ impl fmt::Display for Error {
                 }
             }
             (Kind::Timeout, _) => f.write_str("no response in time")?,
-            (Kind::NotGranted, _) => {}
             (Kind::Store, _) => f.write_str("the token store failed")?,
             (Kind::Aborted, _) => f.write_str("the background task that requests the token was stopped")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the response was complete")?,
             (_, Some(status)) => write!(f, "HTTP {status}")?,
+            (_, None) if message.is_some() && inner.code.is_none() => is_message_alone = true,
             (_, None) => f.write_str("failed")?,
         }
         if let Some(code) = &inner.code {
             write!(f, ", code {code}")?;
         }
-        match (inner.message.as_ref().or(inner.service_message.as_ref()), inner.kind) {
-            (Some(message), Kind::InvalidInput | Kind::NotGranted) => f.write_str(message)?,
-            (Some(message), _) => write!(f, ": {message}")?,
-            (None, Kind::InvalidInput) => f.write_str("the request cannot be built")?,
-            (None, _) => {}
+        match message {
+            Some(message) if is_message_alone => f.write_str(message)?,
+            Some(message) => write!(f, ": {message}")?,
+            None if inner.kind == Kind::InvalidInput => f.write_str("the request cannot be built")?,
+            None => {}
         }
         if inner.after_uncertain_attempt {
             f.write_str(" (an earlier attempt may have been carried out)")?;

@@ -105,7 +105,7 @@ impl StoredToken {
     pub fn from_json(json: &str) -> Result<Self, Error> {
         let wrong = |message: String| Error::decode(format!("stored token: {message}"));
         let Version { version } =
-            serde_json::from_str(json).map_err(|_| wrong("not the JSON of a stored token".into()))?;
+            serde_json::from_str(json).map_err(|_| wrong("not JSON that `StoredToken::to_json` wrote".into()))?;
         if version != VERSION {
             return Err(wrong(format!("format {version}, but this version of the crate reads only format {VERSION}")));
         }
