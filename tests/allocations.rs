@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use common::service::Service;
+use common::account::FakeAccount;
 use gettone::store::{FileStore, StoredToken, TokenStore};
 use gettone::{Scope, ScopePattern, ScopeSet};
 
@@ -80,7 +80,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn a_token_that_is_there_is_handed_out_without_an_allocation() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = ScopeSet::parse((0..10).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap();
     let handle = oauth.token_for(&scopes);

@@ -2,9 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[path = "answers/misleading.rs"]
+mod misleading;
+#[path = "answers/unusable_tokens.rs"]
+mod unusable_tokens;
 
-use common::raw::{Do, Raw};
-use common::{Answer, Mock, OPERATIONS, call, success};
+use common::fake::{Answer, Do, FakeService};
+use common::services::{Operation, RetrySafety, keliweb, openapi_v1, operation};
+use common::{operations, success};
 use gettone::openapi::{
     Period, Ttl,
     v1::{CounterLimit, Counters, Credit},
@@ -12,28 +17,35 @@ use gettone::openapi::{
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
 
-const OPENAPI: &[&str] = OPERATIONS.split_at(2).1;
+/// Calls the operation of this name, and returns the error.
+async fn error(name: &str, answer: Answer) -> Error {
+    error_of(operation(name), answer).await
+}
 
-/// Calls once, and gives back the error.
-async fn error(operation: &str, answer: Answer) -> Error {
-    let mock = Mock::answering_with(answer).await;
-    let error = call(operation, &mock.oauth(), &mock.fatture()).await.unwrap_err();
-    assert_eq!(mock.calls(), if error.is_transient() { error_calls(operation, &error) } else { 1 });
-    assert_eq!(error.operation(), Some(operation));
+/// Calls an operation, and returns the error.
+async fn error_of(operation: &Operation, answer: Answer) -> Error {
+    let service = FakeService::answering_with(answer).await;
+    let error = service.call(operation).await.unwrap_err();
+    let is_once = operation.retry == RetrySafety::AtMostOnce;
+    let is_repeated = error.is_rate_limited() || !is_once || error.retry_after().is_some();
+    assert_eq!(service.calls(), if error.is_transient() && is_repeated { 4 } else { 1 });
+    assert_eq!(error.operation(), Some(operation.name));
     error
 }
 
-fn error_calls(operation: &str, error: &Error) -> usize {
-    let once = matches!(operation, "create_token" | "refresh");
-    if error.is_rate_limited() || !once || error.retry_after().is_some() { 4 } else { 1 }
+/// Calls an operation, which must succeed with one request.
+async fn assert_succeeds(operation: &Operation, answer: Answer) {
+    let service = FakeService::answering_with(answer.clone()).await;
+    service.call(operation).await.unwrap_or_else(|error| panic!("{operation} {}: {error}", answer.text()));
+    assert_eq!(service.calls(), 1, "{operation}");
 }
 
 #[tokio::test]
 async fn success_false_under_status_200_is_a_failure() {
-    for operation in OPENAPI {
+    for operation in openapi_v1::SERVICE.operations {
         for success in [json!(false), json!("false"), json!("False")] {
             let body = json!({ "success": success, "message": "not today", "error": 999, "data": null });
-            let error = error(operation, Answer::json(200, body)).await;
+            let error = error_of(operation, Answer::json(200, body)).await;
             assert_eq!((error.status().unwrap().as_u16(), error.code()), (200, Some("999")), "{operation}");
             assert!(!error.is_decode() && !error.is_transient());
             assert!(error.to_string().ends_with("HTTP 200 OK, code 999: not today"), "{error}");
@@ -50,30 +62,22 @@ async fn a_documented_code_means_the_same_under_status_200() {
     assert!(error("delete_token", body(150)).await.is_not_found());
     assert!(error("get_credit", body(320)).await.is_not_found());
     assert!(error("counters_day", body(610)).await.is_invalid_input());
-    let mock = Mock::answering_with(body(125)).await;
-    assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-    assert_eq!(mock.calls(), 1);
+    let service = FakeService::answering_with(body(125)).await;
+    assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
 async fn an_odd_error_field_does_not_spoil_a_good_answer() {
-    for operation in OPENAPI {
+    for operation in openapi_v1::SERVICE.operations {
         for odd in [json!(125.22), json!("none"), json!(true), json!({}), json!([]), json!(-1), json!(0)] {
-            let mock = Mock::answering_with(with(success(operation), "error", odd.clone())).await;
-            call(operation, &mock.oauth(), &mock.fatture())
-                .await
-                .unwrap_or_else(|error| panic!("{operation} {odd}: {error}"));
-            assert_eq!(mock.calls(), 1);
+            assert_succeeds(operation, with(success(operation.name), "error", odd)).await;
         }
         for success_field in [json!("true"), json!("True"), json!(null), json!(1)] {
-            let mock = Mock::answering_with(with(success(operation), "success", success_field)).await;
-            call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
-            assert_eq!(mock.calls(), 1);
+            assert_succeeds(operation, with(success(operation.name), "success", success_field)).await;
         }
         for message in [json!(null), json!(["x"]), json!("all is well")] {
-            let mock = Mock::answering_with(with(success(operation), "message", message)).await;
-            call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
-            assert_eq!(mock.calls(), 1);
+            assert_succeeds(operation, with(success(operation.name), "message", message)).await;
         }
     }
 }
@@ -87,9 +91,9 @@ fn with(answer: Answer, field: &str, value: Value) -> Answer {
 
 #[tokio::test]
 async fn an_error_status_is_a_failure_whatever_the_body_says() {
-    for operation in OPENAPI {
+    for operation in openapi_v1::SERVICE.operations {
         let body = json!({ "success": true, "message": "fine", "error": null, "data": [] });
-        let error = error(operation, Answer::json(403, body)).await;
+        let error = error_of(operation, Answer::json(403, body)).await;
         assert_eq!((error.status().unwrap().as_u16(), error.code()), (403, None), "{operation}");
     }
 }
@@ -108,8 +112,8 @@ async fn a_failure_one_level_down_is_a_failure() {
         assert_eq!((found.code(), found.is_decode()), (Some("7"), false));
     }
     let inner = json!({ "data": ["GET:a.it/b"], "success": true, "message": "", "error": null });
-    let mock = Mock::answering_with(Answer::json(200, json!({ "data": inner }))).await;
-    assert_eq!((mock.oauth().list_scopes().await.unwrap().len(), mock.calls()), (1, 1));
+    let service = FakeService::answering_with(Answer::json(200, json!({ "data": inner }))).await;
+    assert_eq!((service.oauth().list_scopes().await.unwrap().len(), service.calls()), (1, 1));
 }
 
 #[tokio::test]
@@ -121,21 +125,19 @@ async fn an_answer_with_nothing_but_an_error_is_a_failure() {
     let error_of_grant = error("password_grant", Answer::json(200, json!({ "error": "invalid_grant" }))).await;
     assert!(error_of_grant.is_invalid_grant() && error_of_grant.is_unauthorized(), "{error_of_grant:?}");
     let body = json!({ "message": "Wrong Token", "error": 125.22, "data": null });
-    let mock = Mock::answering_with(Answer::json(200, body)).await;
-    assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-    assert_eq!(mock.calls(), 1);
+    let service = FakeService::answering_with(Answer::json(200, body)).await;
+    assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_good_answer_is_good_whatever_its_header_says() {
-    for operation in OPERATIONS {
-        let answer = success(operation);
+    for operation in operations() {
+        let answer = success(operation.name);
         let html = Answer::html(200, answer.text());
         let marked = Answer::json(200, format!("\u{feff}{}", answer.text()));
         for answer in [html, marked] {
-            let mock = Mock::answering_with(answer).await;
-            call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
-            assert_eq!(mock.calls(), 1, "{operation}");
+            assert_succeeds(operation, answer).await;
         }
     }
 }
@@ -158,30 +160,30 @@ async fn a_token_is_not_lost_for_an_odd_number() {
         (json!(u64::MAX), latest),
         (json!("99999999999999999999999999"), latest),
     ] {
-        let mock = Mock::answering_with(with(success("create_token"), "expire", sent.clone())).await;
+        let service = FakeService::answering_with(with(success("create_token"), "expire", sent.clone())).await;
         let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
-        let token = mock.oauth().create_token(&scopes, Ttl::MIN).await.unwrap();
+        let token = service.oauth().create_token(&scopes, Ttl::MIN).await.unwrap();
         assert_eq!(common::unix(token.expires_at()), expected, "{sent}");
-        assert_eq!(mock.calls(), 1);
+        assert_eq!(service.calls(), 1);
     }
     for sent in [json!(-1), json!("soon"), json!(null), json!([])] {
         assert!(error("create_token", with(success("create_token"), "expire", sent)).await.is_decode());
     }
     // Far more than a moment can be: what is given out can be added to any.
-    let mock = Mock::answering_with(with(success("refresh"), "expires_in", json!(u64::MAX))).await;
-    let pair = mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
+    let service = FakeService::answering_with(with(success("refresh"), "expires_in", json!(u64::MAX))).await;
+    let pair = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
     assert!(common::now().checked_add(pair.expires_in()).is_some());
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_list_of_tokens_survives_one_without_scopes() {
     let token = |scopes: Value| json!({ "scopes": scopes, "expire": 1, "token": "t" });
     let body = json!({ "data": [token(json!(null)), token(json!(["GET:a.it/b"]))] });
-    let mock = Mock::answering_with(Answer::json(200, body)).await;
-    let tokens = mock.oauth().list_tokens().await.unwrap();
+    let service = FakeService::answering_with(Answer::json(200, body)).await;
+    let tokens = service.oauth().list_tokens().await.unwrap();
     assert_eq!(tokens.iter().map(|token| token.scopes().len()).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
@@ -206,9 +208,9 @@ async fn odd_codes_are_kept_as_they_came() {
 async fn a_402_is_read_with_its_code() {
     let body = |code: Value| json!({ "success": false, "message": "", "error": code, "data": null });
     for code in [json!(125), json!("125"), json!(125.22)] {
-        let mock = Mock::answering_with(Answer::json(402, body(code))).await;
-        assert_eq!(mock.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-        assert_eq!(mock.calls(), 1);
+        let service = FakeService::answering_with(Answer::json(402, body(code))).await;
+        assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
+        assert_eq!(service.calls(), 1);
     }
     for code in [json!(126), json!(null), json!(1251)] {
         let error = error("find_token", Answer::json(402, body(code))).await;
@@ -221,9 +223,9 @@ async fn a_402_is_read_with_its_code() {
 
 #[tokio::test]
 async fn a_gateways_page_keeps_its_status() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for (status, transient) in [(502, true), (503, true), (504, true), (500, false), (403, false), (404, false)] {
-            let error = error(operation, Answer::html(status, "<html><h1>nginx</h1></html>")).await;
+            let error = error_of(operation, Answer::html(status, "<html><h1>nginx</h1></html>")).await;
             assert_eq!(error.status().unwrap(), status, "{operation}");
             assert_eq!(error.is_transient(), transient, "{operation}");
             assert!(!error.is_decode());
@@ -235,11 +237,11 @@ async fn a_gateways_page_keeps_its_status() {
 /// A maintenance page says nothing of the credentials, and passes.
 #[tokio::test]
 async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for page in
             [Answer::html(200, "<!doctype html><title>Manutenzione</title>"), Answer::empty(200).body(" <html>")]
         {
-            let error = error(operation, page.clone()).await;
+            let error = error_of(operation, page.clone()).await;
             assert!(error.is_transient() && !error.is_unauthorized() && !error.is_decode(), "{operation}: {error:?}");
             assert!(error.is_ambiguous() && !error.is_invalid_grant(), "{operation}: {error:?}");
             assert!(error.to_string().contains(": an HTML page in place of an answer"), "{operation}: {error}");
@@ -250,23 +252,23 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
 /// PHP says `text/html` of what has no content, too.
 #[tokio::test]
 async fn an_answer_without_content_is_no_page() {
-    let mock = Mock::answering_with(Answer::html(204, "")).await;
-    assert!(mock.oauth().list_tokens().await.unwrap().is_empty());
-    assert_eq!(mock.oauth().find_token(&AccessToken::new("t")).await.unwrap(), None);
-    assert_eq!(mock.calls(), 2);
+    let service = FakeService::answering_with(Answer::html(204, "")).await;
+    assert!(service.oauth().list_tokens().await.unwrap().is_empty());
+    assert_eq!(service.oauth().find_token(&AccessToken::new("t")).await.unwrap(), None);
+    assert_eq!(service.calls(), 2);
     assert!(error("get_credit", Answer::html(200, "")).await.is_decode());
 }
 
 /// Nobody said whether it was carried out.
 #[tokio::test]
 async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for status in [408, 500, 501, 502, 503, 504, 505, 507, 511, 599] {
-            let error = error(operation, Answer::empty(status)).await;
+            let error = error_of(operation, Answer::empty(status)).await;
             assert!(error.is_ambiguous(), "{operation}: {error:?}");
         }
         for status in [400, 401, 403, 404, 406, 409, 422, 429] {
-            let error = error(operation, refused(status, json!({ "message": "no" }))).await;
+            let error = error_of(operation, refused(status, json!({ "message": "no" }))).await;
             assert!(!error.is_ambiguous(), "{operation}: {error:?}");
         }
     }
@@ -284,23 +286,23 @@ async fn the_services_own_message_can_be_asked_for() {
 
 #[tokio::test]
 async fn an_empty_answer_is_said_to_be_empty() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for blank in ["", "  \n"] {
-            let error = error(operation, Answer::empty(200).body(blank)).await;
+            let error = error_of(operation, Answer::empty(200).body(blank)).await;
             assert!(error.is_decode() && error.to_string().ends_with("HTTP 200 OK: an empty answer"), "{error}");
         }
-        let failed = error(operation, Answer::empty(500)).await;
+        let failed = error_of(operation, Answer::empty(500)).await;
         assert!(!failed.is_decode() && failed.to_string().ends_with("HTTP 500 Internal Server Error"), "{failed}");
         // 204 is documented for two operations only; an answer to the deletion has nothing to lose.
-        if !matches!(operation, "list_tokens" | "find_token" | "delete_token") {
-            assert!(error(operation, Answer::empty(204)).await.is_decode(), "{operation}");
+        if !matches!(operation.name, "list_tokens" | "find_token" | "delete_token") {
+            assert!(error_of(operation, Answer::empty(204)).await.is_decode(), "{operation}");
         }
     }
 }
 
 #[tokio::test]
 async fn what_is_not_the_documented_answer_is_said_without_its_values() {
-    for operation in OPERATIONS {
+    for operation in operations() {
         for body in [
             "{",
             "[",
@@ -315,14 +317,13 @@ async fn what_is_not_the_documented_answer_is_said_without_its_values() {
         ] {
             // A deletion has no data, so every object will do; and an odd counter is kept apart.
             let object = body.len() > 1 && body.starts_with('{');
-            if object && operation == "delete_token" || body.contains("7}") && operation.starts_with("counters") {
+            let (is_deletion, is_counters) = (operation.name == "delete_token", operation.name.starts_with("counters"));
+            if object && is_deletion || body.contains("7}") && is_counters {
                 continue;
             }
-            let mock = Mock::answering_with(Answer::json(200, body)).await;
-            let error = call(operation, &mock.oauth(), &mock.fatture()).await.unwrap_err();
+            let error = error_of(operation, Answer::json(200, body)).await;
             assert!(error.is_decode(), "{operation} {body}: {error:?}");
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{operation} {body}: {error:?}");
-            assert_eq!(mock.calls(), 1, "{operation}");
         }
     }
     let body = json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": ["s3cret"] });
@@ -332,29 +333,27 @@ async fn what_is_not_the_documented_answer_is_said_without_its_values() {
 
 #[tokio::test]
 async fn a_created_answer_is_not_lost() {
-    let mock = Mock::answering_with(success("create_token").status(201)).await;
+    let service = FakeService::answering_with(success("create_token").status(201)).await;
     let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
-    let token = mock.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    let token = service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
     assert_eq!(token.token().expose(), "5f8711afe4754a532a7a8358");
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
 async fn fields_that_are_not_documented_are_ignored() {
-    for operation in OPERATIONS {
-        let mock = Mock::answering_with(with(success(operation), "new", json!({ "a": [1] }))).await;
-        call(operation, &mock.oauth(), &mock.fatture()).await.unwrap();
-        assert_eq!(mock.calls(), 1);
+    for operation in operations() {
+        assert_succeeds(operation, with(success(operation.name), "new", json!({ "a": [1] }))).await;
     }
 }
 
 #[tokio::test]
 async fn a_lifetime_may_be_a_string() {
     for sent in [json!(3600), json!("3600"), json!(" 3600 "), json!(3600.0)] {
-        let mock = Mock::answering_with(with(success("refresh"), "expires_in", sent)).await;
-        let pair = mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
+        let service = FakeService::answering_with(with(success("refresh"), "expires_in", sent)).await;
+        let pair = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
         assert_eq!(pair.expires_in().as_secs(), 3600);
-        assert_eq!(mock.calls(), 1);
+        assert_eq!(service.calls(), 1);
     }
     for sent in [json!("soon"), json!(-1), json!(null), json!("")] {
         let error = error("refresh", with(success("refresh"), "expires_in", sent)).await;
@@ -367,14 +366,14 @@ async fn one_odd_scope_does_not_lose_the_others() {
     let body =
         json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
     for body in [body.clone(), json!({ "data": body })] {
-        let mock = Mock::answering_with(Answer::json(200, body)).await;
-        let list = mock.oauth().list_scopes().await.unwrap();
+        let service = FakeService::answering_with(Answer::json(200, body)).await;
+        let list = service.oauth().list_scopes().await.unwrap();
         assert_eq!(
             list.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             ["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]
         );
         assert_eq!(list.unrecognized(), ["nonsense", "7", "*:*/*"]);
-        assert_eq!(mock.calls(), 1);
+        assert_eq!(service.calls(), 1);
     }
 }
 
@@ -394,8 +393,8 @@ async fn counters_are_read_in_each_of_their_forms() {
         "GET:a.it/broken": json!({ "counter": "three", "paid": 1, "limit": 1 }),
         "odd": counter(json!(5)),
     } });
-    let mock = Mock::answering_with(Answer::json(200, body)).await;
-    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    let service = FakeService::answering_with(Answer::json(200, body)).await;
+    let counters = service.oauth().counters(Period::total()).await.unwrap();
     let limit = |path: &str| counters.get(&format!("GET:a.it/{path}").parse().unwrap()).unwrap().limit();
     assert_eq!(limit("number"), CounterLimit::Limited(100));
     assert_eq!(limit("false"), CounterLimit::Unlimited);
@@ -406,13 +405,13 @@ async fn counters_are_read_in_each_of_their_forms() {
     assert_eq!(counters.get(&"GET:a.it/none".parse().unwrap()).unwrap().requests(), 3);
     let odd: Vec<_> = counters.unrecognized().iter().map(|(key, value)| (key.as_str(), &value["counter"])).collect();
     assert_eq!((counters.len(), odd), (9, vec![("GET:a.it/broken", &json!("three")), ("odd", &json!(3))]));
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
 
     // PHP writes an empty map as an empty array.
     for data in [json!([]), json!({})] {
-        let mock = Mock::answering_with(Answer::json(200, json!({ "data": data }))).await;
-        assert!(mock.oauth().counters(Period::total()).await.unwrap().is_empty());
-        assert_eq!(mock.calls(), 1);
+        let service = FakeService::answering_with(Answer::json(200, json!({ "data": data }))).await;
+        assert!(service.oauth().counters(Period::total()).await.unwrap().is_empty());
+        assert_eq!(service.calls(), 1);
     }
     assert!(error("counters_total", Answer::json(200, json!({ "data": [1] }))).await.is_decode());
 }
@@ -456,7 +455,7 @@ async fn a_long_message_is_cut_to_a_line() {
 #[tokio::test]
 async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
     fn everywhere<T: Clone + Send + Sync + std::error::Error + 'static>(_: &T) {}
-    let nobody = Raw::new([Do::Refuse]).await;
+    let nobody = FakeService::new([Do::Refuse]).await;
     let (builder, _) = common::Still::still(common::oauth(&format!("{}/a-secret-path", nobody.url())));
     let error = builder.build().unwrap().credit().await.unwrap_err();
     everywhere(&error);
@@ -520,13 +519,13 @@ async fn a_status_of_failure_counts_more_than_a_code() {
 
 #[tokio::test]
 async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
-    for operation in OPENAPI {
-        let found = error(operation, Answer::empty(404)).await;
+    for operation in openapi_v1::SERVICE.operations {
+        let found = error_of(operation, Answer::empty(404)).await;
         assert!(found.is_not_found() && !found.is_invalid_input(), "{operation}");
         // Only the search for a token says it with 402.
-        if *operation != "find_token" {
+        if operation.name != "find_token" {
             let body = json!({ "success": false, "message": "", "error": 125, "data": null });
-            let found = error(operation, refused(402, body)).await;
+            let found = error_of(operation, refused(402, body)).await;
             assert!(!found.is_not_found() && !found.is_invalid_input(), "{operation}");
         }
     }
@@ -534,24 +533,25 @@ async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
 
 #[tokio::test]
 async fn a_redirect_to_the_login_page_is_a_failed_login_for_keliweb_alone() {
-    for operation in OPERATIONS {
-        let grant = matches!(operation, "password_grant" | "refresh");
+    for operation in operations() {
+        let grant = operation.service.name == keliweb::SERVICE.name;
         for status in [302, 303] {
             for login in ["https://example.com/login", "/login", "login?from=%2Foauth", "/it/Login/#top"] {
-                let error = error(operation, Answer::empty(status).header("location", login)).await;
+                let error = error_of(operation, Answer::empty(status).header("location", login)).await;
                 assert_eq!(error.is_unauthorized(), grant, "{operation} {status} {login}: {error:?}");
                 assert!(!error.is_transient(), "{operation} {status} {login}: {error:?}");
             }
             // Elsewhere, such as a maintenance page: that may pass.
             for elsewhere in ["https://example.com/", "/maintenance", "/login/help", "/blogin", ""] {
-                let error = error(operation, Answer::empty(status).header("location", elsewhere)).await;
+                let error = error_of(operation, Answer::empty(status).header("location", elsewhere)).await;
                 assert!(!error.is_unauthorized(), "{operation} {status} {elsewhere}: {error:?}");
                 assert_eq!(error.is_transient(), grant, "{operation} {status} {elsewhere}: {error:?}");
             }
         }
         // It says that the service is elsewhere, and nothing of the credentials.
         for status in [301, 307, 308] {
-            let error = error(operation, Answer::empty(status).header("location", "https://example.com/login")).await;
+            let error =
+                error_of(operation, Answer::empty(status).header("location", "https://example.com/login")).await;
             assert!(!error.is_unauthorized() && !error.is_transient(), "{operation} {status}: {error:?}");
         }
     }
@@ -560,8 +560,8 @@ async fn a_redirect_to_the_login_page_is_a_failed_login_for_keliweb_alone() {
 #[tokio::test]
 async fn an_oauth_error_means_the_same_under_400_and_401() {
     for status in [400, 401] {
-        for grant in ["password_grant", "refresh"] {
-            let error = error(grant, refused(status, json!({ "error": "invalid_client" }))).await;
+        for operation in keliweb::SERVICE.operations {
+            let error = error_of(operation, refused(status, json!({ "error": "invalid_client" }))).await;
             assert!(error.is_unauthorized() && !error.is_invalid_grant() && !error.is_invalid_input(), "{error:?}");
         }
         for code in ["invalid_grant", "invalid_credentials"] {
@@ -612,37 +612,37 @@ async fn the_debug_of_an_error_tells_all_that_is_known() {
 }
 
 async fn error_of_credit(answer: Answer) -> Error {
-    Mock::answering_with(answer).await.oauth().credit().await.unwrap_err()
+    FakeService::answering_with(answer).await.oauth().credit().await.unwrap_err()
 }
 
 #[tokio::test]
 async fn a_token_type_is_kept_as_it_came() {
-    let mock = Mock::answering_with(with(success("refresh"), "token_type", json!("bearer"))).await;
-    assert_eq!(mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap().token_type(), "bearer");
+    let service = FakeService::answering_with(with(success("refresh"), "token_type", json!("bearer"))).await;
+    assert_eq!(service.fatture().refresh(&RefreshToken::new("r")).await.unwrap().token_type(), "bearer");
 }
 
 #[tokio::test]
 async fn a_token_of_an_unknown_type_is_none() {
     for kind in [json!("mac"), json!(""), json!(null), json!(7)] {
-        let mock = Mock::answering_with(with(success("refresh"), "token_type", kind.clone())).await;
-        let error = mock.fatture().refresh(&RefreshToken::new("r")).await.unwrap_err();
+        let service = FakeService::answering_with(with(success("refresh"), "token_type", kind.clone())).await;
+        let error = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap_err();
         assert!(error.is_decode() && error.to_string().contains("Bearer"), "{kind}: {error}");
-        assert_eq!(mock.calls(), 1);
+        assert_eq!(service.calls(), 1);
     }
 }
 
 #[tokio::test]
 async fn credit_keeps_the_decimal_places_that_were_sent() {
-    let mock = Mock::answering_with(Answer::json(200, json!({ "data": { "credit": " 19.900 " } }))).await;
-    let credit = mock.oauth().credit().await.unwrap();
+    let service = FakeService::answering_with(Answer::json(200, json!({ "data": { "credit": " 19.900 " } }))).await;
+    let credit = service.oauth().credit().await.unwrap();
     assert_eq!((credit.amount().to_string().as_str(), credit.to_string().as_str()), ("19.900", "19.900"));
 }
 
 #[tokio::test]
 async fn counters_of_no_known_scope_are_not_nothing() {
     let data = json!({ "odd": { "counter": 3, "paid": 1, "limit": null } });
-    let mock = Mock::answering_with(Answer::json(200, json!({ "data": data }))).await;
-    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    let service = FakeService::answering_with(Answer::json(200, json!({ "data": data }))).await;
+    let counters = service.oauth().counters(Period::total()).await.unwrap();
     assert_eq!(counters.len(), 0);
     let (name, counter) = &counters.unrecognized()[0];
     assert_eq!((name.as_str(), counter), ("odd", &json!({ "counter": 3, "paid": 1, "limit": null })));
@@ -650,8 +650,8 @@ async fn counters_of_no_known_scope_are_not_nothing() {
 
 #[tokio::test]
 async fn a_counter_is_found_by_its_scope() {
-    let mock = Mock::answering_with(success("counters_total")).await;
-    let counters = mock.oauth().counters(Period::total()).await.unwrap();
+    let service = FakeService::answering_with(success("counters_total")).await;
+    let counters = service.oauth().counters(Period::total()).await.unwrap();
     let get = |scope: &str| counters.get(&scope.parse().unwrap()).map(|counter| counter.requests());
     assert_eq!(get("GET:imprese.openapi.it/base"), Some(120));
     assert_eq!(get("GET:imprese.openapi.it/other"), None);
@@ -672,15 +672,15 @@ async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
 
 #[tokio::test]
 async fn credit_may_be_overdrawn() {
-    let mock = Mock::answering_with(Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
-    assert_eq!(mock.oauth().credit().await.unwrap().to_string(), "-3.00");
+    let service = FakeService::answering_with(Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
+    assert_eq!(service.oauth().credit().await.unwrap().to_string(), "-3.00");
 }
 
 /// A program may pass on what it was answered, in the service's own form.
 #[tokio::test]
 async fn credit_and_counters_can_be_passed_on() {
-    let mock = Mock::answering_with(success("get_credit")).await;
-    let credit = mock.oauth().credit().await.unwrap();
+    let service = FakeService::answering_with(success("get_credit")).await;
+    let credit = service.oauth().credit().await.unwrap();
     let written = serde_json::to_string(&credit).unwrap();
     assert_eq!(written, r#"{"credit":423.38}"#);
     assert_eq!(serde_json::from_str::<Credit>(&written).unwrap(), credit);
@@ -694,7 +694,8 @@ async fn credit_and_counters_can_be_passed_on() {
     sent["secret-of-somebody"] = json!({ "token": "5f8711afe4754a532a7a8358" });
     sent["GET:imprese.openapi.it/IT-full"] = json!("5f8711afe4754a532a7a8358");
     let body = json!({ "data": sent, "success": true, "message": "", "error": null });
-    let counters = Mock::answering_with(Answer::json(200, body)).await.oauth().counters(Period::total()).await.unwrap();
+    let counters =
+        FakeService::answering_with(Answer::json(200, body)).await.oauth().counters(Period::total()).await.unwrap();
     assert_eq!((counters.len(), counters.unrecognized().len()), (3, 2));
     assert_eq!(serde_json::to_value(&counters).unwrap(), data);
     let again: Counters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();

@@ -3,19 +3,15 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
-use common::raw::{Do, Raw};
-use common::{API_KEY, Answer, Mock, fatture, http, mint, minted, oauth, success};
+use common::fake::{Answer, Do, FakeService};
+use common::{API_KEY, fatture, http, mint, minted, oauth, success};
 use gettone::openapi::v1::Oauth;
 use gettone::{Error, Scope, ScopeSet};
 use reqwest::header::{AUTHORIZATION, HOST, HeaderValue};
 use reqwest::{Client, Method, Request, Url};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 fn request(method: &str, url: &str) -> Request {
     Request::new(Method::from_bytes(method.as_bytes()).unwrap(), url.parse().unwrap())
@@ -29,9 +25,9 @@ fn sent(request: &Request) -> Vec<&str> {
     request.headers().get_all(AUTHORIZATION).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// A client that makes its tokens at a mock, for requests that these patterns cover.
-fn client(mock: &Mock, scopes: Option<&[&str]>) -> Oauth {
-    let builder = oauth(&mock.url()).http_client(http());
+/// A client that makes its tokens at a service, for requests that these patterns cover.
+fn client(service: &FakeService, scopes: Option<&[&str]>) -> Oauth {
+    let builder = oauth(&service.url()).http_client(http());
     match scopes {
         Some(scopes) => builder.scopes(ScopeSet::parse(scopes).unwrap()),
         None => builder,
@@ -56,25 +52,25 @@ async fn a_comma_in_a_url_is_none_in_a_scope() {
         (Some(&["GET:imprese.openapi.it/a%2Cb"]), FIRST, "GET:imprese.openapi.it/a%2Cb"),
         (Some(&["*:imprese.openapi.it/*"]), FIRST, "*:imprese.openapi.it/*"),
     ] {
-        let mock = mint(&[asked]).await;
+        let service = mint(&[asked]).await;
         let mut request = get(url);
-        client(&mock, scopes).authorize(&mut request).await.unwrap();
-        assert_eq!(asked_for(&mock), json!([asked]), "{url}");
+        client(&service, scopes).authorize(&mut request).await.unwrap();
+        assert_eq!(asked_for(&service), json!([asked]), "{url}");
         assert_eq!((sent(&request), request.url().as_str()), (vec!["Bearer token-1"], url));
     }
 }
 
 /// What a token was asked for.
-fn asked_for(mock: &Mock) -> Value {
-    let asked = mock.request();
+fn asked_for(service: &FakeService) -> Value {
+    let asked = service.request();
     assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/token"));
     serde_json::from_str::<Value>(&asked.body).unwrap()["scopes"].clone()
 }
 
 /// The error of a request that nothing was asked for and that stays as it was, also an `Authorization` of its own.
 async fn refused(scopes: Option<&[&str]>, method: &str, url: &str) -> Error {
-    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
-    let oauth = client(&mock, scopes);
+    let service = mint(&["GET:imprese.openapi.it/base"]).await;
+    let oauth = client(&service, scopes);
     let error = oauth.authorize(&mut request(method, url)).await.expect_err(url);
     let mut request = request(method, url);
     request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
@@ -82,20 +78,20 @@ async fn refused(scopes: Option<&[&str]>, method: &str, url: &str) -> Error {
     let before = format!("{request:?}");
     oauth.authorize(&mut request).await.expect_err(url);
     assert_eq!(format!("{request:?}"), before, "{url}");
-    assert_eq!(mock.calls(), 0, "{url}");
+    assert_eq!(service.calls(), 0, "{url}");
     assert!(error.is_invalid_input() && error.status().is_none() && error.service().is_none(), "{url}: {error:?}");
     error
 }
 
 #[tokio::test]
 async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
-    let mock = mint(&["POST:imprese.openapi.it/advance"]).await;
+    let service = mint(&["POST:imprese.openapi.it/advance"]).await;
     let mut request = request("POST", "https://imprese.openapi.it/advance/a/b?x=1#y");
     request.headers_mut().insert("x-own", HeaderValue::from_static("yes"));
     *request.body_mut() = Some("body".into());
-    let token = client(&mock, None).authorize(&mut request).await.unwrap();
+    let token = client(&service, None).authorize(&mut request).await.unwrap();
     assert_eq!(token.expose(), "token-1");
-    assert_eq!(asked_for(&mock), json!(["POST:imprese.openapi.it/advance"]));
+    assert_eq!(asked_for(&service), json!(["POST:imprese.openapi.it/advance"]));
     assert_eq!(sent(&request), ["Bearer token-1"]);
     assert_eq!((request.headers().len(), &request.headers()["x-own"]), (3, &HeaderValue::from_static("yes")));
     assert_eq!(request.headers()["accept"], "application/json");
@@ -105,17 +101,17 @@ async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
 
 #[tokio::test]
 async fn an_accept_of_the_programs_own_stays() {
-    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
+    let service = mint(&["GET:imprese.openapi.it/base"]).await;
     let mut request = get("https://imprese.openapi.it/base");
     request.headers_mut().insert("accept", HeaderValue::from_static("application/pdf"));
-    client(&mock, None).authorize(&mut request).await.unwrap();
+    client(&service, None).authorize(&mut request).await.unwrap();
     let accepted: Vec<_> = request.headers().get_all("accept").iter().collect();
     assert_eq!(accepted, ["application/pdf"]);
 }
 
 #[tokio::test]
 async fn the_header_is_sensitive_and_not_printed() {
-    let keliweb = Mock::answering_with(success("password_grant")).await;
+    let keliweb = FakeService::answering_with(success("password_grant")).await;
     let openapi = mint(&["GET:imprese.openapi.it/base"]).await;
     let (mut one, mut other) = (get("https://imprese.openapi.it/base"), get(&keliweb.url()));
     client(&openapi, None).authorize(&mut one).await.unwrap();
@@ -131,11 +127,11 @@ async fn the_header_is_sensitive_and_not_printed() {
 
 #[tokio::test]
 async fn a_header_that_is_there_already_is_replaced() {
-    let mock = mint(&["GET:imprese.openapi.it/base"]).await;
+    let service = mint(&["GET:imprese.openapi.it/base"]).await;
     let mut request = get("https://imprese.openapi.it/base");
     request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Bearer old"));
     request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Basic older"));
-    client(&mock, None).authorize(&mut request).await.unwrap();
+    client(&service, None).authorize(&mut request).await.unwrap();
     assert_eq!(sent(&request), ["Bearer token-1"]);
 }
 
@@ -157,10 +153,10 @@ async fn the_vendors_domains_are_known_in_every_way_to_write_them() {
             ("https://\u{ff49}mprese.openapi.it/base", "imprese.openapi.it"),
         ] {
             let scope = format!("GET:{host}/base");
-            let mock = mint(&[&scope]).await;
+            let service = mint(&[&scope]).await;
             let mut request = get(url);
-            client(&mock, scopes).authorize(&mut request).await.unwrap_or_else(|error| panic!("{url}: {error}"));
-            assert_eq!(asked_for(&mock), scopes.map_or(json!([scope]), |_| json!(["*:*/*"])), "{url}");
+            client(&service, scopes).authorize(&mut request).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+            assert_eq!(asked_for(&service), scopes.map_or(json!([scope]), |_| json!(["*:*/*"])), "{url}");
             assert_eq!(sent(&request), ["Bearer token-1"]);
         }
     }
@@ -233,9 +229,9 @@ async fn the_hosts_that_are_named_are_the_only_ones() {
     ] {
         let request = &mut request(method, url);
         let scope = Scope::for_request(request.method(), request.url()).unwrap();
-        let mock = mint(&[scope.as_str()]).await;
-        client(&mock, Some(scopes)).authorize(request).await.unwrap();
-        assert_eq!((asked_for(&mock), sent(request)), (json!([pattern]), vec!["Bearer token-1"]), "{url}");
+        let service = mint(&[scope.as_str()]).await;
+        client(&service, Some(scopes)).authorize(request).await.unwrap();
+        assert_eq!((asked_for(&service), sent(request)), (json!([pattern]), vec!["Bearer token-1"]), "{url}");
     }
 }
 
@@ -262,8 +258,8 @@ async fn a_token_goes_over_https_or_to_loopback() {
     for url in ["http://localhost:1/base", "http://127.0.0.1/base", "http://2130706433/base", "https://localhost/base"]
     {
         let mut request = get(url);
-        let mock = mint(&["GET:localhost/base", "GET:127.0.0.1/base"]).await;
-        client(&mock, Some(scopes)).authorize(&mut request).await.unwrap();
+        let service = mint(&["GET:localhost/base", "GET:127.0.0.1/base"]).await;
+        client(&service, Some(scopes)).authorize(&mut request).await.unwrap();
         assert_eq!(sent(&request), ["Bearer token-1"], "{url}");
     }
 }
@@ -330,9 +326,9 @@ async fn the_narrowest_pattern_is_what_a_token_is_asked_for() {
     ] {
         let request = &mut request(method, url);
         let scope = Scope::for_request(request.method(), request.url()).unwrap();
-        let mock = mint(&[scope.as_str()]).await;
-        client(&mock, Some(scopes)).authorize(request).await.unwrap();
-        assert_eq!(asked_for(&mock), json!([pattern]), "{method} {url}");
+        let service = mint(&[scope.as_str()]).await;
+        client(&service, Some(scopes)).authorize(request).await.unwrap();
+        assert_eq!(asked_for(&service), json!([pattern]), "{method} {url}");
     }
 }
 
@@ -357,16 +353,16 @@ async fn an_asterisk_as_the_host_gives_no_other_named_host_a_token() {
         ("GET", "https://sms.openapi.com/wide", "GET:*/wide"),
         ("PUT", "https://sms.openapi.com/wide", "*:*/*"),
     ] {
-        let mock = mint(&[pattern]).await;
-        client(&mock, Some(scopes)).authorize(&mut request(method, url)).await.unwrap();
-        assert_eq!(asked_for(&mock), json!([pattern]), "{method} {url}");
+        let service = mint(&[pattern]).await;
+        client(&service, Some(scopes)).authorize(&mut request(method, url)).await.unwrap();
+        assert_eq!(asked_for(&service), json!([pattern]), "{method} {url}");
     }
 }
 
 #[tokio::test]
 async fn one_token_is_for_all_requests_of_a_pattern() {
-    let mock = mint(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"]).await;
-    let oauth = client(&mock, Some(&["*:imprese.openapi.it/*"]));
+    let service = mint(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"]).await;
+    let oauth = client(&service, Some(&["*:imprese.openapi.it/*"]));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..50 {
         let oauth = oauth.clone();
@@ -378,7 +374,7 @@ async fn one_token_is_for_all_requests_of_a_pattern() {
         });
     }
     tasks.join_all().await;
-    assert_eq!(asked_for(&mock), json!(["*:imprese.openapi.it/*"]));
+    assert_eq!(asked_for(&service), json!(["*:imprese.openapi.it/*"]));
 }
 
 #[tokio::test]
@@ -386,22 +382,22 @@ async fn a_broader_token_that_is_there_serves() {
     let granted = ["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"];
     let broad = ScopeSet::parse(["*:imprese.openapi.it/*"]).unwrap();
     for scopes in [None, Some(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"][..])] {
-        let mock = mint(&granted).await;
-        let oauth = client(&mock, scopes);
+        let service = mint(&granted).await;
+        let oauth = client(&service, scopes);
         oauth.token(&broad).await.unwrap();
         for path in ["base/1", "other/2", "base/3"] {
             let mut request = get(&format!("https://imprese.openapi.it/{path}"));
             oauth.authorize(&mut request).await.unwrap();
             assert_eq!(sent(&request), ["Bearer token-1"]);
         }
-        assert_eq!(asked_for(&mock), json!(["*:imprese.openapi.it/*"]));
+        assert_eq!(asked_for(&service), json!(["*:imprese.openapi.it/*"]));
     }
 }
 
 #[tokio::test]
 async fn a_narrower_token_that_is_there_does_not_serve() {
-    let mock = mint(&["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]).await;
-    let oauth = client(&mock, None);
+    let service = mint(&["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]).await;
+    let oauth = client(&service, None);
     let (mut first, mut other) = (get("https://imprese.openapi.it/base"), get("https://imprese.openapi.it/other"));
     oauth.authorize(&mut first).await.unwrap();
     assert!(oauth.authorize(&mut other).await.unwrap_err().not_granted().is_some());
@@ -411,27 +407,28 @@ async fn a_narrower_token_that_is_there_does_not_serve() {
 #[tokio::test]
 async fn after_an_error_of_the_token_service_the_request_is_unchanged() {
     let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
-    let mock = Mock::answering_with(refusal).await;
+    let service = FakeService::answering_with(refusal).await;
     for keliweb in [false, true] {
-        let mut request = get(if keliweb { mock.url() } else { "https://imprese.openapi.it/base".to_owned() }.as_str());
+        let mut request =
+            get(if keliweb { service.url() } else { "https://imprese.openapi.it/base".to_owned() }.as_str());
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
         let error = match keliweb {
-            true => mock.fatture().authorize(&mut request).await.unwrap_err(),
-            false => client(&mock, None).authorize(&mut request).await.unwrap_err(),
+            true => service.fatture().authorize(&mut request).await.unwrap_err(),
+            false => client(&service, None).authorize(&mut request).await.unwrap_err(),
         };
         assert!(error.is_unauthorized() && error.service().is_some(), "{error:?}");
         assert!(keliweb || !format!("{error} {error:?}").contains(API_KEY));
         assert_eq!(sent(&request), ["own"]);
     }
-    assert_eq!(mock.calls(), 2);
+    assert_eq!(service.calls(), 2);
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_stand_in_a_header_is_an_error_that_does_not_show_it() {
     for token in ["evil\r\nx-evil: 1", "evil\0", "evil\u{7f}"] {
-        let mock = Mock::answering_with(minted(token, &["GET:imprese.openapi.it/base"])).await;
+        let service = FakeService::answering_with(minted(token, &["GET:imprese.openapi.it/base"])).await;
         let mut request = get("https://imprese.openapi.it/base");
-        let error = client(&mock, None).authorize(&mut request).await.unwrap_err();
+        let error = client(&service, None).authorize(&mut request).await.unwrap_err();
         assert!(error.is_decode() && !format!("{error} {error:?}").contains("evil"), "{error:?}");
         assert!(sent(&request).is_empty());
     }
@@ -439,8 +436,8 @@ async fn a_token_that_cannot_stand_in_a_header_is_an_error_that_does_not_show_it
 
 #[tokio::test]
 async fn the_token_of_keliweb_is_for_its_own_address_alone() {
-    let mock = Mock::answering_with(success("password_grant")).await;
-    let port = mock.url().parse::<Url>().unwrap().port().unwrap();
+    let service = FakeService::answering_with(success("password_grant")).await;
+    let port = service.url().parse::<Url>().unwrap().port().unwrap();
     for url in [
         format!("http://127.0.0.1:{}/api", port ^ 1),
         "http://127.0.0.1/api".to_owned(),
@@ -458,12 +455,12 @@ async fn the_token_of_keliweb_is_for_its_own_address_alone() {
     ] {
         let mut request = get(&url);
         request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("own"));
-        let error = mock.fatture().authorize(&mut request).await.unwrap_err();
+        let error = service.fatture().authorize(&mut request).await.unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains("`Builder::base_url`"), "{url}: {error}");
         assert_eq!(sent(&request), ["own"], "{url}");
     }
-    assert_eq!(mock.calls(), 0);
-    let fatture = fatture(&format!("{}/below", mock.url())).http_client(http()).build().unwrap();
+    assert_eq!(service.calls(), 0);
+    let fatture = fatture(&format!("{}/below", service.url())).http_client(http()).build().unwrap();
     for url in [
         format!("http://127.0.0.1:{port}/api?x=1#y"),
         format!("HTTP://2130706433:{port}/"),
@@ -474,7 +471,7 @@ async fn the_token_of_keliweb_is_for_its_own_address_alone() {
         fatture.authorize(&mut request).await.unwrap();
         assert!(sent(&request)[0].starts_with("Bearer "), "{url}");
     }
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
@@ -511,10 +508,10 @@ fn has_token(request: &str) -> bool {
 }
 
 /// Sends a request with a token, and says which of the requests that arrived had it.
-async fn with_token(client_of_own: &Client, from: &str, servers: [&Raw; 2]) -> [Vec<bool>; 2] {
-    let mock = mint(&["GET:127.0.0.1/root", "GET:localhost/root"]).await;
+async fn with_token(client_of_own: &Client, from: &str, servers: [&FakeService; 2]) -> [Vec<bool>; 2] {
+    let service = mint(&["GET:127.0.0.1/root", "GET:localhost/root"]).await;
     let mut request = get(from);
-    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    client(&service, ANYWHERE).authorize(&mut request).await.unwrap();
     client_of_own.execute(request).await.unwrap();
     servers.map(|server| server.requests().iter().map(|request| has_token(request)).collect())
 }
@@ -524,8 +521,8 @@ async fn a_redirect_to_another_host_or_port_does_not_take_the_token_along() {
     for status in [301, 302, 303, 307, 308] {
         // Another host and another port; the other way round; another port alone. All of them are named.
         for (from, to) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")] {
-            let there = Raw::new([Do::answer("200 OK", "", "")]).await;
-            let here = Raw::new([see(status, &format!("http://{to}:{}/root", there.address.port()))]).await;
+            let there = FakeService::new([Do::answer("200 OK", "", "")]).await;
+            let here = FakeService::new([see(status, &format!("http://{to}:{}/root", there.address.port()))]).await;
             let url = format!("http://{from}:{}/", here.address.port());
             let seen = with_token(&follows(), &url, [&here, &there]).await;
             assert_eq!(seen, [vec![true], vec![false]], "{status} from {from} to {to}");
@@ -537,15 +534,15 @@ async fn a_redirect_to_another_host_or_port_does_not_take_the_token_along() {
 async fn a_redirect_to_another_name_of_the_same_server_does_not_take_the_token_along() {
     let port = Arc::new(OnceLock::<u16>::new());
     let known = Arc::clone(&port);
-    let server = Mock::deciding(move |asked| match asked.target.as_str() {
+    let server = FakeService::deciding(move |asked| match asked.target.as_str() {
         "/" => Answer::empty(307).header("location", &format!("http://localhost:{}/there", known.get().unwrap())),
         _ => Answer::empty(200),
     });
     let server = server.await;
     port.set(server.url().parse::<Url>().unwrap().port().unwrap()).unwrap();
-    let mock = mint(&["GET:127.0.0.1/root"]).await;
+    let service = mint(&["GET:127.0.0.1/root"]).await;
     let mut request = get(&server.url());
-    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    client(&service, ANYWHERE).authorize(&mut request).await.unwrap();
     follows().execute(request).await.unwrap();
     let seen = server.requests();
     let seen: Vec<_> = seen.iter().map(|asked| (asked.target.as_str(), asked.header("authorization"))).collect();
@@ -554,51 +551,27 @@ async fn a_redirect_to_another_name_of_the_same_server_does_not_take_the_token_a
 
 #[tokio::test]
 async fn a_redirect_to_plain_http_does_not_take_the_token_along() {
-    let plain = Raw::new([Do::answer("200 OK", "", "")]).await;
-    let (url, seen) = tls_server(format!("location: http://localhost:{}/root\r\n", plain.address.port())).await;
-    let mock = mint(&["GET:localhost/root"]).await;
-    let mut request = get(&url);
-    client(&mock, ANYWHERE).authorize(&mut request).await.unwrap();
+    let plain = FakeService::new([Do::answer("200 OK", "", "")]).await;
+    let redirect = see(302, &format!("http://localhost:{}/root", plain.address.port()));
+    let secure = FakeService::new([redirect.over_tls()]).await;
+    let service = mint(&["GET:localhost/root"]).await;
+    let mut request = get(&secure.tls_url());
+    client(&service, ANYWHERE).authorize(&mut request).await.unwrap();
     follows().execute(request).await.unwrap();
-    assert!(has_token(&seen.lock().unwrap()) && plain.calls() == 1);
-    assert!(!has_token(&plain.requests()[0]));
-}
-
-/// Redirects, over TLS with a certificate that it made itself, and keeps the request.
-async fn tls_server(location: String) -> (String, Arc<Mutex<String>>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let seen = Arc::new(Mutex::new(String::new()));
-    let keep = Arc::clone(&seen);
-    tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        let mut stream = acceptor.accept(stream).await.unwrap();
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
-        *keep.lock().unwrap() = String::from_utf8(request).unwrap();
-        let answer = format!("HTTP/1.1 302 Found\r\nconnection: close\r\ncontent-length: 0\r\n{location}\r\n");
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        let _ = stream.shutdown().await;
-    });
-    (url, seen)
+    assert!(has_token(&secure.request()) && !has_token(&plain.request()));
 }
 
 #[tokio::test]
 async fn a_redirect_on_the_same_host_keeps_the_token() {
-    let here = Raw::new([see(302, "/second"), see(307, "/third"), Do::answer("200 OK", "", "")]).await;
-    let nobody = Raw::new([Do::Hang]).await;
+    let here = FakeService::new([see(302, "/second"), see(307, "/third"), Do::answer("200 OK", "", "")]).await;
+    let nobody = FakeService::new([Do::Hang]).await;
     assert_eq!(with_token(&follows(), &here.url(), [&here, &nobody]).await, [vec![true; 3], vec![]]);
 }
 
 /// Leads to a stranger, which redirects to itself.
-async fn chain() -> [Raw; 2] {
-    let there = Raw::new([see(302, "/second"), see(302, "/third"), Do::answer("200 OK", "", "")]).await;
-    let here = Raw::new([see(302, &format!("http://localhost:{}/", there.address.port()))]).await;
+async fn chain() -> [FakeService; 2] {
+    let there = FakeService::new([see(302, "/second"), see(302, "/third"), Do::answer("200 OK", "", "")]).await;
+    let here = FakeService::new([see(302, &format!("http://localhost:{}/", there.address.port()))]).await;
     [here, there]
 }
 
@@ -611,7 +584,7 @@ async fn a_client_that_stays_at_its_origin_keeps_the_token_there() {
     // At home it follows, ten times at the most, and not back home from elsewhere.
     let hops = |number| (0..number).map(|hop| see(302, &format!("/{hop}"))).chain([Do::answer("200 OK", "", "")]);
     for (number, requests) in [(10, 11), (11, 11)] {
-        let here = Raw::new(hops(number)).await;
+        let here = FakeService::new(hops(number)).await;
         let result = client().get(here.url()).send().await;
         assert_eq!((result.is_ok(), here.calls()), (number == 10, requests));
     }
@@ -638,9 +611,9 @@ async fn a_pattern_may_say_more_of_a_path_than_its_first_segment() {
         let url = format!("https://postontarget.com/{path}");
         match asked {
             Some(asked) => {
-                let mock = mint(&[asked]).await;
-                client(&mock, scopes).authorize(&mut request("POST", &url)).await.expect(&url);
-                assert_eq!(asked_for(&mock), json!([asked]), "{url}");
+                let service = mint(&[asked]).await;
+                client(&service, scopes).authorize(&mut request("POST", &url)).await.expect(&url);
+                assert_eq!(asked_for(&service), json!([asked]), "{url}");
             }
             None => assert!(refused(scopes, "POST", &url).await.to_string().contains("not covered"), "{url}"),
         }
@@ -685,11 +658,11 @@ fn host_headers(url: &str) -> [Vec<Vec<Vec<u8>>>; 2] {
 
 #[tokio::test]
 async fn a_request_whose_host_header_names_another_host_gets_no_token() {
-    let (mock, keliweb) = (
+    let (service, keliweb) = (
         mint(&["GET:imprese.openapi.it/base", "GET:127.0.0.1/base"]).await,
-        Mock::answering_with(success("password_grant")).await,
+        FakeService::answering_with(success("password_grant")).await,
     );
-    let (oauth, fatture) = (client(&mock, Some(&["*:*/*", "*:127.0.0.1/*"])), keliweb.fatture());
+    let (oauth, fatture) = (client(&service, Some(&["*:*/*", "*:127.0.0.1/*"])), keliweb.fatture());
     for (url, is_keliweb) in [
         ("https://imprese.openapi.it/base".to_owned(), false),
         ("https://imprese.openapi.it:8443/base".to_owned(), false),
@@ -702,7 +675,7 @@ async fn a_request_whose_host_header_names_another_host_gets_no_token() {
         for (headers, is_same) in
             same.iter().map(|headers| (headers, true)).chain(other.iter().map(|headers| (headers, false)))
         {
-            let calls = mock.calls() + keliweb.calls();
+            let calls = service.calls() + keliweb.calls();
             let mut request = get(&url);
             for header in headers {
                 request.headers_mut().append(HOST, HeaderValue::from_bytes(header).unwrap());
@@ -724,15 +697,15 @@ async fn a_request_whose_host_header_names_another_host_gets_no_token() {
                 "{error}"
             );
             // Neither asked for, nor put on the request.
-            assert_eq!((format!("{request:?}"), mock.calls() + keliweb.calls()), (before, calls));
+            assert_eq!((format!("{request:?}"), service.calls() + keliweb.calls()), (before, calls));
         }
     }
 }
 
 #[tokio::test]
 async fn a_cached_token_for_an_asterisk_is_not_sent_to_another_named_host() {
-    let mock = mint(&["GET:imprese.openapi.it/base", "GET:example.com/a"]).await;
-    let oauth = client(&mock, Some(&["*:*/*", "GET:example.com/a"]));
+    let service = mint(&["GET:imprese.openapi.it/base", "GET:example.com/a"]).await;
+    let oauth = client(&service, Some(&["*:*/*", "GET:example.com/a"]));
     let (mut first, mut other) = (get("https://imprese.openapi.it/base"), get("https://example.com/a"));
     oauth.authorize(&mut first).await.unwrap();
     oauth.authorize(&mut other).await.unwrap();

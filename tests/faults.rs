@@ -1,9 +1,9 @@
-//! Every fault that a service, a network or a gateway can have, for everything that can be called: what the error says, or
-//! that the call recovers, and how many requests there are.
+//! Every fault that a service, a network or a gateway can have, for everything that can be called: what the error says, or that the call
+//! recovers, and how many requests there are.
 //!
-//! Each cell is run twice, each time with a service and a client of its own: while the fault lasts, and with good answers
-//! after the first request, which are the examples of the specs. No cell waits: the time of the client and of the HTTP library
-//! moves when the service keeps it waiting.
+//! Each cell runs twice, each time with a service and a client of its own: with a fault that lasts, and with good answers after the first
+//! request, which are the examples of the specs. No cell waits: the time of the client and of the HTTP library moves when the service keeps
+//! the client waiting.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -14,171 +14,152 @@ mod cell;
 mod fault;
 #[path = "faults/service.rs"]
 mod service;
-#[path = "faults/way.rs"]
-mod way;
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use cell::{Cell, Expected};
+use cell::{Call, Cell, Expected};
+use common::services::{Held, SERVICES, Way};
 use common::spec::Spec;
-use way::{WAYS, Way};
 
-/// A row for each fault: how many requests there are while it lasts, for each kind of call of either service, and what the
-/// error says.
+/// A row for each fault: how many requests there are while it lasts, and what the error says. The first columns are for the operations, by
+/// when they may be sent again; the others for the methods that hand out a cached token, by how they get one: they `make` it or `renew` it.
+/// What holds for one service alone is among its exceptions, see `common/services`.
 ///
-/// - `4` is as many as there are at all, `3` as many as there is time for. With good answers after the first request it is 2 and a
-///   success. Each repeat is the same request, after a wait that doubles or that was asked for.
+/// - `4` is all attempts, `3` as many as there is time for. With good answers after the first request there are 2, and the call succeeds.
+///   Each attempt sends the same request, after a wait that doubles or that was asked for.
 /// - `1` is never repeated, and good answers after it change nothing.
-/// - `1+4` goes on with something else, after the wait that was asked for. A token of Keliweb Fatture that cannot be refreshed is asked for with the password. A
-///   token of Openapi.it whose making may have been lost is looked for, and made if it is not there. With good answers after
-///   the first request it is one of each and a success.
-/// - `ok` is one request and a success.
+/// - `1+4` goes on with another operation, after the wait that was asked for. If a token cannot be refreshed, the client requests one with the
+///   password. If the answer to a request for a new token is lost, the client looks for the token, and requests another if there is none.
+///   With good answers after the first request there is one request of each, and the call succeeds.
+/// - `ok` is one request, and the call succeeds.
 ///
-/// What an error says is its status and its predicates, `perhaps_done` for `is_ambiguous`; and `wait:7` if its
-/// `retry_after` is seven seconds. Keliweb Fatture says the same as Openapi.it, or what stands in the last column.
+/// What an error says is its status and its predicates, `perhaps_done` for `is_ambiguous`; and `wait:7` if its `retry_after` is seven
+/// seconds.
 #[rustfmt::skip]
 const TABLE: &str = "
-fault                             | read delete change create make   | grant refresh renew | says                               | Keliweb Fatture says
+fault                             | idempotent  repeatable  once  | make   renew | says
 
 # Before there is a connection: the numbers are of tries.
-connection refused                | 4    4      4      4      4      | 4     4       4     | connect transient                  |
-TLS without an end                | 4    4      4      4      4      | 4     4       4     | connect timeout transient          |
-no TLS                            | 1    1      1      1      1      | 1     1       1     | connect                            |
+connection refused                | 4           4           4     | 4      4     | connect transient
+TLS without an end                | 4           4           4     | 4      4     | connect timeout transient
+no TLS                            | 1           1           1     | 1      1     | connect
 
 # The answer is lost.
-reset before the request          | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-reset after the request           | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-reset after it, kept connection   | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-closed after the request          | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-closed before it, kept connection | ok   ok     ok     ok     ok     | ok    ok      ok    |                                    |
-closed after it, kept connection  | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-half a head                       | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-head without an end               | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-no HTTP                           | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-100 and no more                   | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-odd Content-Length                | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-two Content-Lengths               | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-half an answer                    | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-half of the chunks                | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-odd chunks                        | 4    4      1      1      1+4    | 1     1       1+1   | transient perhaps_done             |
-no answer                         | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
-slow drip, head                   | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
-slow drip, body                   | 3    3      1      1      1+3    | 1     1       1+1   | timeout transient perhaps_done     |
+reset before the request          | 4           1           1     | 1+4    1+1   | transient perhaps_done
+reset after the request           | 4           1           1     | 1+4    1+1   | transient perhaps_done
+reset after it, kept connection   | 4           1           1     | 1+4    1+1   | transient perhaps_done
+closed after the request          | 4           1           1     | 1+4    1+1   | transient perhaps_done
+closed before it, kept connection | ok          ok          ok    | ok     ok    |
+closed after it, kept connection  | 4           1           1     | 1+4    1+1   | transient perhaps_done
+half a head                       | 4           1           1     | 1+4    1+1   | transient perhaps_done
+head without an end               | 4           1           1     | 1+4    1+1   | transient perhaps_done
+no HTTP                           | 4           1           1     | 1+4    1+1   | transient perhaps_done
+100 and no more                   | 4           1           1     | 1+4    1+1   | transient perhaps_done
+odd Content-Length                | 4           1           1     | 1+4    1+1   | transient perhaps_done
+two Content-Lengths               | 4           1           1     | 1+4    1+1   | transient perhaps_done
+half an answer                    | 4           1           1     | 1+4    1+1   | transient perhaps_done
+half of the chunks                | 4           1           1     | 1+4    1+1   | transient perhaps_done
+odd chunks                        | 4           1           1     | 1+4    1+1   | transient perhaps_done
+no answer                         | 3           1           1     | 1+3    1+1   | timeout transient perhaps_done
+slow drip, head                   | 3           1           1     | 1+3    1+1   | timeout transient perhaps_done
+slow drip, body                   | 3           1           1     | 1+3    1+1   | timeout transient perhaps_done
 
 # A success that is none.
-huge body                         | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-huge body, announced              | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-bad JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-cut JSON                          | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-wrong types                       | 1    ok     1      1      1+1    | 1     1       1+1   | 200 decode                         |
-HTML                              | 4    4      4      1      1+4    | 4     1       1+4   | 200 transient perhaps_done         |
-blank                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-empty                             | 1    1      1      1      1+1    | 1     1       1+1   | 200 decode                         |
-204                               | 1    ok     1      1      1+1+1  | 1     1       1+1   | 204 decode                         |
-success: false                    | 1    1      1      1      1      | 1     1       1+1   | 200                                |
+huge body                         | 1           1           1     | 1+1    1+1   | 200 decode
+huge body, announced              | 1           1           1     | 1+1    1+1   | 200 decode
+bad JSON                          | 1           1           1     | 1+1    1+1   | 200 decode
+cut JSON                          | 1           1           1     | 1+1    1+1   | 200 decode
+wrong types                       | 1           1           1     | 1+1    1+1   | 200 decode
+HTML                              | 4           4           1     | 1+4    1+4   | 200 transient perhaps_done
+blank                             | 1           1           1     | 1+1    1+1   | 200 decode
+empty                             | 1           1           1     | 1+1    1+1   | 200 decode
+204                               | 1           1           1     | 1+1+1  1+1   | 204 decode
+success: false                    | 1           1           1     | 1      1+1   | 200
 
 # Neither a success nor a refusal: a redirect is not followed.
-101                               | 1    1      1      1      1      | 1     1       1+1   | 101                                |
-300                               | 1    1      1      1      1      | 1     1       1+1   | 300                                | 300
-301                               | 1    1      1      1      1      | 1     1       1+1   | 301                                | 301
-302                               | 1    1      1      1      1      | 1     1       1+1   | 302                                | 302 unauthorized
-302, Retry-After 7                | 1    1      1      1      1      | 4     1       1+4   | 302 wait:7                         | 302 transient perhaps_done wait:7
-303                               | 1    1      1      1      1      | 1     1       1+1   | 303                                | 303 unauthorized
-302, elsewhere                    | 1    1      1      1      1      | 4     1       1+4   | 302                                | 302 transient perhaps_done
-303, elsewhere                    | 1    1      1      1      1      | 4     1       1+4   | 303                                | 303 transient perhaps_done
-304                               | 1    1      1      1      1      | 1     1       1+1   | 304                                | 304
-307                               | 1    1      1      1      1      | 1     1       1+1   | 307                                | 307
-308                               | 1    1      1      1      1      | 1     1       1+1   | 308                                | 308
+101                               | 1           1           1     | 1      1+1   | 101
+300                               | 1           1           1     | 1      1+1   | 300
+301                               | 1           1           1     | 1      1+1   | 301
+302                               | 1           1           1     | 1      1+1   | 302
+302, Retry-After 7                | 1           1           1     | 1      1+1   | 302 wait:7
+303                               | 1           1           1     | 1      1+1   | 303
+302, elsewhere                    | 1           1           1     | 1      1+1   | 302
+303, elsewhere                    | 1           1           1     | 1      1+1   | 303
+304                               | 1           1           1     | 1      1+1   | 304
+307                               | 1           1           1     | 1      1+1   | 307
+308                               | 1           1           1     | 1      1+1   | 308
 
 # Refusals.
-400                               | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  |
-401                               | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
-401, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
-401, half of it                   | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
-401, huge body                    | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
-402                               | 1    1      1      1      1      | 1     1       1+1   | 402                                |
-403                               | 1    1      1      1      1      | 1     1       1+1   | 403                                |
-403, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 403                                |
-403, success: true                | 1    1      1      1      1      | 1     1       1+1   | 403                                |
-404                               | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
-404, HTML                         | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
-406                               | 1    1      1      1      1      | 1     1       1+1   | 406 invalid_input                  |
-408                               | 1    1      1      1      1+1    | 1     1       1+1   | 408 perhaps_done                   |
-418                               | 1    1      1      1      1      | 1     1       1+1   | 418                                |
-422                               | 1    1      1      1      1      | 1     1       1+1   | 422 invalid_input                  |
+400                               | 1           1           1     | 1      1+1   | 400 invalid_input
+401                               | 1           1           1     | 1      1+1   | 401 unauthorized
+401, HTML                         | 1           1           1     | 1      1+1   | 401 unauthorized
+401, half of it                   | 1           1           1     | 1      1+1   | 401 unauthorized
+401, huge body                    | 1           1           1     | 1      1+1   | 401 unauthorized
+402                               | 1           1           1     | 1      1+1   | 402
+403                               | 1           1           1     | 1      1+1   | 403
+403, HTML                         | 1           1           1     | 1      1+1   | 403
+403, success: true                | 1           1           1     | 1      1+1   | 403
+404                               | 1           1           1     | 1      1+1   | 404 not_found
+404, HTML                         | 1           1           1     | 1      1+1   | 404 not_found
+406                               | 1           1           1     | 1      1+1   | 406 invalid_input
+408                               | 1           1           1     | 1+1    1+1   | 408 perhaps_done
+418                               | 1           1           1     | 1      1+1   | 418
+422                               | 1           1           1     | 1      1+1   | 422 invalid_input
 
 # Too many requests.
-429                               | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, HTML                         | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, Retry-After 0                | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:0  |
-429, Retry-After 7                | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
-429, Retry-After date 7           | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
-429, Retry-After RFC 850 date 7   | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
-429, Retry-After asctime date 7   | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
-429, Retry-After date 7 of theirs | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:7  |
-429, Retry-After date past        | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient wait:0  |
-429, Retry-After nonsense         | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, Retry-After blank            | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, Retry-After -1               | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, Retry-After 1.5              | 4    4      4      4      4      | 4     4       4     | 429 rate_limited transient         |
-429, Retry-After 30               | 2    2      2      2      2      | 2     2       2     | 429 rate_limited transient wait:30 |
-429, Retry-After 31               | 1    1      1      1      1      | 1     1       1     | 429 rate_limited transient wait:31 |
-429, Retry-After date 31          | 1    1      1      1      1      | 1     1       1     | 429 rate_limited transient wait:31 |
+429                               | 4           4           4     | 4      4     | 429 rate_limited transient
+429, HTML                         | 4           4           4     | 4      4     | 429 rate_limited transient
+429, Retry-After 0                | 4           4           4     | 4      4     | 429 rate_limited transient wait:0
+429, Retry-After 7                | 4           4           4     | 4      4     | 429 rate_limited transient wait:7
+429, Retry-After date 7           | 4           4           4     | 4      4     | 429 rate_limited transient wait:7
+429, Retry-After RFC 850 date 7   | 4           4           4     | 4      4     | 429 rate_limited transient wait:7
+429, Retry-After asctime date 7   | 4           4           4     | 4      4     | 429 rate_limited transient wait:7
+429, Retry-After date 7 of theirs | 4           4           4     | 4      4     | 429 rate_limited transient wait:7
+429, Retry-After date past        | 4           4           4     | 4      4     | 429 rate_limited transient wait:0
+429, Retry-After nonsense         | 4           4           4     | 4      4     | 429 rate_limited transient
+429, Retry-After blank            | 4           4           4     | 4      4     | 429 rate_limited transient
+429, Retry-After -1               | 4           4           4     | 4      4     | 429 rate_limited transient
+429, Retry-After 1.5              | 4           4           4     | 4      4     | 429 rate_limited transient
+429, Retry-After 30               | 2           2           2     | 2      2     | 429 rate_limited transient wait:30
+429, Retry-After 31               | 1           1           1     | 1      1     | 429 rate_limited transient wait:31
+429, Retry-After date 31          | 1           1           1     | 1      1     | 429 rate_limited transient wait:31
 
 # The service fails, or what stands before it.
-500                               | 1    1      1      1      1+1    | 1     1       1+1   | 500 perhaps_done                   |
-500, HTML                         | 1    1      1      1      1+1    | 1     1       1+1   | 500 perhaps_done                   |
-501                               | 1    1      1      1      1+1    | 1     1       1+1   | 501 perhaps_done                   |
-502                               | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
-502, HTML                         | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done         |
-502, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 502 transient perhaps_done wait:7  |
-503                               | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done         |
-503, half of it                   | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done         |
-503, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
-503, Retry-After date 7           | 4    4      4      1      1+4    | 4     1       1+4   | 503 transient perhaps_done wait:7  |
-503, Retry-After 31               | 1    1      1      1      1      | 1     1       1     | 503 transient perhaps_done wait:31 |
-504                               | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done         |
-504, Retry-After 7                | 4    4      4      1      1+4    | 4     1       1+4   | 504 transient perhaps_done wait:7  |
-505                               | 1    1      1      1      1+1    | 1     1       1+1   | 505 perhaps_done                   |
-507                               | 1    1      1      1      1+1    | 1     1       1+1   | 507 perhaps_done                   |
-511                               | 1    1      1      1      1+1    | 1     1       1+1   | 511 perhaps_done                   |
+500                               | 1           1           1     | 1+1    1+1   | 500 perhaps_done
+500, HTML                         | 1           1           1     | 1+1    1+1   | 500 perhaps_done
+501                               | 1           1           1     | 1+1    1+1   | 501 perhaps_done
+502                               | 4           4           1     | 1+4    1+4   | 502 transient perhaps_done
+502, HTML                         | 4           4           1     | 1+4    1+4   | 502 transient perhaps_done
+502, Retry-After 7                | 4           4           1     | 1+4    1+4   | 502 transient perhaps_done wait:7
+503                               | 4           4           1     | 1+4    1+4   | 503 transient perhaps_done
+503, half of it                   | 4           4           1     | 1+4    1+4   | 503 transient perhaps_done
+503, Retry-After 7                | 4           4           1     | 1+4    1+4   | 503 transient perhaps_done wait:7
+503, Retry-After date 7           | 4           4           1     | 1+4    1+4   | 503 transient perhaps_done wait:7
+503, Retry-After 31               | 1           1           1     | 1      1     | 503 transient perhaps_done wait:31
+504                               | 4           4           1     | 1+4    1+4   | 504 transient perhaps_done
+504, Retry-After 7                | 4           4           1     | 1+4    1+4   | 504 transient perhaps_done wait:7
+505                               | 1           1           1     | 1+1    1+1   | 505 perhaps_done
+507                               | 1           1           1     | 1+1    1+1   | 507 perhaps_done
+511                               | 1           1           1     | 1+1    1+1   | 511 perhaps_done
 
 # What a code says.
-402, code 125                     | 1    1      1      1      1      | 1     1       1+1   | 402                                |
-404, code 150                     | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
-404, code 610                     | 1    1      1      1      1      | 1     1       1+1   | 404 not_found                      |
-400, code invalid_client          | 1    1      1      1      1      | 1     1       1     | 400 invalid_input                  | 400 unauthorized
-401, code invalid_client          | 1    1      1      1      1      | 1     1       1     | 401 unauthorized                   |
-400, code invalid_grant           | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  | 400 unauthorized invalid_grant
-401, code invalid_grant           | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   | 401 unauthorized invalid_grant
-400, code invalid_request         | 1    1      1      1      1      | 1     1       1+1   | 400 invalid_input                  |
-401, code invalid_request         | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   |
-401, code invalid_credentials     | 1    1      1      1      1      | 1     1       1+1   | 401 unauthorized                   | 401 unauthorized invalid_grant
+402, code 125                     | 1           1           1     | 1      1+1   | 402
+404, code 150                     | 1           1           1     | 1      1+1   | 404 not_found
+404, code 610                     | 1           1           1     | 1      1+1   | 404 not_found
+400, code invalid_client          | 1           1           1     | 1      1     | 400 invalid_input
+401, code invalid_client          | 1           1           1     | 1      1     | 401 unauthorized
+400, code invalid_grant           | 1           1           1     | 1      1+1   | 400 invalid_input
+401, code invalid_grant           | 1           1           1     | 1      1+1   | 401 unauthorized
+400, code invalid_request         | 1           1           1     | 1      1+1   | 400 invalid_input
+401, code invalid_request         | 1           1           1     | 1      1+1   | 401 unauthorized
+401, code invalid_credentials     | 1           1           1     | 1      1+1   | 401 unauthorized
 ";
-
-/// The cells that are not as their column: what is documented of one operation alone.
-#[rustfmt::skip]
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    // There is no token.
-    ("204", "list_tokens", "ok"),
-    ("204", "list_tokens?scope", "ok"),
-    ("204", "find_token", "ok"),
-    ("402, code 125", "find_token", "ok"),
-    // The period is wrong.
-    ("404, code 610", "counters_day", "404 invalid_input"),
-    ("404, code 610", "counters_month", "404 invalid_input"),
-    ("404, code 610", "counters_year", "404 invalid_input"),
-    // The refresh token is wrong, and not the password.
-    ("400, code invalid_grant", "refresh", "400 invalid_grant"),
-    ("401, code invalid_grant", "refresh", "401 invalid_grant"),
-    ("401, code invalid_request", "refresh", "401 invalid_grant"),
-    ("401, code invalid_credentials", "refresh", "401 unauthorized"),
-];
 
 struct Table {
     columns: Vec<&'static str>,
@@ -189,27 +170,17 @@ struct Row {
     fault: &'static str,
     requests: Vec<&'static str>,
     says: &'static str,
-    keliweb_says: &'static str,
 }
 
 impl Table {
     fn read() -> Self {
         let lines = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let mut lines = lines.map(|line| -> [&str; 5] {
+        let mut rows = lines.map(|line| {
             let parts: Vec<&str> = line.split('|').map(str::trim).collect();
-            parts.try_into().unwrap_or_else(|_| panic!("five parts: {line}"))
+            let [fault, operations, methods, says] = parts.try_into().unwrap_or_else(|_| panic!("four parts: {line}"));
+            Row { fault, requests: operations.split_whitespace().chain(methods.split_whitespace()).collect(), says }
         });
-        let words = |one: &'static str, other: &'static str| {
-            one.split(' ').chain(other.split(' ')).filter(|word| !word.is_empty())
-        };
-        let [_, openapi, keliweb, ..] = lines.next().unwrap();
-        let columns: Vec<&str> = words(openapi, keliweb).collect();
-        let rows = lines.map(|[fault, openapi, keliweb, says, keliweb_says]| Row {
-            fault,
-            requests: words(openapi, keliweb).collect(),
-            says,
-            keliweb_says: if keliweb_says.is_empty() { says } else { keliweb_says },
-        });
+        let columns = rows.next().unwrap().requests;
         let rows: Vec<Row> = rows.collect();
         for Row { fault, requests, .. } in &rows {
             assert_eq!(requests.len(), columns.len(), "{fault}");
@@ -218,12 +189,19 @@ impl Table {
         Self { columns, rows }
     }
 
-    /// What it says of a fault that lasts.
-    fn lasting(&self, row: &Row, way: &Way) -> Expected {
+    /// Returns what is to come of a fault that lasts.
+    fn lasting(&self, row: &Row, call: &Call) -> Expected {
+        let way = &call.way;
         let column = self.columns.iter().position(|column| *column == way.column).expect("a column of the table");
-        let exception = EXCEPTIONS.iter().find(|(fault, name, _)| *fault == row.fault && *name == way.name);
-        let says = if way.is_of_keliweb() { row.keliweb_says } else { row.says };
-        match (exception.map_or(says, |(_, _, says)| says), row.requests[column]) {
+        let (mut requests, mut says) = (row.requests[column], row.says);
+        let exceptions = call.service.exceptions.iter();
+        for (_, _, other_requests, other_says) in
+            exceptions.filter(|(fault, of, ..)| *fault == row.fault && [way.name, way.column, "*"].contains(of))
+        {
+            requests = if other_requests.is_empty() { requests } else { other_requests };
+            says = if other_says.is_empty() { says } else { other_says };
+        }
+        match (says, requests) {
             ("ok", _) | (_, "ok") => Expected { says: None, requests: vec![1] },
             (says, requests) => Expected {
                 says: Some(says.to_owned()),
@@ -235,11 +213,11 @@ impl Table {
     fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for row in &self.rows {
-            for way in WAYS {
-                let lasting = self.lasting(row, way);
-                let passing = passing(&lasting, way);
+            for call in calls() {
+                let lasting = self.lasting(row, &call);
+                let passing = passing(&lasting, &call);
                 for (lasts, expected) in [(true, lasting), (false, passing)] {
-                    cells.push(Cell { fault: row.fault, way, lasts, expected });
+                    cells.push(Cell { fault: row.fault, call, lasts, expected });
                 }
             }
         }
@@ -247,13 +225,26 @@ impl Table {
     }
 }
 
-/// What comes of a fault if good answers follow it.
-fn passing(lasting: &Expected, way: &Way) -> Expected {
+/// Returns what is to come of a fault that is followed by good answers.
+fn passing(lasting: &Expected, call: &Call) -> Expected {
     match lasting.requests.as_slice() {
         [1] => lasting.clone(),
         [_] => Expected { says: None, requests: vec![2] },
-        _ => Expected { says: None, requests: way.mended() },
+        _ => Expected { says: None, requests: call.recovered() },
     }
+}
+
+/// Lists all that can be called: every operation of every service, and every further way.
+fn calls() -> impl Iterator<Item = Call> {
+    SERVICES.into_iter().flat_map(|service| {
+        let operations = service.operations.iter().map(|operation| Way {
+            name: operation.name,
+            column: operation.retry.column(),
+            operations: slice::from_ref(&operation.name),
+            held: Held::Nothing,
+        });
+        operations.chain(service.ways.iter().copied()).map(move |way| Call { service, way })
+    })
 }
 
 #[test]
@@ -291,38 +282,33 @@ fn whatever_goes_wrong_comes_to_what_the_table_says() {
 }
 
 #[test]
-fn every_operation_and_every_status_of_the_specs_is_in_the_table() {
+fn every_optional_parameter_and_every_status_of_the_specs_is_in_the_table() {
     let table = Table::read();
-    let (openapi, keliweb) = (Spec::openapi(), Spec::keliweb());
-    let mut documented = BTreeSet::new();
-    for (_, _, operation) in openapi.operations() {
-        let id = operation["operationId"].as_str().unwrap();
-        documented.insert(id.to_owned());
-        // What may be left out is called with it and without it.
-        let parameters = operation["parameters"].as_array().into_iter().flatten();
-        for parameter in parameters.map(|parameter| openapi.resolve(parameter)).filter(|it| it["in"] == "query") {
-            documented.insert(format!("{id}?{}", parameter["name"].as_str().unwrap()));
-        }
-    }
-    // One operation, which is two calls.
-    assert_eq!(keliweb.operations().count(), 1);
-    let grants = keliweb.schema("TokenRequest")["discriminator"]["mapping"].as_object().unwrap();
-    documented.extend(grants.keys().map(|grant| match grant.as_str() {
-        "password" => "password_grant".to_owned(),
-        "refresh_token" => "refresh".to_owned(),
-        other => other.to_owned(),
-    }));
-    // Those with a point are of tokens that are kept.
-    let called: BTreeSet<_> = WAYS.iter().filter(|way| !way.is_cached()).map(|way| way.name.to_owned()).collect();
-    assert_eq!(called, documented);
-
-    let columns: BTreeSet<_> = WAYS.iter().map(|way| way.column).collect();
+    let names: BTreeSet<_> = calls().map(|call| call.way.name).collect();
+    let columns: BTreeSet<_> = calls().map(|call| call.way.column).collect();
     assert_eq!(columns, table.columns.iter().copied().collect());
-    for (fault, name, _) in EXCEPTIONS {
-        assert!(table.rows.iter().any(|row| row.fault == *fault) && called.contains(*name), "{fault} {name}");
-    }
-    let statuses = [&openapi, &keliweb].into_iter().flat_map(|spec| spec.operations());
-    for status in statuses.flat_map(|(_, _, operation)| operation["responses"].as_object().unwrap().keys()) {
-        assert!(status == "200" || table.rows.iter().any(|row| row.fault == status), "{status}");
+    for service in SERVICES {
+        let spec = Spec::of(service);
+        for (_, _, operation) in spec.operations() {
+            // What may be left out is called with it and without it.
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for parameter in parameters.map(|parameter| spec.resolve(parameter)).filter(|it| it["in"] == "query") {
+                let (id, name) = (operation["operationId"].as_str().unwrap(), parameter["name"].as_str().unwrap());
+                assert!(names.contains(format!("{id}?{name}").as_str()), "{id} {name}");
+            }
+            for status in operation["responses"].as_object().unwrap().keys() {
+                assert!(status == "200" || table.rows.iter().any(|row| row.fault == status), "{status}");
+            }
+        }
+        // Each grant is an operation.
+        if let Some(grants) = spec.document()["components"]["schemas"]["TokenRequest"]["discriminator"].get("mapping") {
+            let marks: BTreeSet<_> = service.operations.iter().map(|operation| operation.mark.to_owned()).collect();
+            let grants = grants.as_object().unwrap().keys().map(|grant| format!("grant_type={grant}"));
+            assert_eq!(marks, grants.collect());
+        }
+        for (fault, of, ..) in service.exceptions {
+            let is_known = *of == "*" || names.contains(of) || columns.contains(of);
+            assert!(is_known && table.rows.iter().any(|row| row.fault == *fault), "{fault} {of}");
+        }
     }
 }

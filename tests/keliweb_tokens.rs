@@ -6,8 +6,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::raw::{Do, Raw};
-use common::{Answer, Mock, Still};
+use common::Still;
+use common::fake::{Answer, Do, FakeService};
+use common::services::keliweb;
 use gettone::clock::ManualClock;
 use gettone::keliweb::{Credentials, Fatture};
 use gettone::store::{MemoryStore, StoredToken, TokenStore};
@@ -18,19 +19,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The pair `a1` and `r1`, and so on.
 fn pair(number: u32) -> Answer {
-    let (access, refresh) = (format!("a{number}"), format!("r{number}"));
-    let body = json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": access, "refresh_token": refresh });
-    Answer::json(200, body)
+    Answer::json(200, keliweb::pair(&format!("a{number}"), format!("r{number}")))
 }
 
-fn fatture(mock: &Mock) -> (Fatture, Arc<ManualClock>) {
-    let (builder, clock) = common::fatture(&mock.url()).http_client(common::http()).still();
+fn fatture(service: &FakeService) -> (Fatture, Arc<ManualClock>) {
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     (builder.build().unwrap(), clock)
 }
 
 /// The grants that were asked for, with what distinguishes them.
-fn grants(mock: &Mock) -> Vec<String> {
-    let requests = mock.requests();
+fn grants(service: &FakeService) -> Vec<String> {
+    let requests = service.requests();
     let field = |form: &[(String, String)], name: &str| {
         form.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
     };
@@ -47,8 +46,8 @@ async fn token(fatture: &Fatture) -> String {
 
 #[tokio::test]
 async fn the_password_comes_first_and_then_each_refresh_token_in_turn() {
-    let mock = Mock::answering([pair(1), pair(2), pair(3)]).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering([pair(1), pair(2), pair(3)]).await;
+    let (fatture, clock) = fatture(&service);
     for _ in 0..10 {
         assert_eq!(token(&fatture).await, "a1");
         clock.advance(5 * MINUTE);
@@ -59,29 +58,29 @@ async fn the_password_comes_first_and_then_each_refresh_token_in_turn() {
     // Over: who asks waits for the next one.
     clock.advance(2 * HOUR);
     assert_eq!(token(&fatture).await, "a3");
-    assert_eq!(grants(&mock), ["password", "r1", "r2"]);
+    assert_eq!(grants(&service), ["password", "r1", "r2"]);
 }
 
 #[tokio::test]
 async fn a_refused_refresh_token_falls_back_to_the_password_once_on_old_servers_and_new() {
     for (status, error) in [(401, "invalid_request"), (400, "invalid_grant")] {
         let refused = Answer::json(status, json!({ "error": error, "message": "The refresh token is invalid." }));
-        let mock = Mock::answering([pair(1), refused, pair(2), pair(3)]).await;
-        let (fatture, clock) = fatture(&mock);
+        let service = FakeService::answering([pair(1), refused, pair(2), pair(3)]).await;
+        let (fatture, clock) = fatture(&service);
         token(&fatture).await;
         clock.advance(2 * HOUR);
         assert_eq!(token(&fatture).await, "a2");
         clock.advance(2 * HOUR);
         assert_eq!(token(&fatture).await, "a3");
-        assert_eq!(grants(&mock), ["password", "r1", "password", "r2"], "{status} {error}");
+        assert_eq!(grants(&service), ["password", "r1", "password", "r2"], "{status} {error}");
     }
 }
 
 #[tokio::test]
 async fn a_refused_password_after_a_refused_refresh_token_is_the_end_of_it() {
     let refused = Answer::json(400, json!({ "error": "invalid_grant" }));
-    let mock = Mock::answering([pair(1), refused]).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering([pair(1), refused]).await;
+    let (fatture, clock) = fatture(&service);
     token(&fatture).await;
     clock.advance(2 * HOUR);
     for _ in 0..100 {
@@ -89,14 +88,14 @@ async fn a_refused_password_after_a_refused_refresh_token_is_the_end_of_it() {
         assert!(error.is_unauthorized() && error.operation() == Some("password_grant"), "{error}");
         clock.advance(Duration::from_secs(1));
     }
-    assert_eq!(grants(&mock), ["password", "r1", "password"]);
+    assert_eq!(grants(&service), ["password", "r1", "password"]);
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_not_sent_again_while_it_backs_off() {
     for (status, error) in [(401, "invalid_credentials"), (400, "invalid_grant"), (401, "invalid_client")] {
-        let mock = Mock::answering_with(Answer::json(status, json!({ "error": error }))).await;
-        let (fatture, clock) = fatture(&mock);
+        let service = FakeService::answering_with(Answer::json(status, json!({ "error": error }))).await;
+        let (fatture, clock) = fatture(&service);
         let first = fatture.token().await.unwrap_err();
         assert!(first.is_unauthorized());
         for _ in 0..299 {
@@ -105,46 +104,46 @@ async fn a_wrong_password_is_not_sent_again_while_it_backs_off() {
             assert!(again.is_unauthorized() && again.is_backing_off(), "{again:?}");
             assert_eq!((again.code(), again.status()), (first.code(), first.status()));
         }
-        assert_eq!(mock.calls(), 1, "{error}");
+        assert_eq!(service.calls(), 1, "{error}");
         clock.advance(6 * MINUTE);
         fatture.token().await.unwrap_err();
-        assert_eq!(mock.calls(), 2);
+        assert_eq!(service.calls(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_refused_client_secret_is_not_made_up_for_with_the_password() {
-    let mock = Mock::answering([pair(1), Answer::json(401, json!({ "error": "invalid_client" }))]).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering([pair(1), Answer::json(401, json!({ "error": "invalid_client" }))]).await;
+    let (fatture, clock) = fatture(&service);
     token(&fatture).await;
     clock.advance(2 * HOUR);
     assert!(fatture.token().await.unwrap_err().is_unauthorized());
-    assert_eq!(grants(&mock), ["password", "r1"]);
+    assert_eq!(grants(&service), ["password", "r1"]);
 }
 
 #[tokio::test]
 async fn the_ten_days_are_counted() {
     for (days, expected) in [(9, "r1"), (11, "password")] {
-        let mock = Mock::answering([pair(1), pair(2)]).await;
-        let (fatture, clock) = fatture(&mock);
+        let service = FakeService::answering([pair(1), pair(2)]).await;
+        let (fatture, clock) = fatture(&service);
         token(&fatture).await;
         clock.advance(days * 24 * HOUR);
         assert_eq!(token(&fatture).await, "a2");
-        assert_eq!(grants(&mock), ["password", expected], "after {days} days");
+        assert_eq!(grants(&service), ["password", expected], "after {days} days");
     }
 }
 
 #[tokio::test]
 async fn an_answer_without_a_refresh_token_leads_to_the_password() {
     let without = Answer::json(200, json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": "a2" }));
-    let mock = Mock::answering([pair(1), without, pair(3)]).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering([pair(1), without, pair(3)]).await;
+    let (fatture, clock) = fatture(&service);
     token(&fatture).await;
     clock.advance(2 * HOUR);
     assert_eq!(token(&fatture).await, "a2");
     clock.advance(2 * HOUR);
     assert_eq!(token(&fatture).await, "a3");
-    assert_eq!(grants(&mock), ["password", "r1", "password"], "a refresh token works once");
+    assert_eq!(grants(&service), ["password", "r1", "password"], "a refresh token works once");
 }
 
 /// A whole answer in bytes.
@@ -155,100 +154,100 @@ fn said(number: u32) -> Do {
 #[tokio::test]
 async fn a_refresh_token_that_may_have_been_taken_is_not_sent_again() {
     // The answer to the refresh is lost, and what follows it is the password.
-    let raw = Raw::new([said(1), Do::Hang, said(2), said(3)]).await;
-    let (builder, clock) = common::fatture(&raw.url()).http_client(common::http()).still();
+    let service = FakeService::new([said(1), Do::Hang, said(2), said(3)]).await;
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.build().unwrap();
     token(&fatture).await;
     clock.advance(2 * HOUR);
     assert_eq!(token(&fatture).await, "a2");
-    let sent = |text: &str| raw.requests().iter().filter(|request| request.contains(text)).count();
-    assert_eq!((raw.calls(), sent("refresh_token=r1"), sent("grant_type=password")), (3, 1, 2));
+    let sent = |text: &str| service.requests().iter().filter(|request| request.contains(text)).count();
+    assert_eq!((service.calls(), sent("refresh_token=r1"), sent("grant_type=password")), (3, 1, 2));
 }
 
 #[tokio::test]
 async fn a_refresh_token_that_was_not_taken_is_kept() {
     let throttled = || Answer::json(429, json!({ "message": "Too Many Attempts." })).header("retry-after", "60");
-    let mock = Mock::answering([pair(1), throttled(), pair(2)]).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering([pair(1), throttled(), pair(2)]).await;
+    let (fatture, clock) = fatture(&service);
     token(&fatture).await;
     clock.advance(2 * HOUR);
     assert!(fatture.token().await.unwrap_err().is_rate_limited());
     assert!(fatture.token().await.unwrap_err().is_rate_limited());
     clock.advance(MINUTE);
     assert_eq!(token(&fatture).await, "a2");
-    assert_eq!(grants(&mock), ["password", "r1", "r1"]);
+    assert_eq!(grants(&service), ["password", "r1", "r1"]);
 }
 
 #[tokio::test]
 async fn while_a_token_is_valid_nobody_notices_that_the_service_is_down() {
     let down = || Answer::html(500, "<html>");
-    let mock = Mock::answering(std::iter::once(pair(1)).chain((0..60).map(|_| down()))).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering(std::iter::once(pair(1)).chain((0..60).map(|_| down()))).await;
+    let (fatture, clock) = fatture(&service);
     token(&fatture).await;
     for second in 0..3589 {
         assert_eq!(token(&fatture).await, "a1", "after {second} s");
         tokio::task::yield_now().await;
         clock.advance(Duration::from_secs(1));
     }
-    assert!(mock.calls() < 20, "{} tries in the last minutes", mock.calls());
+    assert!(service.calls() < 20, "{} tries in the last minutes", service.calls());
     clock.advance(Duration::from_secs(1));
     fatture.token().await.unwrap_err();
 }
 
 #[tokio::test]
 async fn a_refused_access_token_is_renewed_and_a_newer_one_stays() {
-    let mock = Mock::answering([pair(1), pair(2)]).await;
-    let (fatture, _) = fatture(&mock);
+    let service = FakeService::answering([pair(1), pair(2)]).await;
+    let (fatture, _) = fatture(&service);
     let old = fatture.token().await.unwrap();
     fatture.invalidate(&old);
     assert_eq!(token(&fatture).await, "a2");
     fatture.invalidate(&old);
     assert_eq!(token(&fatture).await, "a2");
-    assert_eq!(grants(&mock), ["password", "r1"]);
+    assert_eq!(grants(&service), ["password", "r1"]);
 }
 
 #[tokio::test]
 async fn forgetting_is_starting_again() {
-    let mock = Mock::answering([pair(1), pair(2)]).await;
+    let service = FakeService::answering([pair(1), pair(2)]).await;
     let store = MemoryStore::new();
-    let fatture = common::fatture(&mock.url()).http_client(common::http()).store(store.clone()).build().unwrap();
+    let fatture = common::fatture(&service.url()).http_client(common::http()).store(store.clone()).build().unwrap();
     token(&fatture).await;
     assert!(format!("{store:?}").contains("tokens: 1"));
     fatture.clear().await.unwrap();
     assert!(format!("{store:?}").contains("tokens: 0"));
     assert_eq!(token(&fatture).await, "a2");
-    assert_eq!(grants(&mock), ["password", "password"]);
+    assert_eq!(grants(&service), ["password", "password"]);
     // Also what another process left in the store, and before anything was asked.
-    let restarted = common::fatture(&mock.url()).http_client(common::http()).store(store.clone()).build().unwrap();
+    let restarted = common::fatture(&service.url()).http_client(common::http()).store(store.clone()).build().unwrap();
     restarted.clear().await.unwrap();
     assert!(format!("{store:?}").contains("tokens: 0"));
 }
 
 #[tokio::test]
 async fn clones_have_one_token_and_a_new_process_has_it_from_the_store() {
-    let mock = Mock::answering([pair(1), pair(2), pair(3)]).await;
+    let service = FakeService::answering([pair(1), pair(2), pair(3)]).await;
     let store = MemoryStore::new();
-    let (builder, clock) = common::fatture(&mock.url()).http_client(common::http()).still();
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.store(store.clone()).build().unwrap();
     assert_eq!((token(&fatture).await, token(&fatture.clone()).await), ("a1".into(), "a1".into()));
-    assert_eq!(mock.calls(), 1);
+    assert_eq!(service.calls(), 1);
     let restart = || {
-        let builder = common::fatture(&mock.url()).http_client(common::http()).store(store.clone());
+        let builder = common::fatture(&service.url()).http_client(common::http()).store(store.clone());
         builder.clock(Arc::clone(&clock) as _).build().unwrap()
     };
     assert_eq!(token(&restart()).await, "a1");
     clock.advance(24 * HOUR);
     assert_eq!(token(&restart()).await, "a2");
-    assert_eq!(grants(&mock), ["password", "r1"]);
+    assert_eq!(grants(&service), ["password", "r1"]);
 }
 
 #[tokio::test]
 async fn two_accounts_in_one_store_have_a_token_each() {
-    let mock = Mock::answering([pair(1), pair(2), pair(3), pair(4)]).await;
+    let service = FakeService::answering([pair(1), pair(2), pair(3), pair(4)]).await;
     let store = MemoryStore::new();
     for (number, (client, user)) in [("c", "u"), ("c", "v"), ("d", "u")].into_iter().enumerate() {
         let credentials = Credentials::new(client, "secret", user, "password");
-        let builder = Fatture::builder(credentials).base_url(mock.url()).http_client(common::http()).still().0;
+        let builder = Fatture::builder(credentials).base_url(service.url()).http_client(common::http()).still().0;
         let fatture = builder.store(store.clone()).build().unwrap();
         assert_eq!(token(&fatture).await, format!("a{}", number + 1));
     }
@@ -256,9 +255,9 @@ async fn two_accounts_in_one_store_have_a_token_each() {
 
 #[tokio::test]
 async fn the_new_pair_is_in_the_store_when_nothing_is_under_way() {
-    let mock = Mock::answering([pair(1), pair(2)]).await;
+    let service = FakeService::answering([pair(1), pair(2)]).await;
     let store = Watched::default();
-    let (builder, clock) = common::fatture(&mock.url()).http_client(common::http()).still();
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.store(store.clone()).build().unwrap();
     for expected in ["a1", "a2"] {
         assert_eq!(token(&fatture).await, expected);
@@ -300,40 +299,40 @@ async fn a_refusal_without_a_name_falls_back_to_the_password_too() {
         Answer::json(400, json!({ "error": "invalid_token" })),
         Answer::json(422, json!({ "message": "The given data was invalid." })),
     ] {
-        let mock = Mock::answering([pair(1), refused, pair(2)]).await;
-        let (fatture, clock) = fatture(&mock);
+        let service = FakeService::answering([pair(1), refused, pair(2)]).await;
+        let (fatture, clock) = fatture(&service);
         token(&fatture).await;
         clock.advance(2 * HOUR);
         assert_eq!(token(&fatture).await, "a2");
-        assert_eq!(grants(&mock), ["password", "r1", "password"]);
+        assert_eq!(grants(&service), ["password", "r1", "password"]);
     }
 }
 
 #[tokio::test]
 async fn a_forbidden_account_is_not_asked_for_again_and_again() {
-    let mock = Mock::answering_with(Answer::json(403, json!({ "message": "Account locked" }))).await;
-    let (fatture, clock) = fatture(&mock);
+    let service = FakeService::answering_with(Answer::json(403, json!({ "message": "Account locked" }))).await;
+    let (fatture, clock) = fatture(&service);
     for _ in 0..24 * 60 {
         fatture.token().await.unwrap_err();
         clock.advance(MINUTE);
     }
-    assert!(mock.calls() < 40, "{} password grants in a day", mock.calls());
+    assert!(service.calls() < 40, "{} password grants in a day", service.calls());
 }
 
 #[test]
 fn a_refresh_that_was_cut_off_is_not_sent_again() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (server, first, second) = (runtime(), runtime(), runtime());
-    let raw = server.block_on(Raw::new([said(1), Do::Sleep, said(2)]));
-    let (builder, clock) = common::fatture(&raw.url()).http_client(common::http()).still();
+    let service = server.block_on(FakeService::new([said(1), Do::Sleep, said(2)]));
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.build().unwrap();
     first.block_on(token(&fatture));
     clock.advance(57 * MINUTE);
     first.block_on(token(&fatture));
-    first.block_on(common::until(|| raw.calls() >= 2));
+    first.block_on(common::until(|| service.calls() >= 2));
     drop(first);
     clock.advance(HOUR);
     assert_eq!(second.block_on(token(&fatture)), "a2");
-    let sent = |text: &str| raw.requests().iter().filter(|request| request.contains(text)).count();
+    let sent = |text: &str| service.requests().iter().filter(|request| request.contains(text)).count();
     assert_eq!((sent("refresh_token=r1"), sent("grant_type=password")), (1, 2));
 }

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::raw::{Do, Raw};
-use common::{API_KEY, Answer, Mock, Still, http, mint, minted, success, until};
+use common::fake::{Answer, Do, FakeService};
+use common::services::keliweb;
+use common::{API_KEY, Still, http, mint, minted, success, until};
 use gettone::clock::ManualClock;
 use gettone::openapi::v1::Oauth;
 use gettone::{AccessToken, Error, ScopeSet};
@@ -23,7 +24,7 @@ const GRANTED: [&str; 4] = ["GET:127.0.0.1/root", "GET:127.0.0.1/base", "POST:12
 
 /// A token service, a client of it that authorizes requests to 127.0.0.1, and its time.
 struct Setup {
-    tokens: Mock,
+    tokens: FakeService,
     oauth: Oauth,
     clock: Arc<ManualClock>,
 }
@@ -33,7 +34,7 @@ impl Setup {
         Self::with(mint(&GRANTED).await)
     }
 
-    fn with(tokens: Mock) -> Self {
+    fn with(tokens: FakeService) -> Self {
         let (builder, clock) = common::oauth(&tokens.url()).http_client(http()).still();
         let oauth = builder.scopes(ScopeSet::parse(["*:127.0.0.1/*"]).unwrap()).build().unwrap();
         Self { tokens, oauth, clock }
@@ -80,7 +81,7 @@ fn wrong_token() -> Answer {
 }
 
 /// The numbers of the tokens that a service was sent, 0 for none.
-fn numbers(service: &Mock) -> Vec<usize> {
+fn numbers(service: &FakeService) -> Vec<usize> {
     let number = |header: &str| header.strip_prefix("Bearer token-").unwrap().parse().unwrap();
     service.requests().iter().map(|asked| asked.header("authorization").map_or(0, number)).collect()
 }
@@ -101,7 +102,7 @@ fn own(error: &reqwest_middleware::Error) -> &Error {
 
 #[tokio::test]
 async fn each_request_gets_the_token() {
-    let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(204)).await);
+    let (setup, service) = (Setup::new().await, FakeService::answering_with(Answer::empty(204)).await);
     for path in ["/", "/base/1", "/other?x=1"] {
         let answer = setup.http().get(service.url() + path).header("x-own", "yes").send().await.unwrap();
         assert_eq!(answer.status(), 204);
@@ -113,7 +114,7 @@ async fn each_request_gets_the_token() {
 
 #[tokio::test]
 async fn a_request_to_another_host_passes_as_it_is() {
-    let (setup, service) = (Setup::new().await, Mock::answering([Answer::empty(204), Answer::empty(403)]).await);
+    let (setup, service) = (Setup::new().await, FakeService::answering([Answer::empty(204), Answer::empty(403)]).await);
     let url = service.url().replace("127.0.0.1", "localhost");
     // Also what no token could be had for.
     for (method, status) in [(Method::GET, 204), (Method::HEAD, 403), (Method::OPTIONS, 403)] {
@@ -128,7 +129,7 @@ async fn a_request_to_another_host_passes_as_it_is() {
 
 #[tokio::test]
 async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
-    let (setup, service) = (Setup::new().await, Mock::answering_with(refused()).await);
+    let (setup, service) = (Setup::new().await, FakeService::answering_with(refused()).await);
     let url = service.url().replace("127.0.0.1", "localhost") + "/secret-path?secret=1";
     let error = setup.http().get(&url).send().await.unwrap_err();
     let found = own(&error);
@@ -147,7 +148,7 @@ async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
-    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), wrong_token()]).await);
+    let (setup, service) = (Setup::wait_idle().await, FakeService::answering([refused(), wrong_token()]).await);
     for own in ["Basic eA==", "Bearer other", ""] {
         let answer = setup.http().get(service.url()).header(AUTHORIZATION, own).send().await.unwrap();
         assert_eq!(answer.status(), 401);
@@ -160,7 +161,8 @@ async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
 #[tokio::test]
 async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
     for first in [refused(), wrong_token(), Answer::empty(401), Answer::html(401, "<html>")] {
-        let (setup, service) = (Setup::wait_idle().await, Mock::answering([first, Answer::json(200, "whole")]).await);
+        let (setup, service) =
+            (Setup::wait_idle().await, FakeService::answering([first, Answer::json(200, "whole")]).await);
         let answer = setup.http().get(service.url()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "whole"));
         assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
@@ -170,7 +172,8 @@ async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
 
 #[tokio::test]
 async fn the_second_401_is_the_answer() {
-    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), refused().body("second")]).await);
+    let (setup, service) =
+        (Setup::wait_idle().await, FakeService::answering([refused(), refused().body("second")]).await);
     let answer = setup.http().get(service.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "second"));
     assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
@@ -183,7 +186,7 @@ async fn the_second_401_is_the_answer() {
 #[tokio::test]
 async fn no_other_status_is_looked_into() {
     for status in [200, 400, 402, 403, 404, 407, 429, 500, 503] {
-        let (setup, service) = (Setup::new().await, Mock::answering_with(wrong_token().status(status)).await);
+        let (setup, service) = (Setup::new().await, FakeService::answering_with(wrong_token().status(status)).await);
         let answer = setup.http().get(service.url()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (status, wrong_token().text()));
         assert_eq!((service.calls(), setup.tokens.calls(), setup.clock.waits()), (1, 1, vec![]));
@@ -194,7 +197,7 @@ async fn no_other_status_is_looked_into() {
 #[tokio::test]
 async fn the_repeat_is_the_whole_request() {
     for (setup, again) in [(Setup::wait_idle().await, refused()), (Setup::new().await, wrong_token())] {
-        let service = Mock::answering([again.clone(), again, Answer::empty(200)]).await;
+        let service = FakeService::answering([again.clone(), again, Answer::empty(200)]).await;
         let body = "x".repeat(100_000);
         let request = setup.http().post(service.url() + "/base?a=b").header("x-own", "1").header("x-own", "2");
         request.header("content-type", "text/plain").body(body.clone()).send().await.unwrap();
@@ -216,7 +219,7 @@ async fn a_young_token_that_is_answered_wrong_token_is_sent_again_as_it_is() {
             let setup = Setup::new().await;
             let answer = Answer::json(401, json!({ "success": false, "message": text, "error": 125.22 }));
             let answers = std::iter::repeat_n(answer, wrong).chain([Answer::json(200, "{}")]);
-            let service = Mock::answering(answers).await;
+            let service = FakeService::answering(answers).await;
             assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
             assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1; wrong + 1], 1));
             assert_eq!(setup.clock.waits(), seconds(waits));
@@ -227,7 +230,7 @@ async fn a_young_token_that_is_answered_wrong_token_is_sent_again_as_it_is() {
 
 #[tokio::test]
 async fn a_young_token_is_given_up_after_all_the_waits() {
-    let service = Mock::answering(std::iter::repeat_n(wrong_token(), 5).chain([Answer::empty(200)])).await;
+    let service = FakeService::answering(std::iter::repeat_n(wrong_token(), 5).chain([Answer::empty(200)])).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
     assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 1, 1, 1, 1, 2], 2));
@@ -236,7 +239,7 @@ async fn a_young_token_is_given_up_after_all_the_waits() {
 
 #[tokio::test]
 async fn a_new_token_that_is_young_too_has_waits_of_its_own_and_then_it_is_over() {
-    let (setup, service) = (Setup::new().await, Mock::answering_with(wrong_token()).await);
+    let (setup, service) = (Setup::new().await, FakeService::answering_with(wrong_token()).await);
     let answer = setup.http().get(service.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, wrong_token().text()));
     assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 1, 1, 1, 1, 2, 2, 2, 2, 2], 2));
@@ -247,7 +250,7 @@ async fn a_new_token_that_is_young_too_has_waits_of_its_own_and_then_it_is_over(
 async fn a_token_is_young_for_fifteen_seconds() {
     for (age, waits) in [(14, &[1][..]), (15, &[]), (3599 / 2, &[])] {
         let setup = Setup::new().await.aged(Duration::from_secs(age)).await;
-        let service = Mock::answering([wrong_token(), Answer::empty(200)]).await;
+        let service = FakeService::answering([wrong_token(), Answer::empty(200)]).await;
         assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
         assert_eq!((setup.clock.waits(), setup.tokens.calls()), (seconds(waits), 2 - waits.len()), "{age}");
     }
@@ -256,7 +259,7 @@ async fn a_token_is_young_for_fifteen_seconds() {
 #[tokio::test]
 async fn a_young_token_with_another_401_is_renewed_at_once() {
     for first in [refused(), Answer::empty(401), Answer::json(401, r#"{"message":"Wrong","x":"Token"}"#)] {
-        let (setup, service) = (Setup::new().await, Mock::answering([first, Answer::empty(200)]).await);
+        let (setup, service) = (Setup::new().await, FakeService::answering([first, Answer::empty(200)]).await);
         assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
         assert_eq!((numbers(&service), setup.tokens.calls(), setup.clock.waits()), (vec![1, 2], 2, vec![]));
     }
@@ -268,7 +271,7 @@ async fn a_body_that_cannot_be_cloned_is_sent_once() {
         [(false, refused(), 2), (false, wrong_token(), 2), (true, refused(), 2), (true, wrong_token(), 1)]
     {
         let setup = if young { Setup::new().await } else { Setup::wait_idle().await };
-        let service = Mock::answering_with(answer.clone()).await;
+        let service = FakeService::answering_with(answer.clone()).await;
         let request = setup.http().post(service.url() + "/base").body(stream("a stream"));
         let got = request.send().await.unwrap();
         assert_eq!((got.status().as_u16(), got.text().await.unwrap().as_str()), (401, answer.text()));
@@ -288,7 +291,7 @@ fn odd(status: &str) -> Do {
 
 #[tokio::test]
 async fn an_answer_that_was_looked_into_is_whole() {
-    let raw = Raw::new([odd("401 Whatever")]).await;
+    let raw = FakeService::new([odd("401 Whatever")]).await;
     let setup = Setup::new().await;
     // Young, so that it is looked into, and a stream, so that it is the answer.
     let layered = setup.http().post(raw.url() + "/base?x#y").body(stream("")).send().await.unwrap();
@@ -305,7 +308,7 @@ async fn an_answer_that_was_looked_into_is_whole() {
 
 #[tokio::test]
 async fn wrong_token_is_found_in_a_body_whose_length_is_not_said() {
-    let raw = Raw::new([odd("401 Unauthorized"), Do::answer("200 OK", "", "")]).await;
+    let raw = FakeService::new([odd("401 Unauthorized"), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
     assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (2, 1, seconds(&[1])));
@@ -313,7 +316,7 @@ async fn wrong_token_is_found_in_a_body_whose_length_is_not_said() {
 
 #[tokio::test]
 async fn the_answer_is_of_the_version_that_was_spoken() {
-    let raw = Raw::new([Do::Say("HTTP/1.0 401 Unauthorized\r\n\r\nwrong token".to_owned())]).await;
+    let raw = FakeService::new([Do::Say("HTTP/1.0 401 Unauthorized\r\n\r\nwrong token".to_owned())]).await;
     let setup = Setup::new().await;
     let answer = setup.http().post(raw.url() + "/base").body(stream("")).send().await.unwrap();
     assert_eq!((answer.version(), answer.text().await.unwrap().as_str()), (Version::HTTP_10, "wrong token"));
@@ -329,7 +332,7 @@ fn chunked(bytes: usize) -> Do {
 async fn a_large_401_is_whole_whether_its_length_is_said_or_not() {
     for bytes in [0, 1024, 63 * 1024, 64 * 1024, 65 * 1024, 3 << 20] {
         for act in [Do::answer("401 Unauthorized", "", &"x".repeat(bytes)), chunked(bytes)] {
-            let (setup, raw) = (Setup::new().await, Raw::new([act]).await);
+            let (setup, raw) = (Setup::new().await, FakeService::new([act]).await);
             let answer = setup.http().get(raw.url()).send().await.unwrap();
             assert_eq!(answer.status(), 401);
             let body = answer.bytes().await.unwrap();
@@ -344,7 +347,7 @@ async fn a_large_401_is_whole_whether_its_length_is_said_or_not() {
 
 #[tokio::test]
 async fn a_401_without_an_end_is_not_read_to_its_end() {
-    let raw = Raw::new([Do::Flood("HTTP/1.1 401 Unauthorized\r\n\r\n".to_owned())]).await;
+    let raw = FakeService::new([Do::Flood("HTTP/1.1 401 Unauthorized\r\n\r\n".to_owned())]).await;
     let setup = Setup::new().await;
     let mut answer = setup.http().get(raw.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), raw.calls(), setup.tokens.calls()), (401, 1, 1));
@@ -372,7 +375,7 @@ async fn a_401_whose_body_does_not_come_is_the_answer() {
         (to_the_end.to_owned(), "wrong token"),
         (format!("{to_the_end}wrong toke"), "n"),
     ] {
-        let raw = Raw::new([Do::Pause(first.clone(), second.to_owned())]).await;
+        let raw = FakeService::new([Do::Pause(first.clone(), second.to_owned())]).await;
         let setup = Setup::new().await;
         assert_eq!(setup.token().await.expose(), "token-1");
         tokio::time::pause();
@@ -392,7 +395,7 @@ async fn a_401_whose_body_does_not_come_is_the_answer() {
 #[tokio::test]
 async fn a_401_that_says_wrong_token_before_it_stalls_is_one_that_says_so() {
     let head = "HTTP/1.1 401 Unauthorized\r\n\r\nWrong Token, and".to_owned();
-    let raw = Raw::new([Do::Pause(head, String::new()), Do::answer("200 OK", "", "")]).await;
+    let raw = FakeService::new([Do::Pause(head, String::new()), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
     setup.token().await;
     tokio::time::pause();
@@ -405,7 +408,7 @@ async fn a_401_that_says_wrong_token_before_it_stalls_is_one_that_says_so() {
 async fn the_time_limit_of_a_request_holds_for_the_rest_of_its_body() {
     const LONG: Duration = Duration::from_secs(1_000_000);
     let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 11\r\n\r\nwron".to_owned();
-    let raw = Raw::new([Do::Pause(head, String::new())]).await;
+    let raw = FakeService::new([Do::Pause(head, String::new())]).await;
     let setup = Setup::new().await;
     setup.token().await;
     tokio::time::pause();
@@ -423,7 +426,7 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
     let chunk = "HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz".to_owned();
     for act in [Do::Say(half("half")), Do::Say(chunk)] {
         // Sent once more, and what is left of the second answer is the answer.
-        let (setup, raw) = (Setup::new().await, Raw::new([act]).await);
+        let (setup, raw) = (Setup::new().await, FakeService::new([act]).await);
         let mut answer = setup.http().get(raw.url()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.url().as_str()), (401, format!("{}/", raw.url()).as_str()));
         assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (2, 2, vec![]));
@@ -432,7 +435,7 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
         assert!(error.is_decode() && !error.is_timeout(), "{error:?}");
     }
     // What is there of the body may be enough.
-    let raw = Raw::new([Do::Say(half("wrong token")), Do::answer("200 OK", "", "")]).await;
+    let raw = FakeService::new([Do::Say(half("wrong token")), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
     assert_eq!((raw.calls(), setup.tokens.calls()), (2, 1));
@@ -441,8 +444,10 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
 #[tokio::test]
 async fn if_no_token_can_be_had_the_error_is_the_crates_own() {
     let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
-    let (setup, service) =
-        (Setup::with(Mock::answering_with(refusal).await), Mock::answering_with(Answer::empty(200)).await);
+    let (setup, service) = (
+        Setup::with(FakeService::answering_with(refusal).await),
+        FakeService::answering_with(Answer::empty(200)).await,
+    );
     let error = setup.http().get(service.url()).send().await.unwrap_err();
     assert!(own(&error).is_unauthorized() && own(&error).code() == Some("5"), "{error:?}");
     assert!(!format!("{error} {error:?} {error:#?}").contains(API_KEY));
@@ -452,7 +457,7 @@ async fn if_no_token_can_be_had_the_error_is_the_crates_own() {
 #[tokio::test]
 async fn a_request_that_may_have_no_token_is_not_sent() {
     let setup = Setup::with(mint(&GRANTED).await);
-    let service = Mock::answering_with(Answer::empty(200)).await;
+    let service = FakeService::answering_with(Answer::empty(200)).await;
     for (method, path) in [(Method::HEAD, "/base"), (Method::OPTIONS, "/base"), (Method::GET, "//base")] {
         let error = setup.http().request(method, service.url() + path).send().await.unwrap_err();
         assert!(own(&error).is_invalid_input(), "{error:?}");
@@ -466,8 +471,8 @@ async fn a_request_that_may_have_no_token_is_not_sent() {
 
 #[tokio::test]
 async fn a_request_whose_host_header_names_another_host_is_not_sent() {
-    let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(204)).await);
-    let keliweb = Mock::answering([success("password_grant"), Answer::empty(204)]).await;
+    let (setup, service) = (Setup::new().await, FakeService::answering_with(Answer::empty(204)).await);
+    let keliweb = FakeService::answering([success("password_grant"), Answer::empty(204)]).await;
     let fatture = ClientBuilder::new(http()).with(keliweb.fatture().middleware()).build();
     for (client, at) in [(setup.http(), &service), (fatture, &keliweb)] {
         let (url, authority, made) = (at.url(), at.url().replace("http://", ""), setup.tokens.calls());
@@ -495,9 +500,9 @@ async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
         [Answer::empty(500), Answer::json(401, "{}"), minted("evil\r\nx-evil: 1", &GRANTED), minted("token-2", &[])]
     {
         for young in [false, true] {
-            let setup = Setup::with(Mock::answering([minted("token-1", &GRANTED), failure.clone()]).await);
+            let setup = Setup::with(FakeService::answering([minted("token-1", &GRANTED), failure.clone()]).await);
             let setup = if young { setup } else { setup.aged(MINUTE).await };
-            let service = Mock::answering_with(refused()).await;
+            let service = FakeService::answering_with(refused()).await;
             let answer = setup.http().get(service.url()).send().await.unwrap();
             assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, refused().text()));
             assert_eq!((numbers(&service), setup.tokens.calls() > 1), (vec![1], true));
@@ -511,7 +516,7 @@ async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
 #[tokio::test]
 async fn requests_that_find_a_token_refused_together_renew_it_once() {
     let setup = Setup::wait_idle().await;
-    let service = Mock::deciding(|asked| match asked.header("authorization") {
+    let service = FakeService::deciding(|asked| match asked.header("authorization") {
         Some("Bearer token-1") => refused(),
         _ => Answer::empty(200),
     });
@@ -569,7 +574,7 @@ impl Middleware for Layer {
 #[tokio::test]
 async fn the_token_of_somebody_elses_renewal_is_used() {
     for first in [refused(), wrong_token()] {
-        let (setup, service) = (Setup::wait_idle().await, Mock::answering([first, Answer::empty(200)]).await);
+        let (setup, service) = (Setup::wait_idle().await, FakeService::answering([first, Answer::empty(200)]).await);
         let layer = Layer { renew: Some(setup.oauth.clone()), ..Layer::new() };
         let client = ClientBuilder::new(http()).with(setup.oauth.middleware()).with(layer).build();
         assert_eq!(client.get(service.url()).send().await.unwrap().status(), 200);
@@ -579,7 +584,7 @@ async fn the_token_of_somebody_elses_renewal_is_used() {
 
 #[tokio::test]
 async fn layers_before_see_one_request_and_layers_behind_see_each() {
-    let (setup, service) = (Setup::wait_idle().await, Mock::answering([refused(), Answer::empty(200)]).await);
+    let (setup, service) = (Setup::wait_idle().await, FakeService::answering([refused(), Answer::empty(200)]).await);
     let (before, behind) = (Layer::new(), Layer::new());
     let client = ClientBuilder::new(http()).with(before.clone()).with(setup.oauth.middleware()).with(behind.clone());
     assert_eq!(client.build().get(service.url()).send().await.unwrap().status(), 200);
@@ -609,7 +614,7 @@ async fn what_a_request_carries_for_other_layers_is_there_in_each_repeat() {
         }
     }
 
-    let (setup, service) = (Setup::new().await, Mock::answering([wrong_token()]).await);
+    let (setup, service) = (Setup::new().await, FakeService::answering([wrong_token()]).await);
     let client = ClientBuilder::new(http()).with(setup.oauth.middleware()).with(Reader).build();
     let seen = Seen(Arc::default());
     let request = client.get(service.url()).timeout(MINUTE).with_extension(seen.clone());
@@ -620,7 +625,7 @@ async fn what_a_request_carries_for_other_layers_is_there_in_each_repeat() {
 #[tokio::test]
 async fn endless_401s_do_not_make_endless_tokens() {
     for answer in [refused(), wrong_token()] {
-        let (setup, service) = (Setup::new().await, Mock::answering_with(answer).await);
+        let (setup, service) = (Setup::new().await, FakeService::answering_with(answer).await);
         // Thousands of requests, which one connection is enough for.
         let http = layered(&setup.oauth, Client::builder().no_proxy().build().unwrap());
         for _ in 0..100 {
@@ -640,7 +645,7 @@ async fn endless_401s_do_not_make_endless_tokens() {
 #[tokio::test]
 async fn an_endpoint_that_always_answers_401_does_not_stop_the_others() {
     let setup = Setup::wait_idle().await;
-    let service = Mock::deciding(|asked| if asked.target == "/other" { refused() } else { Answer::empty(200) });
+    let service = FakeService::deciding(|asked| if asked.target == "/other" { refused() } else { Answer::empty(200) });
     let service = service.await;
     for second in 0..600 {
         setup.clock.advance(Duration::from_secs(1));
@@ -658,10 +663,10 @@ async fn a_401_of_another_host_says_nothing_of_the_token() {
     let follows = || Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     for (young, answer) in [(false, refused()), (true, refused()), (false, wrong_token()), (true, wrong_token())] {
         let setup = if young { Setup::new().await } else { Setup::wait_idle().await };
-        let there = Mock::answering_with(answer.clone()).await;
+        let there = FakeService::answering_with(answer.clone()).await;
         for url in [there.url(), there.url().replace("127.0.0.1", "localhost")] {
             let before = there.calls();
-            let here = Mock::answering_with(Answer::empty(307).header("location", &format!("{url}/else"))).await;
+            let here = FakeService::answering_with(Answer::empty(307).header("location", &format!("{url}/else"))).await;
             let got = layered(&setup.oauth, follows()).get(here.url()).send().await.unwrap();
             assert_eq!((got.status().as_u16(), got.url().path()), (401, "/else"));
             assert_eq!(got.text().await.unwrap(), answer.text());
@@ -675,7 +680,7 @@ async fn a_401_of_another_host_says_nothing_of_the_token() {
 #[tokio::test]
 async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
     let setup = Setup::wait_idle().await;
-    let service = Mock::deciding(|asked| match (asked.target.as_str(), asked.header("authorization")) {
+    let service = FakeService::deciding(|asked| match (asked.target.as_str(), asked.header("authorization")) {
         ("/", _) => Answer::empty(302).header("location", "/other"),
         (_, Some("Bearer token-1")) => refused(),
         _ => Answer::empty(200),
@@ -692,7 +697,7 @@ async fn an_error_of_the_wire_is_passed_on() {
     // At once, and after a 401.
     for script in [vec![Do::Reset], vec![Do::answer("401 Unauthorized", "", ""), Do::Reset]] {
         let calls = script.len();
-        let raw = Raw::new(script).await;
+        let raw = FakeService::new(script).await;
         let error = setup.http().get(raw.url()).send().await.unwrap_err();
         assert!(matches!(error, reqwest_middleware::Error::Reqwest(_)), "{error:?}");
         assert!(!format!("{error:?} {error:#?}").contains("token-"));
@@ -702,16 +707,11 @@ async fn an_error_of_the_wire_is_passed_on() {
 
 #[tokio::test]
 async fn keliweb_renews_its_token_with_the_refresh_token() {
-    let pair = |number: usize| {
-        let token = format!("token-{number}");
-        let pair =
-            json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": token, "refresh_token": "next" });
-        Answer::json(200, pair)
-    };
+    let pair = |number: usize| Answer::json(200, keliweb::pair(&format!("token-{number}"), "next"));
     // The token service and the protected one have the same address.
     let grants = Arc::new(Mutex::new(Vec::new()));
     let asked_for = Arc::clone(&grants);
-    let service = Mock::deciding(move |asked| {
+    let service = FakeService::deciding(move |asked| {
         if let Some((_, grant)) = asked.form().into_iter().find(|(name, _)| name == "grant_type") {
             let mut grants = asked_for.lock().unwrap();
             grants.push(grant);
@@ -731,7 +731,7 @@ async fn keliweb_renews_its_token_with_the_refresh_token() {
     }
     assert_eq!(*grants.lock().unwrap(), ["password", "refresh_token"]);
     // Another origin gets no token.
-    let other = Mock::answering_with(Answer::empty(403)).await;
+    let other = FakeService::answering_with(Answer::empty(403)).await;
     for url in [other.url(), service.url().replace("127.0.0.1", "localhost")] {
         assert_eq!(client.get(url + "/api").send().await.unwrap().status(), 403);
     }
@@ -742,8 +742,8 @@ async fn keliweb_renews_its_token_with_the_refresh_token() {
 #[tokio::test]
 async fn two_services_share_a_client() {
     for first in [true, false] {
-        let keliweb = Mock::answering([success("password_grant"), Answer::empty(200)]).await;
-        let (setup, service) = (Setup::new().await, Mock::answering_with(Answer::empty(200)).await);
+        let keliweb = FakeService::answering([success("password_grant"), Answer::empty(200)]).await;
+        let (setup, service) = (Setup::new().await, FakeService::answering_with(Answer::empty(200)).await);
         let (url, builder) = (keliweb.url().replace("127.0.0.1", "localhost"), ClientBuilder::new(http()));
         let fatture = common::fatture(&url).http_client(http()).build().unwrap();
         let client = match first {
@@ -758,7 +758,7 @@ async fn two_services_share_a_client() {
         assert!(!at_keliweb.last().unwrap().header("authorization").unwrap().contains("token-"));
         assert_eq!((at_keliweb.len(), at_service, setup.tokens.calls()), (2, vec![1], 1));
         // A 401 that the layer for that host could not mend is the answer, also to the other layer.
-        let refusing = Mock::answering([success("password_grant"), refused()]).await;
+        let refusing = FakeService::answering([success("password_grant"), refused()]).await;
         let url = refusing.url().replace("127.0.0.1", "localhost");
         let fatture = common::fatture(&url).http_client(http()).build().unwrap();
         let client = match first {
@@ -771,14 +771,14 @@ async fn two_services_share_a_client() {
 
 #[tokio::test]
 async fn a_broader_token_that_is_refused_is_not_lent_again() {
-    let tokens = Mock::answering((1..9).map(|number| minted(&format!("token-{number}"), &GRANTED))).await;
+    let tokens = FakeService::answering((1..9).map(|number| minted(&format!("token-{number}"), &GRANTED))).await;
     let (builder, clock) = common::oauth(&tokens.url()).http_client(http()).still();
     let scopes = ScopeSet::parse(["GET:127.0.0.1/root"]).unwrap();
     let oauth = builder.scopes(scopes).build().unwrap();
     let broad = ScopeSet::parse(["*:127.0.0.1/*"]).unwrap();
     assert_eq!(oauth.token(&broad).await.unwrap().expose(), "token-1");
     clock.advance(MINUTE);
-    let service = Mock::answering([refused(), Answer::empty(200)]).await;
+    let service = FakeService::answering([refused(), Answer::empty(200)]).await;
     assert_eq!(layered(&oauth, http()).get(service.url()).send().await.unwrap().status(), 200);
     assert_eq!((numbers(&service), tokens.calls()), (vec![1, 2], 2));
     assert_eq!(oauth.token(&broad).await.unwrap().expose(), "token-3");
@@ -786,7 +786,7 @@ async fn a_broader_token_that_is_refused_is_not_lent_again() {
 
 #[tokio::test]
 async fn the_layer_prints_nothing_of_its_client() {
-    let (setup, keliweb) = (Setup::wait_idle().await, Mock::answering_with(success("password_grant")).await);
+    let (setup, keliweb) = (Setup::wait_idle().await, FakeService::answering_with(success("password_grant")).await);
     let fatture = keliweb.fatture();
     fatture.token().await.unwrap();
     for text in [format!("{:?}", setup.oauth.middleware()), format!("{:#?}", fatture.middleware().clone())] {

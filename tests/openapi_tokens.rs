@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::service::{Made, Service};
+use common::account::{FakeAccount, Made};
 use gettone::openapi::Ttl;
 use gettone::store::{FileStore, MemoryStore};
 use gettone::{Error, Scope, ScopeSet};
@@ -20,7 +20,7 @@ fn catalogue(scopes: &[&str]) -> Vec<Scope> {
 
 #[tokio::test]
 async fn a_token_is_made_once_for_a_day() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
     for _ in 0..18 {
@@ -38,7 +38,7 @@ async fn a_token_is_made_once_for_a_day() {
 #[tokio::test]
 async fn each_token_is_asked_for_with_a_lifetime_of_its_own() {
     for (longest, shortest) in [(1_200, 900), (7_200, 5_400), (86_400, 64_800), (365 * 86_400, 365 * 86_400 - 21_600)] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().ttl(Ttl::seconds(longest).unwrap()).build().unwrap();
         for number in 0..20 {
             oauth.token(&set(&[&format!("GET:a.it/x{number}")])).await.unwrap();
@@ -54,7 +54,7 @@ async fn each_token_is_asked_for_with_a_lifetime_of_its_own() {
 
 #[tokio::test]
 async fn a_short_lifetime_is_as_was_asked_for() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().ttl(short()).build().unwrap();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
     oauth.token(&scopes).await.unwrap();
@@ -70,7 +70,7 @@ fn short() -> Ttl {
 
 #[tokio::test]
 async fn the_same_scopes_are_the_same_token_however_they_are_said() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x"]);
     let oauth = service.oauth();
     for scopes in [
@@ -85,7 +85,7 @@ async fn the_same_scopes_are_the_same_token_however_they_are_said() {
 
 #[tokio::test]
 async fn what_was_granted_serves_less_and_what_was_not_does_not() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["*:a.it/*"])).await.unwrap().expose(), "t1");
@@ -104,7 +104,7 @@ async fn what_was_granted_serves_less_and_what_was_not_does_not() {
 /// The service may know both as scopes of their own, as it does `/fields` and `/fields/country`.
 #[tokio::test]
 async fn a_token_for_a_path_serves_nothing_that_lies_below_it() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
     for (number, other) in ["GET:a.it/x/y", "GET:a.it/xy", "POST:a.it/x", "GET:b.it/x"].into_iter().enumerate() {
@@ -128,7 +128,7 @@ async fn a_token_for_a_path_serves_nothing_that_lies_below_it() {
 /// However often both refuse: a key with a token of its own does not take the one for the path above.
 #[tokio::test]
 async fn a_refused_token_is_not_made_up_for_with_that_of_the_path_above() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let (above, below) = (set(&["GET:a.it/x"]), set(&["GET:a.it/x/y"]));
     let of_above = oauth.token(&above).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_refused_token_is_not_made_up_for_with_that_of_the_path_above() {
 
 #[tokio::test]
 async fn less_than_was_asked_for_is_an_error_that_lists_it_and_leaves_no_token_behind() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().denied = vec!["POST:b.it/y".into(), "GET:c.it/z".into()];
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x", "POST:b.it/y", "GET:c.it/z"]);
@@ -164,7 +164,7 @@ async fn less_than_was_asked_for_is_an_error_that_lists_it_and_leaves_no_token_b
 
 #[tokio::test]
 async fn a_token_that_could_not_be_deleted_is_not_forgotten() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().denied = vec!["POST:b.it/y".into()];
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().failing = (1, "DELETE", 500);
@@ -176,7 +176,7 @@ async fn a_token_that_could_not_be_deleted_is_not_forgotten() {
 
 #[tokio::test]
 async fn after_a_lost_answer_the_token_is_looked_for_and_not_made_twice() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().lost = 1;
     // Others of the account, that must not be taken for it.
     let other = service.oauth();
@@ -198,7 +198,7 @@ async fn after_a_lost_answer_the_token_is_looked_for_and_not_made_twice() {
 
 #[tokio::test]
 async fn a_lost_answer_to_a_request_that_made_nothing_is_followed_by_another() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     // A gateway that may or may not have passed it on.
     service.state().failing = (1, "POST", 502);
     let oauth = service.oauth();
@@ -209,7 +209,7 @@ async fn a_lost_answer_to_a_request_that_made_nothing_is_followed_by_another() {
 #[tokio::test]
 async fn a_lost_token_is_found_by_the_next_call_if_the_service_is_away_meanwhile() {
     for ahead in [0, 7_200] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let scopes = set(&["*:a.it/*"]);
         service.state().catalogue = catalogue(&["GET:a.it/x"]);
         service.state().ahead = ahead;
@@ -225,7 +225,7 @@ async fn a_lost_token_is_found_by_the_next_call_if_the_service_is_away_meanwhile
 
 #[tokio::test]
 async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().lost = 2;
     oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted()
 async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
     // A list that fails with a 500 is waited for for ten minutes.
     for (begin, status) in [("GET /token", 404), ("GET /token", 500), ("GET /scopes", 404), ("GET /scopes", 500)] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         service.state().catalogue = catalogue(&["GET:a.it/x"]);
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         service.state().lost = 1;
@@ -257,7 +257,7 @@ async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
 #[tokio::test]
 async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_over() {
     for status in [503, 401, 403] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
         service.state().lost = 1;
@@ -274,7 +274,7 @@ async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_o
 
 #[tokio::test]
 async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_lost() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let entry = serde_json::json!({ "scopes": ["GET:a.it/x"], "expire": null, "token": "endless" });
     service.state().odd = vec![entry.clone(), serde_json::json!("odd")];
@@ -291,7 +291,7 @@ async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_los
 
 #[tokio::test]
 async fn a_living_token_is_adopted_only_if_that_is_wanted() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let scopes = set(&["GET:a.it/x"]);
     let another_program = service.oauth();
@@ -320,7 +320,7 @@ async fn a_living_token_is_adopted_only_if_that_is_wanted() {
 
 #[tokio::test]
 async fn a_wildcard_adopts_what_has_all_that_it_comes_to() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let another_program = service.oauth();
     another_program.create_token(&set(&["GET:a.it/x"]), Ttl::days(2).unwrap()).await.unwrap();
@@ -336,7 +336,7 @@ async fn a_wildcard_adopts_what_has_all_that_it_comes_to() {
 
 #[tokio::test]
 async fn a_token_that_was_refused_or_is_nearly_over_is_not_adopted() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let scopes = set(&["GET:a.it/x"]);
     let another_program = service.oauth();
     another_program.create_token(&scopes, Ttl::seconds(300).unwrap()).await.unwrap();
@@ -351,7 +351,7 @@ async fn a_token_that_was_refused_or_is_nearly_over_is_not_adopted() {
 #[tokio::test]
 async fn the_services_clock_does_not_matter() {
     for (ahead, tells_no_date) in [(0, false), (0, true), (7_200, false), (7_200, true), (400 * 86_400, false)] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         (service.state().ahead, service.state().tells_no_date) = (ahead, tells_no_date);
         let oauth = service.builder().ttl(short()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
@@ -367,7 +367,7 @@ async fn the_services_clock_does_not_matter() {
 
 #[tokio::test]
 async fn a_shorter_life_than_was_asked_for_is_believed() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
     oauth.token(&scopes).await.unwrap();
@@ -382,7 +382,7 @@ async fn a_shorter_life_than_was_asked_for_is_believed() {
 
 #[tokio::test]
 async fn invalidating_reaches_every_set_that_the_token_serves() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
     let token = oauth.token(&broad).await.unwrap();
@@ -394,7 +394,7 @@ async fn invalidating_reaches_every_set_that_the_token_serves() {
 
 #[tokio::test]
 async fn deleting_what_was_made_leaves_nothing_at_the_service_in_memory_and_in_the_store() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let store = MemoryStore::new();
     let oauth = service.builder().store(store.clone()).build().unwrap();
     let (one, two) = (set(&["GET:a.it/x"]), set(&["GET:b.it/y"]));
@@ -414,7 +414,7 @@ async fn deleting_what_was_made_leaves_nothing_at_the_service_in_memory_and_in_t
 
 #[tokio::test]
 async fn a_deletion_that_fails_is_tried_again_by_the_next_call() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
     oauth.token(&set(&["GET:b.it/y"])).await.unwrap();
@@ -427,7 +427,7 @@ async fn a_deletion_that_fails_is_tried_again_by_the_next_call() {
 
 #[tokio::test]
 async fn forgetting_leaves_the_tokens_at_the_service_alone() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
     oauth.token(&scopes).await.unwrap();
@@ -438,7 +438,7 @@ async fn forgetting_leaves_the_tokens_at_the_service_alone() {
 
 #[tokio::test]
 async fn no_scopes_is_an_error_and_no_request() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().reuse_existing(true).build().unwrap();
     for error in [
         oauth.token(&ScopeSet::default()).await.unwrap_err(),
@@ -451,7 +451,7 @@ async fn no_scopes_is_an_error_and_no_request() {
 
 #[tokio::test]
 async fn no_scopes_are_not_served_by_a_token_that_is_there() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     oauth.token(&set(&["GET:a.it/x", "GET:b.it/y"])).await.unwrap();
     assert!(oauth.token(&ScopeSet::default()).await.unwrap_err().is_invalid_input());
@@ -459,7 +459,7 @@ async fn no_scopes_are_not_served_by_a_token_that_is_there() {
 
 #[tokio::test]
 async fn a_scope_beside_a_wildcard_that_covers_it_is_to_be_granted_by_its_name() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["POST:a.it/y"]);
     let oauth = service.oauth();
     // The wildcard alone is granted with anything of it.
@@ -471,7 +471,7 @@ async fn a_scope_beside_a_wildcard_that_covers_it_is_to_be_granted_by_its_name()
 
 #[tokio::test]
 async fn a_wildcard_is_not_served_by_a_token_that_has_nothing_of_it() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x"]);
     let oauth = service.oauth();
     oauth.token(&set(&["*:a.it/*"])).await.unwrap();
@@ -480,7 +480,7 @@ async fn a_wildcard_is_not_served_by_a_token_that_has_nothing_of_it() {
 
 #[tokio::test]
 async fn a_token_that_was_asked_for_by_hand_is_not_taken_for_a_lost_one() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
     oauth.create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
@@ -495,7 +495,7 @@ async fn a_token_that_was_asked_for_by_hand_is_not_taken_for_a_lost_one() {
 
 #[tokio::test]
 async fn a_plain_404_does_not_count_as_deleted() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
     service.state().failing = (1, "DELETE", 404);
@@ -504,7 +504,7 @@ async fn a_plain_404_does_not_count_as_deleted() {
 }
 
 /// What the service makes, so much later, of a request that was given up.
-async fn made_late(service: &Service, scopes: &ScopeSet, number: usize, later: Duration) {
+async fn made_late(service: &FakeAccount, scopes: &ScopeSet, number: usize, later: Duration) {
     service.clock.advance(later);
     let ttl = u32::try_from(service.state().asked[number]).unwrap();
     service.oauth().create_token(scopes, Ttl::seconds(ttl).unwrap()).await.unwrap();
@@ -513,7 +513,7 @@ async fn made_late(service: &Service, scopes: &ScopeSet, number: usize, later: D
 #[tokio::test]
 async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_deleted() {
     for (seconds, is_ours) in [(0, true), (14, true), (25, false)] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
         // Nobody heard of it, it was not there yet, and then the service was away.
@@ -527,7 +527,7 @@ async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_dele
 
 #[tokio::test]
 async fn of_two_losses_for_the_same_scopes_neither_is_left_behind() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
     // Nobody heard of either, and both were made after they were looked for.
@@ -558,7 +558,7 @@ async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
         ("five seconds longer", &scopes, 5, false),
         ("a minute shorter", &scopes, -60, false),
     ] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         // Neither request was carried out, and at the same second another program asked for a token.
         service.state().failing = (2, "POST", 502);
@@ -579,7 +579,7 @@ async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
 #[tokio::test]
 async fn an_hour_of_500s_leaves_no_token_behind() {
     for list_fails in [false, true] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
         service.state().broken = usize::MAX;
@@ -607,7 +607,7 @@ async fn an_hour_of_500s_leaves_no_token_behind() {
 /// The service may grant what lies below a path by its own name.
 #[tokio::test]
 async fn a_lost_token_whose_grant_was_expanded_is_found() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/x/y"]);
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().lost = 1;
@@ -619,7 +619,7 @@ async fn a_lost_token_whose_grant_was_expanded_is_found() {
 /// Where tokens stand close to each other, one of them has the end of the lost one by accident.
 #[tokio::test]
 async fn among_many_tokens_none_is_taken_for_a_lost_one() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let scopes = set(&["GET:a.it/x"]);
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().failing = (2, "POST", 502);
@@ -641,7 +641,7 @@ async fn among_many_tokens_none_is_taken_for_a_lost_one() {
 
 #[tokio::test]
 async fn each_set_of_scopes_is_looked_through_once() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().failing = (4, "POST", 504);
     oauth.token(&set(&["GET:a.it/x"])).await.unwrap_err();
@@ -669,7 +669,7 @@ async fn begun<T>(future: &mut (impl Future<Output = T> + Unpin)) {
 #[tokio::test]
 async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
     for on_loan in [false, true] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let store = MemoryStore::new();
         let oauth = service.builder().ttl(short()).store(store.clone()).build().unwrap();
         let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
@@ -696,7 +696,7 @@ async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
 #[tokio::test]
 async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
     for on_loan in [false, true] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         let oauth = service.builder().ttl(short()).build().unwrap();
         let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
         oauth.token(&broad).await.unwrap();
@@ -716,7 +716,7 @@ async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
 
 #[tokio::test]
 async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let store = MemoryStore::new();
     let oauth = service.builder().store(store.clone()).build().unwrap();
     let (broad, narrow, other) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]), set(&["GET:c.it/z"]));
@@ -742,7 +742,7 @@ async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
 
 #[tokio::test]
 async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let made = oauth.create_token(&set(&["GET:a.it/x"]), Ttl::days(1).unwrap()).await.unwrap();
     let _gate = service.close();
@@ -758,7 +758,7 @@ async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
 #[tokio::test]
 async fn a_grant_that_repeats_the_pattern_is_a_grant_of_it() {
     for reuse in [false, true] {
-        let service = Service::start().await;
+        let service = FakeAccount::start().await;
         service.state().echoes = true;
         service.state().catalogue = catalogue(&["GET:a.it/x"]);
         let oauth = service.builder().reuse_existing(reuse).build().unwrap();
@@ -782,7 +782,7 @@ async fn a_grant_that_repeats_the_pattern_is_a_grant_of_it() {
 
 #[tokio::test]
 async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_store() {
-    let (one, other) = (Service::start().await, Service::start().await);
+    let (one, other) = (FakeAccount::start().await, FakeAccount::start().await);
     let store = MemoryStore::new();
     let scopes = set(&["GET:a.it/x"]);
     for service in [&one, &other] {
@@ -790,15 +790,14 @@ async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_st
         assert_eq!(service.requests(), ["POST /token"]);
     }
     let credentials = gettone::openapi::Credentials::new("else@example.com", "key");
-    let url = format!("http://{}", one.address);
-    let builder = gettone::openapi::v1::Oauth::builder(credentials).base_url(url).http_client(common::http());
+    let builder = gettone::openapi::v1::Oauth::builder(credentials).base_url(one.url()).http_client(common::http());
     let oauth = builder.clock(one.clock.clone()).store(store).build().unwrap();
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
 }
 
 #[tokio::test]
 async fn a_program_that_starts_again_goes_on_with_the_file() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let folder = std::env::temp_dir().join(format!("gettone-tokens-{}", std::process::id()));
     let path = folder.join("tokens.json");
     let scopes = set(&["GET:a.it/x", "*:b.it/*"]);
@@ -817,7 +816,7 @@ async fn a_program_that_starts_again_goes_on_with_the_file() {
 
 #[tokio::test]
 async fn wrong_credentials_are_asked_about_once() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     service.state().failing = (usize::MAX, "", 401);
     let oauth = service.oauth();
     for _ in 0..100 {
@@ -829,7 +828,7 @@ async fn wrong_credentials_are_asked_about_once() {
 
 #[tokio::test]
 async fn what_is_refused_to_an_account_is_asked_for_one_set_of_scopes_and_not_for_each() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let sets: Vec<_> = (0..60).map(|number| set(&[&format!("GET:a.it/x{number}")])).collect();
     let all_at_once = async || {
@@ -854,9 +853,9 @@ async fn what_is_refused_to_an_account_is_asked_for_one_set_of_scopes_and_not_fo
 }
 
 /// The ten lines of a program: a call each hour, for a year.
-async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &Service) -> Result<usize, Error> {
+async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &FakeAccount) -> Result<usize, Error> {
     let http = common::http();
-    let url = format!("http://{}/base/12345670124", service.address);
+    let url = format!("{}/base/12345670124", service.url());
     let mut calls = 0;
     for _ in 0..365 * 24 {
         let mut request = http.get(&url).build().unwrap();
@@ -870,7 +869,7 @@ async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &Service)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_year_of_calls_makes_hardly_more_than_one_token_a_day_and_nothing_else() {
-    let service = Service::start().await;
+    let service = FakeAccount::start().await;
     let scopes = set(&["GET:127.0.0.1/base"]);
     let oauth = service.builder().scopes(scopes).build().unwrap();
     assert_eq!(a_year_of_calls(&oauth, &service).await.unwrap(), 365 * 24);

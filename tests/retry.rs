@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+#[cfg(feature = "tracing")]
+#[path = "retry/spans.rs"]
+mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::raw::{Do, Raw};
-use common::{Answer, Mock, OPERATIONS, Still, call, fatture, http, oauth};
+use common::fake::{Answer, Do, FakeService};
+use common::services::{EXAMPLE, Http, RetrySafety, Setup};
+use common::{Still, fatture, http, oauth, operations};
 use gettone::clock::ManualClock;
 use gettone::keliweb::Fatture;
 use gettone::openapi::v1::Oauth;
@@ -22,22 +26,23 @@ fn clients(url: &str) -> (Oauth, Fatture, Arc<ManualClock>) {
 
 #[tokio::test]
 async fn an_error_says_if_an_earlier_attempt_may_have_been_carried_out() {
-    let raw = Raw::new([Do::answer("504 Gateway Timeout", "", ""), Do::answer("401 Unauthorized", "", "")]).await;
-    let (_, fatture, _) = clients(&raw.url());
+    let service =
+        FakeService::new([Do::answer("504 Gateway Timeout", "", ""), Do::answer("401 Unauthorized", "", "")]).await;
+    let (_, fatture, _) = clients(&service.url());
     let error = fatture.password_grant().await.unwrap_err();
     assert!(error.is_ambiguous() && error.is_unauthorized(), "{error:?}");
     let expected =
         "Keliweb Fatture password_grant: HTTP 401 Unauthorized (an earlier attempt may have been carried out)";
     assert_eq!(error.to_string(), expected);
-    assert_eq!((raw.calls(), error.service()), (2, Some("Keliweb Fatture")));
+    assert_eq!((service.calls(), error.service()), (2, Some("Keliweb Fatture")));
 }
 
 #[tokio::test]
 async fn the_waits_double_and_differ_by_chance() {
     let mut seen = Vec::new();
     for _ in 0..20 {
-        let mock = Mock::answering_with(Answer::empty(503)).await;
-        let (builder, clock) = oauth(&mock.url()).retry(Retry::default().max_attempts(8)).still();
+        let service = FakeService::answering_with(Answer::empty(503)).await;
+        let (builder, clock) = oauth(&service.url()).retry(Retry::default().max_attempts(8)).still();
         builder.build().unwrap().credit().await.unwrap_err();
         let waits = clock.waits();
         for (wait, base) in waits.iter().zip([200, 400, 800, 1600, 3200, 5000, 5000]) {
@@ -56,23 +61,23 @@ async fn the_waits_double_and_differ_by_chance() {
 async fn how_long_a_service_may_ask_to_wait_can_be_set() {
     let seconds = Duration::from_secs;
     for (asked, waits) in [(2, vec![seconds(2)]), (3, vec![])] {
-        let mock = Mock::answering_with(Answer::empty(429).header("retry-after", &asked.to_string())).await;
+        let service = FakeService::answering_with(Answer::empty(429).header("retry-after", &asked.to_string())).await;
         let retry = Retry::default().max_attempts(2).max_retry_after(seconds(2));
-        let (builder, clock) = oauth(&mock.url()).retry(retry).still();
+        let (builder, clock) = oauth(&service.url()).retry(retry).still();
         let error = builder.build().unwrap().credit().await.unwrap_err();
         assert!(error.is_rate_limited());
-        assert_eq!((mock.calls(), error.retry_after()), (waits.len() + 1, Some(seconds(asked))));
+        assert_eq!((service.calls(), error.retry_after()), (waits.len() + 1, Some(seconds(asked))));
         assert_eq!(clock.waits(), waits);
     }
 }
 
 #[tokio::test]
 async fn the_time_of_a_call_bounds_its_repeats() {
-    let mock = Mock::answering_with(Answer::empty(503).header("retry-after", "6")).await;
-    let (builder, clock) = oauth(&mock.url()).timeout(Duration::from_secs(10)).still();
+    let service = FakeService::answering_with(Answer::empty(503).header("retry-after", "6")).await;
+    let (builder, clock) = oauth(&service.url()).timeout(Duration::from_secs(10)).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
     // After six seconds there are four left, and another six do not fit.
-    assert_eq!((clock.waits(), mock.calls()), (vec![Duration::from_secs(6)], 2));
+    assert_eq!((clock.waits(), service.calls()), (vec![Duration::from_secs(6)], 2));
     assert_eq!(error.status().unwrap(), 503);
 }
 
@@ -81,10 +86,10 @@ async fn the_number_of_attempts_can_be_set() {
     for (retry, calls) in
         [(Retry::none(), 1), (Retry::default().max_attempts(0), 1), (Retry::default().max_attempts(6), 6)]
     {
-        let mock = Mock::answering_with(Answer::empty(503)).await;
-        let (builder, _) = oauth(&mock.url()).retry(retry).still();
+        let service = FakeService::answering_with(Answer::empty(503)).await;
+        let (builder, _) = oauth(&service.url()).retry(retry).still();
         builder.build().unwrap().credit().await.unwrap_err();
-        assert_eq!(mock.calls(), calls);
+        assert_eq!(service.calls(), calls);
     }
 }
 
@@ -103,36 +108,36 @@ async fn a_token_that_a_lost_answer_may_have_deleted_is_deleted() {
         (vec![throttled, not_found.clone()], false),
         (vec![not_found], false),
     ] {
-        let raw = Raw::new(script.clone()).await;
-        let (oauth, ..) = clients(&raw.url());
+        let service = FakeService::new(script.clone()).await;
+        let (oauth, ..) = clients(&service.url());
         let result = oauth.delete_token(&token).await;
         assert_eq!(result.is_ok(), deleted, "{script:?}: {result:?}");
-        assert_eq!(raw.calls(), script.len());
+        assert_eq!(service.calls(), script.len());
     }
 }
 
 #[tokio::test]
 async fn the_cap_is_for_what_the_service_asks_and_not_for_the_waits_of_our_own() {
-    let mock = Mock::answering_with(Answer::empty(503)).await;
-    let (builder, clock) = oauth(&mock.url()).retry(Retry::default().max_retry_after(Duration::ZERO)).still();
+    let service = FakeService::answering_with(Answer::empty(503)).await;
+    let (builder, clock) = oauth(&service.url()).retry(Retry::default().max_retry_after(Duration::ZERO)).still();
     builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
-    assert_eq!((mock.calls(), clock.waits().len()), (4, 3));
+    assert_eq!((service.calls(), clock.waits().len()), (4, 3));
 }
 
 #[tokio::test]
 async fn a_wait_that_leaves_no_time_for_an_attempt_is_not_made() {
-    let mock = Mock::answering_with(Answer::empty(503).header("retry-after", "10")).await;
-    let (builder, clock) = oauth(&mock.url()).timeout(Duration::from_secs(10)).still();
+    let service = FakeService::answering_with(Answer::empty(503).header("retry-after", "10")).await;
+    let (builder, clock) = oauth(&service.url()).timeout(Duration::from_secs(10)).still();
     builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
-    assert_eq!((mock.calls(), clock.waits()), (1, vec![]));
+    assert_eq!((service.calls(), clock.waits()), (1, vec![]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_has_no_more_time_than_the_call() {
-    let raw = Raw::new([Do::Sleep]).await;
+    let service = FakeService::new([Do::Sleep]).await;
     let attempts = Retry::none().attempt_timeout(Duration::from_secs(3600));
-    let oauth = oauth(&raw.url()).timeout(Duration::from_secs(20)).retry(attempts).build().unwrap();
-    let error = raw.until(Duration::from_secs(21), oauth.credit()).await.unwrap_err();
+    let oauth = oauth(&service.url()).timeout(Duration::from_secs(20)).retry(attempts).build().unwrap();
+    let error = service.until(Duration::from_secs(21), oauth.credit()).await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
 }
 
@@ -153,36 +158,36 @@ fn the_defaults_are_those_that_are_documented() {
 
 #[tokio::test]
 async fn a_wrong_address_does_not_pass_for_a_deleted_token() {
-    let raw =
-        Raw::new([Do::Hang, Do::answer("404 Not Found", "content-type: text/html\r\n", "<html>nginx</html>")]).await;
-    let (oauth, ..) = clients(&raw.url());
+    let service =
+        FakeService::new([Do::Hang, Do::answer("404 Not Found", "content-type: text/html\r\n", "<html>nginx</html>")])
+            .await;
+    let (oauth, ..) = clients(&service.url());
     assert!(oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap_err().is_not_found());
-    assert_eq!(raw.calls(), 2);
+    assert_eq!(service.calls(), 2);
 }
 
 #[tokio::test]
 async fn after_a_lost_deletion_only_missing_means_deleted() {
     let refused =
         r#"{"success":false,"message":"Only single tokens are enabled for this method","error":140,"data":null}"#;
-    let raw = Raw::new([Do::Hang, Do::answer("403 Forbidden", "content-type: application/json\r\n", refused)]).await;
-    let (oauth, ..) = clients(&raw.url());
+    let service =
+        FakeService::new([Do::Hang, Do::answer("403 Forbidden", "content-type: application/json\r\n", refused)]).await;
+    let (oauth, ..) = clients(&service.url());
     let error = oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap_err();
-    assert_eq!((error.code(), raw.calls()), (Some("140"), 2));
+    assert_eq!((error.code(), service.calls()), (Some("140"), 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
     let own = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     let own = own.pool_max_idle_per_host(0).read_timeout(Duration::from_secs(5)).build().unwrap();
-    for operation in OPERATIONS {
-        let raw = Raw::new([Do::Sleep]).await;
-        let oauth = oauth(&raw.url()).http_client(own.clone()).build().unwrap();
-        let fatture = fatture(&raw.url()).http_client(own.clone()).build().unwrap();
-        let error = raw.until(Duration::from_secs(6), call(operation, &oauth, &fatture)).await.unwrap_err();
+    for operation in operations() {
+        let service = FakeService::new([Do::Sleep]).await;
+        let setup = Setup { http: Http::Given(own.clone()), ..Setup::new(service.url()) };
+        let error = service.until(Duration::from_secs(6), operation.call(&EXAMPLE, &setup)).await.unwrap_err();
         assert!(error.is_timeout(), "{operation}: {error:?}");
-        let changes = ["password_grant", "refresh", "create_token", "replace_token", "update_token"];
-        let calls = if changes.contains(&operation) { 1 } else { 4 };
-        assert_eq!(raw.calls(), calls, "{operation}");
+        let calls = if operation.retry == RetrySafety::Idempotent { 4 } else { 1 };
+        assert_eq!(service.calls(), calls, "{operation}");
     }
 }
 
@@ -190,12 +195,12 @@ async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
 async fn a_deletion_without_an_answer_in_time_may_have_been_done() {
     let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
     let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
-    let raw = Raw::new([Do::Sleep, not_found]).await;
+    let service = FakeService::new([Do::Sleep, not_found]).await;
     let attempts = Retry::default().attempt_timeout(Duration::from_secs(5));
-    let oauth = oauth(&raw.url()).retry(attempts).http_client(http()).build().unwrap();
+    let oauth = oauth(&service.url()).retry(attempts).http_client(http()).build().unwrap();
     let token = AccessToken::new("5f8041e42efdfc468b6e60ea");
-    raw.until(Duration::from_secs(6), oauth.delete_token(&token)).await.unwrap();
-    assert_eq!(raw.calls(), 2);
+    service.until(Duration::from_secs(6), oauth.delete_token(&token)).await.unwrap();
+    assert_eq!(service.calls(), 2);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::OPERATIONS;
 use common::capture::capture;
+use common::fake::FakeService;
 use common::leaks::{acts, assert_clean, call, tokens};
-use common::raw::Raw;
+use common::operations;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -18,10 +18,10 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
     // For the whole process, which is why this test has a file of its own.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing_log::LogTracer::init().unwrap();
-    for operation in OPERATIONS {
+    for operation in operations() {
         for act in acts(operation) {
-            let raw = Raw::new([act]).await;
-            let _ = call(operation, &raw.url()).await;
+            let service = FakeService::new([act]).await;
+            let _ = call(operation, &service.url()).await;
         }
     }
     tokens().await;
@@ -36,7 +36,7 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
         "could not be fetched",
         "not tried again yet",
         "invalidated",
-        "forgotten",
+        "cleared",
         "the store of tokens failed",
         "a damaged token file was set aside",
         "a damaged token was passed over",
@@ -44,7 +44,7 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
         let line = text.lines().find(|line| line.contains("gettone::cache") && line.contains(event));
         assert!(line.is_some(), "no event says `{event}`");
     }
-    for operation in OPERATIONS {
+    for operation in operations() {
         let span =
             text.lines().find(|line| line.contains(&format!("operation=\"{operation}\"")) && line.contains("close"));
         let span = span.unwrap_or_else(|| panic!("{operation} has no span"));

@@ -8,19 +8,18 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::raw::read_request;
+use common::fake::{Do, FakeService, answer};
+use common::services::keliweb;
 use gettone::clock::{ManualClock, SystemClock};
 use gettone::keliweb::Fatture;
 use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
 
 const FILE: &str = "GETTONE_TEST_FILE";
 const URL: &str = "GETTONE_TEST_URL";
 
-/// A store that says when the lock is had or waited for.
+/// A store that prints whether it has the lock or waits for it.
 #[derive(Debug)]
 struct Told(FileStore);
 
@@ -53,7 +52,7 @@ async fn fatture(url: &str, file: &str) -> gettone::Builder<Fatture> {
     common::fatture(url).http_client(common::http()).store(Told(store))
 }
 
-/// Not a test: what the other processes do. Each asks for a token and prints it.
+/// Not a test: each of the other processes asks for a token and prints it.
 #[tokio::test]
 #[ignore = "the test below runs it"]
 async fn child() {
@@ -70,47 +69,24 @@ fn start(file: &str, url: &str) -> Child {
     command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
 }
 
-/// The requests as they come, each with the way to answer it.
-async fn server() -> (String, mpsc::UnboundedReceiver<(String, oneshot::Sender<u32>)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (requests, seen) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let requests = requests.clone();
-            tokio::spawn(async move {
-                let (answer, number) = oneshot::channel();
-                requests.send((read_request(&mut stream).await, answer)).unwrap();
-                let number = number.await.unwrap();
-                let body = format!(
-                    r#"{{"token_type":"Bearer","expires_in":3600,"access_token":"a{number}","refresh_token":"r{number}"}}"#
-                );
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-            });
-        }
-    });
-    (url, seen)
-}
-
 #[tokio::test]
 async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
     let folder = std::env::temp_dir().join(format!("gettone-two-{}", std::process::id()));
     let file = folder.join("tokens.json").to_str().unwrap().to_owned();
-    let (url, mut requests) = server().await;
+    let pair = |number: u32| {
+        let pair = keliweb::pair(&format!("a{number}"), format!("r{number}"));
+        answer("200 OK", "connection: close\r\n", &pair.to_string())
+    };
+    // The answer to the refresh waits until both processes are at the lock.
+    let service = FakeService::new([Do::Say(pair(1)), Do::Pause(String::new(), pair(2))]).await;
+    let url = service.url();
 
-    // Two hours ago somebody got a pair.
+    // A client got a pair two hours ago.
     let then = Arc::new(ManualClock::new(SystemTime::now() - Duration::from_secs(7200)));
     let before = fatture(&url, &file).await.clock(then).build().unwrap();
-    let first = tokio::spawn(async move {
-        let token = before.token().await.unwrap();
-        before.wait_idle().await;
-        token
-    });
-    let (request, answer) = requests.recv().await.unwrap();
-    assert!(request.contains("grant_type=password"));
-    answer.send(1).unwrap();
-    assert_eq!(first.await.unwrap().expose(), "a1");
+    assert_eq!(before.token().await.unwrap().expose(), "a1");
+    before.wait_idle().await;
+    assert!(service.request().body.contains("grant_type=password"));
 
     let mut children = [start(&file, &url), start(&file, &url)];
     let mut lines = Vec::new();
@@ -119,15 +95,15 @@ async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
         while !["locked", "waiting"].contains(&output.next_line().await.unwrap().unwrap().as_str()) {}
         lines.push(output);
     }
-    // Both are at the lock, and the one that has it has asked.
-    let (request, answer) = requests.recv().await.unwrap();
-    assert!(request.contains("refresh_token=r1"), "{request}");
-    answer.send(2).unwrap();
+    // Both are at the lock, and the one that has it has sent its request.
+    service.called(2).await;
+    service.go_on();
     for (output, child) in lines.iter_mut().zip(&mut children) {
         assert_eq!(output.next_line().await.unwrap().unwrap(), "token a2");
         while output.next_line().await.unwrap().is_some() {}
         assert!(child.wait().await.unwrap().success());
     }
-    assert!(requests.try_recv().is_err(), "one refresh for both");
+    assert_eq!(service.calls(), 2, "one refresh for both");
+    assert!(service.requests()[1].body.contains("refresh_token=r1"), "{}", service.requests()[1]);
     std::fs::remove_dir_all(folder).unwrap();
 }

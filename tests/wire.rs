@@ -1,24 +1,24 @@
 //! What goes over the wire, and what never does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "rustls")]
+#[path = "wire/certificates.rs"]
+mod certificates;
 mod common;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::raw::{Do, Raw};
-use common::{API_KEY, Answer, EMAIL, Mock, Still, call, fatture, now, oauth, success};
+use common::fake::{Answer, Do, FakeService, Identity};
+use common::services::{EXAMPLE, Http, Setup};
+use common::{API_KEY, EMAIL, Still, fatture, now, oauth, operations, success};
 use gettone::openapi::{
     Credentials,
     v1::{Oauth, TokenUpdate},
 };
 use gettone::{AccessToken, Retry, ScopeSet};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio::io::AsyncReadExt;
 
 #[tokio::test]
 async fn a_token_is_one_segment_of_the_path_whatever_stands_in_it() {
@@ -36,40 +36,40 @@ async fn a_token_is_one_segment_of_the_path_whatever_stands_in_it() {
         ("è€", "%C3%A8%E2%82%AC"),
         ("a;b=c&d@e:f", "a;b=c&d@e:f"),
     ] {
-        let raw = Raw::new([Do::answer("500 Internal Server Error", "", "")]).await;
-        let oauth = oauth(&raw.url()).build().unwrap();
+        let service = FakeService::new([Do::answer("500 Internal Server Error", "", "")]).await;
+        let oauth = oauth(&service.url()).build().unwrap();
         let token = AccessToken::new(token);
         let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
         oauth.find_token(&token).await.unwrap_err();
         oauth.delete_token(&token).await.unwrap_err();
         oauth.replace_token(&token, &scopes, now()).await.unwrap_err();
         oauth.update_token(&token, TokenUpdate::new().scopes(&scopes)).await.unwrap_err();
-        for (request, method) in raw.requests().iter().zip(["GET", "DELETE", "PUT", "PATCH"]) {
+        for (request, method) in service.requests().iter().zip(["GET", "DELETE", "PUT", "PATCH"]) {
             let lines: Vec<_> = request.lines().collect();
             assert_eq!(lines[0], format!("{method} /token/{segment} HTTP/1.1"));
             assert!(!lines.iter().any(|line| line.to_lowercase().starts_with("x-evil")), "{request}");
         }
-        assert_eq!(raw.calls(), 4);
+        assert_eq!(service.calls(), 4);
     }
 }
 
 #[tokio::test]
 async fn a_token_that_no_encoding_makes_a_segment_is_refused() {
-    let mock = Mock::answering_with(Answer::empty(500)).await;
+    let service = FakeService::answering_with(Answer::empty(500)).await;
     for token in ["", ".", "..", "a\\..\\..\\scopes", "\\"] {
-        let error = mock.oauth().delete_token(&AccessToken::new(token)).await.unwrap_err();
+        let error = service.oauth().delete_token(&AccessToken::new(token)).await.unwrap_err();
         assert!(error.is_invalid_input() && error.operation() == Some("delete_token"), "{token}: {error:?}");
-        assert!(mock.oauth().find_token(&AccessToken::new(token)).await.unwrap_err().is_invalid_input());
+        assert!(service.oauth().find_token(&AccessToken::new(token)).await.unwrap_err().is_invalid_input());
     }
-    assert_eq!(mock.calls(), 0);
+    assert_eq!(service.calls(), 0);
 }
 
 #[tokio::test]
 async fn a_base_url_may_have_a_path() {
     for base in ["/openapi", "/openapi/"] {
-        let mock = Mock::answering_with(success("get_credit")).await;
-        oauth(&(mock.url() + base)).build().unwrap().credit().await.unwrap();
-        assert_eq!(mock.request().target, "/openapi/credit");
+        let service = FakeService::answering_with(success("get_credit")).await;
+        oauth(&(service.url() + base)).build().unwrap().credit().await.unwrap();
+        assert_eq!(service.request().target, "/openapi/credit");
     }
 }
 
@@ -135,10 +135,10 @@ fn credentials_that_cannot_be_right_are_refused() {
 #[tokio::test]
 async fn the_user_agent_can_be_extended() {
     let own = concat!("gettone/", env!("CARGO_PKG_VERSION"));
-    let mock = Mock::answering_with(success("get_credit")).await;
-    oauth(&mock.url()).user_agent("invoices/2.1").build().unwrap().credit().await.unwrap();
-    assert_eq!(mock.request().header("user-agent"), Some(format!("invoices/2.1 {own}").as_str()));
-    assert!(oauth(&mock.url()).user_agent("a\r\nb: c").build().unwrap_err().is_invalid_input());
+    let service = FakeService::answering_with(success("get_credit")).await;
+    oauth(&service.url()).user_agent("invoices/2.1").build().unwrap().credit().await.unwrap();
+    assert_eq!(service.request().header("user-agent"), Some(format!("invoices/2.1 {own}").as_str()));
+    assert!(oauth(&service.url()).user_agent("a\r\nb: c").build().unwrap_err().is_invalid_input());
 }
 
 #[tokio::test]
@@ -146,9 +146,9 @@ async fn a_client_of_the_callers_own_is_used() {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("x-own", "yes".parse().unwrap());
     let own = reqwest::Client::builder().no_proxy().default_headers(headers).user_agent("own/1").build().unwrap();
-    let mock = Mock::answering_with(success("get_credit")).await;
-    oauth(&mock.url()).http_client(own).build().unwrap().credit().await.unwrap();
-    let asked = mock.request();
+    let service = FakeService::answering_with(success("get_credit")).await;
+    oauth(&service.url()).http_client(own).build().unwrap().credit().await.unwrap();
+    let asked = service.request();
     assert_eq!(asked.header("x-own"), Some("yes"));
     assert_eq!(asked.header("user-agent"), Some(concat!("gettone/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(asked.header("accept"), Some("application/json"));
@@ -156,12 +156,12 @@ async fn a_client_of_the_callers_own_is_used() {
 
 #[tokio::test]
 async fn a_client_that_followed_a_redirect_is_found_out() {
-    let elsewhere = Mock::answering_with(success("get_credit")).await;
-    let mock = Mock::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
+    let elsewhere = FakeService::answering_with(success("get_credit")).await;
+    let service = FakeService::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
     let follows = reqwest::Client::builder().no_proxy().build().unwrap();
-    let error = oauth(&mock.url()).http_client(follows).build().unwrap().credit().await.unwrap_err();
+    let error = oauth(&service.url()).http_client(follows).build().unwrap().credit().await.unwrap_err();
     assert!(error.to_string().contains("redirect::Policy::none()"), "{error}");
-    assert_eq!((mock.calls(), elsewhere.calls()), (1, 1));
+    assert_eq!((service.calls(), elsewhere.calls()), (1, 1));
     // A refusal, with the status of the place that it led to.
     assert_eq!(error.status().unwrap(), 200);
     assert!(!error.is_decode() && !error.is_transient() && !error.is_unauthorized(), "{error:?}");
@@ -175,54 +175,28 @@ fn is_child() -> bool {
 
 #[tokio::test]
 async fn what_keeps_credentials_safe_cannot_be_configured_away() {
-    for operation in ["password_grant", "find_token"] {
-        let (elsewhere, proxy) = (Mock::answering_with(success(operation)).await, Raw::new([Do::Hang]).await);
-        let mock = Mock::answering_with(Answer::empty(307).header("location", &elsewhere.url())).await;
+    for operation in operations() {
+        let elsewhere = FakeService::answering_with(success(operation.name)).await;
+        let proxy = FakeService::new([Do::Hang]).await;
+        let service = FakeService::answering_with(Answer::empty(307).header("location", &elsewhere.url())).await;
         let follow = |http: reqwest::ClientBuilder| http.redirect(reqwest::redirect::Policy::limited(5));
         let through = reqwest::Proxy::all(proxy.url()).unwrap();
-        let unsafe_http = move |http: reqwest::ClientBuilder| follow(http).referer(true).proxy(through);
-        let oauth = oauth(&mock.url()).http(unsafe_http.clone()).build().unwrap();
-        let fatture = fatture(&mock.url()).http(unsafe_http).build().unwrap();
-        assert_eq!(call(operation, &oauth, &fatture).await.unwrap_err().status().unwrap(), 307);
-        assert_eq!((mock.calls(), elsewhere.calls(), proxy.calls()), (1, 0, 0), "{operation}");
+        let unsafe_http = move |http: reqwest::ClientBuilder| follow(http).referer(true).proxy(through.clone());
+        let setup = Setup { http: Http::Own(Arc::new(unsafe_http)), ..Setup::new(service.url()) };
+        assert_eq!(operation.call(&EXAMPLE, &setup).await.unwrap_err().status().unwrap(), 307);
+        assert_eq!((service.calls(), elsewhere.calls(), proxy.calls()), (1, 0, 0), "{operation}");
     }
     // What is about something else stays.
-    let mock = Mock::answering_with(success("get_credit")).await;
+    let service = FakeService::answering_with(success("get_credit")).await;
     let headers = [(reqwest::header::HeaderName::from_static("x-own"), "yes".parse().unwrap())].into_iter().collect();
-    oauth(&mock.url()).http(|http| http.default_headers(headers)).build().unwrap().credit().await.unwrap();
-    assert_eq!(mock.request().header("x-own"), Some("yes"));
-}
-
-/// A server with a certificate that it made itself, for `localhost`; it answers what it is told to, and counts.
-async fn tls_server(body: &'static str) -> (String, Vec<u8>, Arc<AtomicUsize>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            count.fetch_add(1, Ordering::Relaxed);
-            if let Ok(mut stream) = acceptor.accept(stream).await {
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
-                assert!(String::from_utf8_lossy(&request).contains("authorization: Basic"));
-                let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-                let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
-                let _ = stream.shutdown().await;
-            }
-        }
-    });
-    (url, made.cert.der().to_vec(), connections)
+    oauth(&service.url()).http(|http| http.default_headers(headers)).build().unwrap().credit().await.unwrap();
+    assert_eq!(service.request().header("x-own"), Some("yes"));
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_not_trusted_ends_the_call() {
-    let (url, certificate, connections) = tls_server(r#"{"data":{"credit":1.5}}"#).await;
+    let service = FakeService::new([Do::answer("200 OK", "", r#"{"data":{"credit":1.5}}"#).over_tls()]).await;
+    let url = service.tls_url();
     let (builder, clock) = oauth(&url).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
     assert!(error.is_connect() && !error.is_transient() && !error.is_timeout(), "{error:?}");
@@ -233,12 +207,12 @@ async fn a_certificate_that_is_not_trusted_ends_the_call() {
     // The rest is the library's.
     let reason = error.to_string().strip_prefix(&said).map(str::to_owned);
     assert!(reason.is_some_and(|reason| reason.contains("certificate")), "{error}");
-    assert_eq!((connections.load(Ordering::Relaxed), clock.waits().len()), (1, 0));
+    assert_eq!((service.connections(), service.calls(), clock.waits().len()), (1, 0, 0));
 
-    let root = reqwest::Certificate::from_der(&certificate).unwrap();
+    let root = Identity::local().certificate();
     let trusts = oauth(&url).http(|http| http.tls_certs_merge([root])).build().unwrap();
     assert_eq!(trusts.credit().await.unwrap().to_string(), "1.50");
-    assert_eq!(connections.load(Ordering::Relaxed), 2);
+    assert_eq!((service.connections(), service.request().header("authorization")), (2, Some(common::BASIC)));
 }
 
 #[tokio::test]
@@ -279,7 +253,7 @@ async fn https_goes_through_the_proxy_of_the_environment() {
         assert!(oauth.credit().await.unwrap_err().is_connect());
         return;
     }
-    let proxy = Raw::new([Do::answer("502 Bad Gateway", "", "")]).await;
+    let proxy = FakeService::new([Do::answer("502 Bad Gateway", "", "")]).await;
     in_a_process("https_goes_through_the_proxy_of_the_environment", &[("HTTPS_PROXY", &proxy.url())]);
     let requests = proxy.requests();
     assert_eq!(requests.len(), 1);
@@ -293,12 +267,12 @@ async fn a_loopback_address_is_not_asked_through_a_proxy() {
         oauth(&std::env::var("GETTONE_TEST_URL").unwrap()).build().unwrap().credit().await.unwrap();
         return;
     }
-    let proxy = Raw::new([Do::answer("502 Bad Gateway", "", "")]).await;
-    let mock = Mock::answering_with(success("get_credit")).await;
-    let (proxy_url, url) = (proxy.url(), mock.url());
+    let proxy = FakeService::new([Do::answer("502 Bad Gateway", "", "")]).await;
+    let service = FakeService::answering_with(success("get_credit")).await;
+    let (proxy_url, url) = (proxy.url(), service.url());
     let variables = [("HTTP_PROXY", proxy_url.as_str()), ("ALL_PROXY", &proxy_url), ("GETTONE_TEST_URL", &url)];
     in_a_process("a_loopback_address_is_not_asked_through_a_proxy", &variables);
-    assert_eq!((mock.calls(), proxy.calls()), (1, 0));
+    assert_eq!((service.calls(), proxy.calls()), (1, 0));
 }
 
 #[test]
@@ -321,27 +295,27 @@ fn credentials_of_the_environment_say_what_is_missing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
-    let raw = Raw::new([Do::Silence]).await;
-    let url = raw.url().replace("http:", "https:");
+    let service = FakeService::new([Do::Silence]).await;
+    let url = service.url().replace("http:", "https:");
     let builder = oauth(&url).connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(60));
     let oauth = builder.retry(Retry::none()).build().unwrap();
-    let error = raw.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
+    let error = service.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout() && error.is_transient(), "{error:?}");
-    let host = raw.address;
+    let host = service.address;
     assert_eq!(error.to_string(), format!("Openapi.it Oauth get_credit: no connection to {host} in time"));
 }
 
 #[tokio::test]
 async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url() {
     const SECRET: &str = "hunter2";
-    let nobody = Raw::new([Do::Refuse]).await;
+    let nobody = FakeService::new([Do::Refuse]).await;
     let token = AccessToken::new(format!("token-{SECRET}"));
     let there = oauth(&format!("{}/{SECRET}", nobody.url())).retry(Retry::none()).build().unwrap();
     let refused = there.delete_token(&token).await.unwrap_err();
     let expected = format!("Openapi.it Oauth delete_token: no connection to {}: Connection refused", nobody.address);
     assert!(refused.to_string().starts_with(&expected), "{refused}");
 
-    let behind = async |proxy: &Raw| {
+    let behind = async |proxy: &FakeService| {
         let proxy = reqwest::Proxy::all(format!("http://user:{SECRET}@{}/{SECRET}", proxy.address)).unwrap();
         let oauth = oauth(&format!("https://oauth.invalid/{SECRET}")).http(|http| http.proxy(proxy));
         oauth.retry(Retry::none()).build().unwrap().delete_token(&token).await.unwrap_err()
@@ -351,7 +325,7 @@ async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url()
     assert!(no_proxy.to_string().starts_with(expected), "{no_proxy}");
     let mut errors = vec![refused, no_proxy];
     for status in ["407 Proxy Authentication Required", "502 Bad Gateway"] {
-        let proxy = Raw::new([Do::answer(status, "", SECRET)]).await;
+        let proxy = FakeService::new([Do::answer(status, "", SECRET)]).await;
         let error = behind(&proxy).await;
         assert!(error.is_connect() && !error.is_transient(), "{error:?}");
         let said = error.to_string();
@@ -367,12 +341,12 @@ async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url()
 
 #[tokio::test]
 async fn a_client_that_refuses_the_address_is_wrong_input_and_not_asked_again() {
-    let mock = Mock::answering_with(success("get_credit")).await;
+    let service = FakeService::answering_with(success("get_credit")).await;
     let only_https = reqwest::Client::builder().no_proxy().https_only(true).build().unwrap();
-    let (builder, clock) = oauth(&mock.url()).http_client(only_https).still();
+    let (builder, clock) = oauth(&service.url()).http_client(only_https).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
     assert!(error.is_invalid_input() && !error.is_transient() && error.status().is_none(), "{error:?}");
-    assert_eq!((mock.calls(), clock.waits().len()), (0, 0));
+    assert_eq!((service.calls(), clock.waits().len()), (0, 0));
 }
 
 #[tokio::test]
@@ -382,8 +356,9 @@ async fn an_answer_of_just_the_limit_is_read() {
         body.replace("\"\"", &format!("\"{}\"", "x".repeat(length - body.len())))
     };
     for (length, read) in [(4 << 20, true), ((4 << 20) + 1, false)] {
-        let raw = Raw::new([Do::answer("200 OK", "content-type: application/json\r\n", &body(length))]).await;
-        let result = oauth(&raw.url()).build().unwrap().credit().await;
+        let service =
+            FakeService::new([Do::answer("200 OK", "content-type: application/json\r\n", &body(length))]).await;
+        let result = oauth(&service.url()).build().unwrap().credit().await;
         assert_eq!(result.is_ok(), read, "{length}: {result:?}");
     }
 }
@@ -391,8 +366,8 @@ async fn an_answer_of_just_the_limit_is_read() {
 #[tokio::test]
 async fn an_answer_that_is_too_large_keeps_its_status() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_owned();
-    let raw = Raw::new([Do::Flood(head)]).await;
-    let error = oauth(&raw.url()).build().unwrap().credit().await.unwrap_err();
+    let service = FakeService::new([Do::Flood(head)]).await;
+    let error = oauth(&service.url()).build().unwrap().credit().await.unwrap_err();
     assert_eq!(error.status().unwrap(), 200);
     assert!(error.to_string().ends_with("an answer of more than 4 MiB, which is not read"), "{error}");
 }
@@ -441,11 +416,11 @@ fn a_base_url_wins_over_an_environment() {
     use gettone::openapi::Environment::Sandbox;
     let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
     for builder in [
-        builder().base_url("https://mock.example.com").environment(Sandbox),
-        builder().environment(Sandbox).base_url("https://mock.example.com"),
+        builder().base_url("https://service.example.com").environment(Sandbox),
+        builder().environment(Sandbox).base_url("https://service.example.com"),
     ] {
         let client = format!("{:?}", builder.build().unwrap());
-        assert!(client.contains("base_url: \"https://mock.example.com\""), "{client}");
+        assert!(client.contains("base_url: \"https://service.example.com\""), "{client}");
     }
     let production = builder().environment(gettone::openapi::Environment::Production).build().unwrap();
     assert!(format!("{production:?}").contains("base_url: \"https://oauth.openapi.it\""), "{production:?}");
@@ -462,8 +437,8 @@ async fn credentials_of_the_environment_are_sent_as_they_are() {
         oauth.build().unwrap().credit().await.unwrap_err();
         return;
     }
-    let mock = Mock::answering_with(Answer::empty(403)).await;
-    let url = mock.url();
+    let service = FakeService::answering_with(Answer::empty(403)).await;
+    let url = service.url();
     let variables = [
         ("GETTONE_TEST_URL", url.as_str()),
         ("KELIWEB_CLIENT_ID", "id"),
@@ -475,7 +450,7 @@ async fn credentials_of_the_environment_are_sent_as_they_are() {
         ("OPENAPI_API_KEY", API_KEY),
     ];
     in_a_process("credentials_of_the_environment_are_sent_as_they_are", &variables);
-    let requests = mock.requests();
+    let requests = service.requests();
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [
         field("client_id", "id"),
@@ -510,9 +485,9 @@ async fn a_failure_without_an_answer_says_what_happened() {
     for (act, said) in
         [(Do::Hang, "the connection broke before the answer was complete"), (Do::Sleep, "no answer in time")]
     {
-        let raw = Raw::new([act]).await;
-        let oauth = oauth(&raw.url()).timeout(Duration::from_secs(5)).retry(Retry::none()).build().unwrap();
-        let error = raw.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
+        let service = FakeService::new([act]).await;
+        let oauth = oauth(&service.url()).timeout(Duration::from_secs(5)).retry(Retry::none()).build().unwrap();
+        let error = service.until(Duration::from_secs(6), oauth.credit()).await.unwrap_err();
         assert_eq!(error.to_string(), format!("Openapi.it Oauth get_credit: {said}"));
         assert!(std::error::Error::source(&error).is_some() && format!("{error:?}").contains("source"), "{error:?}");
     }

@@ -1,27 +1,31 @@
-//! Calls full of secrets, and whether one of them can be seen.
+//! Calls full of secrets, and whether one of them is shown.
 
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
 
-use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Period, Ttl, v1::Oauth};
+use gettone::clock::ManualClock;
+use gettone::openapi::v1::Oauth;
 use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
-use gettone::{AccessToken, Error, RefreshToken, Retry, ScopeSet};
+use gettone::{Error, Retry, ScopeSet};
 use serde_json::{Map, Value, json};
 
-use super::raw::{Do, Raw};
-use super::{Still, http, now};
+use super::fake::{Do, FakeService};
+use super::services::openapi_v1::BASE;
+use super::services::{Http, Operation, PLANTED, SecretKind, Setup, keliweb, openapi_v1, operation};
+use super::{http, now, success};
 
-pub const CLIENT_SECRET: &str = "client-secret-c1f0";
-pub const PASSWORD: &str = "pass word/è-77aa";
-pub const API_KEY: &str = "api-key-31e8";
-pub const ACCESS_TOKEN: &str = "access/token-9b2d";
-pub const REFRESH_TOKEN: &str = "refresh-token-e4c6";
+pub const CLIENT_SECRET: &str = PLANTED.client_secret;
+pub const PASSWORD: &str = PLANTED.password;
+pub const API_KEY: &str = PLANTED.api_key;
+pub const ACCESS_TOKEN: &str = PLANTED.token;
+pub const REFRESH_TOKEN: &str = PLANTED.refresh_token;
 pub const ISSUED_ACCESS: &str = "issued-access-55d1";
 pub const ISSUED_REFRESH: &str = "issued-refresh-08bf";
 /// `test@example.com:api-key-31e8` in base64.
 pub const BASIC: &str = "dGVzdEBleGFtcGxlLmNvbTphcGkta2V5LTMxZTg=";
 
-/// All that must not be seen, also as it stands in a path or a form.
+/// All that must not be shown, also as it is written in a path or a form.
 pub const SECRETS: [&str; 13] = [
     CLIENT_SECRET,
     PASSWORD,
@@ -38,7 +42,7 @@ pub const SECRETS: [&str; 13] = [
     BASIC,
 ];
 
-/// The secret that a text shows, if it shows one.
+/// Returns the secret that a text shows, if any.
 pub fn leak(text: &str) -> Option<&'static str> {
     SECRETS.into_iter().find(|secret| text.contains(secret))
 }
@@ -53,82 +57,35 @@ pub fn debugs(what: &str, value: &dyn Debug) {
     assert_clean(what, &format!("{value:?}\n{value:#?}"));
 }
 
+/// Sets clients up that send a request twice at most.
+pub fn setup(url: &str) -> Setup {
+    Setup { retry: Retry::default().max_attempts(2), http: Http::Given(http()), ..Setup::new(url) }
+}
+
 pub fn oauth(url: &str) -> Oauth {
-    let builder = Oauth::builder(openapi::Credentials::new("test@example.com", API_KEY)).base_url(url);
-    let builder = builder.retry(Retry::default().max_attempts(2)).http_client(http()).still().0;
-    debugs("the builder of Oauth", &builder);
-    builder.build().unwrap()
+    openapi_v1::builder(&PLANTED, &setup(url)).build().unwrap()
 }
 
-pub fn fatture(url: &str) -> Fatture {
-    let credentials = keliweb::Credentials::new("id", CLIENT_SECRET, "test@example.com", PASSWORD);
-    let builder = Fatture::builder(credentials)
-        .base_url(url)
-        .retry(Retry::default().max_attempts(2))
-        .http_client(http())
-        .still()
-        .0;
-    debugs("the builder of Fatture", &builder);
-    builder.build().unwrap()
-}
-
-/// Calls an operation with the secrets, and looks at what comes of it.
-pub async fn call(operation: &str, url: &str) -> Result<(), Error> {
-    let shown = call_on(operation, &oauth(url), &fatture(url)).await?;
-    assert_clean("an answer", &shown);
+/// Calls an operation with the secrets, and looks at what it returns.
+pub async fn call(operation: &Operation, url: &str) -> Result<(), Error> {
+    let returned = operation.call(&PLANTED, &setup(url)).await?;
+    assert_clean("a returned value", &returned.shown());
     Ok(())
 }
 
-/// Calls an operation with the secrets, and shows what it gives.
-pub async fn call_on(operation: &str, oauth: &Oauth, fatture: &Fatture) -> Result<String, Error> {
-    let (token, scopes) = (AccessToken::new(ACCESS_TOKEN), ScopeSet::parse(["GET:imprese.openapi.it/base"])?);
-    fn shown<T: Debug>(result: Result<T, Error>) -> Result<String, Error> {
-        result.map(|value| format!("{value:?}\n{value:#?}"))
-    }
-    match operation {
-        "password_grant" => shown(fatture.password_grant().await),
-        "refresh" => shown(fatture.refresh(&RefreshToken::new(REFRESH_TOKEN)).await),
-        "create_token" => shown(oauth.create_token(&scopes, Ttl::MIN).await),
-        "list_tokens" => shown(oauth.list_tokens().await),
-        "find_token" => shown(oauth.find_token(&token).await),
-        "replace_token" => shown(oauth.replace_token(&token, &scopes, now()).await),
-        "update_token" => shown(oauth.update_token(&token, openapi::v1::TokenUpdate::new().ttl(Ttl::MAX)).await),
-        "delete_token" => shown(oauth.delete_token(&token).await),
-        "list_scopes" => shown(oauth.list_scopes().await),
-        "get_credit" => shown(oauth.credit().await),
-        "counters_total" => shown(oauth.counters(Period::total()).await),
-        "counters_day" => shown(oauth.counters(Period::day(2022, 1, 1)?).await),
-        "counters_month" => shown(oauth.counters(Period::month(2022, 1)?).await),
-        "counters_year" => shown(oauth.counters(Period::year(2022)?).await),
-        other => panic!("no such operation: {other}"),
-    }
-}
-
-/// All that can become of cached tokens: they come and do not come, are stored and lost, lent and adopted, refused and
-/// forgotten. All that can be printed is looked at.
+/// Takes tokens of both services through all that can become of cached tokens, and looks at all that can be printed.
 pub async fn tokens() {
     let folder = std::env::temp_dir().join(format!("gettone-leaks-{}", std::process::id()));
     let path = folder.join("tokens.json");
-    let json = "content-type: application/json\r\n";
-    let (made, listed, pair) = (good("create_token"), good("list_tokens"), good("refresh"));
-    let answer = |body: &str| Do::answer("200 OK", json, body);
-    let (scopes, less) =
-        (["GET:imprese.openapi.it/base", "GET:comparabili.openapi.it/root"], ["GET:imprese.openapi.it/base"]);
+    let answer = |body: &str| Do::answer("200 OK", JSON, body);
+    let (scopes, less) = ([BASE, "GET:comparabili.openapi.it/root"], [BASE]);
+    let (made, listed, pair) = (openapi_v1::token(ISSUED_ACCESS, scopes, END), good("list_tokens"), good("refresh"));
     let (scopes, less) = (ScopeSet::parse(scopes).unwrap(), ScopeSet::parse(less).unwrap());
-    let builder = |url: String| {
-        let builder = Oauth::builder(openapi::Credentials::new("test@example.com", API_KEY)).base_url(url);
-        builder.http_client(http()).still().0
-    };
+    let builder = |url: String| openapi_v1::builder(&PLANTED, &Setup { retry: Retry::default(), ..setup(&url) });
 
-    let both = made.replacen(
-        r#""GET:imprese.openapi.it/base""#,
-        r#""GET:imprese.openapi.it/base","GET:comparabili.openapi.it/root""#,
-        1,
-    );
-    let raw = Raw::new([answer(&both), answer(&echo("create_token"))]).await;
+    let service = FakeService::new([answer(&made.to_string()), answer(&echo(operation("create_token")))]).await;
     let store = FileStore::open(&path).await.unwrap();
-    let url = raw.url();
-    let oauth = builder(raw.url()).store(store.clone()).build().unwrap();
+    let oauth = builder(service.url()).store(store.clone()).build().unwrap();
     let handle = oauth.token_for(&scopes);
     let token = handle.get().await.unwrap();
     assert_eq!(token.expose(), ISSUED_ACCESS);
@@ -136,34 +93,33 @@ pub async fn tokens() {
     debugs("a handle", &(&handle, &token, &oauth, &store));
     oauth.wait_idle().await;
     let stored = std::fs::read_to_string(&path).unwrap();
-    assert!(stored.contains(ISSUED_ACCESS), "this file is where it belongs");
-    builder(raw.url()).store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
+    assert!(stored.contains(ISSUED_ACCESS), "the file does not hold the token");
+    builder(service.url()).store(store.clone()).build().unwrap().token(&scopes).await.unwrap();
     oauth.invalidate(&token);
     for _ in 0..2 {
         debugs("a refusal", &oauth.token(&scopes).await.unwrap_err());
     }
     oauth.clear().await.unwrap();
 
-    let raw = Raw::new([answer(&listed)]).await;
-    let adopting = builder(raw.url()).reuse_existing(true).store(Broken).build().unwrap();
+    let list = FakeService::new([answer(&listed)]).await;
+    let adopting = builder(list.url()).reuse_existing(true).store(Broken).build().unwrap();
     adopting.token(&less).await.unwrap();
     debugs("a broken store", &adopting.clear().await.unwrap_err());
 
-    // What is told back is another matter: the password grant that follows a refresh has not sent its token.
-    for act in acts("refresh").into_iter().filter(|act| !format!("{act:?}").contains(REFRESH_TOKEN)) {
-        let raw = Raw::new([answer(&pair), act]).await;
+    // An echo of the refresh token is another matter: the password grant that follows a refresh has not sent it.
+    for act in acts(operation("refresh")).into_iter().filter(|act| !format!("{act:?}").contains(REFRESH_TOKEN)) {
+        let service = FakeService::new([answer(&pair), act]).await;
         let memory = MemoryStore::new();
-        let credentials = keliweb::Credentials::new("id", CLIENT_SECRET, "test@example.com", PASSWORD);
-        let builder = Fatture::builder(credentials).base_url(raw.url()).http_client(http()).store(memory.clone());
-        let (builder, clock) = builder.still();
-        let fatture = builder.build().unwrap();
+        let clock = Arc::new(ManualClock::new(now()));
+        let setup = Setup { retry: Retry::default(), clock: Arc::clone(&clock) as _, ..setup(&service.url()) };
+        let fatture = keliweb::builder(&PLANTED, &setup).store(memory.clone()).build().unwrap();
         let token = fatture.token().await.unwrap();
-        let mut request = http().get(raw.url()).build().unwrap();
+        let mut request = http().get(service.url()).build().unwrap();
         fatture.authorize(&mut request).await.unwrap();
         debugs("a request with a token", &request);
         fatture.invalidate(&token);
-        clock.advance(std::time::Duration::from_secs(7200));
-        debugs("what came of it", &fatture.token().await);
+        clock.advance(Duration::from_secs(7200));
+        debugs("a renewed token, or an error", &fatture.token().await);
         debugs("a client with a token", &(&fatture, &memory));
     }
 
@@ -173,7 +129,7 @@ pub async fn tokens() {
     debugs("a damaged record", &StoredToken::from_json(&record).unwrap_err());
     std::fs::rename(folder.join("tokens.json.damaged-0"), &path).unwrap();
     std::fs::write(&path, stored.replacen(r#""expires_at":"#, r#""expires":"#, 1)).unwrap();
-    builder(url).store(store).build().unwrap().token(&scopes).await.unwrap_err();
+    builder(service.url()).store(store).build().unwrap().token(&scopes).await.unwrap_err();
     std::fs::remove_dir_all(folder).unwrap();
 }
 
@@ -196,24 +152,31 @@ impl TokenStore for Broken {
     }
 }
 
-/// Every secret that an operation sends, as it is and as it was sent, told back in every field that an error reads.
-pub fn echo(operation: &str) -> String {
-    let sent: &[&str] = match operation {
-        "password_grant" => &[
-            CLIENT_SECRET,
+const JSON: &str = "content-type: application/json\r\n";
+/// 2022-08-16T09:06:20Z, as in the specs.
+const END: u64 = 1_660_640_780;
+
+/// The forms in which a service may repeat a secret.
+fn forms(kind: SecretKind) -> &'static [&'static str] {
+    match kind {
+        SecretKind::ClientSecret => &[CLIENT_SECRET],
+        SecretKind::Password => &[
             PASSWORD,
             "pass+word%2F%C3%A8-77aa",
             r"pass word\/\u00e8-77aa",
             "pass word/&egrave;-77aa",
             "pass word/&#xE8;-77aa",
         ],
-        "refresh" => &[CLIENT_SECRET, REFRESH_TOKEN],
-        "find_token" | "replace_token" | "update_token" | "delete_token" => {
-            &[API_KEY, BASIC, ACCESS_TOKEN, "access%2Ftoken-9b2d", r"access\/token-9b2d"]
-        }
-        _ => &[API_KEY, BASIC],
-    };
-    let all = sent.join(" and ");
+        SecretKind::RefreshToken => &[REFRESH_TOKEN],
+        SecretKind::ApiKey => &[API_KEY],
+        SecretKind::Login => &[BASIC],
+        SecretKind::Token => &[ACCESS_TOKEN, "access%2Ftoken-9b2d", r"access\/token-9b2d"],
+    }
+}
+
+/// Makes a failure that repeats every secret of a request, in every form and in every field that an error reads.
+pub fn echo(operation: &Operation) -> String {
+    let all = operation.sends.iter().flat_map(|kind| forms(*kind)).copied().collect::<Vec<_>>().join(" and ");
     let long = "x".repeat(280) + &all;
     json!({
         "success": false, "data": null, "error": format!("E {all}"), "message": all, "error_description": all, "hint": long,
@@ -222,49 +185,63 @@ pub fn echo(operation: &str) -> String {
     .to_string()
 }
 
-/// A success in which every secret that an operation sends stands wherever something is kept of what is not recognized.
-pub fn echoing_success(operation: &str) -> String {
-    let secrets: Vec<Value> = SECRETS.iter().map(|secret| json!(secret)).collect();
-    let others: Map<String, Value> = SECRETS.iter().map(|secret| ((*secret).to_owned(), json!(secret))).collect();
-    let mut token = json!({ "scopes": secrets, "expire": 1_660_640_780, "token": ISSUED_ACCESS });
-    let body = match operation {
-        "create_token" => {
-            token.as_object_mut().unwrap().extend(others);
-            token
-        }
-        "find_token" | "replace_token" | "update_token" => json!({ "data": [token, others] }),
-        "list_tokens" => json!({ "data": [token, others, API_KEY, [ACCESS_TOKEN]], "message": BASIC }),
-        "list_scopes" => json!({ "data": ["GET:imprese.openapi.it/base", others, secrets, API_KEY, BASIC] }),
-        "counters_total" | "counters_day" | "counters_month" | "counters_year" => json!({ "data": others }),
-        _ => {
-            let mut body: Value = serde_json::from_str(&good(operation)).unwrap();
-            body.as_object_mut().unwrap().extend(others);
-            body
-        }
-    };
-    body.to_string()
-}
-
-pub fn good(operation: &str) -> String {
-    let token =
-        json!({ "scopes": ["GET:imprese.openapi.it/base", "odd"], "expire": 1_660_640_780, "token": ISSUED_ACCESS });
-    match operation {
-        "password_grant" | "refresh" => json!({
-            "token_type": "Bearer", "expires_in": 3600, "access_token": ISSUED_ACCESS, "refresh_token": ISSUED_REFRESH,
-        })
-        .to_string(),
-        "create_token" => token.to_string(),
-        "list_tokens" | "find_token" | "replace_token" | "update_token" => json!({ "data": [token] }).to_string(),
-        "delete_token" => json!({ "success": true }).to_string(),
-        "list_scopes" => json!({ "data": ["GET:imprese.openapi.it/base"] }).to_string(),
-        "get_credit" => json!({ "data": { "credit": 1.5 } }).to_string(),
-        _ => json!({ "data": {} }).to_string(),
+/// Changes each value of an object that stands in JSON somewhere.
+fn change(json: &mut Value, to: &impl Fn(&str, &mut Value)) {
+    match json {
+        Value::Array(entries) => entries.iter_mut().for_each(|entry| change(entry, to)),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| {
+            to(name, value);
+            change(value, to);
+        }),
+        _ => {}
     }
 }
 
-/// Everything that can happen to a call.
-pub fn acts(operation: &str) -> Vec<Do> {
-    let json = "content-type: application/json\r\n";
+/// Returns a documented success, with the tokens that are looked for as those that it issues.
+pub fn good(name: &str) -> String {
+    issuing(name, ISSUED_REFRESH).to_string()
+}
+
+/// The same with this refresh token.
+pub fn issuing(name: &str, refresh_token: &str) -> Value {
+    let mut body = serde_json::from_str(success(name).text()).unwrap();
+    change(&mut body, &|name, value| match name {
+        "token" | "access_token" => *value = ISSUED_ACCESS.into(),
+        "refresh_token" => *value = refresh_token.into(),
+        _ => {}
+    });
+    body
+}
+
+/// Makes a success that has every secret wherever something is kept of what is not recognized.
+pub fn echoing_success(operation: &Operation) -> String {
+    fn spread(json: &mut Value) {
+        let others = SECRETS.iter().map(|secret| ((*secret).to_owned(), json!(secret)));
+        match json {
+            Value::Array(entries) => {
+                entries.iter_mut().for_each(spread);
+                entries.extend(SECRETS.map(Value::from));
+                entries.push(others.collect::<Map<_, _>>().into());
+                entries.push(json!([ACCESS_TOKEN]));
+            }
+            Value::Object(fields) => {
+                fields.values_mut().for_each(spread);
+                fields.extend(others);
+            }
+            _ => {}
+        }
+    }
+
+    let mut body = issuing(operation.name, ISSUED_REFRESH);
+    spread(&mut body);
+    if body.get("message").is_some() {
+        body["message"] = BASIC.into();
+    }
+    body.to_string()
+}
+
+/// Lists everything that can happen to a call.
+pub fn acts(operation: &Operation) -> Vec<Do> {
     let echo = echo(operation);
     let mut acts: Vec<Do> = [
         "200 OK",
@@ -280,24 +257,25 @@ pub fn acts(operation: &str) -> Vec<Do> {
         "503 Service Unavailable",
     ]
     .iter()
-    .map(|status| Do::answer(status, json, &echo))
+    .map(|status| Do::answer(status, JSON, &echo))
     .collect();
-    let good = good(operation);
+    let good = good(operation.name);
+    let within = good.find(ISSUED_ACCESS).unwrap_or(good.len() - ISSUED_ACCESS.len()) + 12;
+    let mut misplaced = issuing(operation.name, ISSUED_REFRESH);
+    change(&mut misplaced, &|name, value| {
+        if ["expire", "expires_in"].contains(&name) {
+            *value = ISSUED_REFRESH.into();
+        }
+    });
     acts.extend([
-        Do::answer("200 OK", json, &good),
-        Do::answer("200 OK", json, &echoing_success(operation)),
+        Do::answer("200 OK", JSON, &good),
+        Do::answer("200 OK", JSON, &echoing_success(operation)),
         // The issued tokens in the wrong place, and an answer that ends within one.
-        Do::answer("200 OK", json, &format!("{{\"data\":\"{ISSUED_ACCESS}\",\"expires_in\":\"{ISSUED_REFRESH}\"}}")),
-        Do::answer(
-            "200 OK",
-            json,
-            &good
-                .replace("1660640780", &format!("\"{ISSUED_REFRESH}\""))
-                .replace("3600", &format!("\"{ISSUED_REFRESH}\"")),
-        ),
-        Do::answer("200 OK", json, good.split_at(good.len() - 8).0),
-        Do::answer("200 OK", json, &format!("\"{ISSUED_ACCESS}\"")),
-        Do::answer("200 OK", json, ISSUED_ACCESS),
+        Do::answer("200 OK", JSON, &format!("{{\"data\":\"{ISSUED_ACCESS}\",\"expires_in\":\"{ISSUED_REFRESH}\"}}")),
+        Do::answer("200 OK", JSON, &misplaced.to_string()),
+        Do::answer("200 OK", JSON, good.split_at(within).0),
+        Do::answer("200 OK", JSON, &format!("\"{ISSUED_ACCESS}\"")),
+        Do::answer("200 OK", JSON, ISSUED_ACCESS),
         Do::answer("200 OK", "content-type: text/html\r\n", &format!("<html>{ISSUED_ACCESS} {PASSWORD}</html>")),
         Do::answer("302 Found", &format!("location: https://example.com/{ISSUED_ACCESS}\r\n"), ISSUED_ACCESS),
         Do::answer(
@@ -306,7 +284,7 @@ pub fn acts(operation: &str) -> Vec<Do> {
             ISSUED_ACCESS,
         ),
         Do::answer("429 Too Many Requests", &format!("retry-after: {ISSUED_ACCESS}\r\n"), ""),
-        Do::Say(format!("HTTP/1.1 200 OK\r\n{json}content-length: 9999\r\n\r\n{good}")),
+        Do::Say(format!("HTTP/1.1 200 OK\r\n{JSON}content-length: 9999\r\n\r\n{good}")),
         Do::Say(format!("{ISSUED_ACCESS} {ISSUED_REFRESH}\r\n\r\n")),
         Do::Hang,
         Do::Reset,

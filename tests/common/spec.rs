@@ -1,26 +1,34 @@
-//! The specs, whose examples are the fixtures of the tests.
+//! The specs, whose examples the tests use.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
+use super::fake::Answer;
+use super::services::{SERVICES, Service, keliweb, openapi_v1};
+
 /// A spec file.
-pub struct Spec(Value);
+#[derive(Clone, Copy)]
+pub struct Spec(&'static Value);
 
 impl Spec {
+    pub fn of(service: &Service) -> Self {
+        static ALL: LazyLock<BTreeMap<&str, Value>> =
+            LazyLock::new(|| SERVICES.into_iter().map(|service| (service.name, read(service.spec))).collect());
+        Self(&ALL[service.name])
+    }
+
     pub fn keliweb() -> Self {
-        Self::read(include_str!("../../spec/keliweb-fatture.yaml"))
+        Self::of(&keliweb::SERVICE)
     }
 
     pub fn openapi() -> Self {
-        Self::read(include_str!("../../spec/openapi-oauth.yaml"))
+        Self::of(&openapi_v1::SERVICE)
     }
 
-    fn read(text: &str) -> Self {
-        let documents = Yaml::load_from_str(text).expect("the spec is YAML");
-        Self(convert(&documents[0]))
-    }
-
-    /// Every operation, with its method, its path and itself.
+    /// Lists every operation, with its method, its path and itself.
     pub fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
         self.0["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
             let operations =
@@ -34,15 +42,15 @@ impl Spec {
         operations.find(|(_, _, operation)| operation["operationId"] == id).expect("an operation of the spec").2
     }
 
-    /// The body of an example of an answer, and its status.
-    pub fn answer(&self, operation: &str, status: u16, example: &str) -> Fixture {
+    /// Returns an answer that is an example.
+    pub fn answer(&self, operation: &str, status: u16, example: &str) -> Answer {
         let content = &self.operation(operation)["responses"][status.to_string()]["content"]["application/json"];
         let body = content["examples"][example]["value"].clone();
         assert!(!body.is_null(), "{operation} {status} {example} is not in the spec");
-        Fixture { status, body: body.to_string() }
+        Answer::json(status, body)
     }
 
-    /// An example of a request's body.
+    /// Returns an example of a request's body.
     pub fn request(&self, operation: &str, example: &str) -> Value {
         let content = self.operation(operation)["requestBody"]["content"].as_object().unwrap();
         let (_, media) = content.iter().next().unwrap();
@@ -51,7 +59,7 @@ impl Spec {
         body
     }
 
-    /// All examples of answers: operation, status, name.
+    /// Lists all examples of answers: operation, status, name.
     pub fn answers(&self) -> Vec<(String, u16, String)> {
         let mut found = Vec::new();
         for (_, _, operation) in self.operations() {
@@ -65,9 +73,9 @@ impl Spec {
         found
     }
 
-    /// The whole file.
+    /// Returns the whole file.
     pub fn document(&self) -> &Value {
-        &self.0
+        self.0
     }
 
     pub fn servers(&self) -> Vec<&str> {
@@ -80,18 +88,16 @@ impl Spec {
         schema
     }
 
-    /// What a `$ref` names, or the node itself.
+    /// Returns what a `$ref` names, or the node itself.
     pub fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
         let Some(target) = node.get("$ref").and_then(Value::as_str) else { return node };
         self.0.pointer(target.trim_start_matches('#')).expect("a $ref that leads somewhere")
     }
 }
 
-/// An answer that a spec has as an example.
-#[derive(Debug, Clone)]
-pub struct Fixture {
-    pub status: u16,
-    pub body: String,
+fn read(text: &str) -> Value {
+    let documents = Yaml::load_from_str(text).expect("the spec is YAML");
+    convert(&documents[0])
 }
 
 fn convert(node: &Yaml<'_>) -> Value {

@@ -7,8 +7,8 @@ use gettone::clock::{Clock, ManualClock};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::common::fake::{Do, Received, Reply, answer};
 use crate::common::leaks;
-use crate::common::raw::{Do, Reply, answer};
 use crate::service::CLOSE;
 
 const JSON: &str = "content-type: application/json\r\n";
@@ -138,7 +138,7 @@ fn line(status: &str) -> String {
 }
 
 /// Every secret that a request holds, as it is and as it was sent.
-fn told_back(request: &str) -> String {
+fn told_back(request: &Received) -> String {
     let sent = [
         (leaks::CLIENT_SECRET, leaks::CLIENT_SECRET),
         ("pass+word%2F%C3%A8-77aa", leaks::PASSWORD),

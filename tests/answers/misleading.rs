@@ -1,10 +1,8 @@
 //! Answers that mean another thing than they seem to: a no under 200, an end that no token has, a code that is also a secret.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod common;
-
 use std::time::Duration;
 
-use common::*;
+use crate::common::fake::{Answer, FakeService};
+use crate::common::{EMAIL, Still, http, mint, minted, now, oauth, unix};
 use gettone::keliweb::{self, Fatture};
 use gettone::store::{MemoryStore, StoredToken, TokenStore};
 use gettone::{AccessToken, ScopeSet};
@@ -19,7 +17,7 @@ fn scopes() -> ScopeSet {
 async fn adopted(date: &str, expire: u64) {
     let list = json!({"success":true,"data":[{"scopes":["GET:a.it/b"],"expire":expire,"token":"listed-1"}]});
     let date = date.to_owned();
-    let mock = Mock::deciding(move |asked| {
+    let service = FakeService::deciding(move |asked| {
         if asked.method == "GET" {
             Answer::json(200, list.clone()).header("date", &date)
         } else {
@@ -27,13 +25,13 @@ async fn adopted(date: &str, expire: u64) {
         }
     })
     .await;
-    let (builder, clock) = oauth(&mock.url()).http_client(http()).still();
+    let (builder, clock) = oauth(&service.url()).http_client(http()).still();
     let oauth = builder.reuse_existing(true).build().unwrap();
     assert_eq!(oauth.token(&scopes()).await.unwrap().expose(), "listed-1");
-    let before = mock.calls();
+    let before = service.calls();
     clock.advance(370 * 24 * HOUR);
     let token = oauth.token(&scopes()).await.unwrap();
-    assert!(mock.calls() > before, "a year later {token:?} {} is handed out, and nobody was asked", token.expose());
+    assert!(service.calls() > before, "a year later {token:?} {} is handed out, and nobody was asked", token.expose());
 }
 #[tokio::test]
 async fn a_date_of_1970_makes_no_token_live_for_decades() {
@@ -50,7 +48,7 @@ async fn an_honest_end_is_kept_to() {
 
 /// What is decided by the code is decided after the code was redacted.
 async fn untouched(client_secret: &str) {
-    let mock = Mock::answering([
+    let service = FakeService::answering([
         Answer::json(
             200,
             json!({"token_type":"Bearer","expires_in":3600,"access_token":"access-1","refresh_token":"refresh-1"}),
@@ -61,7 +59,7 @@ async fn untouched(client_secret: &str) {
     .await;
     let (builder, clock) =
         Fatture::builder(keliweb::Credentials::new("id", client_secret, "u@example.com", "a password"))
-            .base_url(mock.url())
+            .base_url(service.url())
             .http_client(http())
             .still();
     let fatture = builder.build().unwrap();
@@ -69,7 +67,7 @@ async fn untouched(client_secret: &str) {
     clock.advance(2 * HOUR);
     let error = fatture.token().await.unwrap_err();
     assert!(error.is_unauthorized());
-    assert_eq!((mock.calls(), error.code()), (2, Some("invalid_client")), "calls, and the code");
+    assert_eq!((service.calls(), error.code()), (2, Some("invalid_client")), "calls, and the code");
 }
 #[tokio::test]
 async fn a_client_secret_that_is_no_word_changes_nothing() {
@@ -101,17 +99,17 @@ async fn a_no_is_no_deletion() {
         r#"{"error":true,"message":"Only single tokens are enabled for this method"}"#,
         r#"{"success":null,"error":["140"],"message":"no"}"#,
     ] {
-        let mock = Mock::deciding(move |asked| {
+        let service = FakeService::deciding(move |asked| {
             if asked.method == "DELETE" { Answer::json(200, no) } else { minted("token-1", &["GET:a.it/b"]) }
         })
         .await;
-        let oauth = mock.oauth();
+        let oauth = service.oauth();
         oauth.token(&scopes()).await.unwrap();
         let revoked = oauth.revoke_created().await;
-        let calls = mock.calls();
+        let calls = service.calls();
         let again = oauth.revoke_created().await;
         if revoked.is_ok() {
-            wrong.push(format!("{no}: revoked {revoked:?}; tried again: {} {again:?}", mock.calls() > calls));
+            wrong.push(format!("{no}: revoked {revoked:?}; tried again: {} {again:?}", service.calls() > calls));
         }
     }
     assert!(wrong.is_empty(), "{} of 11:\n{}", wrong.len(), wrong.join("\n"));
@@ -128,8 +126,8 @@ async fn a_no_is_no_empty_list() {
         r#"{"success":"no","data":[],"message":"Wrong email or API key"}"#,
         r#"{"error":401,"message":"Wrong email or API key"}"#,
     ] {
-        let mock = Mock::answering_with(Answer::json(200, no)).await;
-        let oauth = mock.oauth();
+        let service = FakeService::answering_with(Answer::json(200, no)).await;
+        let oauth = service.oauth();
         if let Ok(tokens) = oauth.list_tokens().await {
             wrong.push(format!("{no}: tokens {tokens:?}"));
         }
@@ -143,13 +141,13 @@ async fn a_no_is_no_empty_list() {
 /// A record that was granted less than was requested.
 #[tokio::test]
 async fn a_record_that_was_granted_less_is_passed_over() {
-    let mock = mint(&["GET:a.it/b"]).await;
+    let service = mint(&["GET:a.it/b"]).await;
     let store = MemoryStore::new();
-    let name = format!("openapi-oauth {:?} {:?} GET:a.it/b", mock.url(), EMAIL);
+    let name = format!("openapi-oauth {:?} {:?} GET:a.it/b", service.url(), EMAIL);
     let ms = unix(now()) * 1000;
     let json = json!({"version":1,"access_token":"stored-1","obtained_at":ms,"expires_at":253402300799000_u64,"scopes":{"requested":["GET:a.it/b"],"granted":[]}});
     store.save(&name, &StoredToken::from_json(&json.to_string()).unwrap()).await.unwrap();
-    let (builder, clock) = oauth(&mock.url()).http_client(http()).still();
+    let (builder, clock) = oauth(&service.url()).http_client(http()).still();
     let oauth = builder.store(store).build().unwrap();
     let first = oauth.token(&scopes()).await.unwrap();
     clock.advance(400 * 24 * HOUR);

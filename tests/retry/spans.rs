@@ -1,20 +1,18 @@
 //! What a span records of the time. Time stands still but for the waits, so that it is exact.
-#![cfg(feature = "tracing")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
-
-use common::capture::capture;
-use common::{Answer, Mock, Still, http, oauth};
 use gettone::Retry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::common::capture::capture;
+use crate::common::fake::{Answer, FakeService};
+use crate::common::{Still, http, oauth};
+
 #[tokio::test]
 async fn a_span_tells_the_waits_and_the_time_of_all_attempts() {
     let (written, subscriber) = capture(LevelFilter::DEBUG, FmtSpan::CLOSE);
-    let mock = Mock::answering_with(Answer::empty(429).header("retry-after", "7")).await;
-    let (builder, _) = oauth(&mock.url()).retry(Retry::default().max_attempts(2)).http_client(http()).still();
+    let service = FakeService::answering_with(Answer::empty(429).header("retry-after", "7")).await;
+    let (builder, _) = oauth(&service.url()).retry(Retry::default().max_attempts(2)).http_client(http()).still();
     let oauth = builder.build().unwrap();
     let guard = tracing::subscriber::set_default(subscriber);
     oauth.credit().await.unwrap_err();

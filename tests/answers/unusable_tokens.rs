@@ -1,12 +1,8 @@
 //! Tokens that a service gives out and nobody can send: they are refused when they are read, and never cached or stored.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use common::{Answer, Mock, Still, http, now, unix};
 use gettone::keliweb::Fatture;
 use gettone::openapi::{
     Ttl,
@@ -15,6 +11,10 @@ use gettone::openapi::{
 use gettone::store::{MemoryStore, StoredToken};
 use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
 use serde_json::{Value, json};
+
+use crate::common::fake::{Answer, FakeService};
+use crate::common::services::{keliweb, openapi_v1};
+use crate::common::{self, Still, http, now, unix};
 
 /// Longer than any pause after an answer that cannot be read.
 const PAUSE: Duration = Duration::from_secs(3 * 60 * 60);
@@ -54,13 +54,11 @@ const OPENAPI: [(&str, bool); 4] =
     [("create_token", false), ("find_token", true), ("replace_token", true), ("update_token", true)];
 
 fn entry(token: &Value) -> Value {
-    json!({ "scopes": ["GET:a.it/b"], "expire": unix(now()) + 3600, "token": token })
+    openapi_v1::token(token.clone(), ["GET:a.it/b"], unix(now()) + 3600)
 }
 
 fn pair(access: &str, refresh: impl Into<Value>) -> Answer {
-    let refresh: Value = refresh.into();
-    let body = json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": access, "refresh_token": refresh });
-    Answer::json(200, body)
+    Answer::json(200, keliweb::pair(access, refresh))
 }
 
 fn scopes() -> ScopeSet {
@@ -94,20 +92,20 @@ async fn a_token_that_cannot_be_sent_is_refused_by_every_operation_that_answers_
         for (operation, is_list) in OPENAPI {
             let entry = entry(&json!(bad));
             let body = if is_list { json!({ "data": [entry] }) } else { entry };
-            let mock = Mock::answering_with(Answer::json(200, body)).await;
-            let error = ask(&mock.oauth(), operation).await.unwrap_err();
+            let service = FakeService::answering_with(Answer::json(200, body)).await;
+            let error = ask(&service.oauth(), operation).await.unwrap_err();
             assert!(error.is_decode(), "{operation}: {error:?}");
             if !is_list {
                 assert_refused(&error, rule);
             }
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
-            assert_eq!(mock.calls(), 1, "{operation}");
+            assert_eq!(service.calls(), 1, "{operation}");
         }
-        let mock = Mock::answering_with(pair(&bad, "r")).await;
-        let fatture = mock.fatture();
+        let service = FakeService::answering_with(pair(&bad, "r")).await;
+        let fatture = service.fatture();
         assert_refused(&fatture.password_grant().await.unwrap_err(), rule);
         assert_refused(&fatture.refresh(&RefreshToken::new("r")).await.unwrap_err(), rule);
-        assert_eq!(mock.calls(), 2);
+        assert_eq!(service.calls(), 2);
     }
 }
 
@@ -115,10 +113,10 @@ async fn a_token_that_cannot_be_sent_is_refused_by_every_operation_that_answers_
 async fn a_token_that_cannot_be_sent_spoils_no_other_of_a_list() {
     let bad: Vec<String> = unusable().into_iter().map(|(bad, _)| bad).collect();
     let entries = bad.iter().flat_map(|bad| [entry(&json!(bad)), entry(&json!("good"))]);
-    let mock = Mock::answering_with(Answer::json(200, json!({ "data": entries.collect::<Vec<_>>() }))).await;
-    let tokens = mock.oauth().list_tokens().await.unwrap();
+    let service = FakeService::answering_with(Answer::json(200, json!({ "data": entries.collect::<Vec<_>>() }))).await;
+    let tokens = service.oauth().list_tokens().await.unwrap();
     assert!(tokens.iter().all(|token| token.token().expose() == "good"));
-    assert_eq!((tokens.len(), tokens.unrecognized().len(), mock.calls()), (bad.len(), bad.len(), 1));
+    assert_eq!((tokens.len(), tokens.unrecognized().len(), service.calls()), (bad.len(), bad.len(), 1));
     assert_eq!(serde_json::from_str::<Value>(tokens.unrecognized()[1].expose()).unwrap(), entry(&json!(bad[1])));
 }
 
@@ -127,7 +125,7 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
     for (bad, rule) in unusable() {
         let made = AtomicUsize::new(0);
         let (bad_text, bad_entry) = (bad.clone(), entry(&json!(bad)));
-        let mock = Mock::deciding(move |asked| match (asked.method.as_str(), made.load(SeqCst)) {
+        let service = FakeService::deciding(move |asked| match (asked.method.as_str(), made.load(SeqCst)) {
             // The client looks for what an answer that cannot be read was about.
             ("GET", _) => Answer::json(200, json!({ "data": [bad_entry] })),
             // It asks once more if there is none.
@@ -139,10 +137,10 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
         })
         .await;
         let store = MemoryStore::new();
-        let (builder, clock) = common::oauth(&mock.url()).http_client(http()).store(store.clone()).still();
+        let (builder, clock) = common::oauth(&service.url()).http_client(http()).store(store.clone()).still();
         let oauth = builder.build().unwrap();
         assert_refused(&oauth.token(&scopes()).await.unwrap_err(), rule);
-        let calls = mock.calls();
+        let calls = service.calls();
         for _ in 0..3 {
             let error = oauth.token(&scopes()).await.unwrap_err();
             assert!(error.is_decode() && error.is_backing_off(), "{error:?}");
@@ -150,42 +148,42 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
         oauth.wait_idle().await;
         // It looks for the token, and has nothing to delete.
         oauth.revoke_created().await.unwrap();
-        assert_eq!((calls, mock.calls()), (3, 4), "{bad:?}");
+        assert_eq!((calls, service.calls()), (3, 4), "{bad:?}");
         clock.advance(PAUSE);
         assert_eq!(oauth.token(&scopes()).await.unwrap().expose(), "good");
         oauth.wait_idle().await;
         assert!(!format!("{store:?}").contains("s3cret"));
-        assert!(mock.requests().iter().all(|asked| asked.method != "DELETE"));
+        assert!(service.requests().iter().all(|asked| asked.method != "DELETE"));
     }
 }
 
 #[tokio::test]
 async fn a_request_is_authorized_with_the_good_token_that_follows_a_bad_one() {
     for (bad, rule) in unusable() {
-        let mock = Mock::answering([pair(&bad, Value::Null), pair("good", Value::Null)]).await;
-        let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+        let service = FakeService::answering([pair(&bad, Value::Null), pair("good", Value::Null)]).await;
+        let (builder, clock) = common::fatture(&service.url()).http_client(http()).still();
         let fatture = builder.build().unwrap();
-        let mut request = http().get(mock.url()).build().unwrap();
+        let mut request = http().get(service.url()).build().unwrap();
         assert_refused(&fatture.authorize(&mut request).await.unwrap_err(), rule);
         let paused = fatture.authorize(&mut request).await.unwrap_err();
         assert!(paused.is_decode() && paused.is_backing_off(), "{paused:?}");
         assert!(request.headers().is_empty());
-        assert_eq!(mock.calls(), 1, "{bad:?}");
+        assert_eq!(service.calls(), 1, "{bad:?}");
         clock.advance(PAUSE);
         assert_eq!(fatture.authorize(&mut request).await.unwrap().expose(), "good");
-        assert_eq!((request.headers()["authorization"].to_str().unwrap(), mock.calls()), ("Bearer good", 2));
+        assert_eq!((request.headers()["authorization"].to_str().unwrap(), service.calls()), ("Bearer good", 2));
     }
 }
 
 #[tokio::test]
 async fn a_bad_token_of_a_refresh_is_made_up_for_with_the_password() {
-    let mock = Mock::answering([pair("a1", "r1"), pair("", "r2"), pair("a3", "r3")]).await;
-    let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+    let service = FakeService::answering([pair("a1", "r1"), pair("", "r2"), pair("a3", "r3")]).await;
+    let (builder, clock) = common::fatture(&service.url()).http_client(http()).still();
     let fatture = builder.build().unwrap();
     assert_eq!(fatture.token().await.unwrap().expose(), "a1");
     clock.advance(Duration::from_secs(2 * 60 * 60));
     assert_eq!(fatture.token().await.unwrap().expose(), "a3");
-    let grants: Vec<_> = mock.requests().iter().map(|asked| asked.form()[2].1.clone()).collect();
+    let grants: Vec<_> = service.requests().iter().map(|asked| asked.form()[2].1.clone()).collect();
     assert_eq!(grants, ["password", "refresh_token", "password"]);
 }
 
@@ -195,8 +193,8 @@ async fn a_bad_refresh_token_costs_no_good_access_token() {
     for bad in
         [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), long(8 * 1024 + 1), long(1 << 20)]
     {
-        let mock = Mock::answering_with(pair("good", bad)).await;
-        let (builder, clock) = common::fatture(&mock.url()).http_client(http()).still();
+        let service = FakeService::answering_with(pair("good", bad)).await;
+        let (builder, clock) = common::fatture(&service.url()).http_client(http()).still();
         let fatture: Fatture = builder.build().unwrap();
         let given = fatture.password_grant().await.unwrap();
         assert_eq!((given.access_token().expose(), given.refresh_token()), ("good", None));
@@ -204,19 +202,19 @@ async fn a_bad_refresh_token_costs_no_good_access_token() {
         clock.advance(Duration::from_secs(2 * 60 * 60));
         assert_eq!(fatture.token().await.unwrap().expose(), "good");
         // There is nothing to refresh with.
-        assert!(mock.requests().iter().all(|asked| asked.body.contains("grant_type=password")));
-        assert_eq!(mock.calls(), 3);
+        assert!(service.requests().iter().all(|asked| asked.body.contains("grant_type=password")));
+        assert_eq!(service.calls(), 3);
     }
     // Half of a surrogate pair is no text.
     let body = r#"{"token_type":"Bearer","expires_in":1,"access_token":"good","refresh_token":"\ud800"}"#;
-    let mock = Mock::answering_with(Answer::json(200, body)).await;
-    assert_eq!(mock.fatture().password_grant().await.unwrap().refresh_token(), None);
+    let service = FakeService::answering_with(Answer::json(200, body)).await;
+    assert_eq!(service.fatture().password_grant().await.unwrap().refresh_token(), None);
     // It goes into a form, where any character can stand.
     for odd in [" r\r\n\u{e8}\\", "..", &"r".repeat(8 * 1024)] {
-        let mock = Mock::answering_with(pair("good", odd)).await;
-        let given = mock.fatture().password_grant().await.unwrap();
+        let service = FakeService::answering_with(pair("good", odd)).await;
+        let given = service.fatture().password_grant().await.unwrap();
         assert_eq!(given.refresh_token().unwrap().expose(), odd);
-        assert_eq!(mock.calls(), 1);
+        assert_eq!(service.calls(), 1);
     }
 }
 

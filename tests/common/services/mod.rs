@@ -1,0 +1,311 @@
+//! The services and every operation of each: what the tests need to know of them.
+//!
+//! To add a service, write a module like [`keliweb`] and a line in [`SERVICES`]. The fuzz targets include this folder through
+//! `tests/hostile`, so it uses only what `fuzz/Cargo.toml` has too.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod keliweb;
+pub mod laws;
+pub mod openapi_v1;
+
+use std::any::Any;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use gettone::clock::{Clock, ManualClock};
+use gettone::{AccessToken, Builder, Error, Retry, Scope, reqwest};
+
+pub static SERVICES: [&Service; 2] = [&keliweb::SERVICE, &openapi_v1::SERVICE];
+
+/// Lists every operation of every service.
+pub fn operations() -> impl Iterator<Item = &'static Operation> + Clone {
+    SERVICES.into_iter().flat_map(|service| service.operations)
+}
+
+/// Returns the operation of this name.
+pub fn operation(name: &str) -> &'static Operation {
+    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no such operation: {name}"))
+}
+
+/// A service, as the tests see it.
+pub struct Service {
+    /// As errors name it.
+    pub name: &'static str,
+    /// The text of its spec.
+    pub spec: &'static str,
+    pub operations: &'static [Operation],
+    /// What a client can call beside the operations.
+    pub ways: &'static [Way],
+    /// An operation that leaves nothing behind at the service.
+    pub harmless: &'static str,
+    /// What a call returns for each response that the spec has as an example.
+    pub documented: &'static [Documented],
+    /// What the table of `tests/faults.rs` cannot say, since it holds for this service alone.
+    pub exceptions: &'static [Exception],
+    pub connect: fn(&Secrets, &Setup) -> Result<Box<dyn Client>, Error>,
+}
+
+/// An operation, as the tests see it.
+pub struct Operation {
+    pub service: &'static Service,
+    /// As errors and spans name it.
+    pub name: &'static str,
+    /// Its `operationId` in the spec.
+    pub id: &'static str,
+    pub method: &'static str,
+    /// As in the spec, with parameters in braces.
+    pub path: &'static str,
+    /// A text that only the bodies of this operation have, where others share its method and path.
+    pub mark: &'static str,
+    /// The example in the spec that a call of the tests sends as its body.
+    pub request: Option<&'static str>,
+    /// An example in the spec of a response with the status 200.
+    pub success: &'static str,
+    pub retry: RetrySafety,
+    /// The secrets that a request holds.
+    pub sends: &'static [SecretKind],
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
+    }
+}
+
+impl Operation {
+    /// Calls the operation with a client of its own.
+    pub async fn call(&self, secrets: &Secrets, setup: &Setup) -> Result<Box<dyn Returned>, Error> {
+        (self.service.connect)(secrets, setup)?.call(self.name, secrets).await
+    }
+
+    /// Whether a request is one of this operation.
+    pub fn is_asked_by(&self, method: &str, target: &str, body: &str) -> bool {
+        let path = target.split('?').next().unwrap_or_default();
+        let fits = |(is, documented): (&str, &str)| is == documented || documented.starts_with('{') && !is.is_empty();
+        method == self.method
+            && path.split('/').count() == self.path.split('/').count()
+            && path.split('/').zip(self.path.split('/')).all(fits)
+            && body.contains(self.mark)
+    }
+}
+
+/// When a request may be sent again: a column of the table of [`Retry`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetrySafety {
+    /// After any failure that may pass.
+    Idempotent,
+    /// Unless its response was lost.
+    Repeatable,
+    /// Only if the service has not processed it.
+    AtMostOnce,
+}
+
+impl RetrySafety {
+    /// Returns the column of the table of `tests/faults.rs`.
+    pub fn column(self) -> &'static str {
+        match self {
+            Self::Idempotent => "idempotent",
+            Self::Repeatable => "repeatable",
+            Self::AtMostOnce => "once",
+        }
+    }
+}
+
+/// A way to call a client: an operation, or a method that hands out a cached token.
+#[derive(Debug, Clone, Copy)]
+pub struct Way {
+    /// What [`Client::call`] knows it by, up to a comma.
+    pub name: &'static str,
+    /// The column of the table of `tests/faults.rs`.
+    pub column: &'static str,
+    /// The operations that it asks the service for, in this order, the later ones only if an earlier one fails.
+    pub operations: &'static [&'static str],
+    pub held: Held,
+}
+
+/// The token that a client holds before a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Nothing,
+    /// One that has expired.
+    Expired,
+    /// One that is valid, but is due for a refresh.
+    NearItsEnd,
+}
+
+/// An operation's name or its `operationId`, the status and the name of an example, and what a call returns for it: [`Returned::text`], or
+/// what the error says after its service, its operation and `HTTP`, with its predicates.
+pub type Documented = (&'static str, u16, &'static str, Result<&'static str, &'static str>);
+
+/// A fault, the name or the column of the ways that it is about, or `*` for all, the number of requests, and what the error says. An empty
+/// text stands for what the table says. Later exceptions overrule earlier ones.
+pub type Exception = (&'static str, &'static str, &'static str, &'static str);
+
+/// A client of a service.
+pub trait Client: fmt::Debug + Send + Sync {
+    /// Calls an operation, or another of the service's ways, with these secrets and the arguments that the spec has as examples.
+    fn call<'a>(&'a self, way: &'a str, secrets: &'a Secrets) -> Pending<'a, Result<Box<dyn Returned>, Error>>;
+
+    fn wait_idle(&self) -> Pending<'_, ()>;
+}
+
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a call returns.
+pub trait Returned: fmt::Debug + Any + Send + Sync {
+    /// Says in one line all that it holds, also what `Debug` hides.
+    fn text(&self) -> String;
+
+    /// Asserts that it is well formed, and what this body says.
+    fn assert_is_in(&self, body: &[u8]);
+
+    /// Returns the scopes in it, which may be printed whatever they are.
+    fn scopes(&self) -> Vec<&Scope> {
+        Vec::new()
+    }
+
+    /// Whether the service may say it with a status of failure.
+    fn is_absence(&self) -> bool {
+        false
+    }
+}
+
+impl dyn Returned {
+    pub fn downcast<T: 'static>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+
+    /// Returns all that can be printed of it.
+    pub fn shown(&self) -> String {
+        format!("{self:?}\n{self:#?}")
+    }
+}
+
+fn returned<T: Returned>(result: Result<T, Error>) -> Result<Box<dyn Returned>, Error> {
+    result.map(|value| Box::new(value) as _)
+}
+
+impl Returned for AccessToken {
+    fn text(&self) -> String {
+        self.expose().to_owned()
+    }
+
+    fn assert_is_in(&self, _: &[u8]) {
+        laws::assert_sendable(self.expose());
+    }
+}
+
+/// The secrets of a client and of its calls.
+#[derive(Debug)]
+pub struct Secrets {
+    pub client_secret: &'static str,
+    pub password: &'static str,
+    pub refresh_token: &'static str,
+    pub api_key: &'static str,
+    pub token: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    ClientSecret,
+    Password,
+    RefreshToken,
+    ApiKey,
+    /// The e-mail address and the API key, which a header has in base64.
+    Login,
+    Token,
+}
+
+impl Secrets {
+    pub fn get(&self, kind: SecretKind) -> String {
+        match kind {
+            SecretKind::ClientSecret => self.client_secret.to_owned(),
+            SecretKind::Password => self.password.to_owned(),
+            SecretKind::RefreshToken => self.refresh_token.to_owned(),
+            SecretKind::ApiKey => self.api_key.to_owned(),
+            SecretKind::Login => format!("{EMAIL}:{}", self.api_key),
+            SecretKind::Token => self.token.to_owned(),
+        }
+    }
+
+    /// Returns the secrets that a request of this operation holds.
+    pub fn sent(&self, operation: &Operation) -> Vec<String> {
+        operation.sends.iter().map(|kind| self.get(*kind)).collect()
+    }
+}
+
+/// Those of the examples in the specs.
+pub const EXAMPLE: Secrets = Secrets {
+    client_secret: "UhoPgAS8rnAm57J8dLXWqKDTFnwjzS30pLzE572Z",
+    password: "xxxxxxx",
+    refresh_token: "def50200cb918cb70defe79d45f1f2193c4c0a959fd78a5c3123e5d3f33f3b8af6b1080f6c745",
+    api_key: "0123456789abcdef",
+    token: "5f8041e42efdfc468b6e60ea",
+};
+
+/// Those that stand out wherever they are shown.
+pub const PLANTED: Secrets = Secrets {
+    client_secret: "client-secret-c1f0",
+    password: "pass word/è-77aa",
+    refresh_token: "refresh-token-e4c6",
+    api_key: "api-key-31e8",
+    token: "access/token-9b2d",
+};
+
+// What the specs have as examples and is no secret.
+pub const CLIENT_ID: &str = "4a6af340-2672-11ec-8114-3ba47a898cf0";
+pub const EMAIL: &str = "test@example.com";
+
+/// How a client is set up, beside its credentials.
+#[derive(Clone)]
+pub struct Setup {
+    pub url: String,
+    pub clock: Arc<dyn Clock>,
+    pub retry: Retry,
+    pub http: Http,
+}
+
+#[derive(Clone)]
+pub enum Http {
+    /// The crate's own client, set up further by this.
+    Own(Configure),
+    Given(reqwest::Client),
+}
+
+pub type Configure = Arc<dyn Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder + Send + Sync>;
+
+impl Setup {
+    /// Has the crate's own HTTP client and time that stands still.
+    pub fn new(url: impl Into<String>) -> Self {
+        let clock = Arc::new(ManualClock::new(now()));
+        Self { url: url.into(), clock, retry: Retry::default(), http: Http::Own(Arc::new(|http| http)) }
+    }
+
+    pub fn apply<C: gettone::Service>(&self, builder: Builder<C>) -> Builder<C> {
+        let builder = builder.base_url(&self.url).clock(Arc::clone(&self.clock)).retry(self.retry.clone());
+        match &self.http {
+            Http::Own(configure) => {
+                let configure = Arc::clone(configure);
+                builder.http(move |http| configure(http))
+            }
+            Http::Given(http) => builder.http_client(http.clone()),
+        }
+    }
+}
+
+/// Returns the moment at which time stands still: 2021-10-14T00:00:00Z.
+pub fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_634_169_600)
+}
+
+pub fn unix(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}

@@ -1,0 +1,57 @@
+//! A server that was given the key once, and shows it in the names of the certificate of the next connection.
+
+use std::error::Error as _;
+
+use gettone::Retry;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::common::fake::{Do, FakeService, Identity};
+use crate::common::{API_KEY, oauth};
+
+/// Returns the error of the connection with the second certificate: that of another call, or that of a retry.
+async fn error_of_second(status: &'static str, retry: bool) -> gettone::Error {
+    let mut ca = CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let root = reqwest::Certificate::from_der(ca.der()).unwrap();
+    let names = ["localhost".to_owned(), format!("{API_KEY}.evil.example")];
+    let script = names.map(|name| {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name]).unwrap().signed_by(&key, &ca).unwrap();
+        let answer = Do::answer(status, "", r#"{"data":{"credit":1.5}}"#);
+        Do::Secure(Identity::new(&certificate, &key), Box::new(answer))
+    });
+    let service = FakeService::new(script).await;
+    let mut builder = oauth(&service.tls_url()).http(|http| http.tls_certs_merge([root]));
+    if !retry {
+        builder = builder.retry(Retry::none());
+    }
+    let oauth = builder.build().unwrap();
+    if !retry {
+        oauth.credit().await.unwrap();
+    }
+    let error = oauth.credit().await.unwrap_err();
+    assert_eq!((service.calls(), service.connections()), (1, 2));
+    error
+}
+
+fn assert_clean(error: &gettone::Error) {
+    let mut text = format!("{error}\n{error:?}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!("\n{error}\n{error:?}");
+        source = error.source();
+    }
+    assert!(!error.to_string().contains(API_KEY), "Display");
+    assert!(!text.contains(API_KEY), "Debug or source");
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_next_call_shows_no_secret() {
+    assert_clean(&error_of_second("200 OK", false).await);
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_next_attempt_shows_no_secret() {
+    assert_clean(&error_of_second("503 Service Unavailable", true).await);
+}
