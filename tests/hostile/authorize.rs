@@ -6,17 +6,14 @@ mod random;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use gettone::clock::ManualClock;
 use gettone::door::{self, Answer};
-use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, v1::Oauth};
 use gettone::reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use gettone::reqwest::{Method, Request, StatusCode, Url};
 use gettone::{AccessToken, Error, ScopePattern, ScopeSet};
 
-use super::answers::{URL, now};
+use super::answers::URL;
+use super::services::{EXAMPLE, Http, Setup, keliweb, openapi_v1};
 use super::{block_on, http};
 
 /// A request, and the scopes of the client that is to authorize it.
@@ -215,9 +212,7 @@ pub mod rule {
 /// token; `None` if the case is none.
 pub fn openapi(case: &Case) -> Option<bool> {
     let (scopes, request) = (case.set()?, case.request()?);
-    let credentials = openapi::Credentials::new("test@example.com", "key");
-    let builder = Oauth::builder(credentials).base_url(URL).http_client(http());
-    let builder = builder.clock(Arc::new(ManualClock::new(now())));
+    let builder = openapi_v1::builder(&EXAMPLE, &Setup { http: Http::Given(http()), ..Setup::new(URL) });
     let builder = match scopes {
         Some(scopes) => builder.scopes(scopes),
         None => builder,
@@ -226,7 +221,7 @@ pub fn openapi(case: &Case) -> Option<bool> {
     let expected = rule::openapi(case);
     let answer = |asked: &str| {
         let scopes = serde_json::from_str::<serde_json::Value>(asked).unwrap()["scopes"].clone();
-        serde_json::json!({ "scopes": scopes, "expire": 1_634_173_200, "token": "a-token" })
+        openapi_v1::token("a-token", scopes, 1_634_173_200)
     };
     let asked = authorize(case, request, expected.is_some(), answer, async |request| oauth.authorize(request).await);
     let asked: Vec<serde_json::Value> = asked
@@ -244,11 +239,10 @@ pub fn openapi(case: &Case) -> Option<bool> {
 /// The same with a client of Keliweb Fatture at this address.
 pub fn keliweb(case: &Case, base: &str) -> Option<bool> {
     let request = case.request()?;
-    let credentials = keliweb::Credentials::new("id", "secret", "test@example.com", "password");
-    let builder = Fatture::builder(credentials).base_url(base).http_client(http());
-    let fatture = builder.clock(Arc::new(ManualClock::new(now()))).build().unwrap();
+    let setup = Setup { http: Http::Given(http()), ..Setup::new(base) };
+    let fatture = keliweb::builder(&EXAMPLE, &setup).build().unwrap();
     let expected = rule::keliweb(case, base);
-    let answer = |_: &str| serde_json::json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": "a-token" });
+    let answer = |_: &str| keliweb::pair("a-token", serde_json::Value::Null);
     let asked = authorize(case, request, expected, answer, async |request| fatture.authorize(request).await);
     assert_eq!(asked.len(), usize::from(expected), "{case:?}");
     Some(expected)

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
-use gettone::Error;
+use gettone::openapi::v1::{Counters, Token};
+use gettone::{Error, ScopeList};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -11,9 +12,10 @@ use proptest::sample::select;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::answers::{self, Exchange, Given, OPERATIONS};
+use super::answers::{self, Exchange};
 use super::cache::{self, NOWS, Service, Story};
 use super::secrets::{FAMILIES, FORMS};
+use super::services::{Returned, operations};
 use super::{echoes, memory, store};
 
 /// Something for each place where an answer has a value; most of it is JSON.
@@ -188,20 +190,26 @@ fn put(value: &[u8], place: &str) -> Vec<u8> {
     parts.join(value)
 }
 
-fn ask(operation: &str, family: usize, status: u16, body: &[u8]) -> Result<Given, Error> {
-    let operation = OPERATIONS.iter().position(|known| *known == operation).unwrap().try_into().unwrap();
+/// Returns the place of an operation among all.
+fn number(operation: &str) -> u8 {
+    operations().position(|known| known.name == operation).unwrap().try_into().unwrap()
+}
+
+fn ask(operation: &str, family: usize, status: u16, body: &[u8]) -> Result<Box<dyn Returned>, Error> {
+    let operation = number(operation);
     let family = (family % FAMILIES.len()).try_into().unwrap();
     answers::check(&Exchange { operation, family, status, body: body.into(), ..Exchange::default() })
 }
 
 /// Each value in each place, read by the operation that is for it and by another one.
-fn ask_all(values: &[Vec<u8>], mut asked: impl FnMut(Result<Given, Error>)) {
+fn ask_all(values: &[Vec<u8>], mut asked: impl FnMut(Result<Box<dyn Returned>, Error>)) {
     for (row, (operation, place)) in PLACES.iter().enumerate() {
         for (column, value) in values.iter().enumerate() {
             let body = put(value, place);
             let status = if (row + column) % 3 == 0 { 403 } else { 200 };
             asked(ask(operation, row + column, 200, &body));
-            asked(ask(OPERATIONS[(5 * row + column) % OPERATIONS.len()], column, status, &body));
+            let other = operations().nth((5 * row + column) % operations().count()).unwrap();
+            asked(ask(other.name, column, status, &body));
         }
     }
 }
@@ -254,16 +262,14 @@ fn one_entry_spoils_no_other() {
     for value in VALUES.iter().filter(|value| serde_json::from_slice::<Box<RawValue>>(value).is_ok()) {
         let list = put(value, r#"{"data":["GET:a.it/b",@,"GET:a.it/c"]}"#);
         let map = put(value, r#"{"data":{"GET:a.it/b":{"counter":1,"paid":0},"x":@}}"#);
-        match (ask("list_scopes", 0, 200, &list), ask("counters_total", 0, 200, &map)) {
-            (Ok(Given::Scopes(list)), Ok(Given::Counters(counters))) => {
-                assert_eq!(
-                    (list.as_slice().first().unwrap().path(), list.as_slice().last().unwrap().path()),
-                    ("b", "c")
-                );
-                assert_eq!((counters.len(), counters.unrecognized().len()), (1, 1));
-            }
-            other => panic!("{}: {other:?}", value.escape_ascii()),
-        }
+        let read = |operation, body: &[u8]| {
+            ask(operation, 0, 200, body).unwrap_or_else(|error| panic!("{}: {error}", value.escape_ascii()))
+        };
+        let (list, counters) = (read("list_scopes", &list), read("counters_total", &map));
+        let list = list.downcast::<ScopeList>().unwrap();
+        assert_eq!((list.first().unwrap().path(), list.last().unwrap().path()), ("b", "c"));
+        let counters = counters.downcast::<Counters>().unwrap();
+        assert_eq!((counters.len(), counters.unrecognized().len()), (1, 1));
     }
 }
 
@@ -281,10 +287,9 @@ fn a_whole_number_is_read_however_it_is_written() {
     ] {
         for written in [written.to_owned(), format!("\"{written}\"")] {
             let token = put(written.as_bytes(), r#"{"scopes":[],"expire":@,"token":"t"}"#);
-            match ask("create_token", 0, 200, &token) {
-                Ok(Given::Token(token)) => assert_eq!(token.expires_at(), UNIX_EPOCH + Duration::from_secs(read)),
-                other => panic!("{written}: {other:?}"),
-            }
+            let token = ask("create_token", 0, 200, &token).unwrap_or_else(|error| panic!("{written}: {error}"));
+            let end = token.downcast::<Token>().unwrap().expires_at();
+            assert_eq!(end, UNIX_EPOCH + Duration::from_secs(read), "{written}");
         }
     }
     for none in [
@@ -354,7 +359,7 @@ fn an_answer_that_is_too_large_is_none() {
     let padded = |good: &str, size: usize| [good.as_bytes(), &vec![b' '; size - good.len()]].concat();
     let good = good();
     assert!(ask("list_tokens", 0, 200, &padded(&good[0], MOST)).is_ok());
-    for operation in OPERATIONS {
+    for operation in operations().map(|operation| operation.name) {
         let good = match operation {
             "get_credit" => &good[1],
             _ if operation.starts_with("counters") => &good[2],
@@ -391,9 +396,9 @@ fn good() -> [String; 3] {
 fn no_status_of_failure_is_a_success() {
     let good = good();
     for status in 100..=999 {
-        let failed = OPERATIONS.iter().enumerate().filter(|(number, operation)| {
+        let failed = operations().enumerate().filter(|(number, operation)| {
             let body = good[(number + usize::from(status)) % good.len()].as_bytes();
-            usize::from(status) % 7 == number % 7 && ask(operation, 0, status, body).is_err()
+            usize::from(status) % 7 == number % 7 && ask(operation.name, 0, status, body).is_err()
         });
         assert!(failed.count() == 2 || (200..300).contains(&status), "{status}");
     }
@@ -446,7 +451,7 @@ fn no_header_does_harm() {
         for (column, other) in HEADERS.iter().enumerate() {
             for status in [200, 429, 503] {
                 let headers = [other, one, other, one].map(|value| Some((*value).into()));
-                let operation = u8::try_from((3 * row + column) % OPERATIONS.len()).unwrap();
+                let operation = u8::try_from((3 * row + column) % operations().count()).unwrap();
                 let body = bodies[(row + column) % bodies.len()].as_bytes().into();
                 match answers::check(&Exchange { operation, status, headers, body, ..Exchange::default() }) {
                     Ok(_) => good += 1,
@@ -754,23 +759,18 @@ fn starts() {
         std::fs::write(folder.join(format!("start-{number}")), input).unwrap();
     };
     let values = || VALUES.iter().chain(SECRETS.iter());
-    let exchange = |(operation, body): (&str, Vec<u8>), number: usize| {
-        let operation = OPERATIONS.iter().position(|known| *known == operation).unwrap().try_into().unwrap();
+    let exchange = |(operation, body): (&str, Vec<u8>), count: usize| {
+        let operation = number(operation);
         let headers = [0, 1, 2, 3].map(|place| {
-            let header = HEADERS[(7 * number + place) % HEADERS.len()];
-            number.is_multiple_of(3).then(|| header.into())
+            let header = HEADERS[(7 * count + place) % HEADERS.len()];
+            count.is_multiple_of(3).then(|| header.into())
         });
-        let status = answers::STATUSES[number % answers::STATUSES.len()];
-        Exchange {
-            operation,
-            family: (number % FAMILIES.len()).try_into().unwrap(),
-            status,
-            headers,
-            body: body.into(),
-        }
+        let status = answers::STATUSES[count % answers::STATUSES.len()];
+        Exchange { operation, family: (count % FAMILIES.len()).try_into().unwrap(), status, headers, body: body.into() }
     };
     let places = PLACES.iter().flat_map(|(operation, place)| values().map(|value| (*operation, put(value, place))));
-    let whole = good().into_iter().flat_map(|good| OPERATIONS.map(|operation| (operation, good.clone().into_bytes())));
+    let whole = good();
+    let whole = whole.iter().flat_map(|good| operations().map(|operation| (operation.name, good.clone().into_bytes())));
     for (number, body) in places.chain(whole).enumerate() {
         write("answers", number, &exchange(body, number).write());
     }

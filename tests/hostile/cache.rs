@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock};
 use gettone::door;
-use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, v1::Oauth};
+use gettone::keliweb::Fatture;
+use gettone::openapi::v1::Oauth;
 use gettone::store::{StoreError, StoredToken, TokenStore};
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
 use super::answers::{Exchange, URL};
-use super::secrets::{EMAIL, FAMILIES, Family, assert_clean_error, splice};
+use super::secrets::{assert_clean_error, splice};
+use super::services::{Http, PLANTED, Setup, keliweb, openapi_v1, operation};
 use super::{block_on, http};
 
 /// What a store has, what a service answers in turn, and what time it is.
@@ -74,10 +75,8 @@ pub const NOWS: [u64; 6] = [1_634_169_600, 0, 1, 253_402_300_799, 253_402_300_80
 
 /// The secrets of the client, which each request has.
 fn secrets(service: Service) -> Vec<String> {
-    FAMILY.sent(if service == Service::Keliweb { "password_grant" } else { "create_token" })
+    PLANTED.sent(operation(if service == Service::Keliweb { "password_grant" } else { "create_token" }))
 }
-
-const FAMILY: &Family = &FAMILIES[0];
 
 /// Goes through the life of a client. Returns how many tokens the client handed out.
 pub fn check(story: &Story<'_>) -> usize {
@@ -98,20 +97,17 @@ pub fn check(story: &Story<'_>) -> usize {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(story.now);
     let clock = Arc::new(ManualClock::new(start));
     let store = Hostile(Arc::new(Kept { stored, saved: Mutex::default(), broken: story.broken }));
+    let setup = Setup { clock: Arc::clone(&clock) as _, http: Http::Given(http()), ..Setup::new(URL) };
     door::answering(service, || {
         block_on(async {
             match story.service {
                 Service::Keliweb => {
-                    let credentials = keliweb::Credentials::new("id", FAMILY.client_secret, EMAIL, FAMILY.password);
-                    let builder = Fatture::builder(credentials).store(store.clone()).clock(clock.clone());
-                    life(&builder.base_url(URL).http_client(http()).build().unwrap(), &store, &clock, &secrets).await
+                    let builder = keliweb::builder(&PLANTED, &setup).store(store.clone());
+                    life(&builder.build().unwrap(), &store, &clock, &secrets).await
                 }
                 Service::Openapi { wild, reuse } => {
-                    let credentials = openapi::Credentials::new(EMAIL, FAMILY.api_key);
-                    let builder =
-                        Oauth::builder(credentials).store(store.clone()).clock(clock.clone()).reuse_existing(reuse);
-                    let builder = builder.scopes(ScopeSet::parse(["GET:127.0.0.1/below"]).unwrap());
-                    let oauth = builder.base_url(URL).http_client(http()).build().unwrap();
+                    let builder = openapi_v1::builder(&PLANTED, &setup).store(store.clone()).reuse_existing(reuse);
+                    let oauth = builder.scopes(openapi_v1::set(["GET:127.0.0.1/below"])).build().unwrap();
                     let scopes: &[&str] = if wild { &["*:a.it/*"] } else { &["GET:a.it/b", "GET:a.it/c"] };
                     let scopes = ScopeSet::parse(scopes).unwrap();
                     life(&Scoped(oauth, scopes), &store, &clock, &secrets).await

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use fastrand::Rng;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::answers::{self, Exchange, OPERATIONS};
-use super::secrets::{EMAIL, FAMILIES, assert_clean, assert_clean_error, html, in_json, php_json};
+use super::answers::{self, Exchange};
+use super::secrets::{FAMILIES, assert_clean, assert_clean_error, html, in_json, php_json};
+use super::services::{EMAIL, operations};
 
 /// So many characters in a row are never shown.
 const PART: usize = 8;
@@ -53,7 +54,11 @@ pub fn check(seed: u64) -> bool {
     let rng = &mut Rng::with_seed(seed);
     let (operation, place) = PLACES[rng.usize(..PLACES.len())];
     // Sometimes one that does not look there.
-    let operation = if rng.u8(..8) == 0 { OPERATIONS[rng.usize(..OPERATIONS.len())] } else { operation };
+    let number = match rng.u8(..8) {
+        0 => rng.usize(..operations().count()),
+        _ => operations().position(|known| known.name == operation).unwrap(),
+    };
+    let operation = operations().nth(number).unwrap();
     let family = rng.u8(..FAMILIES.len() as u8);
     let secrets = FAMILIES[usize::from(family)].sent(operation);
     let secret = &secrets[rng.usize(..secrets.len())];
@@ -62,19 +67,18 @@ pub fn check(seed: u64) -> bool {
     let string = string(rng, &echo);
     let parts: Vec<&[u8]> = place.split('@').map(str::as_bytes).collect();
     let body = parts.join(&string[..]);
-    let number = OPERATIONS.iter().position(|known| *known == operation).unwrap();
     let status = STATUSES[rng.usize(..STATUSES.len())];
     let exchange =
         Exchange { operation: number.try_into().unwrap(), family, status, body: body.into(), ..Exchange::default() };
     // Beside the secrets, which `answers::check` looks for, a part of one.
     let hidden = [part];
     match answers::check(&exchange) {
-        Ok(given) => {
-            assert_clean(operation, &answers::shown(&given), &hidden);
+        Ok(returned) => {
+            assert_clean(operation.name, &answers::shown(returned.as_ref()), &hidden);
             false
         }
         Err(error) => {
-            assert_clean_error(operation, &error, &hidden);
+            assert_clean_error(operation.name, &error, &hidden);
             format!("{error:?}").contains("[redacted]")
         }
     }
@@ -95,7 +99,7 @@ fn part(rng: &mut Rng, secret: &str) -> String {
     let is_part_of_pair = secret.starts_with(EMAIL) && part.len() < characters.len();
     // An error names its operation, such as `password_grant`.
     let bare: String = part.iter().filter(|character| character.is_ascii_graphic()).collect();
-    let is_name = OPERATIONS.iter().any(|name| name.contains(&bare));
+    let is_name = operations().any(|known| known.name.contains(&bare));
     let part = if seen(part) < PART || is_part_of_pair || is_name { &characters[..] } else { part };
     part.iter().collect()
 }

@@ -1,5 +1,5 @@
-//! Input that means harm, and what must hold whatever it is. The fuzz targets under `fuzz/` and the ordinary tests
-//! ([`bounded`]) run the same properties: a fuzzer over whatever it finds, the tests over some of it.
+//! Input that means harm, and what must hold whatever it is. The fuzz targets under `fuzz/` and the ordinary tests ([`bounded`]) check the
+//! same properties: a fuzzer with whatever it finds, the tests with some of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(not(any(test, gettone_door)))]
@@ -14,13 +14,15 @@ pub mod cache;
 pub mod echoes;
 pub mod memory;
 pub mod secrets;
+#[path = "../common/services/mod.rs"]
+pub mod services;
 pub mod store;
 
 use std::sync::OnceLock;
 
 use gettone::reqwest;
 
-/// Runs what has nothing to wait for but its own tasks.
+/// Runs a future that waits for nothing but its own tasks.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =
@@ -29,7 +31,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// One client for all: nothing is ever sent.
+/// Returns one client for all: nothing is ever sent.
 pub fn http() -> reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     CLIENT.get_or_init(|| reqwest::Client::builder().no_proxy().build().unwrap()).clone()

@@ -6,28 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What the calls hold. Each family is odd in another way.
-#[derive(Debug)]
-pub struct Family {
-    pub client_secret: &'static str,
-    pub password: &'static str,
-    pub refresh_token: &'static str,
-    pub api_key: &'static str,
-    pub token: &'static str,
-}
+use super::services::{PLANTED, Secrets};
 
-pub const EMAIL: &str = "test@example.com";
-
-pub const FAMILIES: [Family; 5] = [
-    Family {
-        client_secret: "client-secret-c1f0",
-        password: "pass word/è-77aa",
-        refresh_token: "refresh-token-e4c6",
-        api_key: "api-key-31e8",
-        token: "access/token-9b2d",
-    },
+/// Secrets of five kinds, each of which is odd in another way.
+pub const FAMILIES: [Secrets; 5] = [
+    PLANTED,
     // What is written otherwise in JSON, in a URL, in a form, on one line.
-    Family {
+    Secrets {
         client_secret: "  client  %20\"secret\"-1a  ",
         password: "tab\tand\r\nline\u{1}-5512 ",
         refresh_token: "r+e=f&r%65sh;\\token-0c",
@@ -35,14 +20,14 @@ pub const FAMILIES: [Family; 5] = [
         token: "to ken?#[]@!$&'()*+,;=%-77%25",
     },
     // What is base64 already.
-    Family {
+    Secrets {
         client_secret: "c2VjcmV0L3NlY3JldCs=",
         password: "///+++===abcdABCD",
         refresh_token: "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
         api_key: "0123456789abcdef0123456789abcdef",
         token: "AbC/dEf+GhI=JkL",
     },
-    Family {
+    Secrets {
         client_secret: "секрет-ключ-7",
         password: "пароль🦀\u{200b}-8",
         refresh_token: "ὀδυσσεύς-9",
@@ -50,7 +35,7 @@ pub const FAMILIES: [Family; 5] = [
         token: "トークン-11",
     },
     // One begins where another ends.
-    Family {
+    Secrets {
         client_secret: "overlap-abc-overlap",
         password: "overlap-xyz-overlap-abc",
         refresh_token: "abc-overlap-xyz",
@@ -58,22 +43,6 @@ pub const FAMILIES: [Family; 5] = [
         token: "overlap:xyz:overlap",
     },
 ];
-
-impl Family {
-    /// The secrets that a request of this operation has in it.
-    pub fn sent(&self, operation: &str) -> Vec<String> {
-        // What stands in the header in base64.
-        let pair = format!("{EMAIL}:{}", self.api_key);
-        match operation {
-            "password_grant" => vec![self.client_secret.into(), self.password.into()],
-            "refresh" => vec![self.client_secret.into(), self.refresh_token.into()],
-            "find_token" | "replace_token" | "update_token" | "delete_token" => {
-                vec![self.api_key.into(), pair, self.token.into()]
-            }
-            _ => vec![self.api_key.into(), pair],
-        }
-    }
-}
 
 /// In an input, the bytes that stand for a secret, each in another form. They never occur in UTF-8. The byte that follows says
 /// which secret.

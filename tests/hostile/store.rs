@@ -101,7 +101,7 @@ const MINE: &str = "mine";
 const TOKEN: &str =
     r#"{"version":1,"access_token":"mine-11ae","obtained_at":1634169600000,"expires_at":4102444800000}"#;
 
-static OBTAINED_AT: std::sync::LazyLock<std::time::SystemTime> = std::sync::LazyLock::new(super::answers::now);
+static OBTAINED_AT: std::sync::LazyLock<std::time::SystemTime> = std::sync::LazyLock::new(super::services::now);
 
 fn readable(json: &str) -> Option<StoredToken> {
     StoredToken::from_json(json).ok()
