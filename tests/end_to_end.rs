@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
-use gettone::clock::{Clock, ManualClock, Moment, Sleep};
+use gettone::clock::{Clock, ManualClock, Sleep};
 use gettone::emulator::{Emulator, Fault, Part};
 use gettone::openapi::{Period, Ttl, v1::TokenUpdate};
 use gettone::{AccessToken, Error, Scope, ScopeSet, reqwest};
@@ -340,7 +340,7 @@ async fn a_lost_token_is_found_after_the_clock_was_set() {
     assert_eq!(emulator.living(Part::Production), 0);
 }
 
-/// A clock that moves on whenever both times are asked for, as before and after a request.
+/// A clock that moves on whenever it is asked, as before and after a request.
 #[derive(Debug)]
 struct Slow {
     clock: Arc<ManualClock>,
@@ -353,11 +353,7 @@ impl Clock for Slow {
     }
 
     fn monotonic(&self) -> Duration {
-        self.clock.monotonic()
-    }
-
-    fn coarse(&self) -> Moment {
-        let asked = self.clock.coarse();
+        let asked = self.clock.monotonic();
         self.clock.advance(*self.by.lock().unwrap());
         asked
     }
