@@ -63,7 +63,7 @@ async fn soak() {
         }
         if call % (CALLS / POINTS) == 0 {
             let (day, living) = (u64::from(call) * 365 / u64::from(CALLS), emulator.tokens());
-            let living = living.iter().filter(|token| token.is_alive).count();
+            let living = living.iter().filter(|token| token.is_valid).count();
             requests += emulator.requests().len();
             println!("{call:>9} {day:>6} {:>6} KiB {requests:>8} {living:>6}", resident());
             let port = emulator.address().port();

@@ -229,7 +229,7 @@ async fn a_gateways_page_keeps_its_status() {
             assert_eq!(error.status().unwrap(), status, "{operation}");
             assert_eq!(error.is_transient(), transient, "{operation}");
             assert!(!error.is_decode());
-            assert!(error.to_string().contains(": an HTML page in place of an answer"), "{error}");
+            assert!(error.to_string().contains(": an HTML page instead of JSON"), "{error}");
         }
     }
 }
@@ -244,7 +244,7 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
             let error = error_of(operation, page.clone()).await;
             assert!(error.is_transient() && !error.is_unauthorized() && !error.is_decode(), "{operation}: {error:?}");
             assert!(error.is_ambiguous() && !error.is_invalid_grant(), "{operation}: {error:?}");
-            assert!(error.to_string().contains(": an HTML page in place of an answer"), "{operation}: {error}");
+            assert!(error.to_string().contains(": an HTML page instead of JSON"), "{operation}: {error}");
         }
     }
 }
@@ -289,7 +289,7 @@ async fn an_empty_answer_is_said_to_be_empty() {
     for operation in operations() {
         for blank in ["", "  \n"] {
             let error = error_of(operation, Answer::empty(200).body(blank)).await;
-            assert!(error.is_decode() && error.to_string().ends_with("HTTP 200 OK: an empty answer"), "{error}");
+            assert!(error.is_decode() && error.to_string().ends_with("HTTP 200 OK: the response is empty"), "{error}");
         }
         let failed = error_of(operation, Answer::empty(500)).await;
         assert!(!failed.is_decode() && failed.to_string().ends_with("HTTP 500 Internal Server Error"), "{failed}");
@@ -578,7 +578,7 @@ async fn a_page_is_known_by_its_header_too() {
     let found = error("password_grant", Answer::html(200, "Log in first")).await;
     assert!(found.is_transient() && !found.is_unauthorized() && !found.is_decode(), "{found:?}");
     let found = error("get_credit", Answer::html(500, "Oops")).await;
-    assert!(found.to_string().ends_with("an HTML page in place of an answer"), "{found}");
+    assert!(found.to_string().ends_with("an HTML page instead of JSON"), "{found}");
 }
 
 #[tokio::test]
@@ -662,11 +662,14 @@ async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
     for (operation, body, said) in [
         ("get_credit", r#"{"data":{}}"#, "missing field `credit` at line 1 column"),
         ("get_credit", r#"{"data":"#, "EOF while parsing a value at line 1 column 8"),
-        ("get_credit", r#"{"data":{"credit":1,"credit":1}}"#, "another type at line 1 column"),
+        ("get_credit", r#"{"data":{"credit":1,"credit":1}}"#, "unexpected value at line 1 column"),
         ("list_scopes", r#"{"data":"x"}"#, "expected an array of scopes, or an object with one at line 1 column"),
     ] {
         let error = error(operation, Answer::json(200, body)).await;
-        assert!(error.to_string().contains(&format!("not the answer that is documented: {said}")), "{body}: {error}");
+        assert!(
+            error.to_string().contains(&format!("the response is not the documented one: {said}")),
+            "{body}: {error}"
+        );
     }
 }
 

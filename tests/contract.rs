@@ -120,7 +120,7 @@ async fn a_redirect_to_the_login_page_is_a_failed_login() {
     for operation in keliweb::SERVICE.operations {
         let answer = Answer::html(302, "<html>Redirecting</html>").header("location", location);
         let service = FakeService::answering_with(answer).await;
-        let expected = "302 Found: a redirect, which is not followed [unauthorized]";
+        let expected = "302 Found: a redirect, which the client does not follow [unauthorized]";
         assert_outcome(operation, &service, Err(expected)).await;
         assert_eq!(service.calls(), 1);
     }
@@ -298,5 +298,5 @@ async fn a_204_in_place_of_an_answer_is_an_error_that_calls_it_empty() {
 
 async fn assert_empty(operation: &Operation) {
     let service = FakeService::answering_with(Answer::empty(204)).await;
-    assert_outcome(operation, &service, Err("204 No Content: an empty answer [decode]")).await;
+    assert_outcome(operation, &service, Err("204 No Content: the response is empty [decode]")).await;
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use gettone::clock::{Clock, ManualClock, Sleep};
-use gettone::emulator::{Emulator, Fault, Part};
+use gettone::emulator::{Api, Emulator, Fault};
 use gettone::openapi::{Period, Ttl, v1::TokenUpdate};
 use gettone::{AccessToken, Error, Scope, ScopeSet, reqwest};
 
@@ -69,9 +69,9 @@ async fn a_token_of_openapi_is_made_kept_narrowed_renewed_and_deleted_and_calls_
     let spent = credit - oauth.credit().await.unwrap().amount();
     assert_eq!(spent.to_string().parse::<f64>().unwrap(), paid as f64 / 100.0);
 
-    assert_eq!(oauth.list_tokens().await.unwrap().len(), emulator.living(Part::Production));
+    assert_eq!(oauth.list_tokens().await.unwrap().len(), emulator.count_valid_tokens(Api::Production));
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
     assert_eq!(call(reqwest::Method::GET, echo(), &third).await, 401);
 }
 
@@ -180,10 +180,10 @@ async fn schedule(seed: u64, kind: Kind, trail: &mut String) -> Result<Model, Br
                     Fault::Html(502),
                     Fault::StatusWithRetryAfter(429, Duration::from_secs(rng.u64(..60))),
                     Fault::Status(401),
-                    Fault::ResetBefore,
-                    Fault::ResetAfter,
-                    Fault::ResetAfter,
-                    Fault::HalfAnswer,
+                    Fault::LostRequest,
+                    Fault::LostResponse,
+                    Fault::LostResponse,
+                    Fault::TruncatedResponse,
                 ];
                 let (lists, times, fault) = (rng.u8(..5) == 0, rng.usize(1..6), kinds[rng.usize(..kinds.len())]);
                 let _ = writeln!(trail, "fail {lists} {times} {fault:?}");
@@ -325,19 +325,19 @@ async fn a_clock_that_is_set_forward_leaves_no_token_behind() {
     clock.set(clock.now() + Duration::from_secs(2 * 86_400));
     oauth.token(&scopes(&[POST])).await.unwrap();
     oauth.revoke_created().await.unwrap();
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
 }
 
 #[tokio::test]
 async fn a_lost_token_is_found_after_the_clock_was_set() {
     let (clock, emulator) = apart().await;
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).retry(gettone::Retry::none()).build().unwrap();
-    emulator.fail_next_on(1, "POST /token", Fault::ResetAfter);
+    emulator.fail_next_on(1, "POST /token", Fault::LostResponse);
     emulator.fail_next_on(1, "GET /token", Fault::Status(503));
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     clock.set(clock.now() - Duration::from_secs(60));
     oauth.revoke_created().await.unwrap();
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
 }
 
 /// A clock that moves on whenever it is asked, as before and after a request.
@@ -369,12 +369,12 @@ async fn a_lost_token_is_found_however_long_the_list_takes_to_come() {
     clock.advance(Duration::from_secs(3600));
     let slow = Arc::new(Slow { clock, by: Mutex::default() });
     let oauth = oauth(&emulator).clock(Arc::clone(&slow) as _).retry(gettone::Retry::none()).build().unwrap();
-    emulator.fail_next_on(1, "POST /token", Fault::ResetAfter);
+    emulator.fail_next_on(1, "POST /token", Fault::LostResponse);
     emulator.fail_next_on(1, "GET /token", Fault::Status(503));
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     *slow.by.lock().unwrap() = Duration::from_secs(15);
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn a_refused_token_does_not_come_back_from_the_store() {
 async fn of_two_tokens_that_were_lost_together_both_are_found() {
     let (clock, emulator) = apart().await;
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).retry(gettone::Retry::none()).build().unwrap();
-    emulator.fail_next_on(2, "POST /token", Fault::ResetAfter);
+    emulator.fail_next_on(2, "POST /token", Fault::LostResponse);
     emulator.fail_next_on(2, "GET /token", Fault::Status(503));
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     oauth.token(&scopes(&[GET, POST])).await.unwrap_err();
@@ -404,7 +404,7 @@ async fn of_two_tokens_that_were_lost_together_both_are_found() {
     // The broader one, which is the younger, is taken for the one that was lost here.
     oauth.token(&scopes(&[GET])).await.unwrap();
     oauth.revoke_created().await.unwrap();
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
 }
 
 #[tokio::test]
@@ -412,10 +412,10 @@ async fn a_lost_token_that_was_granted_less_is_not_left_behind() {
     let (clock, emulator) = apart().await;
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).build().unwrap();
     emulator.grant_only(scopes(&[GET]));
-    emulator.fail_next_on(1, "POST /token", Fault::ResetAfter);
+    emulator.fail_next_on(1, "POST /token", Fault::LostResponse);
     oauth.token(&scopes(&[GET, POST])).await.unwrap_err();
     oauth.revoke_created().await.unwrap();
-    assert_eq!(emulator.living(Part::Production), 0);
+    assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
 }
 
 #[tokio::test]

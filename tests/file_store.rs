@@ -190,7 +190,7 @@ async fn a_damaged_record_is_no_token_until_one_is_saved_in_its_place() {
         // Each time: it stays until another is saved.
         for _ in 0..2 {
             let error = store.load(name).await.unwrap_err().to_string();
-            assert!(error.contains(&format!("the record of {name} cannot be read")), "{error}");
+            assert!(error.contains(&format!("cannot read the record of {name}")), "{error}");
         }
         store.save(name, &token(name)).await.unwrap();
         assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
@@ -267,7 +267,7 @@ async fn a_file_that_others_can_open_is_refused() {
         let before = (folder.text(), folder.names());
         set_mode(&folder.file(), 0o600 | bits);
         let path = folder.file().display().to_string();
-        let expected = format!("token file {path}: others can open it: chmod 600 {path}");
+        let expected = format!("token file {path}: other users can open it: chmod 600 {path}");
         let error = FileStore::open(folder.file()).await.unwrap_err();
         assert!(error.is_invalid_input());
         assert_eq!(error.to_string(), expected);
@@ -286,11 +286,11 @@ async fn a_folder_that_others_can_write_to_is_refused() {
         set_mode(&folder.0, 0o700 | bits);
         let advice = match bits & 0o1000 {
             0 => format!("chmod go-w {}", folder.0.display()),
-            _ => "give it a folder of its own".to_owned(),
+            _ => "use a folder that only you can write to".to_owned(),
         };
         let expected = |file: &str| {
             let path = folder.0.join(file);
-            format!("token file {}: others can write to its folder: {advice}", path.display())
+            format!("token file {}: other users can write to its folder: {advice}", path.display())
         };
         assert_eq!(FileStore::open(folder.file()).await.unwrap_err().to_string(), expected("tokens.json"));
         assert_eq!(errors(&before).await, [expected("before.json").as_str(); 3]);
@@ -314,7 +314,7 @@ async fn what_is_not_a_regular_file_is_refused() {
             FileStore::open(&target).await.unwrap().save("a", &token("1")).await.unwrap();
         }
         let reason = match kind {
-            "folder" => "it is not a regular file: remove it, or give the path of one",
+            "folder" => "it is not a regular file: remove it, or give the path of a regular file",
             _ => "it is a symbolic link: remove it, or give the path that it leads to",
         };
         let expected = format!("token file {}: {reason}", folder.file().display());
@@ -335,7 +335,7 @@ async fn a_file_that_is_too_large_is_refused_and_left_alone() {
     // A gibibyte of it takes no room on the disk.
     for length in [LARGEST as u64 + 1, 1 << 30] {
         File::options().write(true).open(folder.file()).unwrap().set_len(length).unwrap();
-        let reason = "it is larger than 16 MiB, which no token file is: find out what wrote it, then remove it";
+        let reason = "it is larger than 16 MiB, so it is not a token file: find out what wrote it, then remove it";
         let expected = format!("token file {}: {reason}", folder.file().display());
         let error = FileStore::open(folder.file()).await.unwrap_err();
         assert!(error.is_invalid_input());
@@ -363,7 +363,7 @@ async fn no_file_is_written_that_would_be_too_large_to_be_read() {
     assert_eq!(folder.text().len(), LARGEST);
     let error = store.save("a", &token(SECRET)).await.unwrap_err();
     assert!(error.downcast_ref::<gettone::Error>().unwrap().is_invalid_input());
-    let reason = "it would be larger than 16 MiB: find out what fills it, then remove it";
+    let reason = "it would become larger than 16 MiB: find out what fills it, then remove it";
     assert_eq!(error.to_string(), format!("token file {}: {reason}", folder.file().display()));
     assert_eq!(folder.text(), filled(most).replace(r#":"1""#, r#":"2""#));
     assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
@@ -376,14 +376,14 @@ async fn no_file_is_written_that_would_be_too_large_to_be_read() {
 async fn a_path_that_cannot_be_used_is_refused() {
     for path in ["", "/", "..", "a/.."] {
         let error = FileStore::open(path).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("token file {path:?}: give the path of a file"));
+        assert_eq!(error.to_string(), format!("token file {path:?}: the path does not name a file; add a file name"));
     }
     let folder = Folder::with("{}");
     let path = folder.file().join("sub/tokens.json");
     let error = FileStore::open(&path).await.unwrap_err();
     let text = error.to_string();
     assert!(error.is_store() && !error.is_invalid_input());
-    let begin = format!("the store of tokens failed: token file {}: ", path.display());
+    let begin = format!("the token store failed: token file {}: ", path.display());
     assert!(text.starts_with(&begin), "{text}");
     assert!(text.ends_with("; this user must be able to read, write and lock files in its folder"), "{text}");
     let source = std::error::Error::source(&error).unwrap();
@@ -447,7 +447,7 @@ async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
         // Said once, by the store that set it aside.
         if matches!(*operation, "save" | "remove") {
             let error = store.load("b").await.unwrap_err().to_string();
-            assert!(error.contains("damaged, and kept as") && error.contains(".damaged-1"), "{error}");
+            assert!(error.contains("damaged, so it was renamed to") && error.contains(".damaged-1"), "{error}");
             assert!(!error.contains(SECRET), "{error}");
         }
         assert_eq!(loaded(&store, "b").await.unwrap(), "2");
@@ -524,13 +524,13 @@ async fn damage_is_reported_without_a_secret() {
     fs::write(folder.file(), record.to_string()).unwrap();
     set_mode(&folder.file(), 0o600);
     let error = store.load("name").await.unwrap_err().to_string();
-    assert!(error.contains("the record of name cannot be read") && !error.contains(SECRET), "{error}");
+    assert!(error.contains("cannot read the record of name") && !error.contains(SECRET), "{error}");
     let path = folder.file().display().to_string();
     let text = written.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains(&path)).collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines.iter().all(|line| line.contains("WARN")), "{text}");
-    assert!(lines[0].contains(&format!("set aside path={path} to={path}.damaged-0")), "{text}");
+    assert!(lines[0].contains(&format!("renamed path={path} to={path}.damaged-0")), "{text}");
     assert!(lines[1].contains("name=\"name\"") && lines[1].contains("a field is missing"), "{text}");
     assert!(!text.contains(SECRET), "{text}");
 }
@@ -681,7 +681,7 @@ async fn a_lock_that_is_never_free_is_given_up() {
     let start = Instant::now();
     let error = timeout(10 * LONG, other.lock("a")).await.unwrap().unwrap_err().to_string();
     assert!((170..172).contains(&start.elapsed().as_secs()));
-    assert!(error.ends_with("; a process has had the lock for too long: end it if it hangs"), "{error}");
+    assert!(error.ends_with("; another process has held the lock for too long: end it if it hangs"), "{error}");
 }
 
 #[test]
@@ -833,7 +833,7 @@ async fn a_part_of_another_test() {
         }
         "fails" => {
             let error = open().await.save("a", &token(SECRET)).await.unwrap_err().to_string();
-            assert!(error.contains("File too large") && error.contains("make room for it"), "{error}");
+            assert!(error.contains("File too large") && error.contains("free some space"), "{error}");
             assert!(!error.contains(SECRET), "{error}");
         }
         "removes" => open().await.remove("a").await.unwrap(),
@@ -954,7 +954,7 @@ async fn a_lock_that_another_process_keeps_for_ever_blocks_nobody_for_ever() {
     let held = File::open(path).unwrap();
     held.lock().unwrap();
     let error = store.save("a", &token("2")).await.unwrap_err();
-    assert!(error.to_string().contains("a process has had the lock for too long"), "{error}");
+    assert!(error.to_string().contains("another process has held the lock for too long"), "{error}");
     held.unlock().unwrap();
     store.save("a", &token("2")).await.unwrap();
 }

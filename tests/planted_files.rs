@@ -124,10 +124,12 @@ impl Plant {
             Self::LinkToVictim | Self::LinkToNothing | Self::LinkToFifo | Self::LinkToDevice => {
                 ("is a symbolic link", ", or give the path that it leads to")
             }
-            Self::Fifo | Self::Socket | Self::Folder => ("is not a regular file", ", or give the path of one"),
+            Self::Fifo | Self::Socket | Self::Folder => {
+                ("is not a regular file", ", or give the path of a regular file")
+            }
             Self::HardLink => ("has a second name (a hard link)", ""),
-            Self::Foreign => ("belongs to another user", ", or give the path of your own"),
-            Self::Readable | Self::Writable => return format!("others can open {it}: chmod 600 {path}"),
+            Self::Foreign => ("belongs to another user", ", or give the path of a file of your own"),
+            Self::Readable | Self::Writable => return format!("other users can open {it}: chmod 600 {path}"),
         };
         format!("{it} {fault}: remove it{}", if own { instead } else { "" })
     }
@@ -397,7 +399,7 @@ fn a_folder_that_is_none_is_refused_and_a_link_to_one_is_followed() {
         set_mode(&moved, 0o777);
         for call in CALLS {
             let error = call.make(&store, &folder.file()).await.expect_err(&format!("{call:?}")).to_string();
-            assert!(error.contains("others can write to its folder: chmod go-w "), "{call:?}: {error}");
+            assert!(error.contains("other users can write to its folder: chmod go-w "), "{call:?}: {error}");
         }
     });
     assert_eq!(failed, None);

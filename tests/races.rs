@@ -106,7 +106,7 @@ async fn a_deletion_that_is_cut_off_leaves_no_dead_token() {
     let oauth = client(&emulator, None);
     let token = oauth.token(&narrow(1)).await.unwrap();
     // It is carried out at once, and answered late.
-    emulator.latency(Duration::from_millis(300));
+    emulator.set_latency(Duration::from_millis(300));
     let deleting = tokio::spawn({
         let (oauth, token) = (oauth.clone(), token.clone());
         async move { oauth.delete_token(&token).await }
@@ -116,7 +116,7 @@ async fn a_deletion_that_is_cut_off_leaves_no_dead_token() {
     }
     deleting.abort();
     assert!(deleting.await.unwrap_err().is_cancelled());
-    emulator.latency(Duration::ZERO);
+    emulator.set_latency(Duration::ZERO);
     assert_ne!(oauth.token(&narrow(1)).await.unwrap(), token);
 }
 
@@ -126,7 +126,7 @@ async fn a_token_that_is_deleted_or_changed_while_its_answer_is_on_its_way_is_no
     for is_deleted in [true, false] {
         let emulator = Emulator::start().await.unwrap();
         let oauth = client(&emulator, None);
-        emulator.latency(Duration::from_millis(300));
+        emulator.set_latency(Duration::from_millis(300));
         let asking = tokio::spawn({
             let oauth = oauth.clone();
             async move { oauth.token(&narrow(1)).await.unwrap() }
@@ -134,9 +134,9 @@ async fn a_token_that_is_deleted_or_changed_while_its_answer_is_on_its_way_is_no
         while emulator.count("create_token") == 0 {
             tokio::task::yield_now().await;
         }
-        emulator.latency(Duration::ZERO);
+        emulator.set_latency(Duration::ZERO);
         let listed = oauth.list_tokens().await.unwrap();
-        let token = listed.first().unwrap().token();
+        let token = listed[0].token();
         end(&oauth, token, if is_deleted { 0 } else { 4 }).await;
         assert!(!asking.is_finished(), "the machine is too slow for this test");
         assert_ne!(&asking.await.unwrap(), token, "deleted: {is_deleted}");

@@ -105,7 +105,7 @@ async fn with_the_layer_nobody_sees_a_401_or_a_login_page() {
 async fn the_layer_waits_for_a_new_token_by_the_emulators_clock() {
     let emulator = Emulator::start().await.unwrap();
     let oauth = oauth(&emulator);
-    emulator.activation_delay(Duration::from_secs(5));
+    emulator.set_activation_delay(Duration::from_secs(5));
     let echo = reqwest_middleware::ClientBuilder::new(http()).with(oauth.middleware()).build();
     assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
     assert_eq!((emulator.count("create_token"), emulator.count("echo")), (1, 4));

@@ -46,7 +46,7 @@ async fn no_call_that_comes_during_a_refresh_is_refused() {
     let fatture = builder(&emulator).build().unwrap();
     let emulator = Arc::new(emulator);
     fatture.token().await.unwrap();
-    emulator.latency(Duration::from_millis(10));
+    emulator.set_latency(Duration::from_millis(10));
     let mut of_before = 0;
     for round in 0..50 {
         let before = fatture.token().await.unwrap();

@@ -69,7 +69,7 @@ async fn each_failure_of_a_store_is_reported_and_the_token_is_given() {
     let texts = heard.texts();
     let calls: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
     assert_eq!(calls, ["load", "lock", "load", "save", "remove"]);
-    assert!(texts.iter().all(|text| text.starts_with("the store of tokens failed: cannot ")), "{texts:?}");
+    assert!(texts.iter().all(|text| text.starts_with("the token store failed: cannot ")), "{texts:?}");
 }
 
 #[tokio::test]
@@ -93,13 +93,16 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
     let (second, heard) = start().await;
     assert_ne!(second, first);
     assert_eq!(heard.len(), 1, "said once: {heard:?}");
-    assert!(heard[0].contains("damaged, and kept as") && heard[0].contains("tokens.json.damaged-0"), "{heard:?}");
+    assert!(
+        heard[0].contains("damaged, so it was renamed to") && heard[0].contains("tokens.json.damaged-0"),
+        "{heard:?}"
+    );
     // One record.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"expires_at\"", "\"expires\"")).unwrap();
     let (third, heard) = start().await;
     assert_ne!(third, second);
-    assert!(!heard.is_empty() && heard.iter().all(|text| text.contains("cannot be read")), "{heard:?}");
+    assert!(!heard.is_empty() && heard.iter().all(|text| text.contains("cannot read the record")), "{heard:?}");
     let shown = heard.concat();
     assert!(![&first, &second, &third].iter().any(|token| shown.contains(token.expose())), "{shown}");
     // Then all is well again.

@@ -27,19 +27,19 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
     tokens().await;
     let text = written.text();
     for event in [
-        "handed out",
-        "fetching",
-        "obtained",
-        "taken from the store",
-        "served by a broader token",
-        "adopted a living token",
-        "could not be fetched",
-        "not tried again yet",
-        "invalidated",
+        "token returned from the cache",
+        "requesting a token",
+        "token received",
+        "token loaded from the store",
+        "using a broader token",
+        "reusing a token of the account",
+        "token request failed",
+        "backing off",
+        "token invalidated",
         "cleared",
-        "the store of tokens failed",
-        "a damaged token file was set aside",
-        "a damaged token was passed over",
+        "token store failed",
+        "damaged token file renamed",
+        "damaged record ignored",
     ] {
         let line = text.lines().find(|line| line.contains("gettone::cache") && line.contains(event));
         assert!(line.is_some(), "no event says `{event}`");
@@ -52,7 +52,7 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
             assert!(span.contains(field), "{field} is missing in {span}");
         }
     }
-    assert!(text.contains("trying again attempt=1"), "a repeat is not traced");
+    assert!(text.contains("retrying attempt=1"), "a repeat is not traced");
     assert!(text.contains("attempt=2 duration_ms="), "the number of attempts is not traced");
     assert!(text.contains("reqwest") && text.contains("hyper_util"), "what the libraries say is not heard");
     for line in text.lines() {

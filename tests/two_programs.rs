@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use common::http;
 use fastrand::Rng;
 use gettone::clock::{Clock, ManualClock};
-use gettone::emulator::{Emulator, Fault, Part};
+use gettone::emulator::{Api, Emulator, Fault};
 use gettone::openapi::{
     Credentials, Ttl,
     v1::{Oauth, TokenUpdate},
@@ -37,7 +37,7 @@ fn issued(emulator: &Emulator) -> HashSet<AccessToken> {
 }
 
 fn living(emulator: &Emulator) -> HashSet<AccessToken> {
-    let alive = emulator.tokens().into_iter().filter(|issued| issued.is_alive);
+    let alive = emulator.tokens().into_iter().filter(|issued| issued.is_valid);
     alive.map(|issued| AccessToken::new(issued.token.expose())).collect()
 }
 
@@ -87,8 +87,8 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
         match rng.u8(..4) {
             0 => {}
             1 => emulator.fail_next_on(1, "POST /token", Fault::Status([500, 502, 504, 408][rng.usize(..4)])),
-            2 => emulator.fail_next_on(1, "POST /token", Fault::ResetBefore),
-            _ => emulator.fail_next_on(1 + rng.usize(..2), "POST /token", Fault::ResetAfter),
+            2 => emulator.fail_next_on(1, "POST /token", Fault::LostRequest),
+            _ => emulator.fail_next_on(1 + rng.usize(..2), "POST /token", Fault::LostResponse),
         }
         if rng.u8(..6) == 0 {
             emulator.fail_next_on(1, "GET /token", Fault::Status(503));
@@ -123,7 +123,7 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
         let deleted: HashSet<_> = before.difference(&living(&emulator)).cloned().collect();
         sum.foreign_deleted += deleted.intersection(&made_by[other]).count();
     }
-    sum.left_behind += emulator.living(Part::Production);
+    sum.left_behind += emulator.count_valid_tokens(Api::Production);
 }
 
 /// A program that changes a token by hand, which the client looks after: it is not handed out any more for what it was.
@@ -152,7 +152,7 @@ async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
             assert_eq!(oauth.token(&set(&[GET])).await.unwrap(), next);
             // Both are still the client's to delete.
             assert_eq!(oauth.revoke_created().await.unwrap(), 2);
-            assert_eq!(emulator.living(Part::Production), 0);
+            assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
         }
     }
 }
@@ -161,7 +161,7 @@ async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
 #[tokio::test]
 async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_kept() {
     // A 404 without the service's own code is a wrong address.
-    for (fault, is_kept) in [(Fault::ResetAfter, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
+    for (fault, is_kept) in [(Fault::LostResponse, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
         let emulator = Emulator::start().await.unwrap();
         let oauth = program(&emulator);
         let token = oauth.token(&set(&[GET, POST])).await.unwrap();
@@ -175,7 +175,7 @@ async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_k
 #[tokio::test]
 async fn a_token_that_may_have_been_deleted_is_dropped_and_one_that_was_not_is_kept() {
     for (fault, is_kept, left) in
-        [(Fault::ResetAfter, false, 1), (Fault::Status(500), false, 2), (Fault::Status(404), true, 1)]
+        [(Fault::LostResponse, false, 1), (Fault::Status(500), false, 2), (Fault::Status(404), true, 1)]
     {
         let emulator = Emulator::start().await.unwrap();
         let oauth = program(&emulator);
@@ -183,7 +183,11 @@ async fn a_token_that_may_have_been_deleted_is_dropped_and_one_that_was_not_is_k
         emulator.fail_next_on(1, "DELETE", fault);
         oauth.delete_token(&token).await.unwrap_err();
         assert_eq!(oauth.token(&set(&[GET, POST])).await.unwrap() == token, is_kept, "{fault:?}");
-        assert_eq!((oauth.revoke_created().await.unwrap(), emulator.living(Part::Production)), (left, 0), "{fault:?}");
+        assert_eq!(
+            (oauth.revoke_created().await.unwrap(), emulator.count_valid_tokens(Api::Production)),
+            (left, 0),
+            "{fault:?}"
+        );
     }
 }
 
@@ -204,7 +208,7 @@ async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_chang
 #[tokio::test]
 async fn many_requests_wait_together_for_a_new_token_to_be_known() {
     let emulator = Emulator::start().await.unwrap();
-    emulator.activation_delay(Duration::from_secs(10));
+    emulator.set_activation_delay(Duration::from_secs(10));
     let account = emulator.account();
     let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
     let builder = builder.base_url(emulator.production_url()).clock(emulator.clock()).scopes(set(&[GET]));

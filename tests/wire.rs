@@ -97,10 +97,10 @@ fn credentials_go_over_https_or_to_loopback() {
         ("ftp://oauth.openapi.it", "scheme `ftp`"),
         ("oauth.openapi.it", "not a URL"),
         ("", "not a URL"),
-        ("https://user@oauth.openapi.it", "a user in the URL"),
-        ("https://user:hunter2@oauth.openapi.it", "a user in the URL"),
-        ("https://oauth.openapi.it/?x=1", "a query or a fragment"),
-        ("https://oauth.openapi.it/#x", "a query or a fragment"),
+        ("https://user@oauth.openapi.it", "must not contain a user or password"),
+        ("https://user:hunter2@oauth.openapi.it", "must not contain a user or password"),
+        ("https://oauth.openapi.it/?x=1", "must not have a query or a fragment"),
+        ("https://oauth.openapi.it/#x", "must not have a query or a fragment"),
     ] {
         let error = build(url).unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
@@ -201,9 +201,8 @@ async fn a_certificate_that_is_not_trusted_ends_the_call() {
     let error = builder.build().unwrap().credit().await.unwrap_err();
     assert!(error.is_connect() && !error.is_transient() && !error.is_timeout(), "{error:?}");
     let host = url.replace("https://", "");
-    let said = format!(
-        "Openapi.it Oauth get_credit: no connection to {host}: the TLS handshake, or the tunnel through a proxy, failed: "
-    );
+    let said =
+        format!("Openapi.it Oauth get_credit: no connection to {host}: the TLS handshake or the proxy tunnel failed: ");
     // The rest is the library's.
     let reason = error.to_string().strip_prefix(&said).map(str::to_owned);
     assert!(reason.is_some_and(|reason| reason.contains("certificate")), "{error}");
@@ -280,11 +279,11 @@ fn credentials_of_the_environment_say_what_is_missing() {
     if is_child() {
         let error = Credentials::from_env().unwrap_err();
         assert!(error.is_invalid_input());
-        assert_eq!(error.to_string(), "OPENAPI_API_KEY is not set");
+        assert_eq!(error.to_string(), "environment variables: OPENAPI_API_KEY is not set");
         let error = gettone::keliweb::Credentials::from_env().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "KELIWEB_CLIENT_SECRET is not set, KELIWEB_USERNAME is empty, KELIWEB_PASSWORD is empty"
+            "environment variables: KELIWEB_CLIENT_SECRET is not set, KELIWEB_USERNAME is empty, KELIWEB_PASSWORD is empty"
         );
         return;
     }
@@ -329,7 +328,7 @@ async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url()
         let error = behind(&proxy).await;
         assert!(error.is_connect() && !error.is_transient(), "{error:?}");
         let said = error.to_string();
-        let expected = "no connection to oauth.invalid:443: the TLS handshake, or the tunnel through a proxy, failed: ";
+        let expected = "no connection to oauth.invalid:443: the TLS handshake or the proxy tunnel failed: ";
         assert!(said.contains(expected) && !said.ends_with(expected), "{said}");
         errors.push(error);
     }
@@ -369,7 +368,7 @@ async fn an_answer_that_is_too_large_keeps_its_status() {
     let service = FakeService::new([Do::Flood(head)]).await;
     let error = oauth(&service.url()).build().unwrap().credit().await.unwrap_err();
     assert_eq!(error.status().unwrap(), 200);
-    assert!(error.to_string().ends_with("an answer of more than 4 MiB, which is not read"), "{error}");
+    assert!(error.to_string().ends_with("the response is larger than 4 MiB"), "{error}");
 }
 
 #[test]
@@ -386,7 +385,7 @@ fn a_limit_of_no_time_is_refused() {
     ] {
         let error = builder.build().unwrap_err();
         assert!(error.is_invalid_input());
-        assert_eq!(error.to_string(), format!("{name}: zero, in which no call succeeds"));
+        assert_eq!(error.to_string(), format!("{name}: zero leaves no time for any call"));
     }
     let least = Duration::from_nanos(1);
     let retry = Retry::default().attempt_timeout(least).max_retry_after(none).max_attempts(0);
@@ -408,7 +407,10 @@ fn an_empty_set_of_scopes_is_refused() {
 #[test]
 fn a_password_alone_is_a_user_in_the_url_too() {
     let error = oauth("https://:hunter2@oauth.openapi.it").build().unwrap_err();
-    assert!(error.to_string().contains("a user in the URL") && !error.to_string().contains("hunter2"), "{error}");
+    assert!(
+        error.to_string().contains("must not contain a user or password") && !error.to_string().contains("hunter2"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -469,7 +471,7 @@ fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
     use std::os::unix::ffi::OsStrExt;
     if is_child() {
         let error = Credentials::from_env().unwrap_err();
-        assert_eq!(error.to_string(), "OPENAPI_EMAIL is not UTF-8, OPENAPI_API_KEY is not set");
+        assert_eq!(error.to_string(), "environment variables: OPENAPI_EMAIL is not UTF-8, OPENAPI_API_KEY is not set");
         return;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -483,7 +485,7 @@ fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_without_an_answer_says_what_happened() {
     for (act, said) in
-        [(Do::Hang, "the connection broke before the answer was complete"), (Do::Sleep, "no answer in time")]
+        [(Do::Hang, "the connection broke before the response was complete"), (Do::Sleep, "no response in time")]
     {
         let service = FakeService::new([act]).await;
         let oauth = oauth(&service.url()).timeout(Duration::from_secs(5)).retry(Retry::none()).build().unwrap();
@@ -511,8 +513,8 @@ fn a_runtime_that_lacks_something_is_an_error_and_no_panic() {
     // Nothing listens there.
     let url = "http://127.0.0.1:1";
     for (runtime, missing) in [
-        (build(true, false), "without timers"),
-        (build(false, false), "without timers"),
+        (build(true, false), "has no timers"),
+        (build(false, false), "has no timers"),
         (build(false, true), "enable_all"),
     ] {
         let (oauth, fatture) = (oauth(url).build().unwrap(), fatture(url).build().unwrap());
@@ -522,7 +524,7 @@ fn a_runtime_that_lacks_something_is_an_error_and_no_panic() {
             runtime.block_on(fatture.token()).unwrap_err(),
         ] {
             assert!(error.to_string().contains(missing), "{error}");
-            assert_eq!(error.is_invalid_input(), missing == "without timers", "{error}");
+            assert_eq!(error.is_invalid_input(), missing == "has no timers", "{error}");
         }
         runtime.block_on(fatture.wait_idle());
         runtime.block_on(fatture.clear()).unwrap();

@@ -21,8 +21,8 @@ const PAUSE: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// What a service may give out for a token, and what is said of it.
 fn unusable() -> Vec<(String, &'static str)> {
-    const NO_HEADER: &str = "the token has a character that no header can have";
-    const NO_PATH: &str = "the token cannot stand in a path";
+    const NO_HEADER: &str = "the token has a character that is not allowed in a header";
+    const NO_PATH: &str = "the token cannot be part of a URL path";
     const TOO_LONG: &str = "the token is longer than 8 KiB";
     let table: Vec<(String, &str)> = [
         ("", "the token is empty"),
@@ -80,7 +80,7 @@ fn assert_refused(error: &Error, rule: &str) {
     assert!(error.is_decode() && !error.is_backing_off(), "{error:?}");
     let text = error.to_string();
     assert!(
-        text.contains(&format!("HTTP 200 OK: not the answer that is documented: {rule} at line 1 column ")),
+        text.contains(&format!("HTTP 200 OK: the response is not the documented one: {rule} at line 1 column ")),
         "{text}"
     );
     assert!(!format!("{error:?} {text}").contains("s3cret"), "{text}");

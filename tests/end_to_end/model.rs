@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use gettone::emulator::{Fault, Issued};
+use gettone::emulator::{Fault, IssuedToken};
 
 /// The three clocks at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub struct Seen {
     pub asked: Vec<(&'static str, Option<u16>, Option<Fault>)>,
     /// Requests for the list of tokens.
     pub lists: Vec<Option<Fault>>,
-    pub issued: Vec<Issued>,
+    pub issued: Vec<IssuedToken>,
 }
 
 impl Seen {

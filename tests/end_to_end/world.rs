@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use gettone::TokenHandle;
 use gettone::clock::{Clock, ManualClock, Sleep};
-use gettone::emulator::{Emulator, Fault, Part};
+use gettone::emulator::{Api, Emulator, Fault};
 use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{self, Ttl, v1::Oauth};
 use gettone::store::{FileStore, MemoryStore};
@@ -204,15 +204,15 @@ impl World {
     }
 
     pub fn is_alive(&self, token: &str) -> bool {
-        self.emulator.tokens().iter().any(|issued| issued.token.expose() == token && issued.is_alive)
+        self.emulator.tokens().iter().any(|issued| issued.token.expose() == token && issued.is_valid)
     }
 
     pub fn alive(&self) -> Vec<gettone::Secret> {
-        self.emulator.tokens().into_iter().filter(|issued| issued.is_alive).map(|issued| issued.token).collect()
+        self.emulator.tokens().into_iter().filter(|issued| issued.is_valid).map(|issued| issued.token).collect()
     }
 
     pub fn living(&self) -> usize {
-        self.emulator.living(if self.kind == Kind::Openapi { Part::Production } else { Part::Keliweb })
+        self.emulator.count_valid_tokens(if self.kind == Kind::Openapi { Api::Production } else { Api::Keliweb })
     }
 
     /// A token, by one of the three ways to it.

@@ -267,7 +267,7 @@ fn one_entry_spoils_no_other() {
         };
         let (list, counters) = (read("list_scopes", &list), read("counters_total", &map));
         let list = list.downcast::<ScopeList>().unwrap();
-        assert_eq!((list.first().unwrap().path(), list.last().unwrap().path()), ("b", "c"));
+        assert_eq!((list.as_slice().first().unwrap().path(), list.as_slice().last().unwrap().path()), ("b", "c"));
         let counters = counters.downcast::<Counters>().unwrap();
         assert_eq!((counters.len(), counters.unrecognized().len()), (1, 1));
     }
@@ -367,7 +367,7 @@ fn an_answer_that_is_too_large_is_none() {
         };
         assert!(ask(operation, 0, 200, good.as_bytes()).is_ok(), "{operation}");
         let error = ask(operation, 0, 200, &padded(good, MOST + 1)).unwrap_err();
-        assert!(error.is_decode() && error.to_string().contains("more than 4 MiB"), "{operation}: {error}");
+        assert!(error.is_decode() && error.to_string().contains("larger than 4 MiB"), "{operation}: {error}");
     }
     // The status is known all the same.
     assert!(

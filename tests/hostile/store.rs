@@ -66,7 +66,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
     if !folder.damaged().is_empty() {
         // Said once, to whoever comes first.
         let told = store.load("absent").await.unwrap_err().to_string();
-        assert!(told.contains("damaged, and kept as"), "{told}");
+        assert!(told.contains("damaged, so it was renamed to"), "{told}");
         assert_clean("a damaged file", &told, secrets);
     }
     for name in tokens.keys().map(String::as_str).chain([MINE, "absent"]).take(12) {
@@ -74,7 +74,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
             (Ok(loaded), json) => assert_eq!(loaded, json.and_then(|json| readable(json)), "{name:?}"),
             (Err(error), json) => {
                 assert!(json.is_some_and(|json| readable(json).is_none()), "{name:?}: {error}");
-                assert!(error.to_string().contains("cannot be read"), "{error}");
+                assert!(error.to_string().contains("cannot read the record"), "{error}");
             }
         }
     }

@@ -239,7 +239,7 @@ async fn an_error_while_backing_off_says_that_nothing_was_sent_and_counts_down()
         let left = second.retry_after().unwrap();
         assert!(second.is_backing_off() && (wait..=2 * wait).contains(&left), "{second:?}");
         let text = second.to_string();
-        assert!(text.starts_with(&first.to_string()) && text.contains("not sent again"), "{text}");
+        assert!(text.starts_with(&first.to_string()) && text.contains("nothing was sent"), "{text}");
         fixture.clock.advance(wait / 2);
         let third = fixture.get_error("a").await;
         assert_eq!((third.retry_after(), third.kind()), (Some(left - wait / 2), first.kind()));

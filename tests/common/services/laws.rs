@@ -45,7 +45,7 @@ pub fn assert_hidden(printed: &impl Debug, token: &str, elsewhere: &str) {
 pub fn assert_rereads(list: &ScopeList) {
     let texts: Vec<String> = list.iter().map(ToString::to_string).collect();
     let again: ScopeList = serde_json::from_value(texts.into()).unwrap();
-    assert_eq!(again[..], list[..]);
+    assert_eq!(again.as_slice(), list.as_slice());
     let again: ScopeList = serde_json::from_value(list.unrecognized().into()).unwrap();
     assert_eq!(again.unrecognized(), list.unrecognized());
 }
