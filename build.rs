@@ -55,7 +55,7 @@ pub const SERVICES: [Service; 2] = [
         ],
     },
     Service {
-        spec: "spec/openapi-oauth.yaml",
+        spec: "spec/openapi-oauth-v1.yaml",
         module: "openapi_oauth_v1",
         replacements: &[
             ("ScopePattern", "crate::scope::ScopePattern"),

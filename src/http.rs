@@ -6,7 +6,7 @@ mod failure;
 mod redact;
 pub(crate) mod response;
 pub(crate) mod retry;
-#[cfg(any(test, gettone_door))]
+#[cfg(any(test, gettone_test_transport))]
 #[doc(hidden)]
 pub mod test_transport;
 pub(crate) mod transport;

@@ -142,9 +142,9 @@ pub use auth::Middleware;
 pub use auth::{Builder, Service, TokenHandle, same_origin};
 pub use error::Error;
 pub use http::retry::Retry;
-#[cfg(any(test, gettone_door))]
+#[cfg(any(test, gettone_test_transport))]
 #[doc(hidden)]
-pub use http::test_transport as door;
+pub use http::test_transport;
 /// The HTTP library. Its types are part of this crate's interface.
 pub use reqwest;
 /// The library that [`Middleware`] is a layer for. Its types are part of this crate's interface.

@@ -242,17 +242,20 @@ async fn what_the_service_would_refuse_is_not_sent() {
     let (none, ttl) = (ScopeSet::default(), Ttl::days(1).unwrap());
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     for (error, expected) in [
-        (oauth.create_token(&none, ttl).await.unwrap_err(), "create_token: no scopes"),
-        (oauth.replace_token(&token(), &none, end()).await.unwrap_err(), "replace_token: no scopes"),
+        (oauth.create_token(&none, ttl).await.unwrap_err(), "create_token: the set of scopes is empty"),
+        (oauth.replace_token(&token(), &none, end()).await.unwrap_err(), "replace_token: the set of scopes is empty"),
         (
             oauth.replace_token(&token(), &scopes(), before_1970).await.unwrap_err(),
-            "replace_token: the end lies before 1970",
+            "replace_token: `expires_at` is before 1970",
         ),
         (
             oauth.update_token(&token(), TokenUpdate::new()).await.unwrap_err(),
-            "update_token: nothing to change; give scopes or a ttl",
+            "update_token: nothing to change; set scopes or a ttl",
         ),
-        (oauth.update_token(&token(), TokenUpdate::new().scopes(&none)).await.unwrap_err(), "update_token: no scopes"),
+        (
+            oauth.update_token(&token(), TokenUpdate::new().scopes(&none)).await.unwrap_err(),
+            "update_token: the set of scopes is empty",
+        ),
     ] {
         assert_eq!(error.to_string(), format!("Openapi.it Oauth {expected}"));
         assert!(error.is_invalid_input() && error.status().is_none());

@@ -798,5 +798,4 @@ async fn the_layer_prints_nothing_of_its_client() {
 fn the_layer_is_cheap_to_share() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     shared::<gettone::Middleware>();
-
 }

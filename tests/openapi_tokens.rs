@@ -444,7 +444,7 @@ async fn no_scopes_is_an_error_and_no_request() {
         oauth.token(&ScopeSet::default()).await.unwrap_err(),
         oauth.token_for(&ScopeSet::default()).get().await.unwrap_err(),
     ] {
-        assert!(error.is_invalid_input() && error.to_string().contains("no scopes"), "{error}");
+        assert!(error.is_invalid_input() && error.to_string().contains("the set of scopes is empty"), "{error}");
     }
     assert_eq!(service.requests(), Vec::<String>::new());
 }

@@ -120,7 +120,7 @@ async fn the_layer_waits_for_a_new_token_by_the_emulators_clock() {
 fn every_example_that_sends_a_token_asks_for_json() {
     let mut examples = 0;
     for file in
-        ["README.md", "src/lib.rs", "src/keliweb.rs", "src/keliweb/tokens.rs", "src/emulator.rs", "docs/security.md"]
+        ["README.md", "src/keliweb.rs", "src/keliweb/pair.rs", "src/emulator.rs", "docs/services.md", "docs/tokens.md"]
     {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(path).unwrap();
@@ -131,5 +131,5 @@ fn every_example_that_sends_a_token_asks_for_json() {
             }
         }
     }
-    assert!(examples >= 3, "{examples} examples");
+    assert!(examples >= 2, "{examples} examples");
 }

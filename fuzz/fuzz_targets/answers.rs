@@ -1,7 +1,7 @@
 //! Reads any answer to any call:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run answers -- -dict=fuzz/words.dict
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run answers -- -dict=fuzz/words.dict
 //! ```
 //!
 //! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.

@@ -1,7 +1,7 @@
 //! Authorizes any request with clients of any scopes, and compares with the documented rule:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run authorize
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run authorize
 //! ```
 #![no_main]
 

@@ -1,7 +1,7 @@
 //! Takes tokens from any store and any service:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run cache -- -dict=fuzz/words.dict
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run cache -- -dict=fuzz/words.dict
 //! ```
 //!
 //! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.

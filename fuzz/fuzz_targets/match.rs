@@ -1,7 +1,7 @@
 //! Checks that a set covers what its members, one by one, cover:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run match
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run match
 //! ```
 #![no_main]
 

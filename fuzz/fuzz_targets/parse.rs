@@ -1,7 +1,7 @@
 //! Reads any text as a scope, a pattern, a set and a list, each of which gives a value or an error:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run parse
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run parse
 //! ```
 #![no_main]
 

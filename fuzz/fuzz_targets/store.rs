@@ -1,7 +1,7 @@
 //! Reads any bytes as a token file, and as a token in it:
 //!
 //! ```text
-//! RUSTFLAGS="--cfg gettone_door" cargo +nightly fuzz run store -- -dict=fuzz/words.dict
+//! RUSTFLAGS="--cfg gettone_test_transport" cargo +nightly fuzz run store -- -dict=fuzz/words.dict
 //! ```
 //!
 //! To seed the corpus with what the ordinary tests try: `cargo test --features full --lib starts -- --ignored`.

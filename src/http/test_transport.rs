@@ -1,6 +1,6 @@
 //! Replaces the network by a function, in tests and fuzz targets only.
 //!
-//! The fuzz targets enable it with `--cfg gettone_door`. `cfg(fuzzing)` is not an option: cargo-fuzz sets it for every crate, so each
+//! The fuzz targets enable it with `--cfg gettone_test_transport`. `cfg(fuzzing)` is not an option: cargo-fuzz sets it for every crate, so each
 //! program that fuzzes itself would get a `gettone` with this module.
 
 use std::cell::RefCell;

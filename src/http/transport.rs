@@ -353,10 +353,10 @@ impl Dispatch {
 
 /// Executes a request. Not an `async fn`, which would keep space for the request until the response arrives.
 fn execute(http: &reqwest::Client, request: Request) -> impl Future<Output = Result<Response, reqwest::Error>> {
-    #[cfg(any(test, gettone_door))]
+    #[cfg(any(test, gettone_test_transport))]
     let replaced = super::test_transport::answer(&request);
     let sent = http.execute(request);
-    #[cfg(any(test, gettone_door))]
+    #[cfg(any(test, gettone_test_transport))]
     let sent = async {
         match replaced {
             Some(response) => Ok(response),

@@ -2,7 +2,7 @@
 //!
 //! The vendor calls this version deprecated in favor of a version 2 on another host; the guide explains [what that
 //! means](crate::guide::services). Facts are from the vendor's page <https://developers.openapi.it/services/oauth>, unless
-//! `spec/openapi-oauth.yaml` names another source.
+//! `spec/openapi-oauth-v1.yaml` names another source.
 
 mod changes;
 mod counters;

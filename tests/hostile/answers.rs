@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use gettone::Error;
 use gettone::clock::ManualClock;
-use gettone::door::{self, Answer};
 use gettone::reqwest::StatusCode;
 use gettone::reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use gettone::test_transport::{self, Answer};
 
 use super::secrets::{FAMILIES, assert_clean, assert_clean_error, splice};
 use super::services::{Http, Operation, Returned, Secrets, Setup, laws, now, operations};
@@ -109,8 +109,9 @@ pub fn check(exchange: &Exchange<'_>) -> Result<Box<dyn Returned>, Error> {
     let _shown = Shown(operation, &said);
     // Made once for all.
     let _ = http();
-    let (result, peak) =
-        memory::peak(|| door::answering(move |_| answer.clone(), || block_on(call(operation, exchange.family()))));
+    let (result, peak) = memory::peak(|| {
+        test_transport::answering(move |_| answer.clone(), || block_on(call(operation, exchange.family())))
+    });
     memory::assert_in_proportion(operation.name, peak, size);
     match &result {
         Ok(returned) => {

@@ -7,9 +7,9 @@ mod random;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use gettone::door::{self, Answer};
 use gettone::reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use gettone::reqwest::{Method, Request, StatusCode, Url};
+use gettone::test_transport::{self, Answer};
 use gettone::{AccessToken, Error, ScopePattern, ScopeSet};
 
 use super::answers::URL;
@@ -267,7 +267,7 @@ fn authorize(
         Answer { status: StatusCode::OK, headers, body: answer.into() }
     };
     let (url, before) = (request.url().clone(), request.headers().clone());
-    let result = door::answering(service, || block_on(authorize(&mut request)));
+    let result = test_transport::answering(service, || block_on(authorize(&mut request)));
     let mut after = before.clone();
     match &result {
         Ok(token) => {

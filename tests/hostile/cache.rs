@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock};
-use gettone::door;
 use gettone::keliweb::Fatture;
 use gettone::openapi::v1::Oauth;
 use gettone::store::{StoreError, StoredToken, TokenStore};
+use gettone::test_transport;
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
 use super::answers::{Exchange, URL};
@@ -98,7 +98,7 @@ pub fn check(story: &Story<'_>) -> usize {
     let clock = Arc::new(ManualClock::new(start));
     let store = Hostile(Arc::new(Kept { stored, saved: Mutex::default(), broken: story.broken }));
     let setup = Setup { clock: Arc::clone(&clock) as _, http: Http::Given(http()), ..Setup::new(URL) };
-    door::answering(service, || {
+    test_transport::answering(service, || {
         block_on(async {
             match story.service {
                 Service::Keliweb => {

@@ -2,8 +2,8 @@
 //! same properties: a fuzzer with whatever it finds, the tests with some of it.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-#[cfg(not(any(test, gettone_door)))]
-compile_error!("fuzzing needs the crate's test door: set RUSTFLAGS=\"--cfg gettone_door\", see CONTRIBUTING.md");
+#[cfg(not(any(test, gettone_test_transport)))]
+compile_error!("fuzzing needs the test transport: set RUSTFLAGS=\"--cfg gettone_test_transport\", see CONTRIBUTING.md");
 
 pub mod answers;
 pub mod authorize;

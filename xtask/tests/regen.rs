@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, process};
 
 const KELIWEB: &str = "spec/keliweb-fatture.yaml";
-const OPENAPI: &str = "spec/openapi-oauth.yaml";
-const GENERATED: [&str; 2] = ["spec/generated/keliweb-fatture.rs", "spec/generated/openapi-oauth.rs"];
+const OPENAPI: &str = "spec/openapi-oauth-v1.yaml";
+const GENERATED: [&str; 2] = ["spec/generated/keliweb-fatture.rs", "spec/generated/openapi-oauth-v1.rs"];
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -231,11 +231,11 @@ fn a_missing_and_an_edited_snapshot_fail_the_check() {
         assert_eq!(files(&tree.0), files(workspace()));
     };
     tree.replace(GENERATED[1], "\npub mod types {\n", "\npub mod kinds {\n");
-    fails("spec/generated/openapi-oauth.rs:12: out of date\n- pub mod kinds {\n+ pub mod types {\n");
+    fails("spec/generated/openapi-oauth-v1.rs:12: out of date\n- pub mod kinds {\n+ pub mod types {\n");
     tree.write(GENERATED[1], b"<<<<<<< HEAD \xff");
-    fails("spec/generated/openapi-oauth.rs:1: out of date\n- <<<<<<< HEAD ");
+    fails("spec/generated/openapi-oauth-v1.rs:1: out of date\n- <<<<<<< HEAD ");
     fs::remove_file(tree.0.join(GENERATED[1])).unwrap();
-    fails("spec/generated/openapi-oauth.rs:1: out of date\n- \n+ // @generated ");
+    fails("spec/generated/openapi-oauth-v1.rs:1: out of date\n- \n+ // @generated ");
 }
 
 #[test]

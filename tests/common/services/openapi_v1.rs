@@ -14,7 +14,7 @@ use super::*;
 
 pub static SERVICE: Service = Service {
     name: "Openapi.it Oauth",
-    spec: include_str!("../../../spec/openapi-oauth.yaml"),
+    spec: include_str!("../../../spec/openapi-oauth-v1.yaml"),
     operations: &OPERATIONS,
     ways: WAYS,
     harmless: "get_credit",
