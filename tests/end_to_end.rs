@@ -1,5 +1,5 @@
-//! The whole job of both clients against the emulator: once step by step, and then in hundreds of orders that nobody
-//! thought of.
+//! Whole jobs of both clients against the emulator: step by step, in hundreds of random orders, and beside other tasks, processes and
+//! programs.
 #![cfg(feature = "emulator")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,6 +7,17 @@ mod common;
 
 #[path = "end_to_end/model.rs"]
 mod model;
+#[path = "end_to_end/races.rs"]
+mod races;
+#[cfg(feature = "middleware")]
+#[path = "end_to_end/recipes.rs"]
+mod recipes;
+#[path = "end_to_end/refreshes.rs"]
+mod refreshes;
+#[path = "end_to_end/store_failures.rs"]
+mod store_failures;
+#[path = "end_to_end/two_programs.rs"]
+mod two_programs;
 #[path = "end_to_end/world.rs"]
 mod world;
 

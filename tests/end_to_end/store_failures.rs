@@ -1,19 +1,17 @@
 //! A store that fails costs nobody a token, and somebody without `tracing` hears of it.
-#![cfg(feature = "emulator")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fs;
 use std::sync::{Arc, Mutex};
 
 use gettone::emulator::Emulator;
-use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{Credentials, v1::Oauth};
+use gettone::openapi::v1::Oauth;
 use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{Builder, Error, ScopeSet};
 
+use crate::world::{fatture, oauth};
+
 fn builder(emulator: &Emulator) -> Builder<Oauth> {
-    let credentials = Credentials::new(emulator.account().email(), emulator.account().production_key().clone());
-    Oauth::builder(credentials).base_url(emulator.production_url()).clock(emulator.clock())
+    oauth(emulator).clock(emulator.clock())
 }
 
 fn scopes() -> ScopeSet {
@@ -128,12 +126,9 @@ async fn a_record_under_another_name_is_passed_over_and_reported() {
     let emulator = Emulator::start().await.unwrap();
     let folder = std::env::temp_dir().join(format!("gettone-exchanged-{}", std::process::id()));
     let path = folder.join("tokens.json");
-    let customer = emulator.customer();
     let open = async |heard: &Heard| {
         let store = FileStore::open(&path).await.unwrap();
-        let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
-        let credentials = keliweb::Credentials::new(customer.client_id(), secret, customer.username(), password);
-        let fatture = Fatture::builder(credentials).base_url(emulator.keliweb_url()).clock(emulator.clock());
+        let fatture = fatture(&emulator).clock(emulator.clock());
         let fatture = fatture.store(store.clone()).on_store_failure(heard.by()).build().unwrap();
         (fatture, builder(&emulator).store(store).on_store_failure(heard.by()).build().unwrap())
     };

@@ -1,19 +1,16 @@
 //! Tokens that are deleted, revoked, changed or forgotten while tasks of the same client ask for new keys.
-#![cfg(feature = "emulator")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::time::Duration;
 
-use common::http;
 use gettone::emulator::Emulator;
 use gettone::openapi::{
-    Credentials, Ttl,
+    Ttl,
     v1::{Oauth, TokenUpdate},
 };
 use gettone::store::MemoryStore;
 use gettone::{AccessToken, ScopeSet};
+
+use crate::world::oauth;
 
 const ROUNDS: usize = 400;
 
@@ -31,9 +28,7 @@ fn broad() -> ScopeSet {
 }
 
 fn client(emulator: &Emulator, store: Option<MemoryStore>) -> Oauth {
-    let account = emulator.account();
-    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
-    let builder = builder.base_url(emulator.production_url()).http_client(http());
+    let builder = oauth(emulator);
     match store {
         Some(store) => builder.store(store).build().unwrap(),
         None => builder.build().unwrap(),

@@ -1,27 +1,22 @@
 //! The recipes of the README and the documentation for a token that is refused, after the service has ended all tokens.
-#![cfg(all(feature = "emulator", feature = "middleware"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 
 use gettone::clock::{Clock, SystemClock};
 use gettone::emulator::Emulator;
-use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, v1::Oauth};
+use gettone::keliweb::Fatture;
+use gettone::openapi::v1::Oauth;
 use gettone::{ScopeSet, reqwest};
 
+use crate::world;
+
+/// The origin of the tokens is that of the calls.
 fn fatture(emulator: &Emulator) -> Fatture {
-    let customer = emulator.customer();
-    let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
-    let credentials = keliweb::Credentials::new(customer.client_id(), secret, customer.username(), password);
-    // The origin of the tokens is that of the calls.
-    Fatture::builder(credentials).base_url(emulator.keliweb_url()).clock(emulator.clock()).build().unwrap()
+    world::fatture(emulator).clock(emulator.clock()).build().unwrap()
 }
 
 fn oauth(emulator: &Emulator) -> Oauth {
-    let credentials =
-        openapi::Credentials::new(emulator.account().email(), emulator.account().production_key().clone());
-    let builder = Oauth::builder(credentials).base_url(emulator.production_url()).clock(emulator.clock());
+    let builder = world::oauth(emulator).clock(emulator.clock());
     builder.scopes(ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()).build().unwrap()
 }
 

@@ -1,19 +1,17 @@
 //! A refresh at Keliweb Fatture ends the access token before: which token callers are given meanwhile, and how many calls are refused.
-#![cfg(feature = "emulator")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::http;
 use gettone::clock::ManualClock;
 use gettone::emulator::Emulator;
-use gettone::keliweb::{Credentials, Fatture};
+use gettone::keliweb::Fatture;
 use gettone::store::{MemoryStore, StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{AccessToken, Builder};
 use tokio::sync::Semaphore;
+
+use crate::common::http;
+use crate::world::fatture;
 
 /// The service, and its time, which stands still until it is moved.
 async fn service() -> (Emulator, Arc<ManualClock>) {
@@ -23,10 +21,7 @@ async fn service() -> (Emulator, Arc<ManualClock>) {
 }
 
 fn builder(emulator: &Emulator) -> Builder<Fatture> {
-    let customer = emulator.customer();
-    let (secret, password) = (customer.client_secret().clone(), customer.password().clone());
-    let credentials = Credentials::new(customer.client_id(), secret, customer.username(), password);
-    Fatture::builder(credentials).base_url(emulator.keliweb_url()).http_client(http()).clock(emulator.clock())
+    fatture(emulator).clock(emulator.clock())
 }
 
 /// Whether the service takes a token.

@@ -1,22 +1,19 @@
 //! Two programs with one account: what each is given, and what each deletes, is its own.
-#![cfg(feature = "emulator")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use common::http;
 use fastrand::Rng;
 use gettone::clock::{Clock, ManualClock};
 use gettone::emulator::{Api, Emulator, Fault};
 use gettone::openapi::{
-    Credentials, Ttl,
+    Ttl,
     v1::{Oauth, TokenUpdate},
 };
 use gettone::{AccessToken, Retry, ScopeSet};
+
+use crate::world::oauth;
 
 const GET: &str = "GET:127.0.0.1/echo";
 const POST: &str = "POST:127.0.0.1/echo";
@@ -26,10 +23,7 @@ fn set(scopes: &[&str]) -> ScopeSet {
 }
 
 fn program(emulator: &Emulator) -> Oauth {
-    let account = emulator.account();
-    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
-    let builder = builder.base_url(emulator.production_url()).http_client(http()).clock(emulator.clock());
-    builder.retry(Retry::none()).build().unwrap()
+    oauth(emulator).clock(emulator.clock()).retry(Retry::none()).build().unwrap()
 }
 
 fn issued(emulator: &Emulator) -> HashSet<AccessToken> {
@@ -209,11 +203,8 @@ async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_chang
 async fn many_requests_wait_together_for_a_new_token_to_be_known() {
     let emulator = Emulator::start().await.unwrap();
     emulator.set_activation_delay(Duration::from_secs(10));
-    let account = emulator.account();
-    let builder = Oauth::builder(Credentials::new(account.email(), account.production_key().clone()));
-    let builder = builder.base_url(emulator.production_url()).clock(emulator.clock()).scopes(set(&[GET]));
-    let layer = builder.build().unwrap().middleware();
-    let client = reqwest_middleware::ClientBuilder::new(http()).with(layer).build();
+    let layer = oauth(&emulator).clock(emulator.clock()).scopes(set(&[GET])).build().unwrap().middleware();
+    let client = reqwest_middleware::ClientBuilder::new(crate::common::http()).with(layer).build();
     let calls: tokio::task::JoinSet<_> = (0..50)
         .map(|_| {
             let (client, url) = (client.clone(), emulator.url("/echo"));
