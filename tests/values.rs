@@ -1,6 +1,12 @@
 //! The values that are built here: what they accept, refuse and say.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[cfg(feature = "schemars")]
+mod common;
+#[cfg(feature = "schemars")]
+#[path = "values/schema.rs"]
+mod schema;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 

@@ -3,11 +3,9 @@
 //! Each file that the store opens is replaced with each thing that can stand under its name. A file that the store would use is
 //! refused, and a file that it would make gets another name. Nothing behind a link changes, no call hangs, and the store works as
 //! soon as somebody has done what the error says.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,8 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use gettone::store::{FileStore, StoreError, StoredToken, TokenStore};
-use serde_json::json;
+use gettone::store::{FileStore, StoreError, TokenStore};
+
+use super::{set_mode, token};
 
 /// Ends a call that hangs. Nothing is measured.
 const AT_LAST: Duration = Duration::from_secs(10);
@@ -151,7 +150,7 @@ impl Call {
         match self {
             Self::Open => FileStore::open(file).await.map(drop).map_err(Into::into),
             Self::Load => store.load("a").await.map(drop),
-            Self::Save => store.save("a", &token()).await,
+            Self::Save => store.save("a", &token("t")).await,
             Self::Remove => store.remove("a").await,
             Self::Lock => store.lock("a").await.map(drop),
         }
@@ -221,17 +220,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn set_mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-}
-
 fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
-}
-
-fn token() -> StoredToken {
-    let json = json!({ "version": 1, "access_token": "t", "obtained_at": 1, "expires_at": 4_102_444_800_000_u64 });
-    StoredToken::from_json(&json.to_string()).unwrap()
 }
 
 fn is_root() -> bool {
@@ -282,7 +272,7 @@ async fn plant(place: Place, plant: Plant, before: bool) {
             fs::remove_file(file.with_file_name(name)).unwrap();
         }
     } else {
-        store.save("a", &token()).await.unwrap();
+        store.save("a", &token("t")).await.unwrap();
         drop(store.lock("a").await.unwrap());
     }
     let _ = fs::remove_file(&path);
@@ -323,8 +313,8 @@ async fn plant(place: Place, plant: Plant, before: bool) {
     for call in CALLS {
         call.make(&store, &file).await.unwrap_or_else(|error| panic!("{what}, then: {call:?}: {error}"));
     }
-    store.save("a", &token()).await.unwrap();
-    assert_eq!(store.load("a").await.unwrap(), Some(token()), "{what}");
+    store.save("a", &token("t")).await.unwrap();
+    assert_eq!(store.load("a").await.unwrap(), Some(token("t")), "{what}");
     folder.untouched(&what);
 }
 
@@ -360,7 +350,7 @@ async fn every_file_that_a_store_makes_is_a_place_of_the_table() {
     let store = FileStore::open(folder.file()).await.unwrap();
     fs::write(folder.file(), "damaged").unwrap();
     set_mode(&folder.file(), 0o600);
-    store.save("a", &token()).await.unwrap();
+    store.save("a", &token("t")).await.unwrap();
     drop(store.lock("a").await.unwrap());
     let mut known = PLACES.map(|place| format!("tokens.json{}", place.suffix())).to_vec();
     // Seen in a store that was killed: another test has that.
@@ -393,8 +383,8 @@ fn a_folder_that_is_none_is_refused_and_a_link_to_one_is_followed() {
         fs::rename(&path, &moved).unwrap();
         symlink(&moved, &path).unwrap();
         let store = FileStore::open(folder.file()).await.unwrap();
-        store.save("a", &token()).await.unwrap();
-        assert_eq!(store.load("a").await.unwrap(), Some(token()));
+        store.save("a", &token("t")).await.unwrap();
+        assert_eq!(store.load("a").await.unwrap(), Some(token("t")));
         drop(store.lock("a").await.unwrap());
         set_mode(&moved, 0o777);
         for call in CALLS {

@@ -1,10 +1,5 @@
 //! The public types and the schemas of the specs say the same.
-#![cfg(feature = "schemars")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
-
-use common::spec::Spec;
 use gettone::openapi::{
     Period, Ttl,
     v1::{Counter, CounterLimit, Counters, Credit, Token},
@@ -12,6 +7,8 @@ use gettone::openapi::{
 use gettone::{AccessToken, RefreshToken, Scope, ScopeList, ScopePattern, ScopeSet, Secret, keliweb};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
+
+use crate::common::spec::Spec;
 
 /// The schema of a type, without references to others.
 fn of<T: JsonSchema>() -> Value {
