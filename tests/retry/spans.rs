@@ -19,7 +19,7 @@ async fn a_span_tells_the_waits_and_the_time_of_all_attempts() {
     drop(guard);
     let text = written.text();
     let line = |what: &str| text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {text}"));
-    let again = line("trying again");
+    let again = line("retrying");
     for field in ["gettone.call", "attempt=1", "kind=RateLimited", "status=429", "delay_ms=7000"] {
         assert!(again.contains(field), "{field} is missing in {again}");
     }
