@@ -394,6 +394,9 @@ impl fmt::Display for Error {
             (Kind::Store, _) => f.write_str("the token store failed")?,
             (Kind::Aborted, _) => f.write_str("the background task that requests the token was stopped")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the response was complete")?,
+            (kind, Some(status)) if status.is_success() && !matches!(kind, Kind::Decode | Kind::Unavailable) => {
+                write!(f, "HTTP {status}, but the response reports a failure")?;
+            }
             (_, Some(status)) => write!(f, "HTTP {status}")?,
             (_, None) if message.is_some() && inner.code.is_none() => is_message_alone = true,
             (_, None) => f.write_str("failed")?,

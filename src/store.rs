@@ -53,8 +53,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(170);
 pub type StoreError = Box<dyn StdError + Send + Sync>;
 
 impl Error {
-    pub(crate) fn store(error: StoreError) -> Self {
+    /// Returns the error of a store that failed to `load`, `save`, `remove` or `lock`.
+    pub(crate) fn store(action: &str, error: StoreError) -> Self {
         let error = match error.downcast::<Self>() {
+            // A store of this crate says what it could not do, and to which file.
             Ok(error) if error.is_store() => return *error,
             Ok(error) => error,
             Err(error) => error,
@@ -62,6 +64,7 @@ impl Error {
         // The error of a user's store may panic when it is displayed.
         let message = caught(|| error.to_string())
             .unwrap_or_else(|_| "the store's error panicked when it was displayed".to_owned());
+        let message = format!("cannot {action} a token: {message}");
         Self::new(Kind::Store).with_message(message).with_shared_source(error.into())
     }
 }
@@ -299,7 +302,7 @@ impl ReportingStore {
         let _ = caught(|| {
             trace::cache::store_failed(action, &*error);
             if let Some(on_failure) = &self.on_failure {
-                on_failure(&Error::store(error));
+                on_failure(&Error::store(action, error));
             }
         });
     }

@@ -149,7 +149,7 @@ impl<S: TokenSource> Cache<S> {
             }
             let budget = clearing.store.lock().await;
             if !budget.has_answered {
-                return Err(Error::store("not asked: it did not answer for another token".into()));
+                return Err(Error::store("remove", "the store was not asked, because it did not respond for another token".into()));
             }
             if let Some(exchange) = Exchange::begin(self, slot) {
                 break (exchange, budget);
@@ -165,7 +165,7 @@ impl<S: TokenSource> Cache<S> {
             exchange.clear_stored(|state| clearing.which.contains(state.access_token()), &mut budget.lock_time).await;
         // After one timeout, the other tasks do not ask the store, which would take as long for each.
         budget.has_answered = !result.as_ref().is_err_and(|error| error.is::<StoreTimeout>());
-        result.map_err(Error::store)
+        result.map_err(|error| Error::store("remove", error))
     }
 
     /// Waits until no exchange is in flight, but no longer than one may take.

@@ -363,7 +363,7 @@ pub(super) struct StoreTimeout(Duration);
 
 impl fmt::Display for StoreTimeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer in {} s", self.0.as_secs())
+        write!(f, "no response in {} s", self.0.as_secs())
     }
 }
 
