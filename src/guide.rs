@@ -107,7 +107,7 @@ macro_rules! links {
             "store failures" => processes "#when-a-store-fails"
             "own store" => processes "#a-store-of-your-own"
             "manual clock" => testing "#mocks-and-clocks"
-            "kept where" => security "#what-is-kept-where"
+            "stored where" => security "#what-is-stored-where"
             "who can" => security "#what-each-secret-is-worth"
             "on the wire" => security "#on-the-wire"
             "the file" => security "#the-file"

@@ -157,7 +157,7 @@ macro_rules! managed_methods {
             /// The store keeps its copy until the client saves the next token.
             ///
             /// If services reject one token after the other, the tokens are not at fault. So the client
-            /// [keeps](crate::guide::tokens#a-refused-token) a token that is rejected within one to two seconds after it dropped
+            /// [keeps](crate::guide::tokens#a-rejected-token) a token that is rejected within one to two seconds after it dropped
             /// another one. That time doubles with each token that it drops, up to five to ten minutes, and starts anew after ten
             /// minutes without a rejection.
             pub fn invalidate(&self, token: &$crate::token::AccessToken) {

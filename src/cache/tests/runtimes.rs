@@ -285,7 +285,7 @@ async fn clear_waits_once_for_a_store_that_never_answers() {
     }
     let began = Instant::now();
     let error = fixture.cache.clear(Which::All).await.unwrap_err();
-    assert!(error.is_store() && error.to_string().contains("no answer in 30 s"), "{error}");
+    assert!(error.is_store() && error.to_string().contains("no response in 30 s"), "{error}");
     assert!(began.elapsed() <= STORE_LOCK_TIMEOUT + 2 * STORE_CALL_TIMEOUT, "{:?}", began.elapsed());
     assert_eq!(fixture.get_now("key 0"), None);
 }
