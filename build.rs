@@ -1,4 +1,4 @@
-//! Generates the typed clients from the hand-written specs under `spec/`.
+//! Generates the typed clients from the hand-written specs in `spec/`.
 //!
 //! A spec says what the service does; the generator can express less. So each spec is *lowered* first, in a copy that only
 //! the generator sees. `cargo xtask regen` uses this same file, so that what it checks and shows is what is built.
@@ -41,8 +41,8 @@ pub struct Service {
     replacements: &'static [(&'static str, &'static str)],
 }
 
-/// Secrets, scopes, lifetimes and times are types of ours inside the generated ones; so is whatever the service sends in
-/// more shapes than one. `Sent` and `Received` (`src/http/body.rs`) say which way a type goes over the wire.
+/// The services. In the generated types, secrets, scopes, lifetimes and times are hand-written types, and so are values that
+/// the service sends in several forms. `Sent` and `Received` (`src/http/body.rs`) mark whether a type is sent or received.
 pub const SERVICES: [Service; 2] = [
     Service {
         spec: "spec/keliweb-fatture.yaml",
@@ -67,14 +67,14 @@ pub const SERVICES: [Service; 2] = [
             ("Credit", "crate::http::body::Received<crate::openapi::v1::Credit>"),
             ("Counters", "crate::http::body::Received<crate::openapi::v1::Counters>"),
             ("Success", "crate::http::body::Received<crate::http::body::Success>"),
-            // Read by `src/http/response.rs` if there is need; here nothing that is odd about them may do harm.
+            // `src/http/response.rs` reads them if necessary. Here an odd value must do no harm.
             ("Message", "crate::http::body::Received<::serde::de::IgnoredAny>"),
             ("ErrorCode", "crate::http::body::Received<::serde::de::IgnoredAny>"),
         ],
     },
 ];
 
-/// What is wrong with a spec, and where.
+/// A problem of a spec, and its place.
 #[derive(Debug)]
 pub struct Problem {
     pub file: String,
@@ -89,12 +89,12 @@ impl fmt::Display for Problem {
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
-        // One line, whatever the library that found it says.
+        // One line, whatever message the library has.
         f.write_str(&self.reason.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 }
 
-/// A spec as it was read: its content, and the line on which each node starts, by JSON pointer.
+/// A spec that was read: its content, and the line on which each node starts, by JSON pointer.
 pub struct Spec {
     pub file: String,
     pub value: Value,
@@ -161,7 +161,7 @@ impl Spec {
         })
     }
 
-    /// A problem at the node that a JSON pointer names, or at the nearest node above it.
+    /// Returns a problem at the node that a JSON pointer names, or at the nearest node above it.
     pub fn problem(&self, pointer: &str, reason: impl Into<String>) -> Problem {
         let mut at = pointer;
         let line = loop {
@@ -176,7 +176,7 @@ impl Spec {
         Problem { file: self.file.clone(), line, place: self.place(pointer), reason: reason.into() }
     }
 
-    /// The operation that a pointer lies in, by its `operationId` if it has one, otherwise the pointer itself.
+    /// Returns the operation that a pointer is in, by its `operationId` if it has one, otherwise the pointer itself.
     fn place(&self, pointer: &str) -> String {
         let mut parts = pointer.splitn(5, '/').skip(1);
         let (Some("paths"), Some(path), Some(method)) = (parts.next(), parts.next(), parts.next()) else {
@@ -189,7 +189,7 @@ impl Spec {
         id.map_or_else(|| format!("{} {}", method.to_uppercase(), path.replace("~1", "/")), str::to_owned)
     }
 
-    /// Every operation with its JSON pointer.
+    /// Returns every operation with its JSON pointer.
     pub fn operations(&self) -> Vec<(String, &Map<String, Value>)> {
         let mut found = Vec::new();
         for (path, item) in self.value["paths"].as_object().into_iter().flatten() {
@@ -202,7 +202,7 @@ impl Spec {
         found
     }
 
-    /// The node itself, or the one that its `$ref` names; with the pointer to it.
+    /// Returns the node itself, or the one that its `$ref` names, with the pointer to it.
     pub fn resolve<'a>(&'a self, pointer: &str, node: &'a Value) -> Result<(String, &'a Value), Problem> {
         let Some(reference) = node.get("$ref").and_then(Value::as_str) else {
             return Ok((pointer.to_owned(), node));
@@ -215,12 +215,12 @@ impl Spec {
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// A name as a part of a JSON pointer (RFC 6901, section 3).
+/// Escapes a name for a JSON pointer (RFC 6901, section 3).
 pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// The copy of a spec that the generator can express, or what it cannot.
+/// Returns a copy of a spec that the generator can express, or what it cannot express.
 pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
     let mut lowered = spec.value.clone();
     for (pointer, operation) in spec.operations() {
@@ -233,7 +233,7 @@ pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
         copy.extend(body.map(|body| ("requestBody".to_owned(), body)));
     }
     for item in lowered["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut()) {
-        // They now stand in each operation.
+        // Each operation has them now.
         item.as_object_mut().map(|item| item.remove("parameters"));
     }
     for (schema, _) in service.replacements {
@@ -250,7 +250,8 @@ pub fn lower(spec: &Spec, service: &Service) -> Result<Value, Problem> {
     Ok(lowered)
 }
 
-/// What only the failures and the replaced types knew of would be generated as public types that print their secrets.
+/// Removes the schemas that only the failures and the replaced types used. The generator would make public types of them
+/// that print their secrets.
 fn keep_only_reachable_schemas(lowered: &mut Value) {
     let Some(schemas) = lowered["components"]["schemas"].as_object_mut().map(std::mem::take) else { return };
     let mut reached = Map::new();
@@ -264,7 +265,7 @@ fn keep_only_reachable_schemas(lowered: &mut Value) {
     lowered["components"] = json!({ "schemas": reached });
 }
 
-/// The names of the schemas that a node refers to.
+/// Returns the names of the schemas that a node refers to.
 fn references(node: &Value) -> Vec<String> {
     match node {
         Value::Object(map) => map
@@ -279,8 +280,8 @@ fn references(node: &Value) -> Vec<String> {
     }
 }
 
-/// Path and query parameters become plain strings: what may stand in them is the business of the hand-written types, which
-/// are secrets in part and so cannot be displayed, as the generator would want.
+/// Makes plain strings of path and query parameters. Hand-written types check what they may contain. Some of these types are
+/// secrets, which do not implement `Display`, as the generator would need.
 fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
     let item = pointer.rsplit_once('/').map_or("", |(item, _)| item);
     let shared = spec.value.pointer(&format!("{item}/parameters"));
@@ -305,7 +306,7 @@ fn lower_parameters(spec: &Spec, pointer: &str, operation: &Map<String, Value>) 
     Ok(Value::Array(lowered))
 }
 
-/// The body itself in place of a reference to it.
+/// Returns the body itself in place of a reference to it.
 fn lower_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Option<Value>, Problem> {
     let Some(body) = operation.get("requestBody") else { return Ok(None) };
     let (at, body) = spec.resolve(&format!("{pointer}/requestBody"), body)?;
@@ -317,7 +318,7 @@ fn lower_body(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Res
     }
 }
 
-/// What is left is the one success. Failures are read by `src/http/response.rs`, tolerantly: typed, a gateway's HTML under a
+/// Leaves only the one success. `src/http/response.rs` reads the failures, tolerantly: with a type, a gateway's HTML under a
 /// documented status would lose that status. A 204 beside a 200 would be a second type of success.
 fn lower_responses(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -> Result<Value, Problem> {
     let at = format!("{pointer}/responses");
@@ -338,13 +339,13 @@ fn lower_responses(spec: &Spec, pointer: &str, operation: &Map<String, Value>) -
     }
 }
 
-/// The client of one service, as Rust.
+/// Returns the client of one service, as Rust.
 pub fn generate(spec: &Spec, service: &Service) -> Result<proc_macro2::TokenStream, Problem> {
     spec.typed()?;
     let lowered = lower(spec, service)?;
     let run = |document: &Value| run_generator(document, service);
     run(&lowered).map_err(|reason| {
-        // The generator does not say where it stumbled. It makes a type of each schema, even if there is no path.
+        // The generator does not say where it failed. It makes a type of each schema, even without paths.
         let mut suspect = lowered.clone();
         suspect["paths"] = json!({});
         let suspect = if run(&suspect).is_err() { suspect } else { lowered };
@@ -387,13 +388,13 @@ fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::Toke
     let document: OpenAPI = serde_json::from_value(lowered.clone()).map_err(|error| error.to_string())?;
     let mut settings = GenerationSettings::new();
     settings
-        // A forgotten hook is an error of the compiler, and not a call without authentication.
+        // A forgotten hook is a compiler error, not a call without authentication.
         .with_hooks(HooksMode::Expected)
         .with_inner_type(quote!(crate::http::transport::Dispatch));
     for (schema, replacement) in service.replacements {
         settings.with_replacement(schema, replacement, std::iter::empty());
     }
-    // The generator panics at much that it does not know; the message is caught and told with the operation's name.
+    // The generator panics if it does not know something. The error has its message and the operation's name.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let generated = panic::catch_unwind(|| Generator::new(&settings).generate_tokens(&document));
@@ -408,7 +409,7 @@ fn run_generator(lowered: &Value, service: &Service) -> Result<proc_macro2::Toke
     }
 }
 
-/// The generator sends the version of the spec as a header, of which the services know nothing.
+/// Removes the header with the version of the spec, which the generator adds and the services do not know.
 fn without_api_version(tokens: &proc_macro2::TokenStream) -> Result<proc_macro2::TokenStream, String> {
     let made = quote! {
         let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);

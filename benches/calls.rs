@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 const EMAIL: &str = "test@example.com";
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-/// A difference of some percent is looked for, and what goes through the kernel varies by more.
+/// The number of rounds: the difference is a few percent, and calls through the kernel vary by more.
 const CALL_ROUNDS: usize = 301;
 
 fn main() {
@@ -42,7 +42,7 @@ fn main() {
     keys(&runtime);
 }
 
-/// The same for both: no call of a program that runs unattended is without limits.
+/// Returns the HTTP client of both sides, with time limits, as a program that runs unattended needs them.
 fn http() -> reqwest::Client {
     let redirects = reqwest::redirect::Policy::none();
     let (whole, connect) = (Duration::from_secs(60), Duration::from_secs(10));
@@ -54,7 +54,7 @@ fn oauth(server: &Server) -> Oauth {
     Oauth::builder(openapi::Credentials::new(EMAIL, KEY)).base_url(server.url()).http_client(http()).build().unwrap()
 }
 
-/// What a careful program has by hand: the status is looked at, and the answer has a type.
+/// The response in a careful program without the crate: it checks the status, and the response has a type.
 #[derive(Deserialize)]
 #[allow(dead_code)]
 struct Answer<T> {
@@ -115,13 +115,13 @@ fn counters_data(count: usize) -> String {
     format!("{{{}}}", (0..count).map(counter).collect::<Vec<_>>().join(","))
 }
 
-/// A server as there are: it has an HTTP library, looks at the credentials, and does what it is asked.
+/// Measures calls of a realistic server: it uses an HTTP library, checks the credentials, and processes the request.
 #[cfg(feature = "emulator")]
 fn emulated(runtime: &Runtime) {
     use gettone::emulator::Emulator;
 
     title("a typed call to the emulator; the reference is by hand with reqwest and serde_json (bar: 1.05x)");
-    // On a thread of its own, as another machine would be.
+    // On its own thread, in place of another machine.
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -277,7 +277,7 @@ fn callers(runtime: &Runtime) {
         growth(&format!("{size} callers"), || of(size / 10), || of(size));
     }
     title("the same with no token, of which one is made for all");
-    // Connected already, so that what is timed is the crowd and not the handshake.
+    // Already connected, so that the time is that of the calls and not of the handshake.
     let shared = http();
     let cold = |size| {
         let credentials = openapi::Credentials::new(EMAIL, KEY);

@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// By how much a row may miss its bar: caches fill up, and the machine has other work.
+/// The tolerance of a limit: caches fill up, and the machine has other work.
 const MARGIN: f64 = 1.5;
 
 fn main() -> ExitCode {
@@ -39,12 +39,12 @@ fn main() -> ExitCode {
     bars.verdict()
 }
 
-/// Which rows have missed their bars.
+/// The number of rows that exceeded their limits.
 #[derive(Default)]
 struct Bars(Cell<u32>);
 
 impl Bars {
-    /// Prints a row, in which the reference has the size `few` and the subject the size `many`. The bar is n log n.
+    /// Prints a row, in which the reference has the size `few` and the subject the size `many`. The limit is n log n.
     fn row<A, B>(
         &self,
         name: &str,
@@ -56,7 +56,7 @@ impl Bars {
         self.hold(work(many) / work(few), growth(name, reference, subject));
     }
 
-    /// Prints a row whose cost should be the same for both. The bar is log n: what `many` of them cost together is n log n.
+    /// Prints a row whose cost should be the same for both. The limit is log n: `many` of them together cost n log n.
     fn flat<A, B>(
         &self,
         name: &str,
@@ -69,7 +69,7 @@ impl Bars {
 
     fn hold(&self, bar: f64, ratio: f64) {
         if ratio > bar * MARGIN {
-            println!("{:>88}", format!("misses its bar of {:.1}x", bar * MARGIN));
+            println!("{:>88}", format!("exceeds its limit of {:.1}x", bar * MARGIN));
             self.0.set(self.0.get() + 1);
         }
     }
@@ -78,14 +78,14 @@ impl Bars {
         match self.0.get() {
             0 => ExitCode::SUCCESS,
             missed => {
-                println!("\n{missed} rows have missed their bars");
+                println!("\n{missed} rows exceed their limits");
                 ExitCode::FAILURE
             }
         }
     }
 }
 
-/// A name, and one of those that there are many of.
+/// A name, and a function that returns the nth of many.
 type Kind<T> = (&'static str, fn(usize) -> T);
 
 fn http() -> reqwest::Client {
@@ -100,7 +100,7 @@ fn unix(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A client that has sent so many requests whose answers were lost, each of which may have made any of so many listed tokens.
+/// A client that has sent many requests whose responses were lost. Each may have created any of the many listed tokens.
 struct Loser {
     oauth: Oauth,
     scopes: ScopeSet,
@@ -116,7 +116,7 @@ impl Loser {
         let server = Server::deciding(move |path, body| {
             let is_list = path.contains("scope=") || body.is_empty();
             match (is_losing.load(Ordering::SeqCst), is_list) {
-                // The time of day alone goes on while the request is under way, so nobody can say when its token was made.
+                // Only the time of day moves during the request, so the client cannot know when its token was created.
                 (true, false) => {
                     time.set(start + 6 * HOUR);
                     (503, "".into())
@@ -161,7 +161,7 @@ impl Loser {
     }
 }
 
-/// Tokens that may be any of those that were lost, by their ends, and are none of them, by their texts.
+/// Returns a list of tokens that may be the lost ones by their expiration times, and are not by their texts.
 fn list(now: u64, count: usize) -> String {
     let token = |number: u64| {
         let end = now + 17 * 60 * 60 + number * 7 % (7 * 60 * 60);
@@ -174,7 +174,7 @@ fn list(now: u64, count: usize) -> String {
 
 fn lost(runtime: &Runtime, bars: &Bars) {
     title("matching lost requests with listed tokens (bar: n log n)");
-    // No more than 256 lost requests are known.
+    // The client remembers at most 256 lost requests.
     for ((few_lost, few_listed), (lost, listed)) in
         [((20, 100), (200, 1_000)), ((256, 1_000), (256, 10_000)), ((20, 10_000), (256, 10_000))]
     {
@@ -194,7 +194,7 @@ fn new_keys(runtime: &Runtime, bars: &Bars) {
         let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).base_url(server.url());
         oauth.http_client(http()).build().unwrap()
     };
-    // As endpoints of hosts of their own, as endpoints of one host, and each with a member that all have.
+    // As endpoints of different hosts, as endpoints of one host, and each with a member that all have.
     let kinds: [Kind<ScopeSet>; 3] = [
         ("hosts", |n| scopes(&[format!("GET:h{n}.openapi.it/a"), format!("GET:h{n}.openapi.it/b")])),
         ("paths", |n| scopes(&[format!("GET:h.openapi.it/a{n}"), format!("POST:h.openapi.it/a{n}")])),
@@ -218,7 +218,7 @@ fn new_keys(runtime: &Runtime, bars: &Bars) {
 }
 
 fn large_requests(runtime: &Runtime, bars: &Bars) {
-    // On a thread of its own, as another machine would be.
+    // On its own thread, in place of another machine.
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -259,7 +259,7 @@ fn large_requests(runtime: &Runtime, bars: &Bars) {
 
 fn messages(runtime: &Runtime, bars: &Bars) {
     title("an error with a message of so many bytes, in which secrets are looked for (bar: n log n)");
-    // What is nearly a secret takes longest.
+    // A text that is nearly a secret takes longest.
     let (email, key) = ("a".repeat(100), "a".repeat(100));
     let saying = |length: usize| {
         let text = "a".repeat(length);

@@ -1,5 +1,5 @@
-//! Instructions of one call, counted by valgrind: steadier than time, where there is little of it.
-//! `cargo bench --bench instructions`; without valgrind it says so and does nothing.
+//! Instructions of one call, counted by valgrind: for short calls steadier than time. Run `cargo bench --bench
+//! instructions`. Without valgrind it prints that and does nothing.
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
 
 mod asked;
@@ -19,10 +19,10 @@ use gettone::{AccessToken, Scope, ScopePattern, ScopeSet, reqwest};
 use serde::Deserialize;
 use server::Server;
 
-/// Whose instructions are counted: so many calls, and some more. What happens once is in both and falls away.
+/// Two numbers of calls whose instructions are counted. The difference leaves out what happens only once.
 const CALLS: [u64; 2] = [500, 2_500];
 
-/// What is counted, by name, and what each is compared with.
+/// The name of each counted call, and its reference.
 const ROWS: [(&str, &str, &str); 8] = [
     ("a pattern covers a scope", "covers", "strings"),
     ("a set of 10,000 covers a scope", "set", "strings"),
@@ -45,10 +45,10 @@ fn main() {
 
 fn count_all() {
     if Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_err() {
-        println!("no valgrind here, nothing is counted");
+        println!("valgrind is not installed: nothing is counted");
         return;
     }
-    // Outside of what is counted.
+    // Not counted.
     let server = Server::start(Duration::ZERO);
     println!("{:<52} {:>12} {:>12} {:>8}", "instructions of one call", "reference", "this", "ratio");
     for (name, subject, reference) in ROWS {
@@ -57,7 +57,7 @@ fn count_all() {
     }
 }
 
-/// Instructions of one call.
+/// Returns the instructions of one call.
 fn count(name: &str, url: &str) -> f64 {
     let [few, many] = CALLS.map(|calls| {
         let output = Command::new("valgrind")
@@ -75,7 +75,7 @@ fn count(name: &str, url: &str) -> f64 {
 
 fn ignore<T>(_: T) {}
 
-/// A future that has nothing to wait for.
+/// Runs a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,

@@ -1,4 +1,5 @@
-//! What a client with many keys holds, and what is left of a million tokens that were made by hand: `cargo bench --bench memory`.
+//! The memory of a client with many keys, and what is left of a million tokens that were created by hand: `cargo bench --bench
+//! memory`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod asked;
@@ -27,7 +28,7 @@ fn main() {
     made_by_hand(&server);
 }
 
-/// Those of `create_token` are the caller's: nothing of them stays, and the last costs what the first did.
+/// Creates tokens with `create_token`. They belong to the caller: the client stores none, and the last costs what the first did.
 fn made_by_hand(server: &Server) {
     const CALLS: u32 = 200_000;
     let (runtime, oauth) = client(server);
@@ -46,7 +47,7 @@ fn made_by_hand(server: &Server) {
     }
 }
 
-/// All on this thread, whose allocations are counted.
+/// Returns a client that does everything on this thread, whose allocations are counted.
 fn client(server: &Server) -> (tokio::runtime::Runtime, Oauth) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -72,7 +73,7 @@ fn ours(server: &Server, keys: usize) -> f64 {
         let scopes = ScopeSet::parse([key(number)]).unwrap();
         runtime.block_on(oauth.token(&scopes)).unwrap();
     };
-    // What a client holds with one key is not what a key costs.
+    // The memory of a client with one key is not the cost of a key.
     fetch(keys);
     let info = measure(|| (0..keys).for_each(fetch));
     info.bytes_current as f64 / keys as f64

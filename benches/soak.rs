@@ -1,7 +1,7 @@
-//! A year of a program's life: a million calls for a token, and whether memory stays where it was.
+//! A simulated year: a million calls for a token, and whether memory grows.
 //!
-//! The emulator remembers every token and very many requests, so a new one takes its place at each of the ten points; what is
-//! printed is for the client, which lives on.
+//! The emulator stores every token and very many requests, so a new one replaces it at each of the ten points. The printed
+//! memory is that of the client, which stays the same.
 #![allow(clippy::panic, clippy::unwrap_used, clippy::print_stdout)]
 
 mod asked;
@@ -58,7 +58,7 @@ async fn soak() {
             }
         }
         if call % 100 == 0 {
-            // What was begun in the background gets its turn.
+            // Let background tasks run.
             tokio::task::yield_now().await;
         }
         if call % (CALLS / POINTS) == 0 {
@@ -73,7 +73,7 @@ async fn soak() {
     }
 }
 
-/// The memory that the process has, in KiB; 0 where that cannot be read.
+/// Returns the memory of the process, in KiB; 0 if it cannot be read.
 fn resident() -> u64 {
     const PAGE: u64 = 4;
     let read = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

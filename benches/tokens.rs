@@ -1,4 +1,4 @@
-//! What it costs to be handed a token that is there, and what happens to many callers while one is fetched.
+//! The cost of getting a cached token, and what happens to many callers during a request for a token.
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
 
 mod asked;
@@ -26,7 +26,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 const AWAY: Duration = Duration::from_millis(50);
-/// Who took so long waited for an exchange. What the machine does besides takes less.
+/// A call that took this long waited for an exchange. Other work of the machine takes less.
 const STALLED: Duration = Duration::from_millis(AWAY.as_millis() as u64 / 2);
 const CALLERS: usize = 16;
 const REFRESHES: usize = 10;
@@ -58,7 +58,7 @@ fn scopes(number: usize) -> ScopeSet {
     ScopeSet::parse((0..number).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap()
 }
 
-/// A future that has nothing to wait for.
+/// Runs a future that never waits.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -66,7 +66,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The least that can be done: a token and its end, read without a lock.
+/// The minimum: a token and its expiry, read without a lock.
 struct Bare(ArcSwap<(AccessToken, Duration)>);
 
 impl Bare {
@@ -127,7 +127,7 @@ async fn get(oauth: Oauth, scopes: ScopeSet) -> AccessToken {
     oauth.token(&scopes).await.unwrap()
 }
 
-/// The time of the machine, that can be moved on.
+/// The machine's clock, which the benchmark can move forward.
 #[derive(Debug, Default)]
 struct Shifted {
     machine: SystemClock,
@@ -154,7 +154,7 @@ impl Clock for Shifted {
     }
 }
 
-/// What many write by hand: who finds the token over fetches another, and all others wait for the lock.
+/// The usual code by hand: the caller that finds the token expired requests another, and all others wait for the lock.
 struct Locked {
     held: tokio::sync::Mutex<(String, u64)>,
     wanted: AtomicU64,
@@ -197,7 +197,7 @@ fn refresh(runtime: &Runtime, server: &Server) {
     let clock = Arc::new(Shifted::default());
     let credentials = openapi::Credentials::new("test@example.com", "key");
     let builder = Oauth::builder(credentials).base_url(server.url()).http_client(http()).clock(Arc::clone(&clock) as _);
-    // So short that the lifetime is the one that is asked for, and no part of it is left to chance.
+    // So short that the client requests exactly this lifetime, without a random part.
     let builder = builder.ttl(openapi::Ttl::seconds(19 * 60).unwrap());
     let handle = builder.build().unwrap().token_for(&scopes(1));
     runtime.block_on(handle.get()).unwrap();
@@ -210,7 +210,7 @@ fn refresh(runtime: &Runtime, server: &Server) {
     });
 }
 
-/// Calls in loops; what a refresh makes due is done so many times, a while apart. The time of each call.
+/// Calls in loops, while `due` makes a refresh due several times, with pauses. Returns the time of each call.
 fn looped<F, T>(runtime: &Runtime, call: F, due: impl Fn() -> u64) -> Vec<u32>
 where
     F: Fn() -> T + Clone + Send + 'static,
@@ -250,7 +250,7 @@ fn report(name: &str, server: &Server, measure: impl FnOnce() -> Vec<u32>) {
     times.sort_unstable();
     let at = |part: f64| shown(times[((times.len() - 1) as f64 * part) as usize]);
     let requests = server.requests() - before;
-    // Few among very many: no percentile shows them.
+    // Too few among all calls for a percentile to show.
     let stalled = times.iter().filter(|time| u128::from(**time) >= STALLED.as_nanos()).count();
     println!(
         "{name:<27} {:>9} {:>9} {:>9} {:>9} {:>9} {stalled:>9} {requests:>9}",

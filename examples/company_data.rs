@@ -1,6 +1,6 @@
 //! Shows calls of Openapi.it that share one token: `cargo run --example company_data --features emulator,middleware`
 //!
-//! It runs against the emulator, on this machine. With an account it talks to the sandbox, or to production, where **each of the
+//! It runs against the emulator, on this machine. With an account it calls the sandbox, or production, where **each of the
 //! three calls may be billed**: see `-- --help`.
 
 use std::error::Error;
@@ -24,7 +24,7 @@ async fn companies(http: &ClientWithMiddleware, base: &str, numbers: &[&str]) ->
     let call = |number: &&str| {
         let request = http.get(format!("{base}/{number}"));
         tokio::spawn(async move {
-            let response = request.send().await?; // gets a token by itself; after a 401 it is sent once more with another
+            let response = request.send().await?; // the middleware adds a token; after a 401 it retries once with another
             Ok::<_, reqwest_middleware::Error>((response.status(), response.text().await?))
         })
     };
@@ -83,7 +83,7 @@ async fn run() -> Result<()> {
 async fn show(oauth: &Oauth, http: &ClientWithMiddleware, base: &str) -> Result<()> {
     let numbers = ["12345670124", "12485671007", "00905811006"];
     let responses = companies(http, base, &numbers).await;
-    let deleted = oauth.revoke_created().await?; // also after an error: a token that is left behind lives on
+    let deleted = oauth.revoke_created().await?; // also after an error: a token that is left behind stays valid
     for (number, (status, body)) in numbers.iter().zip(responses?) {
         println!("  {number:<14} {status}, {} bytes", body.len());
     }

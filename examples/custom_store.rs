@@ -1,6 +1,6 @@
 //! Shows a token store of your own, which two clients share: `cargo run --example custom_store --features emulator`
 //!
-//! It runs against the emulator, on this machine. With an account it makes one token and deletes it: see `-- --help`.
+//! It runs against the emulator, on this machine. With an account it creates one token and deletes it: see `-- --help`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 /// Keeps all tokens in one row of a database, as JSON. Clones share the row. `Debug` prints no token: a client prints its store.
 #[derive(Debug, Clone)]
 struct RowStore {
-    /// Stands for the row. The tokens in it are secrets: encrypt what you write.
+    /// A stand-in for the row. The tokens in it are secrets: encrypt what you write.
     row: Arc<Mutex<Secret>>,
     locks: Arc<Mutex<HashMap<String, Arc<Mutex<()>>>>>,
 }
@@ -52,7 +52,7 @@ impl TokenStore for RowStore {
     }
 }
 
-/// Two clients share a store, and a third one reads it after a restart.
+/// Shares a store between two clients, and reads it with a third one after a restart.
 async fn share(place: &str, scopes: &ScopeSet, builder: impl Fn() -> Builder<Oauth>) -> Result<(), StoreError> {
     println!("Openapi.it ({place})");
     let store = RowStore { row: Arc::new(Mutex::new(Secret::new("{}"))), locks: Arc::default() };
@@ -60,7 +60,7 @@ async fn share(place: &str, scopes: &ScopeSet, builder: impl Fn() -> Builder<Oau
     let (first, second) = tokio::join!(one.token(scopes), other.token(scopes));
     let restarted = builder().store(RowStore { row: store.row.clone(), locks: Arc::default() }).build()?;
     let third = restarted.token(scopes).await;
-    // Also after an error: a token that is left behind lives on.
+    // Also after an error: a token that is left behind stays valid.
     let deleted = one.revoke_created().await? + other.revoke_created().await? + restarted.revoke_created().await?;
     let (first, second, third) = (first?, second?, third?);
     println!("  two clients share a token     {}", first == second);

@@ -12,7 +12,7 @@ use gettone::reqwest::{Client, Response, StatusCode};
 use gettone::store::FileStore;
 use gettone::{AccessToken, Builder, same_origin};
 
-/// What the program does each time it runs.
+/// Runs the program once.
 async fn invoices(
     builder: Builder<Fatture>,
     http: &Client,
@@ -21,11 +21,11 @@ async fn invoices(
 ) -> Result<Response, Box<dyn Error>> {
     let fatture = builder.store(FileStore::open(tokens).await?).build()?;
     let response = get(&fatture, http, url).await;
-    fatture.wait_idle().await; // a refresh that the end of the program cuts off would cost the refresh token
+    fatture.wait_idle().await; // a refresh that is cut off when the program ends would cost the refresh token
     response
 }
 
-/// Sends a GET with a token. If the service rejects the token, sends it once more with another.
+/// Sends a GET with a token. If the service rejects the token, retries once with another.
 async fn get(fatture: &Fatture, http: &Client, url: &str) -> Result<Response, Box<dyn Error>> {
     let (response, token) = send(fatture, http, url).await?;
     if response.status() != StatusCode::UNAUTHORIZED {

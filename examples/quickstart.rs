@@ -25,7 +25,7 @@ async fn invoices(fatture: &Fatture, http: &Client, url: &str) -> Result<Respons
 /// Calls a service of Openapi.it.
 async fn company(oauth: &Oauth, http: &Client, url: &str) -> Result<Response> {
     let mut request = http.get(url).build()?;
-    oauth.authorize(&mut request).await?; // makes a token for this endpoint, or shares the one that another call has made
+    oauth.authorize(&mut request).await?; // requests a token for this endpoint, or shares the one that another call requested
     Ok(http.execute(request).await?.error_for_status()?)
 }
 
@@ -73,7 +73,7 @@ async fn run() -> Result<()> {
     if openapi {
         let oauth = Oauth::builder(openapi::Credentials::from_env()?).environment(environment).build()?;
         let token = oauth.token(&ScopeSet::parse([format!("GET:{test}imprese.openapi.it/base")])?).await;
-        let deleted = oauth.revoke_created().await?; // also after an error: the service may have made the token
+        let deleted = oauth.revoke_created().await?; // also after an error: the service may have created the token
         token?;
         println!("Openapi.it ({environment}): token made; tokens deleted: {deleted}");
     }

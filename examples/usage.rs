@@ -1,7 +1,7 @@
 //! Shows what an account of Openapi.it called and what it has left, as tables: `cargo run --example usage --features emulator`
 //!
 //! It runs against the emulator, on this machine. With an account it reads credit and counters, which is free of charge: see
-//! `-- --help`. The service tells how many requests are billed, not what one of them costs.
+//! `-- --help`. The service returns how many requests are billed, not what one of them costs.
 
 use std::cmp::Reverse;
 use std::error::Error;
@@ -24,7 +24,7 @@ async fn usage(oauth: &Oauth, now: SystemTime) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Prints a row for each scope, the most billed one first.
+/// Prints a row for each scope, the most billed first.
 fn table(period: Period, counters: &Counters) {
     let mut rows: Vec<_> = counters.iter().collect();
     rows.sort_by_key(|(scope, counter)| (Reverse(counter.paid()), Reverse(counter.requests()), *scope));

@@ -49,13 +49,13 @@ use slots::{Slot, Slots};
 pub(crate) use state::window;
 use state::{CachedToken, Phase, State, Validity, classify};
 
-/// Where the tokens of one service come from. Implement it to add a service.
+/// A source of the tokens of one service. Implement it to add a service.
 ///
-/// Five methods are required: `name`, `operation`, `fetch`, `is_for` and `longest`. The others have defaults for a service whose
-/// keys are all different and whose tokens serve only the key that they were fetched for.
+/// Five methods are required: `record_name`, `operation`, `fetch`, `is_for` and `max_duration`. The others have defaults for a
+/// service whose keys are all different and whose tokens serve only the key that they were fetched for.
 pub(crate) trait TokenSource: Send + Sync + 'static {
-    /// What a token is requested for, such as a set of scopes or an account. Events print it, so it must not contain a
-    /// secret.
+    /// The purpose that a token is requested for, such as a set of scopes or an account. Events print it, so it must not contain
+    /// a secret.
     type Key: Clone + Eq + Hash + fmt::Display + Send + Sync + 'static;
 
     /// Returns the normal form of a key. Keys with the same normal form share one slot and one token.
@@ -74,8 +74,8 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error that the key would cause whatever the service answers. The caller gets it at once, and it causes no backing
-    /// off.
+    /// Any error that the key would cause whatever the service responds. The caller gets it at once, and the cache does not
+    /// back off.
     fn check(&self, key: &Self::Key) -> Result<(), Error> {
         let _ = key;
         Ok(())
@@ -91,7 +91,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// Requests a token from the service.
     ///
     /// The cache calls this on the exchange's own task, one call at a time for each key, unless an earlier call took longer than
-    /// `longest`.
+    /// `max_duration`.
     ///
     /// - `previous` is the last token for this key, if there was one. It has expired, is about to, or was rejected; use it
     ///   only to refresh. It may come from the store.
@@ -429,13 +429,13 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// How long an exchange waits for the lock of a store.
+/// The longest wait of an exchange for the lock of a store.
 const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 
-/// How long an exchange waits for any other store call.
+/// The longest wait of an exchange for any other store call.
 const STORE_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many exchanges without a result a caller waits for.
+/// The number of exchanges without a result that a caller waits for.
 const MAX_EXCHANGES: usize = 16;
 
 impl<S: TokenSource> Handle<S> {

@@ -22,8 +22,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A source of time.
 ///
-/// If it panics, the panic reaches the call that reads it. If it panics while the client requests a token in the background, the callers
-/// that wait get a [transient](crate::Error::is_transient) error.
+/// If a clock panics, the panic reaches the call that reads the clock. If it panics while the client requests a token in the background,
+/// the callers that wait get a [transient](crate::Error::is_transient) error.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -64,9 +64,9 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 /// still while a machine sleeps. So a token has expired as soon as either has reached its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// From [`Clock::now`].
+    /// The time of [`Clock::now`].
     pub(crate) now: SystemTime,
-    /// From [`Clock::monotonic`].
+    /// The time of [`Clock::monotonic`].
     pub(crate) monotonic: Duration,
 }
 

@@ -16,12 +16,12 @@
 //! let credentials = Credentials::new(account.email(), account.production_key().clone());
 //! let oauth = Oauth::builder(credentials).base_url(emulator.production_url()).build()?;
 //!
-//! emulator.fail_next(1, Fault::LostResponse); // the service makes the token, and the client does not hear of it
+//! emulator.fail_next(1, Fault::LostResponse); // the service creates the token, and the response is lost
 //! let token = oauth.token(&ScopeSet::parse(["GET:127.0.0.1/echo"])?).await?;
 //! let http = gettone::reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build()?;
 //! let response = http.get(emulator.url("/echo/me")).bearer_auth(token.expose()).send().await?;
 //! assert_eq!(response.status(), 200);
-//! assert_eq!(emulator.count_valid_tokens(Api::Production), 1); // no second token was made
+//! assert_eq!(emulator.count_valid_tokens(Api::Production), 1); // no second token was created
 //! # Ok(())
 //! # }
 //! ```
@@ -67,8 +67,8 @@
 //!   listed. Where no code is documented, the emulator sends none.
 //! - A lifetime of more than a year (here 406), an `expire` in the past (here the token expires at once), and the deprecated
 //!   `expire` of `POST` (here as in `PUT`; 0 counts as missing).
-//! - A `ttl` of 0, which the vendor's Python SDK sends by default (here as without `ttl`: a new token lives a year, and `PATCH`
-//!   leaves the expiry as it is).
+//! - A `ttl` of 0, which the vendor's Python SDK sends by default (here as without `ttl`: a new token is valid for a year, and
+//!   `PATCH` leaves the expiry as it is).
 //! - `GET /token?scope=` with an empty value, which the same SDK sends to list all tokens (here it lists all tokens).
 //! - The response if the credit is too low for a call (here 402, the usual envelope, no code).
 //! - The response of `POST` and `PATCH` to a scope that does not exist ([`EmulatorBuilder::strict`]).
@@ -150,7 +150,7 @@ pub struct Emulator {
     customer: Customer,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Shared {
     clock: Arc<MovedClock>,
     state: Mutex<State>,

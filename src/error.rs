@@ -12,10 +12,10 @@ use reqwest::StatusCode;
 ///
 /// | predicate | what happened | what to do |
 /// |---|---|---|
-/// | [`is_unauthorized`](Self::is_unauthorized) | the service refused the credentials | correct them |
-/// | [`is_invalid_grant`](Self::is_invalid_grant) | it refused the user name and password, or the refresh token | correct them; for a refresh token, use the password |
+/// | [`is_unauthorized`](Self::is_unauthorized) | the service rejected the credentials | correct them |
+/// | [`is_invalid_grant`](Self::is_invalid_grant) | the service rejected the user name and password, or the refresh token | correct them; for a refresh token, use the password |
 /// | [`is_not_found`](Self::is_not_found) | what you named does not exist | |
-/// | [`is_invalid_input`](Self::is_invalid_input) | the client or the service found the call wrong | correct it as the message says |
+/// | [`is_invalid_input`](Self::is_invalid_input) | the client or the service rejected the call | correct the call as the message says |
 /// | [`is_rate_limited`](Self::is_rate_limited) | the service received too many requests | wait for [`retry_after`](Self::retry_after) |
 /// | [`is_connect`](Self::is_connect) | no connection | check the host, the proxy and the certificates |
 /// | [`is_timeout`](Self::is_timeout) | the time limit ran out | try again later |
@@ -26,7 +26,7 @@ use reqwest::StatusCode;
 /// | [`not_granted`](Self::not_granted) | the service granted less than requested | request less |
 /// | [`is_store`](Self::is_store) | a token store failed | repair the store |
 ///
-/// More than one predicate may hold. [The guide](crate::guide::errors) has the statuses behind each of them.
+/// More than one predicate may hold. [The guide](crate::guide::errors) lists the statuses behind each of them.
 ///
 /// `Display` names the service, the operation, the status, and the service's own code and message. Without a connection it names the
 /// host, the port and the reason. [`source`](StdError::source) returns the error of the HTTP library.
@@ -58,10 +58,10 @@ struct Inner {
     status: Option<StatusCode>,
     code: Option<String>,
     message: Option<String>,
-    /// The message of the service. `message` is the client's own.
+    /// The service's message. `message` is the client's own.
     service_message: Option<String>,
     retry_after: Option<Duration>,
-    /// Nothing was sent: this is the error of an earlier attempt, and its pause lasts.
+    /// Whether nothing was sent: this is the error of an earlier attempt, and the client still pauses.
     is_backing_off: bool,
     after_uncertain_attempt: bool,
     /// A value that another module attaches and reads again.
@@ -88,9 +88,9 @@ pub(crate) struct Operation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The client refused the input and sent nothing.
+    /// The client rejected the input and sent nothing.
     InvalidInput,
-    /// The service refused the input.
+    /// The service rejected the input.
     Rejected,
     Unauthorized,
     InvalidGrant {
@@ -140,7 +140,7 @@ impl Error {
         }))
     }
 
-    /// Returns the error for input that the client refuses before it sends anything.
+    /// Returns the error for input that the client rejects before it sends anything.
     pub(crate) fn invalid_input(message: impl Into<String>) -> Self {
         Self::new(Kind::InvalidInput).with_message(message)
     }
@@ -187,7 +187,7 @@ impl Error {
         self.with(|inner| inner.retry_after = retry_after)
     }
 
-    /// Returns this error for a caller during the pause after it, of which `left` is left.
+    /// Returns this error for a caller during the pause after it. `left`: the rest of the pause.
     pub(crate) fn backing_off(self, left: Duration) -> Self {
         self.with(|inner| {
             inner.is_backing_off = true;
@@ -228,15 +228,15 @@ impl Error {
         self.0.after_uncertain_attempt
     }
 
-    /// Returns whether the service refused the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
-    /// Fatture) a redirect to its login page. For a refused refresh token only [`is_invalid_grant`](Self::is_invalid_grant) holds.
+    /// Returns whether the service rejected the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
+    /// Fatture) a redirect to its login page. For a rejected refresh token only [`is_invalid_grant`](Self::is_invalid_grant) holds.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0.kind, Kind::Unauthorized | Kind::InvalidGrant { credentials: true })
     }
 
     /// Returns whether the user name and password, or the refresh token, are wrong, expired or revoked: `invalid_grant` (RFC 6749,
-    /// section 5.2), or what older versions of the server software answer instead.
+    /// section 5.2), or what older versions of the server software send instead.
     #[must_use]
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidGrant { .. })
@@ -260,8 +260,8 @@ impl Error {
         matches!(self.0.kind, Kind::Timeout | Kind::Connect { timeout: true })
     }
 
-    /// Returns whether there was no connection, no TLS over it, or no tunnel through a proxy. The last attempt was not sent. An earlier
-    /// one may have been: see [`is_ambiguous`](Self::is_ambiguous).
+    /// Returns whether there was no connection, the TLS handshake failed, or there was no tunnel through a proxy. The last attempt was not
+    /// sent. An earlier one may have been: see [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_connect(&self) -> bool {
         matches!(self.0.kind, Kind::Connect { .. } | Kind::Tls)
@@ -295,7 +295,7 @@ impl Error {
         )
     }
 
-    /// Returns whether the call is wrong. Either the client refused it before it sent anything ([`status`](Self::status) is `None`), or
+    /// Returns whether the call is wrong. Either the client rejected it before it sent anything ([`status`](Self::status) is `None`), or
     /// the service did: status 400, 406 or 422, and for counters 404 with code 610.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
@@ -303,7 +303,7 @@ impl Error {
     }
 
     /// Returns whether a [`TokenStore`](crate::store::TokenStore) failed, or a [`FileStore`](crate::store::FileStore) did not open.
-    /// [`source`](StdError::source) returns why. Only calls that are about the store fail like that: the client requests tokens without it.
+    /// [`source`](StdError::source) returns why. Only calls that change the store fail like that: if a store fails, the client requests tokens without it.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.0.kind == Kind::Store

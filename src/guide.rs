@@ -5,9 +5,9 @@
 //! | [Tokens](tokens) | how a token is requested, cached, refreshed and dropped, and how long a call waits |
 //! | [Scopes](scopes) | what a token is good for, and which request gets which token |
 //! | [Errors](errors) | what to do when a call fails, and what the client retries |
-//! | [Processes](processes) | tokens that outlive a client, in a file or a store of your own |
+//! | [Processes](processes) | tokens that are kept after a client is dropped, in a file or a store of your own |
 //! | [Testing](testing) | tests with the emulator, a clock or a mock |
-//! | [Security](security) | what the client keeps, sends and prints, and what to do after a leak |
+//! | [Security](security) | what the client stores, sends and prints, and what to do after a leak |
 //! | [Migrating](migrating) | each call of the vendors' SDKs beside the call here |
 //! | [Services](services) | what is known of the two services, and what is not |
 
@@ -29,8 +29,8 @@ macro_rules! pages {
     };
 }
 
-/// All links of all pages. A page defines those that it uses once more, for readers of the repository. The definitions here come before
-/// the page, and the first one of a label counts, so in the documentation they lead to this version and are checked.
+/// All links of all pages. Each page also defines the links that it uses, for readers of the repository. The definitions here come before
+/// the page, and the first one of a label counts. So in the documentation the links lead to this version, and rustdoc checks them.
 #[rustfmt::skip]
 macro_rules! links {
     (always) => {

@@ -12,8 +12,8 @@ pub(crate) fn from_raw<'a, T: Deserialize<'a>>(value: &'a RawValue) -> serde_jso
     serde_json::from_str(value.get())
 }
 
-/// A string with all escapes undone. Half of a surrogate pair becomes U+FFFD: refusing the string would leave a secret in it escaped,
-/// where no search finds it.
+/// A string with all escapes undone. Half of a surrogate pair becomes U+FFFD: rejecting the string would leave a secret in it
+/// escaped, where no search finds it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(text.to_owned()))
             }
 
-            /// serde_json passes a string as bytes: UTF-8, in which half of a pair is encoded likewise (WTF-8).
+            /// Reads a string that serde_json passes as bytes: UTF-8, in which half of a pair is encoded likewise (WTF-8).
             fn visit_bytes<E>(self, text: &[u8]) -> Result<Text, E> {
                 let mut string = String::with_capacity(text.len());
                 for chunk in text.utf8_chunks() {
@@ -135,7 +135,7 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         _ => return Err(not_a("a whole number")),
     };
     let text = text.trim();
-    // Refuses what `parse` would take as well: a sign, a fraction alone, `inf` and `nan`.
+    // Rejects what `parse` would also accept: a sign, a fraction alone, `inf` and `nan`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(not_a("a whole number"));
     }

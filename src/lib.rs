@@ -1,8 +1,8 @@
 //! Clients that request, cache and refresh the tokens of [Openapi.it](openapi), which sells some 270 endpoints from company data to
 //! certified mail, and of [Keliweb Fatture](keliweb), an electronic invoicing service.
 //!
-//! For Openapi.it, this crate speaks version 1 of its Oauth, which the vendor calls deprecated in favor of a version 2 on another host:
-//! as far as is known, its tokens keep working, and no date for its end is confirmed ([services](guide::services)).
+//! For Openapi.it, this crate speaks version 1 of its Oauth, which the vendor calls deprecated in favor of version 2 on another host. As far
+//! as is known, tokens of version 1 keep working, and no date for its end is confirmed ([services](guide::services)).
 //!
 //! ```no_run
 //! use gettone::openapi::{Credentials, v1::Oauth};
@@ -13,7 +13,7 @@
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //!
 //! let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
-//! oauth.authorize(&mut request).await?; // requests a token for `GET:imprese.openapi.it/base`, or takes the cached one
+//! oauth.authorize(&mut request).await?; // the cached token for `GET:imprese.openapi.it/base`, or a new one
 //! let response = http.execute(request).await?; // in production the vendor may bill this call
 //!
 //! oauth.wait_idle().await; // before the program ends
@@ -32,13 +32,13 @@
 //! | [`keliweb::Fatture`] | a client of Keliweb Fatture: a cached token, and the two grants |
 //! | [`Builder`] | the settings of a client: address, time limits, retries, proxy, store |
 //! | [`TokenHandle`] | the token for one set of scopes, without a lookup |
-//! | [`Middleware`] | a layer that sets a token on every request; feature `middleware` |
+//! | [`Middleware`] | a middleware that sets a token on every request; feature `middleware` |
 //! | [`same_origin`] | a redirect policy for requests that carry a token |
 //! | [`Error`] | what went wrong, and whether to try again |
 //! | [`Retry`] | how often a call is retried, and when |
 //! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | texts that are never printed |
-//! | [`store`] | where tokens outlive a client: a file, memory, or a store of your own |
+//! | [`store`] | what keeps tokens after a client is dropped: a file, memory, or a store of your own |
 //! | [`clock`] | the time, which a test can set |
 //! | [`emulator`] | both services in one process, for tests; feature `emulator` |
 //! | [`guide`] | what several items have in common, one subject on a page |
@@ -52,7 +52,7 @@
 //! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v1::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
 //! | finish before the program ends | [`Oauth::wait_idle`](openapi::v1::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
 //! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v1::Oauth::revoke_created) | [tokens](guide::tokens) |
-//! | call from synchronous code | a tokio runtime with a thread of its own | [tokens](guide::tokens) |
+//! | call from synchronous code | a tokio runtime with its own thread | [tokens](guide::tokens) |
 //! | limit which requests get a token | [`Builder::scopes`] | [scopes](guide::scopes) |
 //! | request no more than you need | [`ScopeSet::minimal_cover`], [`ScopeSet::missing_from`] | [scopes](guide::scopes) |
 //! | decide whether to try again | [`Error::is_transient`], [`Error::is_ambiguous`] | [errors](guide::errors) |
@@ -68,7 +68,7 @@
 //!
 //! | name | |
 //! |---|---|
-//! | `quickstart` | a token's life at both services, from the request to its deletion |
+//! | `quickstart` | a day of calls at both services, and how few tokens it takes |
 //! | `invoices` | Keliweb Fatture: a token that a file keeps between runs, and a retry after a 401 |
 //! | `company_data` | Openapi.it: parallel requests through `reqwest-middleware` that share one token |
 //! | `usage` | credit and counters as tables |
@@ -147,7 +147,7 @@ pub use http::retry::Retry;
 pub use http::test_transport;
 /// The HTTP library. Its types are part of this crate's interface.
 pub use reqwest;
-/// The library that [`Middleware`] is a layer for. Its types are part of this crate's interface.
+/// The library that [`Middleware`] is written for. Its types are part of this crate's interface.
 #[cfg(feature = "middleware")]
 pub use reqwest_middleware;
 pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};

@@ -27,7 +27,7 @@ pub(crate) fn current() -> Result<Handle, Error> {
     }
 }
 
-/// tokio has no method for this. Creating a timer panics if the runtime has none.
+/// Returns whether the runtime has timers. tokio has no method for this, but creating a timer panics if there are none.
 #[allow(clippy::disallowed_methods)]
 fn has_timers() -> bool {
     catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()

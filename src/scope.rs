@@ -251,15 +251,15 @@ impl ScopePattern {
         self.0.intersects(&other.0)
     }
 
-    /// Returns the scopes of a catalogue that the pattern covers, in the catalogue's order and without duplicates.
+    /// Returns the scopes of a catalog that the pattern covers, in the catalog's order and without duplicates.
     ///
     /// ```
     /// use gettone::{Scope, ScopePattern};
     ///
-    /// let catalogue: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
+    /// let catalog: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
     /// let domain = ScopePattern::domain("imprese.openapi.it")?;
-    /// let covered: Vec<Scope> = domain.expand(&catalogue).collect();
-    /// assert_eq!(covered, catalogue[..1]);
+    /// let covered: Vec<Scope> = domain.expand(&catalog).collect();
+    /// assert_eq!(covered, catalog[..1]);
     /// # Ok::<(), gettone::Error>(())
     /// ```
     pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {

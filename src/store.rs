@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! If a store fails, no caller loses a token: the client goes on with what it has in memory. It reports the failure to
+//! If a store fails, no caller loses a token: the client continues with what it has in memory. It reports the failure to
 //! [`Builder::on_store_failure`](crate::Builder::on_store_failure), and as an event (feature `tracing`). The guide has a page on
 //! [several processes](crate::guide::processes).
 
@@ -44,9 +44,9 @@ pub use memory::MemoryStore;
 pub use stored::StoredToken;
 pub(crate) use stored::{Renewal, Scopes};
 
-/// How long a store waits for a lock. An exchange of Keliweb Fatture with the default timeout takes less: a refresh and a password grant
-/// of a minute each, and a pause of half a minute between them. One of Openapi.it may take longer if responses are lost; two at the same
-/// time create two tokens, and neither is refused.
+/// The longest wait of a store for a lock. An exchange of Keliweb Fatture with the default timeout takes less: a refresh and a password
+/// grant of a minute each, and a pause of half a minute between them. One of Openapi.it may take longer if responses are lost; two at
+/// the same time create two tokens, and the service rejects neither.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(170);
 
 /// The error of a [`TokenStore`], of any type. It must not contain a secret: the client shows its text.
@@ -75,9 +75,9 @@ impl Error {
 /// callers, saves it, and releases the lock. A call that takes more than 30 seconds counts as failed; [`lock`](Self::lock) has three
 /// minutes, since its holder may be requesting a token for that long.
 ///
-/// A name identifies the service, the account, and what the token is for. It is the same in every process and holds no secret.
+/// A name identifies the service, the account, and what the token is for. It is the same in every process and contains no secret.
 ///
-/// A store of your own, here over a database that can keep a text under a name:
+/// A store of your own, here over a database that can store text under a name:
 ///
 /// ```
 /// use gettone::store::{StoreError, StoredToken, TokenStore};
@@ -108,37 +108,37 @@ impl Error {
 /// }
 /// ```
 ///
-/// Without a [`lock`](Self::lock), processes that share such a store may refresh at the same time. The service then refuses the later
+/// Without a [`lock`](Self::lock), processes that share such a store may refresh at the same time. The service then rejects the later
 /// refresh, and that client uses the password.
 ///
 /// # Errors
 ///
 /// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)):
 ///
-/// - `load`: the client goes on as if there were no record.
+/// - `load`: the client continues as if there were no record.
 /// - `lock`: it requests the token without the lock.
-/// - `save`: it [removes](Self::remove) the record, because its refresh token may be spent, and goes on with the token in memory. So a
-///   store that has kept the token must not return an error.
+/// - `save`: it [removes](Self::remove) the record, because its refresh token may be spent, and continues with the token in memory. So
+///   a store that has saved the token must not return an error.
 /// - `remove`: the client may load the token again. Only [`clear`](crate::openapi::v1::Oauth::clear) and the calls that delete or change
 ///   tokens return the error.
 ///
 /// The client drops the future of a call that takes too long, at whatever point it has reached. A call that panics counts as failed.
 ///
-/// A record holds the name that it was saved under. If a store returns it under another name, the client ignores it, reports that, and
-/// requests a token.
+/// A record contains the name that it was saved under. If a store returns it under another name, the client ignores it, reports that,
+/// and requests a token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the token that was saved under a name, or `None` if there is none.
     ///
     /// # Errors
     ///
-    /// The store cannot read the record. The client goes on as if there were none, and requests a token.
+    /// The store cannot read the record. The client continues as if there were none, and requests a token.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
 
     /// Saves a token under a name, and replaces the old record. The callers have the token already.
     ///
     /// # Errors
     ///
-    /// The store cannot keep the token. The client [removes](Self::remove) the old record, because its refresh token may be spent.
+    /// The store cannot save the token. The client [removes](Self::remove) the old record, because its refresh token may be spent.
     fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes the record of a name. Does nothing if there is none.
@@ -298,7 +298,7 @@ impl ReportingStore {
 
     /// Reports a failure that no call returns.
     pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
-        // The error, the subscriber and the function are not ours. If one of them panics, the exchange goes on.
+        // The error, the subscriber and the function are not ours. If one of them panics, the exchange continues.
         let _ = caught(|| {
             trace::cache::store_failed(action, &*error);
             if let Some(on_failure) = &self.on_failure {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// Defines a kind of token. Both kinds have the same form, and are types of their own so that nobody mixes them up.
+/// Defines a kind of token. Both kinds have the same form, and are separate types so that they cannot be mixed up.
 macro_rules! token_type {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
@@ -85,7 +85,7 @@ token_type! {
     RefreshToken
 }
 
-/// The longest token that the client accepts, in bytes. Servers refuse a longer line of a request (nginx and Apache by default take
+/// The longest token that the client accepts, in bytes. Servers reject a longer line of a request (nginx and Apache by default take
 /// 8 KiB), so a longer token could never be used, not even to delete it.
 const MAX_LENGTH: usize = 8 * 1024;
 
@@ -94,7 +94,7 @@ const TOO_LONG: &str = "the token is longer than 8 KiB";
 const NO_HEADER: &str = "the token has a character that is not allowed in a header";
 const NO_PATH: &str = "the token cannot be part of a URL path";
 
-/// Everything that [`check_sendable`] returns. No text holds a value.
+/// Everything that [`check_sendable`] returns. No text contains a value.
 pub(crate) const RULES: [&str; 4] = [EMPTY, TOO_LONG, NO_HEADER, NO_PATH];
 
 /// Checks that an access token from a service or a store can be sent, both as `Authorization: Bearer` and as one segment of a path,

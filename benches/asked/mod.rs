@@ -1,4 +1,5 @@
-//! Whether figures are wanted: `cargo bench` says so, and `cargo test --benches`, which only wants to know that it builds, does not.
+//! Returns whether to measure: yes under `cargo bench`, no under `cargo test --benches`, which only checks that the benchmarks
+//! build.
 
 pub fn for_figures() -> bool {
     std::env::args().any(|argument| argument == "--bench")

@@ -1,8 +1,8 @@
-//! The two clocks that a client reads each time that it returns a cached token.
+//! The two clocks that a client reads each time it returns a cached token.
 
 use std::time::{Duration, SystemTime};
 
-/// Returns the monotonic time and the time of day, as cheaply as the kernel tells them.
+/// Returns the monotonic time and the time of day, as cheaply as the kernel returns them.
 #[cfg(target_os = "linux")]
 pub fn coarse() -> (Duration, SystemTime) {
     use rustix::time::{ClockId, clock_gettime};

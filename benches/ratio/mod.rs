@@ -1,12 +1,12 @@
-//! Times two things in turn, so that what slows the machine down slows both, and tells their ratio.
+//! Times two things in turn, so that a slow machine slows both, and prints their ratio.
 #![allow(dead_code, clippy::disallowed_methods)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// How many pairs are timed.
+/// The number of timed pairs.
 const ROUNDS: usize = 41;
-/// How long one side of a pair runs, at the least.
+/// The shortest time that one side of a pair runs.
 const BATCH: Duration = Duration::from_millis(2);
 
 pub fn title(text: &str) {
@@ -18,12 +18,12 @@ pub fn row<A, B>(name: &str, reference: impl FnMut() -> A, subject: impl FnMut()
     rounds(ROUNDS, name, reference, subject)
 }
 
-/// The same of fewer pairs, for what takes long.
+/// Prints a row of fewer pairs, for calls that take long.
 pub fn growth<A, B>(name: &str, reference: impl FnMut() -> A, subject: impl FnMut() -> B) -> f64 {
     rounds(ROUNDS.div_ceil(4), name, reference, subject)
 }
 
-/// The same as a row, of so many pairs: for what varies by more than the difference that is looked for.
+/// Prints a row of this many pairs, for calls that vary by more than the difference in question.
 pub fn rounds<A, B>(
     rounds: usize,
     name: &str,
@@ -43,7 +43,7 @@ pub fn rounds<A, B>(
     ratio
 }
 
-/// How many calls fill a batch.
+/// Returns how many calls fill a batch.
 fn calls<T>(act: &mut impl FnMut() -> T) -> u32 {
     let mut calls = 1;
     while time(act, calls) * f64::from(calls) < BATCH.as_nanos() as f64 && calls < 1 << 24 {
@@ -52,7 +52,7 @@ fn calls<T>(act: &mut impl FnMut() -> T) -> u32 {
     calls
 }
 
-/// Nanoseconds for one call.
+/// Returns the nanoseconds of one call.
 fn time<T>(act: &mut impl FnMut() -> T, calls: u32) -> f64 {
     let start = Instant::now();
     for _ in 0..calls {

@@ -1,4 +1,4 @@
-//! Both token services, each answer after the same time. They take whatever they are asked.
+//! Both token services. Each response takes the same time. They accept every request.
 #![allow(dead_code, clippy::disallowed_methods, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// From the path and the body of a request to a status and a body.
+/// A function from the path and the body of a request to a status and a body.
 type Decide = Arc<dyn Fn(&str, &str) -> (u16, Arc<str>) + Send + Sync>;
 
 pub struct Server {
@@ -22,18 +22,19 @@ impl Server {
         Self::run(delay, None)
     }
 
-    /// Gives this answer to whatever it is asked.
+    /// Starts a server that responds to every request with this body.
     pub fn saying(body: String) -> Self {
         let body: Arc<str> = body.into();
         Self::deciding(move |_, _| (200, Arc::clone(&body)))
     }
 
-    /// Gives the answer that this function decides on: from the path and the body of a request to a status and a body.
+    /// Starts a server that responds with what this function returns for the path and the body of a request: a status
+    /// and a body.
     pub fn deciding(decide: impl Fn(&str, &str) -> (u16, Arc<str>) + Send + Sync + 'static) -> Self {
         Self::run(Duration::ZERO, Some(Arc::new(decide)))
     }
 
-    /// On a thread of its own, as another machine would be.
+    /// Runs the server on its own thread, in place of another machine.
     fn run(delay: Duration, decide: Option<Decide>) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -82,7 +83,7 @@ async fn serve(mut stream: TcpStream, delay: Duration, decide: Option<Decide>, r
     }
 }
 
-/// Path and body.
+/// Returns the path and the body.
 async fn next_request(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<(String, String)> {
     loop {
         let text = String::from_utf8_lossy(bytes).into_owned();

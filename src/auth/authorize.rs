@@ -63,7 +63,7 @@ fn is_authority(header: &[u8], url: &Url) -> bool {
 }
 
 /// Sets `Authorization: Bearer` (RFC 6750, section 2.1), marked as sensitive, and `Accept: application/json` if there is no `Accept`:
-/// without it, some server software (such as that of Keliweb Fatture) answers a rejected token with a redirect to its login page.
+/// without it, some server software (such as that of Keliweb Fatture) responds to a rejected token with a redirect to its login page.
 pub(crate) fn set(request: &mut Request, token: &AccessToken) -> Result<(), Error> {
     let text = Zeroizing::new(format!("Bearer {}", token.expose()));
     let mut value = HeaderValue::from_str(&text)

@@ -19,7 +19,7 @@ use crate::token::AccessToken;
 /// The rules of a service for the requests that its tokens are for.
 #[cfg_attr(not(feature = "middleware"), allow(dead_code))]
 pub(crate) trait RequestRules: TokenSource {
-    /// How a program has a token sent to another host. Ends the sentence "to send one there, …".
+    /// The advice for a program that wants a token sent to another host. Ends the sentence "to send one there, …".
     const ADD_A_HOST: &'static str;
 
     /// Returns whether the client sends tokens to this address at all.
@@ -41,17 +41,17 @@ pub(crate) trait RequestRules: TokenSource {
         response.status() == StatusCode::UNAUTHORIZED
     }
 
-    /// Returns how a service answers while it does not know a new token yet. `None` if it knows every token at once.
+    /// Returns how a service responds while it does not know a new token yet. `None` if it knows every token at once.
     fn propagation(&self) -> Option<Propagation> {
         None
     }
 }
 
-/// How a service answers a token that is too new for it to know.
+/// The response of a service to a token that is too new for it to know.
 #[cfg_attr(not(feature = "middleware"), allow(dead_code))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Propagation {
-    /// How long that may last.
+    /// The longest time that this may last.
     pub(crate) within: Duration,
     /// A phrase in the body of such a 401, in any letter case.
     pub(crate) phrase: &'static str,
@@ -158,7 +158,7 @@ macro_rules! managed_methods {
             ///
             /// If services reject one token after the other, the tokens are not at fault. So the client
             /// [keeps](crate::guide::tokens#a-rejected-token) a token that is rejected within one to two seconds after it dropped
-            /// another one. That time doubles with each token that it drops, up to five to ten minutes, and starts anew after ten
+            /// another one. That time doubles with each token that it drops, up to five to ten minutes, and starts over after ten
             /// minutes without a rejection.
             pub fn invalidate(&self, token: &$crate::token::AccessToken) {
                 self.tokens.invalidate(token);
@@ -167,13 +167,13 @@ macro_rules! managed_methods {
             /// Waits until no request for a token is in flight and the store has saved the last one. Call it before your program
             /// ends, or it may lose a new token.
             ///
-            /// If requests are on a tokio runtime that no thread runs, it waits for all of them together as long as one may take.
+            /// If requests are on a tokio runtime that no thread drives, it waits for all of them together as long as one may take.
             /// Outside of a runtime with timers it waits without a limit.
             pub async fn wait_idle(&self) {
                 self.tokens.wait_idle().await;
             }
 
-            /// Drops all tokens that the client was asked for since it was built, from memory and from the store. They stay valid at
+            /// Drops all tokens requested from this client since it was built, from memory and from the store. They stay valid at
             /// the service.
             ///
             /// # Errors
@@ -181,8 +181,8 @@ macro_rules! managed_methods {
             /// Even if it fails, the client returns none of these tokens again.
             ///
             /// - [`is_store`](crate::Error::is_store): the store failed.
-            /// - [`is_timeout`](crate::Error::is_timeout): a request for a token is on a tokio runtime that no thread runs. The client
-            ///   waits for all such requests together as long as one may take, and abandons them. Call `clear` again.
+            /// - [`is_timeout`](crate::Error::is_timeout): a request for a token is on a tokio runtime that no thread drives. The
+            ///   client waits for all such requests together as long as one may take, and abandons them. Call `clear` again.
             pub async fn clear(&self) -> Result<(), $crate::error::Error> {
                 self.tokens.clear().await
             }

@@ -30,13 +30,13 @@ use crate::error::Error;
 /// | request | what the middleware does |
 /// |---|---|
 /// | already has `Authorization` | passes it on unchanged |
-/// | to a host that gets no token | passes it on unchanged; if that host answers 401, fails with an error that names the host and says how to add it, unless you set [`allow_other_hosts`](Self::allow_other_hosts) |
+/// | to a host that gets no token | passes it on unchanged; if that host responds with 401, fails with an error that names the host and says how to add it, unless you set [`allow_other_hosts`](Self::allow_other_hosts) |
 /// | any other | sets `Authorization`, and `Accept: application/json` if there is no `Accept` |
 ///
 /// | response | what the middleware does |
 /// |---|---|
-/// | 401, or a redirect to the login page of Keliweb Fatture | [invalidates] the token and sends the request once more with a new one; returns the response if there is no new token |
-/// | "Wrong Token" to a token of Openapi.it less than 15 seconds old, which may not have reached all of the vendor's machines yet | first sends the request again with the same token, after 1, 2, 4 and 8 seconds by the client's [clock](crate::Builder::clock) |
+/// | 401, or a redirect to the login page of Keliweb Fatture | [invalidates] the token and retries the request once with a new one; returns the response if there is no new token |
+/// | "Wrong Token" to a token of Openapi.it less than 15 seconds old, which may not have reached all of the vendor's machines yet | first retries the request with the same token, after 1, 2, 4 and 8 seconds by the client's [clock](crate::Builder::clock) |
 /// | such a 401 whose body takes more than two seconds or is longer than 64 KiB | returns it, and keeps the token |
 /// | 401 to a request whose body is a stream, which cannot be sent twice | returns it |
 /// | 401 of another address, after a redirect | returns it: it says nothing about the token |
@@ -51,8 +51,8 @@ use crate::error::Error;
 ///
 /// - The error of [`Oauth::authorize`] or [`Fatture::authorize`], if the client cannot get a token. After a 401, the middleware returns
 ///   the 401 instead.
-/// - [`is_invalid_input`](crate::Error::is_invalid_input), with [`status`](crate::Error::status) 401: a host that gets no token answered
-///   401.
+/// - [`is_invalid_input`](crate::Error::is_invalid_input), with [`status`](crate::Error::status) 401: a host that gets no token
+///   responded with 401.
 ///
 /// [`Fatture::authorize`]: crate::keliweb::Fatture::authorize
 /// [`Fatture::middleware`]: crate::keliweb::Fatture::middleware
@@ -95,7 +95,7 @@ impl fmt::Debug for Middleware {
 #[derive(Clone)]
 struct Authorized;
 
-/// The waits before a request is sent again with a token that the service does not know yet.
+/// The waits before each retry with a token that the service does not know yet.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 

@@ -53,18 +53,18 @@ impl Which {
     }
 }
 
-/// What the tasks of one `clear` share.
+/// The state that the tasks of one `clear` share.
 struct Clearing {
     which: Which,
     /// Until when they wait for exchanges.
     deadline: Instant,
-    /// One task at a time asks the store.
+    /// One task at a time calls the store.
     store: tokio::sync::Mutex<StoreBudget>,
 }
 
-/// What is left of the time for the store, for all tasks together.
+/// The time left for the store, for all tasks together.
 struct StoreBudget {
-    /// How long the tasks still wait for the store's locks.
+    /// The time left to wait for the store's locks.
     lock_time: Duration,
     has_answered: bool,
 }
@@ -163,7 +163,7 @@ impl<S: TokenSource> Cache<S> {
         }
         let result =
             exchange.clear_stored(|state| clearing.which.contains(state.access_token()), &mut budget.lock_time).await;
-        // After one timeout, the other tasks do not ask the store, which would take as long for each.
+        // After one timeout, the other tasks do not call the store, which would take as long for each.
         budget.has_answered = !result.as_ref().is_err_and(|error| error.is::<StoreTimeout>());
         result.map_err(|error| Error::store("remove", error))
     }

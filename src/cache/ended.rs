@@ -38,7 +38,7 @@ struct End {
     is_changed: bool,
 }
 
-/// How tokens end.
+/// A way in which tokens end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndKind {
     /// Rejected or deleted. No exchange takes them again from anywhere.
@@ -86,7 +86,7 @@ impl<T: Clone + Eq + Hash> Ended<T> {
     /// Publishes what `read` returns, unless its token ended or all were cleared since the exchange began. Returns what
     /// `publish` returns.
     ///
-    /// `read` runs under the lock, and reads the token once more from where it came: it may be gone by now.
+    /// `read` runs under the lock, and reads the token again from where it came: it may be gone by now.
     pub(super) fn publish<V, R>(
         &self,
         ends_seen: u64,

@@ -16,7 +16,7 @@ use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
 use crate::token::AccessToken;
 use crate::{runtime, trace};
 
-/// The right to change the state of a slot. Each slot has at most one. It is returned however the task ends: normally, by a
+/// The right to change the state of a slot. Each slot has at most one. It is released however the task ends: normally, by a
 /// panic, or because its runtime is dropped.
 pub(super) struct Exchange<S: TokenSource> {
     cache: Cache<S>,
@@ -34,14 +34,14 @@ pub(super) struct Exchange<S: TokenSource> {
     error: Option<Error>,
 }
 
-/// What a store returned.
+/// The result of loading from a store.
 enum StoreRecord {
     Usable(CachedToken),
     /// Not usable, but perhaps good for a refresh.
     Stale(Option<StoredToken>),
 }
 
-/// Why an exchange brought no token.
+/// The reason why an exchange brought no token.
 enum FetchFailure {
     /// A failure of this key only, as far as the cache knows.
     Key(Error),
@@ -173,7 +173,7 @@ impl<S: TokenSource> Exchange<S> {
     /// Fetches a token, publishes it, and saves it.
     ///
     /// It publishes first: the service may have ended the previous token, and no caller should get that while the store
-    /// saves. The exchange ends after the store has answered.
+    /// saves. The exchange ends after the store call.
     async fn fetch_and_publish(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
         if self.cache.0.ended.is_cleared(self.ends_seen) {
             // All tokens were cleared: the exchange could not publish what it fetches.
@@ -352,12 +352,12 @@ async fn with_call_timeout<T>(call: impl Future<Output = Result<T, StoreError>>)
     with_timeout(STORE_CALL_TIMEOUT, call).await
 }
 
-/// A store that does not answer in time counts as failed.
+/// Waits for a store call. A store that does not finish in time counts as failed.
 async fn with_timeout<T>(limit: Duration, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(StoreTimeout(limit).into()))
 }
 
-/// The error for a store that did not answer in time.
+/// The error for a store call that did not finish in time.
 #[derive(Debug)]
 pub(super) struct StoreTimeout(Duration);
 

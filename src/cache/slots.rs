@@ -17,8 +17,8 @@ use crate::clock::Moment;
 use crate::error::Error;
 use crate::token::AccessToken;
 
-/// How long callers with a usable token wait for a refresh that ends this token. Services answer within about a second. If
-/// one does not, a token that may be rejected is better than none.
+/// The longest wait of callers with a usable token for a refresh that ends this token. Services respond within about a
+/// second. If one does not, a token that may be rejected is better than none.
 const MAX_REFRESH_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) struct Slots<K> {
@@ -57,7 +57,7 @@ impl<K: Clone + Eq + Hash> Slots<K> {
         slot
     }
 
-    /// Drops the slots that nobody needs, once there are many: without a handle, a usable token, a refresh token, or a
+    /// Drops the slots that are of no use, once there are many: without a handle, a usable token, a refresh token, or a
     /// failure to wait out.
     pub(super) fn sweep(&mut self, now: &Moment) {
         if self.by_given_key.len() < self.sweep_at {

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::store::{StoredToken, fnv_1a};
 use crate::token::AccessToken;
 
-/// What a caller and its slot do next.
+/// The next step of a caller and its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// There has been no token. Fetch one, and wait for it.
@@ -66,14 +66,14 @@ pub(crate) struct Failure {
     unshortened_retry_at: Duration,
     /// In monotonic time.
     failed_at: Duration,
-    /// How many failures in a row.
+    /// The number of failures in a row.
     count: usize,
 }
 
 /// Tokens that were rejected in quick succession. All times are monotonic.
 #[derive(Debug, Clone, Copy)]
 struct Rejections {
-    /// How many of these tokens were dropped.
+    /// The number of these tokens that were dropped.
     count: usize,
     last: Duration,
     /// The next rejected token is kept until then.
@@ -86,7 +86,7 @@ const REJECTION_MEMORY: Duration = Duration::from_secs(10 * 60);
 /// The longest lifetime that a store record may claim. No service grants more than a year.
 const MAX_LIFETIME: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// How far in the future a stored token may have been obtained, because the clocks of two machines differ.
+/// The furthest in the future that a stored token may have been obtained, because the clocks of two machines differ.
 const SKEW: Duration = MINUTE;
 
 pub(crate) fn classify(state: &State, now: &Moment) -> Phase {
@@ -205,7 +205,7 @@ impl State {
         state
     }
 
-    /// Returns whether nobody would miss this state.
+    /// Returns whether the state can be dropped without a loss.
     pub(crate) fn is_disposable(&self, now: &Moment) -> bool {
         let useful = self.cached.as_ref().is_some_and(|cached| cached.token.discard_after() > now.now);
         !useful && !matches!(classify(self, now), Phase::Fresh | Phase::RefreshSoon | Phase::BackingOff)
@@ -213,7 +213,7 @@ impl State {
 }
 
 impl Failure {
-    /// Returns the failure that follows another. The delay doubles with each failure of the same sort, permanent or
+    /// Returns the failure that follows another. The delay doubles with each failure of the same kind, permanent or
     /// temporary. A `Retry-After` extends it, up to an hour.
     pub(crate) fn after(before: Option<&Self>, error: &Error, now: &Moment) -> Self {
         let permanent = is_permanent(error);

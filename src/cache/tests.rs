@@ -175,7 +175,7 @@ impl Fixture {
         Self { clock, source, cache }
     }
 
-    /// Another process with the same service and store.
+    /// Returns another process with the same service and store.
     fn second_process(&self, store: &MemoryStore) -> Self {
         let store = ReportingStore::new(AnyStore::new(store.clone()), None);
         let cache = Cache::new(Arc::clone(&self.source), Some(store), Time::User(Arc::clone(&self.clock) as _));

@@ -39,7 +39,7 @@ use crate::scope::{Scope, ScopePattern};
 pub struct EmulatorBuilder {
     openapi: openapi::Settings,
     keliweb: keliweb::Settings,
-    /// How many connections may be open at once.
+    /// The largest number of connections that are open at once.
     pub(super) connections: usize,
     port: u16,
     clock: Option<Arc<dyn Clock>>,

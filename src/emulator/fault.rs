@@ -36,7 +36,7 @@ pub enum Fault {
     TruncatedResponse,
 }
 
-/// How much of a response arrives.
+/// The part of a response that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
     Whole,
@@ -83,7 +83,7 @@ struct Planned {
 }
 
 impl FaultQueue {
-    /// `on` is a method and the beginning of a path, or one of the two; empty for every request.
+    /// Adds faults. `on` is a method and the beginning of a path, or one of the two; empty for every request.
     pub(super) fn plan(&mut self, times: usize, on: &str, fault: Fault) {
         let (method, path) = match on.split_once(' ') {
             Some((method, path)) => (Some(method), path),

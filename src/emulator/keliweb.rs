@@ -47,7 +47,7 @@ pub(super) fn protects(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
-/// The form of every failure but those of a grant.
+/// Returns a failure in the form of all but those of a grant.
 pub(super) fn failure(status: u16, message: &str) -> Response {
     Response::json(status, &json!({ "message": message }))
 }

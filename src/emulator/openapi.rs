@@ -1,6 +1,7 @@
 //! The vendor Openapi.it: accounts, their tokens in two environments, and the endpoints that want those tokens.
 //!
-//! Each version of Oauth is a module: operations, failures, and how tokens are made. What the versions share stands beside them.
+//! Each version of Oauth is a module: operations, failures, and how tokens are made. The other modules here are shared by all
+//! versions.
 
 mod account;
 mod echo;

@@ -38,7 +38,7 @@ pub struct RecordedRequest {
     pub path: Secret,
     /// The status of the response; `None` if the connection was reset instead. A truncated response has the status that was sent.
     pub status: Option<u16>,
-    /// When the request arrived, by the emulator's clock.
+    /// The time when the request arrived, by the emulator's clock.
     pub at: SystemTime,
 }
 
@@ -54,15 +54,15 @@ pub struct IssuedToken {
     pub refresh_token: Option<Secret>,
     /// The scopes; none at Keliweb Fatture, which has no scopes.
     pub scopes: Vec<Scope>,
-    /// When the token was issued.
+    /// The time when the token was issued.
     pub issued_at: SystemTime,
-    /// When the token expires or expired.
+    /// The time when the token expires or expired.
     pub expires_at: SystemTime,
     /// Whether the token is valid now: not expired, deleted or revoked.
     pub is_valid: bool,
 }
 
-/// How much memory the recorded requests may take, which is room for some hundred thousand.
+/// The most memory that the recorded requests may take, which is room for some hundred thousand.
 const MAX_BYTES: usize = 64 << 20;
 
 /// The requests so far. If they take too much memory, the oldest are dropped, but still counted.
@@ -132,7 +132,7 @@ mod tests {
         // A long one displaces several.
         record.add_within(10 * one, request(&"x".repeat(5 * one)));
         assert_eq!(record.requests().len(), 5);
-        // One that is too long is not kept, and the record goes on.
+        // A request that is too long is not recorded; later ones are.
         record.add_within(10 * one, request(&"x".repeat(10 * one)));
         record.add_within(10 * one, request("/last"));
         assert_eq!((record.requests().len(), record.bytes, record.count("unknown")), (1, one, 1_003));

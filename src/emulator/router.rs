@@ -19,7 +19,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// `base_url` is the emulator's own, without a path.
+    /// Creates the state. `base_url` is the emulator's own, without a path.
     pub(super) fn new(openapi: openapi::Settings, keliweb: keliweb::Settings, base_url: &str) -> Self {
         Self {
             openapi: Openapi::new(openapi),

@@ -30,15 +30,15 @@ const MAX_BODY: usize = 1 << 20;
 /// More than a test opens. Further connections wait until one of these ends.
 pub(super) const MAX_CONNECTIONS: usize = 512;
 
-/// How long a connection waits for a request: for all of its headers, and then for all of its body. Also how long a response
-/// waits until the client reads on.
+/// The longest wait of a connection for a request: for all of its headers, and then for all of its body. Also the longest
+/// wait of a response until the client continues to read.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves until the future is dropped, which drops all connections too.
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, max_connections: usize) {
     let room = Arc::new(Semaphore::new(max_connections));
     let mut connections = JoinSet::new();
-    // Nobody closes the semaphore.
+    // The semaphore is never closed.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => {

@@ -43,7 +43,7 @@ async fn a_connection_above_the_limit_waits_until_another_one_ends() {
     assert!(gets_response(&mut waiting).await);
     assert_eq!(emulator.count("unknown"), MAX + 1);
     assert!(start.elapsed() < Duration::from_secs(30), "no connection was closed because it was idle");
-    // Idle connections are closed after a while, so that nobody waits forever.
+    // The server closes idle connections after a while, so that no client waits forever.
     let mut last = connect(emulator.address()).await;
     assert!(gets_response(&mut last).await);
     assert_eq!(emulator.count("unknown"), MAX + 2);

@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Success {
     }
 }
 
-/// Reads the access token of a response. Refuses one that cannot be sent.
+/// Reads the access token of a response. Rejects one that cannot be sent.
 pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AccessToken, D::Error> {
     let token = AccessToken::deserialize(deserializer)?;
     check_sendable(token.expose()).map_err(de::Error::custom)?;

@@ -16,10 +16,10 @@ use escapes::{READERS, Reader, without_accent};
 /// or change a character in the middle. A shorter part could be an ordinary word.
 const PART: usize = 8;
 
-/// How many layers of escapes are undone: JSON in JSON in HTML in a URL.
+/// The number of layers of escapes that are undone: JSON in JSON in HTML in a URL.
 const DEPTH: usize = 4;
 
-/// How much of a text is searched, in characters. The rest is never shown.
+/// The length of the searched part of a text, in characters. The rest is never shown.
 const EXAMINED: usize = 16 * 1024;
 
 /// The secrets of a request, folded, in each encoding that the search recognizes.
@@ -179,7 +179,7 @@ pub(crate) fn reason(text: &str, secrets: &Secrets) -> Option<String> {
     Some(tidy(text, secrets, REASON_LENGTH)).filter(|reason| !reason.is_empty())
 }
 
-/// How much of a service's message an error shows, in characters.
+/// The longest part of a service's message that an error shows, in characters.
 pub(crate) const MESSAGE_LENGTH: usize = 300;
 pub(crate) const CODE_LENGTH: usize = 64;
 const REASON_LENGTH: usize = 160;

@@ -1,4 +1,5 @@
-//! Tells what a response means. HTTP defines most of it; a service adds the meaning of its own statuses and codes by [`ResponseRules`].
+//! Determines what a response means. HTTP defines most of it; a service adds the meaning of its own statuses and codes by
+//! [`ResponseRules`].
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +18,7 @@ pub(crate) struct ResponseRules {
     /// The service's own codes, each with its documented status, since a failure may come under a status of success. An error shows a code
     /// of this list unchanged, because it is no secret.
     pub(crate) codes: &'static [(&'static str, StatusCode)],
-    /// Whether a success has no content that tells it from a failure, so that each response is searched for a failure first.
+    /// Whether a success has no content that distinguishes it from a failure, so that each response is searched for a failure first.
     pub(crate) is_flat: bool,
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct Failure<'a> {
     pub(crate) status: StatusCode,
     /// The service's code, without the fraction that users have seen after a number.
     pub(crate) code: Option<&'a str>,
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub(crate) location: Option<&'a str>,
 }
 
@@ -58,7 +59,7 @@ pub(crate) struct RawResponse<'a> {
     pub(crate) status: StatusCode,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a [u8],
-    /// When it arrived.
+    /// The time when it arrived.
     pub(crate) now: SystemTime,
 }
 
@@ -119,7 +120,7 @@ impl RawResponse<'_> {
 pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
     match body.trim_ascii_start().first() {
         Some(b'<') => true,
-        // JSON, or no content, such as that of a 204, for which PHP sends `text/html` too.
+        // JSON, or no content, as in a 204, for which PHP sends `text/html` too.
         Some(b'{' | b'[') | None => false,
         _ => headers
             .get(CONTENT_TYPE)

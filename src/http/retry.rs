@@ -97,7 +97,7 @@ impl Retry {
     }
 }
 
-/// How safe it is to send an operation's request again: a line of the list of [`Retry`].
+/// The safety of retrying an operation: a line of the list of [`Retry`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RetrySafety {
     /// A second request changes nothing (RFC 9110, section 9.2.2).

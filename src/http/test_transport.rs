@@ -11,7 +11,7 @@ use reqwest::{Request, Response, ResponseBuilderExt, StatusCode};
 /// A response, as a client sees it.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// From 100 to 999.
+    /// A status from 100 to 999.
     pub status: StatusCode,
     /// All headers, unchanged.
     pub headers: HeaderMap,
@@ -25,7 +25,7 @@ thread_local! {
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
-/// Runs `act`. Meanwhile `service` answers every request of this thread, and nothing is sent.
+/// Runs `act`. Meanwhile `service` responds to every request of this thread, and nothing is sent.
 pub fn answering<T>(service: impl FnMut(&Request) -> Answer + 'static, act: impl FnOnce() -> T) -> T {
     struct Open;
 

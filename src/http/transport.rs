@@ -48,16 +48,16 @@ struct Succeeded {
 /// The times of a request that succeeded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timing {
-    /// Just before the request was sent.
+    /// The moment just before the request was sent.
     pub(crate) sent: Moment,
-    /// When the whole response had arrived.
+    /// The moment when the whole response had arrived.
     received: Moment,
     /// The time of the service's clock in the response.
     date: Option<SystemTime>,
 }
 
 impl Timing {
-    /// Converts a time of the service to the clock of this machine. The response tells by how much the two differ. The true time may be
+    /// Converts a time of the service to the clock of this machine. The response shows by how much the two differ. The true time may be
     /// up to [`slack`](Self::slack) later.
     pub(crate) fn here(&self, moment: SystemTime) -> SystemTime {
         let sent = self.sent.now;
@@ -148,7 +148,7 @@ pub(crate) fn path_segment<'a>(what: &str, value: &'a str) -> Result<&'a str, Er
 }
 
 impl Dispatch {
-    /// `credentials` is the value of `Authorization`, for an operation that takes one.
+    /// Creates a call. `credentials` is the value of `Authorization`, for an operation that takes one.
     pub(crate) fn new(transport: &Arc<Transport>, call: &'static Call, credentials: Option<HeaderValue>) -> Self {
         Self { transport: Arc::clone(transport), call, credentials, succeeded: Arc::default() }
     }
@@ -256,7 +256,7 @@ impl Dispatch {
             return Err(self.error(Kind::Refused).with_status(status).with_message(message));
         }
         let body = read(&mut response).await;
-        // If the body cannot be read, the status still tells something.
+        // If the body cannot be read, the status still means something.
         let read = body.as_deref().unwrap_or_default();
         if (!status.is_success() || self.call.rules.is_flat || read.len() < SHORT || is_html(&headers, read))
             && let Some(error) = self.failure(request, status, &headers, read)
@@ -298,7 +298,7 @@ impl Dispatch {
             _ => lost,
         };
         match kind {
-            // TLS libraries repeat text of a certificate, which anybody may have made. The reason above is free of secrets.
+            // TLS libraries repeat text of a certificate, which anyone may have made. The reason above is free of secrets.
             Kind::Tls => lost,
             _ => lost.with_source(source),
         }
@@ -313,7 +313,7 @@ impl Dispatch {
         let url = request.url();
         let host = url.host_str().unwrap_or_default();
         let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        // The kind already tells of a timeout.
+        // The kind already shows a timeout.
         let cause = || reason(&root_cause(error).to_string(), &self.secrets_of(request));
         Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
     }

@@ -60,9 +60,9 @@ impl TokenPair {
         &self.access_token
     }
 
-    /// Returns the refresh token, which [`Fatture::refresh`](super::Fatture::refresh) accepts once. It lives ten days, by the vendor's page;
-    /// the response does not contain its lifetime. `None` if the response has no refresh token, or an unusable one: empty, longer than 8 KiB,
-    /// or not a string.
+    /// Returns the refresh token, which [`Fatture::refresh`](super::Fatture::refresh) accepts once. It is valid for ten days, by the vendor's
+    /// page; the response does not contain its lifetime. `None` if the response has no refresh token, or an unusable one: empty, longer than
+    /// 8 KiB, or not a string.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&RefreshToken> {
         self.refresh_token.as_ref()
@@ -73,7 +73,7 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
     whole_number(deserializer).map(|seconds| Duration::from_secs(seconds).min(MAX_LIFETIME))
 }
 
-/// A hundred years: longer than any token lives, and short enough to add to any moment.
+/// A hundred years: longer than any token is valid, and short enough to add to any moment.
 const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Reads the token type. A client must not use a token of an unknown type (RFC 6749, section 7.1). Letter case does not count.

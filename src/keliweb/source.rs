@@ -55,12 +55,12 @@ impl TokenSource for Tokens {
         PASSWORD_GRANT.operation
     }
 
-    /// The refresh grant ends the access token that came with the refresh token.
+    /// Returns whether the token has a refresh token: the refresh grant ends the access token that came with it.
     fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
         token.renewal.is_some()
     }
 
-    /// A token with scopes belongs to another service.
+    /// Returns whether the token has no scopes: a token with scopes belongs to another service.
     fn is_for(&self, token: &StoredToken, _: &Account) -> bool {
         token.scopes.is_none()
     }

@@ -1,4 +1,4 @@
-//! Works out the scope that a request needs.
+//! Determines the scope that a request needs.
 
 use reqwest::Url;
 
@@ -34,7 +34,7 @@ impl Scope {
         Self::for_path(method, url, 1)
     }
 
-    /// Does the same for up to so many segments of the path, and stops at the first one that a scope cannot have.
+    /// Returns the same for up to `segments` segments of the path, and stops at the first one that a scope cannot have.
     pub(crate) fn for_path(method: &reqwest::Method, url: &Url, segments: usize) -> Result<Self, Error> {
         let method = Method::try_from(method)?;
         let host = url.domain().or_else(|| url.host_str().filter(|host| !host.starts_with('[')));
@@ -96,7 +96,7 @@ impl Scope {
 /// The prefix of hosts in the sandbox.
 const TEST: &str = "test.";
 
-/// Refuses a path in which decoding reveals a `.` or `..`. Servers and proxies may decode a path, even more than once, before they resolve
+/// Rejects a path in which decoding reveals a `.` or `..`. Servers and proxies may decode a path, even more than once, before they resolve
 /// its dots.
 fn refuse_hidden_dots(path: &str) -> Result<(), Error> {
     const MAX_DEPTH: usize = 4;

@@ -85,7 +85,7 @@ generated_client!("openapi_oauth_v1");
 ///   the attempts of [`Retry`](crate::Retry).
 /// - [`is_decode`](Error::is_decode): the response is not the documented one.
 /// - any other [`status`](Error::status), with the [`code`](Error::code) of the service: for example 403 with 140, 160 or 280, if the
-///   token cannot be changed one by one.
+///   token cannot be changed individually.
 #[derive(Clone)]
 pub struct Oauth {
     credentials: Arc<Credentials>,
@@ -172,7 +172,7 @@ impl Oauth {
     /// Creates a token: `POST /token`. Always sends the lifetime, because without one the service grants a year.
     ///
     /// [`Token::scopes`] returns the granted scopes, expanded; they may be fewer than requested. For some seconds (users saw 4 to 10) the
-    /// other services may answer a new token with "Wrong Token".
+    /// other services may respond to a new token with "Wrong Token".
     ///
     /// The client does not retry the call once the service may have created the token. After an error that
     /// [is ambiguous](Error::is_ambiguous), look for the token with [`list_tokens`](Self::list_tokens).
@@ -222,13 +222,13 @@ impl Oauth {
     /// Replaces the scopes and the expiration time of a token: `PUT /token/{token}`. Always sends the time, because without one the service
     /// extends the token to a year. Drops fractions of a second.
     ///
-    /// Go on with the returned token. If the client cached the token, it drops it from memory and from the store: [`token`](Self::token)
-    /// then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
+    /// Use the returned token from then on. If the client cached the old one, it drops that from memory and from the store:
+    /// [`token`](Self::token) then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
     /// - [`is_store`](Error::is_store): the service changed the token, but the store failed.
-    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that nobody drives anymore
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that no thread drives
     ///   holds an exchange that may cache the old one again.
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the time is before 1970, the token cannot be part of a path, or
     ///   the service calls the scopes invalid (406, code 270).
@@ -253,13 +253,13 @@ impl Oauth {
 
     /// Changes the scopes of a token, its lifetime, or both: `PATCH /token/{token}`.
     ///
-    /// Go on with the returned token. If the client cached the token, it drops it from memory and from the store: [`token`](Self::token)
-    /// then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
+    /// Use the returned token from then on. If the client cached the old one, it drops that from memory and from the store:
+    /// [`token`](Self::token) then returns another one. [`revoke_created`](Self::revoke_created) still deletes it.
     ///
     /// # Errors
     ///
     /// - [`is_store`](Error::is_store): the service changed the token, but the store failed.
-    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that nobody drives anymore
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service changed the token, but a runtime that no thread drives
     ///   holds an exchange that may cache the old one again.
     /// - [`is_invalid_input`](Error::is_invalid_input): the update is empty, its set is empty, the token cannot be part of a path, or the
     ///   service calls the request invalid (406, code 310).
@@ -283,7 +283,7 @@ impl Oauth {
     /// Deletes a token: `DELETE /token/{token}`.
     ///
     /// If the client cached the token, it drops it from memory and from the store, even if the call fails and
-    /// [is ambiguous](Error::is_ambiguous). It loads the token from no store again; it remembers the last thousand dropped tokens.
+    /// [is ambiguous](Error::is_ambiguous). It does not load the token from a store again, because it remembers the last thousand dropped tokens.
     ///
     /// # Errors
     ///
@@ -291,7 +291,7 @@ impl Oauth {
     /// - [`is_not_found`](Error::is_not_found): the account does not have the token (404, code 150). If an earlier attempt of the same
     ///   call may have deleted the token, and its response was lost, the call succeeds instead.
     /// - [`is_store`](Error::is_store): the service deleted the token, but the store failed.
-    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service deleted the token, but a runtime that nobody drives anymore
+    /// - [`is_timeout`](Error::is_timeout): no response in time; or the service deleted the token, but a runtime that no thread drives
     ///   holds the exchange that refreshes it.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use crate::json::yes_or_no;
 /// The list keeps an entry that is not a scope apart from the others, in [`unrecognized`](Self::unrecognized).
 /// [`Debug`](fmt::Debug) prints only the number of these entries.
 ///
-/// To ask what the scopes cover, collect them into a [`ScopeSet`](crate::ScopeSet).
+/// To find out what the scopes cover, collect them into a [`ScopeSet`](crate::ScopeSet).
 ///
 /// ```
 /// use gettone::{Scope, ScopeList, ScopeSet};
@@ -67,7 +67,8 @@ impl ScopeList {
         self.scopes.contains(scope)
     }
 
-    /// Returns the entries that are not scopes. They hold whatever the service sent, which may be a secret of the request.
+    /// Returns the entries that are not scopes. They contain whatever the service sent, which may be a secret of the
+    /// request.
     #[must_use]
     pub fn unrecognized(&self) -> &[String] {
         &self.unrecognized

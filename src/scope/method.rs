@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::Error;
 
-/// An HTTP method that a scope can have: one of those in the vendor's catalogue.
+/// An HTTP method that a scope can have: one of those in the vendor's catalog.
 ///
 /// Convert from and to [`reqwest::Method`] with [`TryFrom`] and [`From`].
 ///

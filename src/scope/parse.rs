@@ -12,7 +12,7 @@ pub(super) enum Wildcards {
     Refused,
 }
 
-/// What is wrong with a text, at which byte, and what to write instead.
+/// A mistake in a text: what is wrong, at which byte, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
     offset: usize,

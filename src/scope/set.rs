@@ -130,7 +130,7 @@ impl ScopeSet {
 
     /// Returns whether this set covers every scope that the patterns cover. Pass a `&ScopeSet`, or `[&pattern]` for a single one.
     ///
-    /// This is about all scopes that can exist, not only those of a catalogue. The members count together: five patterns with one
+    /// This is about all scopes that can exist, not only those of a catalog. The members count together: five patterns with one
     /// method each include the one with `*`.
     ///
     /// ```
@@ -145,8 +145,8 @@ impl ScopeSet {
         patterns.into_iter().all(|pattern| self.includes_one(pattern))
     }
 
-    /// A member has all hosts and paths of the pattern, or it does not help. Only methods can be put together from several
-    /// members.
+    /// Returns whether this set includes a pattern. A member has all hosts and paths of the pattern, or it does not help. Only
+    /// methods can be put together from several members.
     fn includes_one(&self, pattern: &ScopePattern) -> bool {
         let mut missing = methods(pattern.0.method);
         let mut above = self.above(pattern.0.host(), pattern.0.path());
@@ -203,14 +203,14 @@ impl ScopeSet {
         self.iter().filter(is_kept).cloned().collect()
     }
 
-    /// Returns the scopes of a catalogue that this set covers, in the catalogue's order and without duplicates.
+    /// Returns the scopes of a catalog that this set covers, in the catalog's order and without duplicates.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
     ///
-    /// let catalogue: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
+    /// let catalog: Vec<Scope> = vec!["GET:imprese.openapi.it/base".parse()?, "GET:sms.openapi.com/root".parse()?];
     /// let set = ScopeSet::parse(["*:*.openapi.it/*", "GET:imprese.openapi.it/*"])?;
-    /// assert!(set.expand(&catalogue).eq(catalogue[..1].iter().cloned()));
+    /// assert!(set.expand(&catalog).eq(catalog[..1].iter().cloned()));
     /// # Ok::<(), gettone::Error>(())
     /// ```
     pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
@@ -221,7 +221,7 @@ impl ScopeSet {
     ///
     /// The service expands the wildcards of a request and grants concrete scopes. A member with a wildcard therefore counts as
     /// granted if the grant has any scope that it covers. For an exact answer, [`expand`](Self::expand) the set with the
-    /// account's catalogue first.
+    /// account's catalog first.
     ///
     /// ```
     /// use gettone::{Scope, ScopeSet};
@@ -230,9 +230,9 @@ impl ScopeSet {
     /// let granted = ScopeSet::parse(["GET:imprese.openapi.it/base", "GET:comparabili.openapi.it/root"])?;
     /// assert_eq!(requested.missing_from(&granted), ScopeSet::parse(["GET:sms.openapi.com/*"])?);
     ///
-    /// let catalogue: Vec<Scope> =
+    /// let catalog: Vec<Scope> =
     ///     vec!["GET:comparabili.openapi.it/root".parse()?, "POST:comparabili.openapi.it/root".parse()?];
-    /// let expanded: ScopeSet = requested.expand(&catalogue).collect();
+    /// let expanded: ScopeSet = requested.expand(&catalog).collect();
     /// assert_eq!(expanded.missing_from(&granted), ScopeSet::parse(["POST:comparabili.openapi.it/root"])?);
     /// # Ok::<(), gettone::Error>(())
     /// ```

@@ -12,14 +12,14 @@ pub(super) struct Text {
     pub(super) text: Arc<str>,
     /// `None` is the asterisk.
     pub(super) method: Option<Method>,
-    /// Where the host begins.
+    /// The start of the host.
     pub(super) host: u8,
-    /// Where the path begins, after its slash.
+    /// The start of the path, after its slash.
     pub(super) path: u16,
     pub(super) wild: Wild,
 }
 
-/// Where the text has wildcards. Kept, because comparisons are made for every request.
+/// The places of wildcards in the text. Stored, because comparisons run for every request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wild {
     pub(super) method: bool,

@@ -30,14 +30,14 @@ use crate::trace;
 /// - **Tokens are in plain text.**
 /// - A file has at most 16 MiB. The store refuses a larger one without reading it.
 /// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged nevertheless, the store
-///   renames it to `<file>.damaged-0` (or a later number) and goes on without a token. It reports that once, as the error of the next
+///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. It reports that once, as the error of the next
 ///   [`load`](TokenStore::load), which the client passes to [`Builder::on_store_failure`](crate::Builder::on_store_failure).
 /// - When it saves a token, it drops records that were of no use when that token was obtained.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
-/// - A client waits for the lock of a name for 170 s at most, and then requests its token without it, so a process that hangs blocks no
+/// - A client waits for the lock of a name for at most 170 s, and then requests its token without it, so a process that hangs blocks no
 ///   other for longer. Two refreshes at the same time are possible then, and also if a client's [timeout](crate::Builder::timeout) lets
-///   an exchange take longer. The store waits for the file itself for 5 s at most.
+///   an exchange take longer. The store waits for the file itself for at most 5 s.
 ///
 /// ```no_run
 /// use gettone::openapi::{Credentials, v1::Oauth};
@@ -123,7 +123,7 @@ impl TokenStore for FileStore {
         Ok(self.blocking(move |place| place.replace(name, None)).await?)
     }
 
-    /// Waits for the lock of a name by polling: a thread that blocks on a file lock cannot be cancelled, and would keep the runtime from
+    /// Waits for the lock of a name by polling: a thread that blocks on a file lock cannot be canceled, and would keep the runtime from
     /// shutting down.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl fmt::Debug for FileStore {
 const VERSION: u64 = 1;
 const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;
 
-/// JSON as it stands in the file, so that unknown fields are kept and no secret is copied.
+/// JSON as it is in the file, so that unknown fields are kept and no secret is copied.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 #[derive(Serialize)]

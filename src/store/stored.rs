@@ -10,7 +10,7 @@ use crate::scope::ScopeSet;
 use crate::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
-/// A token as a store keeps it: with its expiry, its scopes and its refresh token.
+/// A token as a store keeps it: with its expiration time, its scopes and its refresh token.
 ///
 /// A client makes it and passes it to [`TokenStore::save`](super::TokenStore::save). You only turn it into text and back:
 ///
@@ -44,7 +44,7 @@ pub(crate) struct Renewal {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scopes {
-    /// The key of the slot. A record, and a token that another slot borrows, says itself what it is for.
+    /// The key of the slot. It shows what a record, or a token that another slot borrows, is for.
     pub(crate) requested: ScopeSet,
     pub(crate) granted: ScopeSet,
 }

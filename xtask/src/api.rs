@@ -36,10 +36,10 @@ pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
     snapshot::keep(root, SNAPSHOT, &format!("{first}# Made by `cargo xtask api`.\n\n{api}"), "api", check)
 }
 
-/// Lets rustdoc write what it knows as JSON; the file.
+/// Runs rustdoc with JSON as its format, and returns the file that it wrote.
 fn document(root: &Path) -> Result<PathBuf, Failures> {
     let json = target(root)?.join("doc/gettone.json");
-    // What an earlier run left must not be taken for the result of this one.
+    // A file of an earlier run must not count as the result of this one.
     match fs::remove_file(&json) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(vec![format!("cannot remove {}: {error}", json.display())]);
@@ -50,7 +50,7 @@ fn document(root: &Path) -> Result<PathBuf, Failures> {
     let output = cargo(root)
         .args(["rustdoc", "--quiet", "--package", "gettone", "--lib", "--features", "full", "--"])
         .args(["-Z", "unstable-options", "--output-format", "json", "--cap-lints", "allow"])
-        // Only rustdoc is to think that it is a nightly one: everything else would be compiled anew.
+        // Only rustdoc may count as nightly: everything else would be compiled again.
         .env("RUSTDOC", myself)
         .env(AS_RUSTDOC, env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into()))
         .output()
@@ -61,7 +61,7 @@ fn document(root: &Path) -> Result<PathBuf, Failures> {
     Ok(json)
 }
 
-/// Stands in for rustdoc, if that is what this process was started for.
+/// Runs in place of rustdoc, if this process was started for that.
 pub fn as_rustdoc() -> Option<ExitCode> {
     let rustdoc = env::var_os(AS_RUSTDOC)?;
     let status = Command::new(rustdoc).args(env::args_os().skip(1)).env("RUSTC_BOOTSTRAP", "1").status();
@@ -86,7 +86,7 @@ pub fn cargo(root: &Path) -> Command {
     command
 }
 
-/// Where cargo puts what it builds.
+/// Returns the folder that cargo builds in.
 pub fn target(root: &Path) -> Result<PathBuf, Failures> {
     #[derive(Deserialize)]
     struct Metadata {

@@ -1,4 +1,4 @@
-//! The checks of a spec for what the generator passes over without a word.
+//! Checks a spec for mistakes that the generator ignores silently.
 
 use jsonschema::error::ValidationErrorKind::UnevaluatedProperties;
 use openapiv3::OpenAPI;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::build::{Problem, Spec, escape};
 
-/// Who a statement of a spec may come from, as the head of each spec explains.
+/// The sources that a statement of a spec may have, as the head of each spec explains.
 const SOURCES: [&str; 2] = ["vendor", "software"];
 
 /// Returns everything that is wrong with a spec, by line.
@@ -39,7 +39,8 @@ impl<'a> Check<'a> {
         self.problems.push(self.spec.problem(at, reason));
     }
 
-    /// The generator ignores a misspelled or misplaced keyword. So does openapiv3, which therefore does not write it back.
+    /// Checks the keywords. The generator ignores a misspelled or misplaced one, and so does openapiv3, which therefore
+    /// does not write it back.
     fn keywords(&mut self, typed: &OpenAPI) {
         match serde_json::to_value(typed) {
             Ok(kept) => self.lost("", &self.spec.value, &kept),
@@ -69,12 +70,12 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Each spec promises to name the source of its statements.
+    /// Checks the sources: each spec promises to name the source of its statements.
     fn sources(&mut self) {
         for (pointer, operation) in self.spec.operations() {
             let mut sourced = vec![(pointer.clone(), operation.get("x-source"))];
             for (status, response) in operation.get("responses").and_then(Value::as_object).into_iter().flatten() {
-                // A reference that leads nowhere is found by `walk`.
+                // `walk` finds a reference that leads nowhere.
                 let response = self.spec.resolve(&format!("{pointer}/responses/{status}"), response);
                 sourced.extend(response.map(|(at, response)| (at, response.get("x-source"))));
             }
@@ -105,20 +106,20 @@ impl<'a> Check<'a> {
                         let at = format!("{at}/{}", escape(name));
                         match example.get("value") {
                             Some(value) => self.examples.push((schema, at + "/value", value)),
-                            // No schema would be held against it.
+                            // No schema would be checked against it.
                             None => self.report(&at, "an example without a `value`"),
                         }
                     }
                 }
                 // OpenAPI 3.0.3: it extends the `type` beside it. Without one, the generated type takes any value.
                 "nullable" if node.get("type").is_none() => self.report(&at, "`nullable` without `type` has no effect"),
-                // The generated type would refuse an answer with a field that the service has added.
+                // The generated type would reject a response with a field that the service has added.
                 "additionalProperties" if *child == false => {
                     self.report(&at, "`false`, but the service may add properties")
                 }
                 "content" => {
                     for (name, media) in child.as_object().into_iter().flatten() {
-                        // The tests of the crate send and read the examples: without one, they skip the answer.
+                        // The tests of the crate send and read the examples: without one, they skip the response.
                         if media.get("schema").is_none()
                             || ["example", "examples"].iter().all(|key| media.get(key).is_none())
                         {
@@ -137,7 +138,8 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// The tests of the crate use the examples as what the services send, and serde ignores a misspelled property.
+    /// Checks the examples: the tests of the crate use them as responses of the services, and serde ignores a misspelled
+    /// property.
     fn examples(&mut self) {
         let components = json_schema(&self.spec.value["components"]);
         for (schema, at, example) in std::mem::take(&mut self.examples) {
@@ -149,7 +151,7 @@ impl<'a> Check<'a> {
                 Err(error) => {
                     let place = error.instance_path().as_str();
                     let place = if place.starts_with("/components/") { place } else { &at };
-                    // Every other example of the schema would say the same.
+                    // Every other example of the schema would report the same.
                     return self.report(place, format!("not a usable schema: {error}"));
                 }
             };
@@ -176,7 +178,7 @@ impl<'a> Check<'a> {
 }
 
 /// Returns a schema of OpenAPI 3.0 as JSON Schema that allows no unknown property. The specs use one keyword that differs,
-/// `nullable`; the library refuses the others.
+/// `nullable`; the library rejects the others.
 fn json_schema(node: &Value) -> Value {
     match node {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! What the maintainers of this repository run.
+//! The tasks that the maintainers of this repository run.
 
 mod api;
 #[path = "../../build.rs"]
@@ -26,7 +26,7 @@ weight: builds programs that depend on the crate, and tells how many crates that
   --check  write nothing; fail if a snapshot is out of date
 ";
 
-/// Why a task failed; each is a line.
+/// The reasons why a task failed; each is a line.
 type Failures = Vec<String>;
 
 fn main() -> ExitCode {
@@ -53,15 +53,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// The folder above this package. The environment is asked first: a binary that was built in one checkout may run in
-/// another with the same target folder.
+/// Returns the folder above this package. The environment comes first: a binary that was built in one checkout may run
+/// in another with the same target folder.
 fn workspace() -> PathBuf {
     let package =
         env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map(PathBuf::from).unwrap_or(package)
 }
 
-/// Prints; a reader that has gone away, as `head` does, is no failure.
+/// Prints a text. A reader that has gone away, as `head` does, is not a failure.
 fn say(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask regen`: checks the specs, and keeps the snapshots of what is generated from them.
+//! `cargo xtask regen`: checks the specs, and updates the snapshots of what is generated from them.
 
 use std::path::Path;
 

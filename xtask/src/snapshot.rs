@@ -1,4 +1,4 @@
-//! Generated files that are committed, so that a review sees what changed in them.
+//! Generated files that are committed, so that a review shows what changed in them.
 
 use std::path::Path;
 use std::{fs, io};

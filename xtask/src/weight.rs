@@ -1,4 +1,5 @@
-//! `cargo xtask weight`: what a program pays that depends on the crate, in crates and in time to build from nothing.
+//! `cargo xtask weight`: what the crate costs a program that depends on it, in crates and in time to build from
+//! scratch.
 #![allow(clippy::disallowed_methods)]
 
 use std::collections::BTreeSet;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::api::{cargo, target};
 use crate::{Failures, say};
 
-/// What a program has that does the same by hand: it is what every row is compared with.
+/// The dependencies of a program that does the same by hand: the reference for every row.
 const BY_HAND: &str = r#"
 reqwest = { version = "0.13", default-features = false, features = ["rustls", "json"] }
 serde = { version = "1", features = ["derive"] }
@@ -30,7 +31,7 @@ const FEATURES: [(&str, &str); 7] = [
 pub fn run(root: &Path) -> Result<(), Failures> {
     let folder = target(root)?.join("weight");
     say(&format!("{:<22} {:>8} {:>12} {:>10} {:>7}\n", "", "crates", "of a build", "seconds", "ratio"));
-    // Once for nothing: the first build reads from a disk what the others have in memory.
+    // A warm-up: the first build reads from the disk what the others have in memory.
     measure(root, &folder, "by hand", BY_HAND)?;
     let reference = measure(root, &folder, "by hand", BY_HAND)?;
     report("by hand", &reference, &reference);
@@ -43,9 +44,9 @@ pub fn run(root: &Path) -> Result<(), Failures> {
 }
 
 struct Weight {
-    /// That end in the program.
+    /// The crates that end up in the program.
     linked: usize,
-    /// That are compiled, those of build scripts and macros too.
+    /// The crates that are compiled, including those of build scripts and macros.
     built: usize,
     time: Duration,
 }
@@ -55,7 +56,7 @@ fn report(name: &str, weight: &Weight, reference: &Weight) {
     say(&format!("{name:<22} {:>8} {:>12} {seconds:>10.1} {ratio:>6.2}x\n", weight.linked, weight.built));
 }
 
-/// Builds a program that has these dependencies, with nothing built before.
+/// Builds a program with these dependencies from scratch.
 fn measure(root: &Path, folder: &Path, name: &str, dependencies: &str) -> Result<Weight, Failures> {
     let failed = |what: &str, error: std::io::Error| vec![format!("{name}: cannot {what}: {error}")];
     let package = folder.join("package");
@@ -67,7 +68,7 @@ fn measure(root: &Path, folder: &Path, name: &str, dependencies: &str) -> Result
     );
     fs::write(package.join("Cargo.toml"), manifest).map_err(|error| failed("write", error))?;
     fs::write(package.join("src/main.rs"), "fn main() {}\n").map_err(|error| failed("write", error))?;
-    // The same versions for all.
+    // The same versions for all programs.
     fs::copy(root.join("Cargo.lock"), package.join("Cargo.lock")).map_err(|error| failed("copy", error))?;
     let run = |arguments: &[&str]| -> Result<String, Failures> {
         let output = cargo(&package)

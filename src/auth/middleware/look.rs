@@ -10,11 +10,11 @@ use reqwest::{Body, Response, ResponseBuilderExt};
 
 use crate::runtime;
 
-/// How long the search may take in all. A short body arrives together with its head. Without the middleware, the caller would have had
+/// The time limit of the whole search. A short body arrives together with its head. Without the middleware, the caller would have had
 /// the head at once.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// How much of a body is read. A response that says why it rejects a token is short.
+/// The longest part of a body that is read. A response that says why it rejects a token is short.
 const MAX_READ: usize = 64 * 1024;
 
 /// Returns whether the body of a response contains a phrase, in any letter case, and the unchanged response. `None` if the body is too

@@ -299,7 +299,7 @@ async fn a_stalled_caller_does_not_get_the_token_that_a_refresh_ended() {
     let (slot, now) = (fixture.slot("a"), fixture.cache.0.time.moment());
     let before = slot.state.load_full();
     assert_eq!(fixture.get("a").await, "a#2");
-    // The store takes its time, and no caller waits for the refresh any more.
+    // The store takes its time, and no caller waits for the refresh anymore.
     tokio::time::advance(3 * SECOND).await;
     assert!(slot.is_busy());
     let cached = before.cached.as_ref().unwrap();

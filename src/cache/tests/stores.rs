@@ -7,7 +7,7 @@ async fn a_slow_store_delays_no_caller_and_the_exchange_ends_after_it_answers() 
     let gate = Arc::new(Semaphore::new(0));
     let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&gate)), ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store.clone())));
-    // All waiters get the token, although the store has not answered.
+    // All waiters get the token, although the store call has not finished.
     for token in fixture.spawn_callers("a", 10).join_all().await {
         assert_eq!(token.unwrap().expose(), "a#1");
     }

@@ -43,7 +43,7 @@ async fn a_clock_that_jumps_causes_neither_a_request_storm_nor_an_expired_token(
             fixture.get("a").await;
             fixture.wait_idle("a").await;
         }
-        // A token that seems expired is fetched once more, and no more.
+        // A token that seems expired is fetched again, but only once.
         assert_eq!(fixture.fetches(), if jump < 0.0 { 1 } else { 2 }, "{name}");
         let token = fixture.get("a").await;
         fixture.clock.advance(HOUR);

@@ -59,7 +59,7 @@ impl Pair {
 pub(super) struct Failure(u16, &'static str, &'static str, Option<String>);
 
 impl Failure {
-    /// Older versions put the description into `message`, newer ones into `error_description`.
+    /// Returns the response. Older versions put the description into `message`, newer ones into `error_description`.
     pub(super) fn shown(self, version: PassportVersion) -> Response {
         let Self(status, error, description, hint) = self;
         let mut fields = Map::new();

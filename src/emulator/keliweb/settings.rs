@@ -1,4 +1,4 @@
-//! What can be set up about Keliweb Fatture.
+//! The settings of the emulated Keliweb Fatture.
 
 use super::customer::Customer;
 

@@ -22,7 +22,7 @@ pub(super) fn is_for(request: &Request, settings: &Settings) -> bool {
     settings.hosts.iter().any(|name| is_known(name)) || settings.catalog.iter().any(|scope| is_known(scope.host()))
 }
 
-/// The environments are production and the sandbox. `delay` is for how long the endpoint does not know a new token.
+/// Responds to a request. The environments are production and the sandbox. For `delay` the endpoint does not know a new token.
 pub(super) fn respond(
     request: &Request,
     environments: [&mut Environment; 2],
@@ -62,7 +62,7 @@ pub(super) fn respond(
     wrong_token()
 }
 
-/// The response that users report, with a fraction in its code.
+/// Returns the response that users report, with a fraction in its code.
 fn wrong_token() -> Response {
     Response::json(401, &json!({ "success": false, "message": "Wrong Token", "error": 125.22 }))
 }

@@ -1,4 +1,4 @@
-//! What the accounts have in an environment: tokens, and what they called.
+//! The tokens and calls of the accounts in an environment.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ pub(super) struct Environment {
     pub(super) catalog: Vec<Scope>,
 }
 
-/// What an account has in one environment.
+/// The tokens and calls of an account in one environment.
 pub(super) struct Ledger {
     pub(super) email: String,
     pub(super) key: Secret,
@@ -34,7 +34,7 @@ pub(super) struct Token {
     pub(super) scopes: Vec<Scope>,
     pub(super) issued_at: SystemTime,
     pub(super) expire: u64,
-    /// Only a single token can be changed and deleted.
+    /// Whether the token can be changed and deleted.
     pub(super) is_single: bool,
     pub(super) is_deleted: bool,
 }

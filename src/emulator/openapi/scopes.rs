@@ -41,7 +41,7 @@ impl Rules<'_> {
         Ok(scopes)
     }
 
-    /// `known` is the catalog, if the emulator is strict.
+    /// Expands a pattern. `known` is the catalog, if the emulator is strict.
     fn expand(&self, pattern: ScopePattern, known: &HashSet<&Scope>) -> Vec<Scope> {
         if pattern.has_wildcard() {
             return self.catalog.iter().filter(|scope| pattern.covers(scope)).cloned().collect();

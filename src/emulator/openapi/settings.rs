@@ -1,4 +1,4 @@
-//! What can be set up about Openapi.it.
+//! The settings of the emulated Openapi.it.
 
 use rust_decimal::Decimal;
 
@@ -6,7 +6,7 @@ use super::LOOPBACK;
 use super::account::Account;
 use crate::scope::{Method, Scope, ScopePattern};
 
-/// How many calls of a scope are free: the `limit` of its counter.
+/// The number of free calls of a scope: the `limit` of its counter.
 ///
 /// ```
 /// use gettone::emulator::{Emulator, Limit};
@@ -20,7 +20,7 @@ use crate::scope::{Method, Scope, ScopePattern};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Limit {
-    /// So many calls, over all time; later ones are paid.
+    /// This many calls over all time; later ones are paid.
     Calls(u64),
     /// None, sent as `null`: every call is paid.
     Unknown,
@@ -28,7 +28,7 @@ pub enum Limit {
     Unlimited,
 }
 
-/// How `GET /token/{token}` responds if the token does not exist. Both ways are documented.
+/// The response of `GET /token/{token}` if the token does not exist. Both are documented.
 ///
 /// ```
 /// use gettone::emulator::{Emulator, UnknownTokenResponse};

@@ -1,4 +1,4 @@
-//! What an account called, and its credit.
+//! The calls of an account, and its credit.
 
 use std::collections::BTreeMap;
 

@@ -90,7 +90,7 @@ fn wrong_format(operation: &str) -> Response {
     failure_with_code(404, &message, 610)
 }
 
-/// The failure for a token that is not single. Each operation has its own code for it.
+/// Returns the failure for a token that is not single. Each operation has its own code for it.
 fn not_single(code: u16) -> Response {
     failure_with_code(403, "Only single tokens are enabled for this method", code)
 }
@@ -216,7 +216,7 @@ fn changeable<'a>(ledger: &'a mut Ledger, text: &str, now: SystemTime) -> Result
     }
 }
 
-/// Why a token cannot be changed or deleted.
+/// The reason why a token cannot be changed or deleted.
 enum Unchangeable {
     Missing,
     NotSingle,

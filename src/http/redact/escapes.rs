@@ -119,7 +119,7 @@ fn hexadecimal(digits: &[char]) -> Option<u32> {
     number_of(digits, 16)
 }
 
-/// Parses digits. Unlike the standard library it refuses a sign.
+/// Parses digits. Unlike the standard library, it rejects a sign.
 fn number_of(digits: &[char], radix: u32) -> Option<u32> {
     if digits.is_empty() {
         return None;

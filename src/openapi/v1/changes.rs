@@ -13,8 +13,8 @@ use crate::token::AccessToken;
 use super::source::Tokens;
 
 impl Oauth {
-    /// Returns a guard for a call that changes or deletes a token. If the call is dropped before it is done, the client returns the token
-    /// no more.
+    /// Returns a guard for a call that changes or deletes a token. If the call is dropped before it is done, the client no longer
+    /// returns the token.
     pub(super) fn drop_unless_done(
         &self,
         which: fn(HashSet<AccessToken>) -> Which,

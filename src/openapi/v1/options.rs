@@ -37,10 +37,10 @@ impl Builder<Oauth> {
     ///    `altravia.com` and the hosts below them, and for no other host.
     /// 2. Of those, a pattern counts if it [covers](crate::ScopePattern::covers) the method and the path. If none does, the call fails,
     ///    and the client requests no token.
-    /// 3. Of those, it picks the narrowest: first by host (one written out, then the longest domain behind `*.`, then `*`), then
-    ///    by path (the longest, and `*` last), then by method (one written out before `*`).
-    /// 4. It requests a token for that pattern and nothing else, unless a cached token will do, which may be good for more. The client sends
-    ///    a token that it requested with `*` as the host to the three domains only.
+    /// 3. Of those, it picks the narrowest: first by host (a full host name, then the longest domain behind `*.`, then `*`), then
+    ///    by path (the longest first, `*` last), then by method (a named one before `*`).
+    /// 4. It requests a token for that pattern and nothing else, unless a cached token serves the request, which may be good for more. The
+    ///    client sends a token that it requested with `*` as the host to the three domains only.
     ///
     /// With `*:*/*` and `GET:example.com/a`, for example, `GET https://example.com/a` gets a token for `GET:example.com/a`, and
     /// `POST https://example.com/a` fails.
@@ -48,7 +48,7 @@ impl Builder<Oauth> {
     /// Without this setting, a request to `openapi.it`, `openapi.com`, `altravia.com` or a host below them gets a token for the one
     /// scope that it needs: its method, its host and the first segment of its path. Name the vendor's other hosts here, and
     /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: the service may not grant a token for
-    /// `…/fields`, or such a token may not be good for them. [`build`](Self::build) refuses an empty set.
+    /// `…/fields`, or such a token may not be good for them. An empty set is an error of [`build`](Self::build).
     ///
     /// The letter case of the host, a dot after it, the port and the user in the URL make no difference.
     #[must_use]

@@ -15,7 +15,7 @@ use crate::scope::ScopeSet;
 /// While the service fails to list the account's tokens, the client requests no other token for this long.
 const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
 
-/// How many requests the client remembers. Beyond that, it drops the oldest, and searches no more for its token.
+/// The number of requests that the client remembers. Beyond that, it drops the oldest, and no longer searches for its token.
 const CAPACITY: usize = 256;
 
 /// Requests in flight and requests that were given up, sorted by number.
@@ -92,7 +92,7 @@ impl InFlight<'_> {
         self.ttl
     }
 
-    /// Forgets the request: the service answered, so the client need not search for its token.
+    /// Drops the request: the service responded, so the client need not search for its token.
     pub(super) fn answered(self) {
         self.pending.retain(|create| create.number != self.number);
     }

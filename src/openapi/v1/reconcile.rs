@@ -24,17 +24,17 @@ pub(super) struct AmbiguousCreate {
     /// The lifetime that the request asked for.
     pub(super) ttl: Ttl,
     pub(super) sent: Moment,
-    /// When the client gave the request up; `None` while it is in flight.
+    /// The moment when the client gave the request up; `None` while it is in flight.
     pub(super) given_up: Option<Moment>,
 }
 
-/// How far two times of the service may differ: it rounds them to the second, perhaps by the clocks of two machines.
+/// The largest difference between two times of the service: it rounds them to the second, perhaps by the clocks of two machines.
 const TICK: Duration = Duration::from_millis(1_500);
 
-/// How long after the client gave a request up the service may still create its token, or not list it yet.
+/// The longest time after the client gave a request up in which the service may create its token, or not list it yet.
 const MAX_DELAY: Duration = Duration::from_secs(15);
 
-/// The smallest cut of a lifetime, in seconds: other programs ask for whole minutes, hours and days.
+/// The smallest cut of a lifetime, in seconds: other programs request whole minutes, hours and days.
 const MIN_CUT: u32 = 10;
 
 /// Returns the largest cut of a lifetime, in seconds: a quarter, or six hours. `None` for a lifetime of less than 20 minutes: such a token
@@ -154,10 +154,10 @@ impl AmbiguousCreate {
     }
 }
 
-/// What the client knows of the token that a lost request created.
+/// The client's knowledge of the token that a lost request created.
 #[derive(Debug)]
 struct Claim {
-    /// When the token may expire, by each of this machine's clocks.
+    /// The times when the token may expire, by each of this machine's clocks.
     ends: [RangeInclusive<i64>; 2],
     ttl: Ttl,
     /// The lifetime that `ttl` was cut from.

@@ -26,7 +26,7 @@ use crate::trace;
 /// The number of tokens that the client examines before it yields to other tasks: about a millisecond's work.
 const CHUNK: usize = 500;
 
-/// Creates tokens, and remembers which ones it created.
+/// A source that creates tokens, and remembers which ones it created.
 pub(crate) struct Tokens {
     api: Api,
     email: String,
@@ -175,7 +175,7 @@ impl Tokens {
         }
         let Some(token) = best else { return Ok(None) };
         trace::cache::adopted(scopes);
-        // Whatever the service's clock says, no token lives longer than the longest lifetime.
+        // Whatever the service's clock says, no token is valid for longer than the longest lifetime.
         let latest = timing.sent.after(Ttl::MAX.into()).now;
         Ok(Some(fetched(token, &timing, scopes, latest, LIST_TOKENS.operation)))
     }

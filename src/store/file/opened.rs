@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 /// about a kilobyte.
 pub(super) const MAX_LENGTH: u64 = 16 * 1024 * 1024;
 
-/// What a file is opened for.
+/// The purpose that a file is opened for.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Purpose {
     /// To read the tokens.
@@ -82,7 +82,7 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
     }
 }
 
-/// Reads a file to its end. Limits its size once more, since it may have grown since the check.
+/// Reads a file to its end. Limits its size again, since it may have grown since the check.
 ///
 /// # Errors
 ///
@@ -177,13 +177,13 @@ fn is_own(found: &Metadata) -> bool {
     found.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// A file that was replaced after it was opened has no name left, so the number of names may be 0.
+/// Returns whether a file has a second name. A file that was replaced after it was opened has none left, so the number may be 0.
 #[cfg(unix)]
 fn has_second_name(found: &Metadata) -> bool {
     found.nlink() > 1
 }
 
-/// The store does not know the permissions of other systems.
+/// Returns no permissions: the store does not know those of other systems.
 #[cfg(not(unix))]
 fn mode(_: &Metadata) -> u32 {
     0
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::hostile::memory;
 
-    /// A new file, opened twice.
+    /// Creates a file, and opens it twice.
     fn twice(name: &str) -> (std::path::PathBuf, File, File) {
         let path = std::env::temp_dir().join(format!("gettone-{name}-{}", std::process::id()));
         let written = open(&path, Purpose::Create).unwrap();
