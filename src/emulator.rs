@@ -312,7 +312,7 @@ impl Emulator {
         self.shared.state().record.requests()
     }
 
-    /// Returns how many requests for an [operation](RecordedRequest::operation) came so far, including those that
+    /// Returns how many requests for an operation came so far, by a name of [`RecordedRequest::operation`], including those that
     /// [`requests`](Self::requests) no longer has.
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {

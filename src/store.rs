@@ -75,7 +75,8 @@ impl Error {
 /// callers, saves it, and releases the lock. A call that takes more than 30 seconds counts as failed; [`lock`](Self::lock) has three
 /// minutes, since its holder may be requesting a token for that long.
 ///
-/// A name identifies the service, the account, and what the token is for. It is the same in every process and contains no secret.
+/// A name identifies the service, the account, and what the token is for. It is the same in every process and contains no secret, but it
+/// contains the account's name. It may be several thousand characters long: hash it if your key is short.
 ///
 /// A store of your own, here over a database that can store text under a name:
 ///

@@ -48,7 +48,10 @@ async fn success_false_under_status_200_is_a_failure() {
             let error = error_of(operation, Answer::json(200, body)).await;
             assert_eq!((error.status().unwrap().as_u16(), error.code()), (200, Some("999")), "{operation}");
             assert!(!error.is_decode() && !error.is_transient());
-            assert!(error.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"), "{error}");
+            assert!(
+                error.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"),
+                "{error}"
+            );
         }
     }
 }
@@ -102,7 +105,10 @@ async fn an_error_status_is_a_failure_whatever_the_body_says() {
 async fn a_failure_one_level_down_is_a_failure() {
     let inner = json!({ "data": [], "success": false, "message": "not today", "error": 999 });
     let found = error("list_scopes", Answer::json(200, json!({ "data": inner }))).await;
-    assert!(found.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"), "{found}");
+    assert!(
+        found.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"),
+        "{found}"
+    );
     // Wherever it is said, and whatever is said elsewhere.
     for (outer, inner) in [(true, false), (false, true)] {
         let body = format!(

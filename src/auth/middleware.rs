@@ -19,6 +19,8 @@ use crate::error::Error;
 ///
 /// ```no_run
 /// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+/// use gettone::{reqwest, reqwest_middleware};
+///
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 /// let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
 /// let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;

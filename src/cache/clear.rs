@@ -149,7 +149,10 @@ impl<S: TokenSource> Cache<S> {
             }
             let budget = clearing.store.lock().await;
             if !budget.has_answered {
-                return Err(Error::store("remove", "the store was not asked, because it did not respond for another token".into()));
+                return Err(Error::store(
+                    "remove",
+                    "the store was not asked, because it did not respond for another token".into(),
+                ));
             }
             if let Some(exchange) = Exchange::begin(self, slot) {
                 break (exchange, budget);
