@@ -33,8 +33,8 @@
 //! | [`production_url`](Emulator::production_url) | Openapi.it Oauth 1.0.0, all twelve operations |
 //! | [`sandbox_url`](Emulator::sandbox_url) | the same, with its own keys, tokens, credit and counters |
 //! | [`keliweb_url`](Emulator::keliweb_url) | Keliweb Fatture: `POST /oauth/token` with both grants |
-//! | `/echo` | a service of Openapi.it, with any method and any path below: wants a token with the scope `METHOD:host/echo`, counts the call, takes its price from the credit, and responds with what it received |
-//! | `/api` | Keliweb Fatture, with any method and any path below: wants an access token. Also below [`keliweb_url`](Emulator::keliweb_url) |
+//! | `/echo` | a service of Openapi.it, with any method and any path below: requires a token with the scope `METHOD:host/echo`, counts the call, takes its price from the credit, and responds with what it received |
+//! | `/api` | Keliweb Fatture, with any method and any path below: requires an access token. Also below [`keliweb_url`](Emulator::keliweb_url) |
 //!
 //! The host of a scope is that of the request's `Host` header, without its port. `127.0.0.1` and `localhost` accept tokens of
 //! both environments. A host of the [catalog](EmulatorBuilder::catalog), such as `imprese.openapi.it`, protects every path: it

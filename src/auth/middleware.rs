@@ -49,7 +49,8 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// A request fails with `reqwest_middleware::Error::Middleware`, which contains an [`Error`](crate::Error):
+/// A request fails with `reqwest_middleware::Error::Middleware(error)`, which holds an [`Error`](crate::Error), as
+/// `error.downcast_ref::<gettone::Error>()`:
 ///
 /// - The error of [`Oauth::authorize`] or [`Fatture::authorize`], if the client cannot get a token. After a 401, the middleware returns
 ///   the 401 instead.

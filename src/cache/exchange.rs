@@ -193,7 +193,8 @@ impl<S: TokenSource> Exchange<S> {
             if self.update_state(|state| state.obtained_expired(cached.clone())) {
                 self.save(&cached.token).await;
             }
-            let error = Error::decode("the token that came has already expired; is the clock of this machine right?");
+            let error =
+                Error::decode("the service returned a token that has already expired; is this machine's clock right?");
             return Err(error.with_operation(operation).into());
         }
         if self.publish(|| Some(cached.clone()))? {
@@ -314,7 +315,7 @@ impl<S: TokenSource> Exchange<S> {
             Ok(Some(token)) if token.is_named(&self.slot.name) && source.is_for(&token, &self.slot.key) => token,
             Ok(Some(_)) => {
                 let name = &self.slot.name;
-                let error = format!("the record under {name} is that of another token, and was passed over");
+                let error = format!("the record under {name} is that of another token; it is ignored");
                 store.failed("load", error.into());
                 return StoreRecord::Stale(None);
             }

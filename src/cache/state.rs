@@ -236,7 +236,7 @@ impl Failure {
         (self.failed_at, self.count) == (other.failed_at, other.count)
     }
 
-    /// Returns the error for callers that come while the slot is backing off. It says that nothing was sent, and how long to
+    /// Returns the error for callers while the slot is backing off. It says that nothing was sent, and how long to
     /// wait.
     pub(crate) fn backing_off_error(&self, now: &Moment) -> Error {
         self.error.clone().backing_off(self.left(now))

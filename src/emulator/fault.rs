@@ -26,7 +26,7 @@ pub enum Fault {
     Status(u16),
     /// Like [`Status`](Self::Status), with a `Retry-After` in whole seconds.
     StatusWithRetryAfter(u16, Duration),
-    /// The service does not process the request; a page of HTML comes back with this status, like that of a proxy.
+    /// The service does not process the request; the response is an HTML page with this status, like that of a proxy.
     Html(u16),
     /// The service does not process the request; the connection is reset.
     LostRequest,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::redact::escapes::text_of;
-use crate::json::{Text, Word, from_raw, text, yes_or_no};
+use super::response::ResponseRules;
+use crate::json::{Text, Word, from_raw, text as text_value, yes_or_no};
 
 /// The success or failure that a body reports, in any of the known forms.
 #[derive(Default)]
@@ -28,9 +29,17 @@ pub(super) struct FailureBody {
 
 impl FailureBody {
     /// Reads a body. One that is not a JSON object reports nothing. In an object, an unexpected value does not hide the others.
-    pub(super) fn read(body: &[u8]) -> Self {
+    pub(super) fn read(body: &[u8], rules: &ResponseRules) -> Self {
         let text = text_of(body);
-        let Fields { mut body, data } = serde_json::from_str(&text).unwrap_or_default();
+        let Fields { mut body, data, others } = serde_json::from_str(&text).unwrap_or_default();
+        for (name, value) in others {
+            if rules.code_fields.contains(&name.as_str()) {
+                body.code = body.code.take().or_else(|| Word::of(value).code());
+            }
+            if rules.message_fields.contains(&name.as_str()) {
+                body.message = body.message.take().or_else(|| text_value(value));
+            }
+        }
         // Some responses have all of these fields one level down.
         body.envelope |= !data.is_empty();
         for data in data {
@@ -69,7 +78,8 @@ impl FailureBody {
         };
     }
 
-    fn field(&mut self, name: &str, value: &RawValue) {
+    /// Takes a field in, and returns whether it is one that is read for every service.
+    fn field(&mut self, name: &str, value: &RawValue) -> bool {
         self.envelope |= matches!(name, "success" | "error");
         match name {
             "success" => self.succeeded(yes_or_no(value)),
@@ -83,21 +93,23 @@ impl FailureBody {
                 self.code = code.or(self.code.take());
             }
             // Newer versions of the server software send `error_description`, older ones `message`, some the same text in both.
-            "error_description" => self.message = text(value).or(self.message.take()),
-            "message" => self.message = self.message.take().or_else(|| text(value)),
-            "hint" => self.details.extend(text(value)),
+            "error_description" => self.message = text_value(value).or(self.message.take()),
+            "message" => self.message = self.message.take().or_else(|| text_value(value)),
+            "hint" => self.details.extend(text_value(value)),
             "errors" => self.details.extend(fields(value)),
             "token" | "access_token" => self.content = true,
-            _ => {}
+            _ => return false,
         }
+        true
     }
 }
 
-/// The fields of an object, and its `data`.
+/// The fields of an object: those that are read for every service, its `data`, and all others.
 #[derive(Default)]
 struct Fields<'a> {
     body: FailureBody,
     data: Vec<&'a RawValue>,
+    others: Vec<(String, &'a RawValue)>,
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -114,9 +126,10 @@ impl<'de> Deserialize<'de> for Fields<'de> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut fields = Fields::default();
                 while let Some((Text(name), value)) = map.next_entry::<Text, &RawValue>()? {
-                    match name.as_str() {
-                        "data" => fields.data.push(value),
-                        name => fields.body.field(name, value),
+                    if name == "data" {
+                        fields.data.push(value);
+                    } else if !fields.body.field(&name, value) {
+                        fields.others.push((name, value));
                     }
                 }
                 Ok(fields)

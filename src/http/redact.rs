@@ -36,7 +36,7 @@ impl Secrets {
         self.add_base64(secret);
     }
 
-    /// Adds the base64 of a text, not the text itself: alone, and as part of a longer text, where it begins at the first, second or third
+    /// Adds the base64 of a text, not the text itself: alone, and as part of a longer text. There it begins at the first, second or third
     /// byte of a group and loses the characters that it shares with its neighbors.
     pub(crate) fn add_base64(&mut self, text: &str) {
         for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {

@@ -1,5 +1,6 @@
 //! Sends one call: sets headers, limits time and size, retries, and reads the response.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -10,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use progenitor_client::ResponseValue;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::redact::{Secrets, reason};
@@ -120,7 +122,7 @@ pub(crate) struct Call {
 pub(crate) struct SecretParts {
     /// The text in front of a secret that is the last segment of a path.
     pub(crate) after: Option<&'static str>,
-    /// The names of fields of a form.
+    /// The names of fields of a form, or of a JSON object.
     pub(crate) fields: &'static [&'static str],
 }
 
@@ -341,10 +343,19 @@ impl Dispatch {
         if let Some((_, secret)) = after.and_then(|before| request.url().path().rsplit_once(before)) {
             secrets.add(&percent_encoding::percent_decode_str(secret).decode_utf8_lossy());
         }
-        let form = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-        for (name, value) in form_urlencoded::parse(form) {
-            if fields.contains(&&*name) {
-                secrets.add(&value);
+        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        match serde_json::from_slice::<BTreeMap<&str, &RawValue>>(body) {
+            Ok(object) => {
+                for value in object.iter().filter(|(name, _)| fields.contains(name)).map(|(_, value)| value.get()) {
+                    if let Ok(value) = serde_json::from_str::<Zeroizing<String>>(value) {
+                        secrets.add(&value);
+                    }
+                }
+            }
+            Err(_) => {
+                for (_, value) in form_urlencoded::parse(body).filter(|(name, _)| fields.contains(&&**name)) {
+                    secrets.add(&value);
+                }
             }
         }
         secrets
@@ -479,11 +490,46 @@ fn without_values(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
 
     #[test]
     fn the_basic_header_is_marked_as_sensitive() {
         let header = basic("test@example.com", "0123456789abcdef").unwrap();
         assert!(header.is_sensitive());
         assert_eq!(format!("{header:?}"), "Sensitive");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_each_part_of_a_request_that_its_service_names() {
+        const CALL: Call = Call {
+            operation: Operation { service: "Example", name: "call" },
+            id: "call",
+            rules: &ResponseRules::HTTP,
+            safety: RetrySafety::AtMostOnce,
+            secrets: &SecretParts { after: Some("/token/"), fields: &["pin"] },
+        };
+        let transport = Transport {
+            http: reqwest::Client::new(),
+            base_url: String::new(),
+            user_agent: HeaderValue::from_static("test"),
+            timeout: Duration::from_secs(1),
+            retry: Retry::none(),
+            clock: Time::System(SystemClock::default()),
+        };
+        let dispatch = Dispatch::new(&Arc::new(transport), &CALL, None);
+        let post = |path: &str| reqwest::Client::new().post(format!("https://example.com/{path}"));
+        for request in [
+            post("login").body(r#"{"user":"u","pin":"pass/0f3a-77aa"}"#),
+            post("login").body(r#"{"pin":"pass\/0f3a\u002d77aa"}"#),
+            post("login").body("user=u&pin=pass%2F0f3a-77aa"),
+            post("token/pass%2F0f3a-77aa"),
+            post("login").bearer_auth("pass/0f3a-77aa"),
+            post("login").basic_auth("u", Some("pass/0f3a-77aa")),
+        ] {
+            let secrets = dispatch.secrets_of(&request.build().unwrap());
+            assert_eq!(reason("wrong: pass/0f3a-77aa", &secrets).as_deref(), Some("wrong: [redacted]"));
+        }
+        let secrets = dispatch.secrets_of(&post("login").body(r#"{"user":"somebody-else"}"#).build().unwrap());
+        assert_eq!(reason("no user somebody-else", &secrets).as_deref(), Some("no user somebody-else"));
     }
 }

@@ -20,7 +20,7 @@ pub(super) const SERVICE: &str = "Keliweb Fatture";
 pub(super) const PASSWORD_GRANT: Call = Call {
     operation: Operation { service: SERVICE, name: "password_grant" },
     id: "request_token",
-    rules: &ResponseRules { classify: classify_password_grant, codes: CODES, is_flat: false },
+    rules: &ResponseRules { classify: classify_password_grant, codes: CODES, ..ResponseRules::HTTP },
     safety: RetrySafety::Repeatable,
     secrets: SECRETS,
 };
@@ -29,7 +29,7 @@ pub(super) const PASSWORD_GRANT: Call = Call {
 pub(super) const REFRESH: Call = Call {
     operation: Operation { service: SERVICE, name: "refresh" },
     id: "request_token",
-    rules: &ResponseRules { classify: classify_refresh, codes: CODES, is_flat: false },
+    rules: &ResponseRules { classify: classify_refresh, codes: CODES, ..ResponseRules::HTTP },
     safety: RetrySafety::AtMostOnce,
     secrets: SECRETS,
 };

@@ -141,8 +141,8 @@ impl Oauth {
     /// Returns how many it deleted.
     ///
     /// It leaves what [`create_token`](Self::create_token) created. If the response to a request for a token was lost, the client searches
-    /// the account's tokens for it, and deletes it only if it is certainly its own: one with no other scopes than the requested ones, and
-    /// with the only expiration time that the request can have set (see [`Builder::ttl`]). It leaves a token that it cannot tell from
+    /// the account's tokens for it. It deletes a token only if that is certainly its own: one with no other scopes than the requested ones,
+    /// and with the only expiration time that the request can have set (see [`Builder::ttl`]). It leaves a token that it cannot tell from
     /// others, or that the service creates more than 15 seconds after the client gave up.
     ///
     /// # Errors

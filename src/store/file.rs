@@ -35,7 +35,7 @@ use crate::trace;
 /// - When it saves a token, it drops records that were of no use when that token was obtained.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
-/// - A client waits for the lock of a name for at most 170 s, and then requests its token without it, so a process that hangs blocks no
+/// - A client waits for the lock of a name for at most 170 s, and then requests its token without it. So a process that hangs blocks no
 ///   other for longer. Two refreshes at the same time are possible then, and also if a client's [timeout](crate::Builder::timeout) lets
 ///   an exchange take longer. The store waits for the file itself for at most 5 s.
 ///

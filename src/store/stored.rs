@@ -12,7 +12,7 @@ use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_
 
 /// A token as a store keeps it: with its expiration time, its scopes and its refresh token.
 ///
-/// A client makes it and passes it to [`TokenStore::save`](super::TokenStore::save). You only turn it into text and back:
+/// A client creates it and passes it to [`TokenStore::save`](super::TokenStore::save). A store only converts it to text and back:
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

@@ -138,7 +138,7 @@ async fn a_token_deleted_before_its_response_arrives_is_not_returned() {
     let gate = fixture.hold("a");
     let callers = fixture.spawn_callers("a", 1);
     until(|| fixture.fetches() == 1).await;
-    // Somebody finds it in the account's list and deletes it: the service has already made it.
+    // Another program finds it in the account's list and deletes it: the service has already created it.
     fixture.cache.clear(Which::Ended([AccessToken::new("a#1")].into())).await.unwrap();
     gate.add_permits(100);
     drop(callers.join_all().await);

@@ -38,7 +38,7 @@ pub(super) const COUNTERS_DAY: Call = call("counters_day", COUNTERS, RetrySafety
 
 const SECRETS: &SecretParts = &SecretParts { after: Some("/token/"), fields: &[] };
 
-const PLAIN: &ResponseRules = &ResponseRules { classify: |_| None, codes: CODES, is_flat: false };
+const PLAIN: &ResponseRules = &ResponseRules { codes: CODES, ..ResponseRules::HTTP };
 
 /// A response without `data`.
 const FLAT: &ResponseRules = &ResponseRules { is_flat: true, ..*PLAIN };

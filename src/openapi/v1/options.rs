@@ -47,7 +47,7 @@ impl Builder<Oauth> {
     ///
     /// Without this setting, a request to `openapi.it`, `openapi.com`, `altravia.com` or a host below them gets a token for the one
     /// scope that it needs: its method, its host and the first segment of its path. Name the vendor's other hosts here, and
-    /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`: the service may not grant a token for
+    /// endpoints of more than one segment, such as `POST:test.postontarget.com/fields/country`. Otherwise the service may not grant a token for
     /// `…/fields`, or such a token may not be good for them. An empty set is an error of [`build`](Self::build).
     ///
     /// The letter case of the host, a dot after it, the port and the user in the URL make no difference.

@@ -44,8 +44,11 @@ pub struct Service {
     pub documented: &'static [Documented],
     /// What the table of `tests/faults.rs` cannot say, since it holds for this service alone.
     pub exceptions: &'static [Exception],
-    pub connect: fn(&Secrets, &Setup) -> Result<Box<dyn Client>, Error>,
+    pub connect: Connect,
 }
+
+/// Builds a client of a service.
+pub type Connect = fn(&Secrets, &Setup) -> Result<Box<dyn Client>, Error>;
 
 /// An operation, as the tests see it.
 pub struct Operation {
