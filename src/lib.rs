@@ -36,7 +36,7 @@
 //! | [`same_origin`] | a redirect policy for requests that carry a token |
 //! | [`Error`] | what went wrong, and whether to try again |
 //! | [`Retry`] | how often a call is retried, and when |
-//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`Method`] | what a token is good for |
+//! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`ScopeMethod`] | what a token is good for |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | texts that are never printed |
 //! | [`store`] | what keeps tokens after a client is dropped: a file, memory, or a store of your own |
 //! | [`clock`] | the time, which a test can set |
@@ -150,7 +150,7 @@ pub use reqwest;
 /// The library that [`Middleware`] is written for. Its types are part of this crate's interface.
 #[cfg(feature = "middleware")]
 pub use reqwest_middleware;
-pub use scope::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
+pub use scope::{Scope, ScopeList, ScopeMethod, ScopePattern, ScopeSet};
 pub use secret::Secret;
 pub use token::{AccessToken, RefreshToken};
 

@@ -19,7 +19,7 @@ use crate::error::Error;
 
 pub use list::ScopeList;
 pub(crate) use list::{Entries, ScopeEntries, read_scope_entries};
-pub use method::Method;
+pub use method::ScopeMethod;
 pub use set::ScopeSet;
 use text::{Host, Text, Wild, WildHost};
 
@@ -28,11 +28,11 @@ use text::{Host, Text, Wild, WildHost};
 /// `root` stands for the path `/`. Parsing puts the method in upper case and the host in lower case, and keeps the path as it is.
 ///
 /// ```
-/// use gettone::{Method, Scope};
+/// use gettone::{ScopeMethod, Scope};
 ///
 /// let scope: Scope = "get:Imprese.openapi.it/IT-full".parse()?;
 /// assert_eq!(scope.to_string(), "GET:imprese.openapi.it/IT-full");
-/// assert_eq!((scope.method(), scope.host(), scope.path()), (Method::Get, "imprese.openapi.it", "IT-full"));
+/// assert_eq!((scope.method(), scope.host(), scope.path()), (ScopeMethod::Get, "imprese.openapi.it", "IT-full"));
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,9 +62,9 @@ pub struct ScopePattern(Text);
 impl Scope {
     /// Returns the method.
     #[must_use]
-    pub fn method(&self) -> Method {
+    pub fn method(&self) -> ScopeMethod {
         // Text that was parsed without wildcards has a method.
-        self.0.method.unwrap_or(Method::Get)
+        self.0.method.unwrap_or(ScopeMethod::Get)
     }
 
     /// Returns the host, in lower case.
@@ -103,11 +103,11 @@ impl ScopePattern {
     /// `*.openapi.it`.
     ///
     /// ```
-    /// use gettone::{Method, ScopePattern};
+    /// use gettone::{ScopeMethod, ScopePattern};
     ///
     /// let domain = ScopePattern::domain("imprese.openapi.it")?;
     /// assert_eq!(domain.to_string(), "*:imprese.openapi.it/*");
-    /// assert_eq!(domain.with_method(Method::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
+    /// assert_eq!(domain.with_method(ScopeMethod::Get).endpoint("base")?.to_string(), "GET:imprese.openapi.it/base");
     /// # Ok::<(), gettone::Error>(())
     /// ```
     ///
@@ -122,14 +122,14 @@ impl ScopePattern {
     /// Returns this pattern for one method only.
     ///
     /// ```
-    /// use gettone::{Method, ScopePattern};
+    /// use gettone::{ScopeMethod, ScopePattern};
     ///
-    /// let pattern = ScopePattern::domain("*.openapi.it")?.with_method(Method::Get);
+    /// let pattern = ScopePattern::domain("*.openapi.it")?.with_method(ScopeMethod::Get);
     /// assert_eq!(pattern.to_string(), "GET:*.openapi.it/*");
     /// # Ok::<(), gettone::Error>(())
     /// ```
     #[must_use]
-    pub fn with_method(self, method: Method) -> Self {
+    pub fn with_method(self, method: ScopeMethod) -> Self {
         let rest = self.0.text.split_once(':').map_or("*/*", |(_, rest)| rest);
         // A pattern with another method is still a pattern.
         format!("{method}:{rest}").parse().unwrap_or(self)
@@ -156,7 +156,7 @@ impl ScopePattern {
 
     /// Returns the method, or `None` for `*`.
     #[must_use]
-    pub fn method(&self) -> Option<Method> {
+    pub fn method(&self) -> Option<ScopeMethod> {
         self.0.method
     }
 
@@ -213,10 +213,10 @@ impl ScopePattern {
     /// Returns whether this pattern covers every scope that the other covers.
     ///
     /// ```
-    /// use gettone::{Method, ScopePattern};
+    /// use gettone::{ScopeMethod, ScopePattern};
     ///
     /// let all = ScopePattern::domain("imprese.openapi.it")?;
-    /// let get = all.clone().with_method(Method::Get);
+    /// let get = all.clone().with_method(ScopeMethod::Get);
     /// assert!(all.includes(&get) && !get.includes(&all));
     /// # Ok::<(), gettone::Error>(())
     /// ```

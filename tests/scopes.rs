@@ -7,7 +7,7 @@ mod hostile;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
+use gettone::{Scope, ScopeList, ScopeMethod, ScopePattern, ScopeSet};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use reqwest::Url;
@@ -122,7 +122,7 @@ static PATTERNS: LazyLock<Vec<ScopePattern>> = LazyLock::new(|| {
 /// has.
 static SCOPES: LazyLock<Vec<Scope>> = LazyLock::new(|| {
     let mut scopes = Vec::new();
-    for &method in Method::ALL {
+    for &method in ScopeMethod::ALL {
         for host in words(&["a", "b", "c"], ".", 3) {
             scopes.extend(words(&["a", "b", "c"], "/", 3).iter().map(|path| scope(&format!("{method}:{host}/{path}"))));
         }
@@ -221,7 +221,7 @@ proptest! {
     #[test]
     fn five_methods_are_all_methods(number in 0..PATTERNS.len(), missing in 0..5_usize) {
         let all = pattern(&format!("*:{}/{}", PATTERNS[number].host(), PATTERNS[number].path()));
-        let five: Vec<_> = Method::ALL.iter().map(|&method| all.clone().with_method(method)).collect();
+        let five: Vec<_> = ScopeMethod::ALL.iter().map(|&method| all.clone().with_method(method)).collect();
         let four: ScopeSet = five.iter().enumerate().filter(|(index, _)| *index != missing).map(|(_, pattern)| pattern).collect();
         let five: ScopeSet = five.iter().collect();
         prop_assert!(five.includes([&all]));
@@ -477,7 +477,7 @@ fn a_request_needs_the_scope_of_its_first_segment() {
         let error = Scope::for_request(&method.parse().unwrap(), &url).unwrap_err();
         assert_eq!(error.to_string(), format!("unknown method {method:?}; expected GET, POST, PUT, PATCH or DELETE"));
     }
-    for &method in Method::ALL {
+    for &method in ScopeMethod::ALL {
         assert_eq!(Scope::for_request(&method.into(), &url).unwrap().method(), method);
     }
 }
@@ -502,14 +502,15 @@ fn builders_build_patterns_and_refuse_invalid_parts() {
     assert_eq!(ScopePattern::domain("Comparabili.openapi.it").unwrap(), pattern("*:comparabili.openapi.it/*"));
     assert_eq!(ScopePattern::domain("*.openapi.it").unwrap(), pattern("*:*.openapi.it/*"));
     assert_eq!(ScopePattern::domain("*").unwrap(), ScopePattern::everything());
-    let base = ScopePattern::domain("imprese.openapi.it").unwrap().with_method(Method::Get).endpoint("base").unwrap();
+    let base =
+        ScopePattern::domain("imprese.openapi.it").unwrap().with_method(ScopeMethod::Get).endpoint("base").unwrap();
     assert_eq!(base, pattern("GET:imprese.openapi.it/base"));
     assert_eq!(
-        base.clone().endpoint("/IT-full").unwrap().with_method(Method::Delete),
+        base.clone().endpoint("/IT-full").unwrap().with_method(ScopeMethod::Delete),
         pattern("DELETE:imprese.openapi.it/IT-full")
     );
     assert_eq!(base.endpoint("*").unwrap(), pattern("GET:imprese.openapi.it/*"));
-    assert_eq!(ScopePattern::everything().with_method(Method::Put).method(), Some(Method::Put));
+    assert_eq!(ScopePattern::everything().with_method(ScopeMethod::Put).method(), Some(ScopeMethod::Put));
     for host in ["", "a/b", "h.it:443", "a b", "a.*.it", "-a.it", "GET:h.it/a", "h.it/"] {
         assert!(ScopePattern::domain(host).unwrap_err().is_invalid_input(), "{host}");
     }

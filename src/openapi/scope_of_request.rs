@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use crate::error::Error;
-use crate::scope::{Method, Scope};
+use crate::scope::{Scope, ScopeMethod};
 
 impl Scope {
     /// Returns the scope that a request needs: its method, its host, and the first segment of its path, or `root` for the path `/`.
@@ -36,7 +36,7 @@ impl Scope {
 
     /// Returns the same for up to `segments` segments of the path, and stops at the first one that a scope cannot have.
     pub(crate) fn for_path(method: &reqwest::Method, url: &Url, segments: usize) -> Result<Self, Error> {
-        let method = Method::try_from(method)?;
+        let method = ScopeMethod::try_from(method)?;
         let host = url.domain().or_else(|| url.host_str().filter(|host| !host.starts_with('[')));
         let Some(host) = host else {
             return Err(Error::invalid_input("URL without a host name, which a scope needs"));

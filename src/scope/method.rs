@@ -12,13 +12,13 @@ use crate::error::Error;
 /// Convert from and to [`reqwest::Method`] with [`TryFrom`] and [`From`].
 ///
 /// ```
-/// use gettone::{Method, reqwest};
+/// use gettone::{ScopeMethod, reqwest};
 ///
-/// let method: Method = "get".parse()?;
-/// assert_eq!((method, method.as_str()), (Method::Get, "GET"));
+/// let method: ScopeMethod = "get".parse()?;
+/// assert_eq!((method, method.as_str()), (ScopeMethod::Get, "GET"));
 /// assert_eq!(reqwest::Method::from(method), reqwest::Method::GET);
-/// assert_eq!(Method::try_from(&reqwest::Method::POST)?, Method::Post);
-/// assert!(Method::try_from(&reqwest::Method::HEAD).is_err());
+/// assert_eq!(ScopeMethod::try_from(&reqwest::Method::POST)?, ScopeMethod::Post);
+/// assert!(ScopeMethod::try_from(&reqwest::Method::HEAD).is_err());
 /// # Ok::<(), gettone::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,7 +28,7 @@ use crate::error::Error;
     schemars(inline, rename_all = "UPPERCASE", description = "The HTTP method of a scope.")
 )]
 #[non_exhaustive]
-pub enum Method {
+pub enum ScopeMethod {
     /// `GET`
     Get,
     /// `POST`
@@ -41,7 +41,7 @@ pub enum Method {
     Delete,
 }
 
-impl Method {
+impl ScopeMethod {
     /// All methods.
     pub const ALL: &[Self] = &[Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
 
@@ -66,7 +66,7 @@ impl Method {
     }
 }
 
-impl FromStr for Method {
+impl FromStr for ScopeMethod {
     type Err = Error;
 
     /// Parses a method in any letter case.
@@ -79,7 +79,7 @@ impl FromStr for Method {
     }
 }
 
-impl TryFrom<&reqwest::Method> for Method {
+impl TryFrom<&reqwest::Method> for ScopeMethod {
     type Error = Error;
 
     /// Converts a method in upper case: in HTTP the letter case of a method counts (RFC 9110, section 9.1).
@@ -93,31 +93,31 @@ impl TryFrom<&reqwest::Method> for Method {
     }
 }
 
-impl From<Method> for reqwest::Method {
-    fn from(method: Method) -> Self {
+impl From<ScopeMethod> for reqwest::Method {
+    fn from(method: ScopeMethod) -> Self {
         match method {
-            Method::Get => Self::GET,
-            Method::Post => Self::POST,
-            Method::Put => Self::PUT,
-            Method::Patch => Self::PATCH,
-            Method::Delete => Self::DELETE,
+            ScopeMethod::Get => Self::GET,
+            ScopeMethod::Post => Self::POST,
+            ScopeMethod::Put => Self::PUT,
+            ScopeMethod::Patch => Self::PATCH,
+            ScopeMethod::Delete => Self::DELETE,
         }
     }
 }
 
-impl fmt::Display for Method {
+impl fmt::Display for ScopeMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl Serialize for Method {
+impl Serialize for ScopeMethod {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl<'de> Deserialize<'de> for Method {
+impl<'de> Deserialize<'de> for ScopeMethod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }

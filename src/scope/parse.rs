@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::text::{Text, Wild};
-use super::{Method, quote};
+use super::{ScopeMethod, quote};
 use crate::error::Error;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
             "missing `:` after the method; write `METHOD:host/path`, as in `GET:imprese.openapi.it/base`",
         );
     };
-    let known = Method::find(method);
+    let known = ScopeMethod::find(method);
     if known.is_none() && method != "*" {
         let reason = match is_scheme(text, method.len()) {
             true => "a URL is not a scope; write `METHOD:host/path`, as in `GET:imprese.openapi.it/base`",
@@ -235,7 +235,7 @@ mod tests {
         let text = parse("post:WS.Ufficiopostale.com/IT-full/videoId", Wildcards::Refused).unwrap();
         assert_eq!(&*text.text, "POST:ws.ufficiopostale.com/IT-full/videoId");
         let parts = (text.method, text.host_str(), text.path_str());
-        assert_eq!(parts, (Some(Method::Post), "ws.ufficiopostale.com", "IT-full/videoId"));
+        assert_eq!(parts, (Some(ScopeMethod::Post), "ws.ufficiopostale.com", "IT-full/videoId"));
     }
 
     #[test]

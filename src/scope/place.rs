@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::text::{Host, Path};
-use super::{Method, ScopePattern};
+use super::{ScopeMethod, ScopePattern};
 
 impl ScopePattern {
     /// Returns the place of this pattern.
@@ -33,7 +33,7 @@ impl ScopePattern {
     }
 }
 
-fn start(method: Option<Method>, host: Host<'_>) -> DefaultHasher {
+fn start(method: Option<ScopeMethod>, host: Host<'_>) -> DefaultHasher {
     let mut hasher = DefaultHasher::new();
     (method, host).hash(&mut hasher);
     hasher

@@ -9,7 +9,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::text::{Host, Path};
-use super::{Method, Scope, ScopePattern};
+use super::{Scope, ScopeMethod, ScopePattern};
 use crate::error::Error;
 
 /// A set of [`ScopePattern`]s: what to request a token for, or what a token is good for. Sorted by host, without duplicates.
@@ -134,10 +134,10 @@ impl ScopeSet {
     /// method each include the one with `*`.
     ///
     /// ```
-    /// use gettone::{Method, ScopePattern, ScopeSet};
+    /// use gettone::{ScopeMethod, ScopePattern, ScopeSet};
     ///
     /// let domain = ScopePattern::domain("imprese.openapi.it")?;
-    /// let methods: ScopeSet = Method::ALL.iter().map(|method| domain.clone().with_method(*method)).collect();
+    /// let methods: ScopeSet = ScopeMethod::ALL.iter().map(|method| domain.clone().with_method(*method)).collect();
     /// assert!(methods.includes([&domain]) && !methods.contains(&domain));
     /// # Ok::<(), gettone::Error>(())
     /// ```
@@ -257,7 +257,7 @@ fn run<T>(sorted: &[T], compare: impl Fn(&T) -> std::cmp::Ordering) -> &[T] {
 }
 
 /// Returns a bit for each method that a pattern covers.
-fn methods(method: Option<Method>) -> u8 {
+fn methods(method: Option<ScopeMethod>) -> u8 {
     method.map_or(0b1_1111, |method| 1 << method as u8)
 }
 

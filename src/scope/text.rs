@@ -4,14 +4,14 @@ use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::Method;
+use super::ScopeMethod;
 
 /// The normalized text, and where its parts begin.
 #[derive(Clone)]
 pub(super) struct Text {
     pub(super) text: Arc<str>,
     /// `None` is the asterisk.
-    pub(super) method: Option<Method>,
+    pub(super) method: Option<ScopeMethod>,
     /// The start of the host.
     pub(super) host: u8,
     /// The start of the path, after its slash.
@@ -130,7 +130,7 @@ impl Text {
     }
 
     /// Orders by host, then by path, so that a set can look them up, and the method `*` after the others.
-    fn key(&self) -> (Host<'_>, Path<'_>, bool, Option<Method>) {
+    fn key(&self) -> (Host<'_>, Path<'_>, bool, Option<ScopeMethod>) {
         (self.host(), self.path(), self.wild.method, self.method)
     }
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use gettone::reqwest::{self, Url};
-use gettone::{Method, Scope, ScopeList, ScopePattern, ScopeSet};
+use gettone::{Scope, ScopeList, ScopeMethod, ScopePattern, ScopeSet};
 
 /// The documented rules of covering in their simplest form: on labels and segments, without an index.
 pub mod model {
@@ -69,7 +69,7 @@ pub fn url(text: &str) {
     let Ok(url) = Url::parse(text) else { return };
     if let Ok(scope) = Scope::for_request(&reqwest::Method::GET, &url) {
         assert!(!scope.path().contains('/') && !scope.path().is_empty(), "{scope} of {url}");
-        assert_eq!(scope.method(), Method::Get);
+        assert_eq!(scope.method(), ScopeMethod::Get);
     }
 }
 

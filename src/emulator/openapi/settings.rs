@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use super::LOOPBACK;
 use super::account::Account;
-use crate::scope::{Method, Scope, ScopePattern};
+use crate::scope::{Scope, ScopeMethod, ScopePattern};
 
 /// The number of free calls of a scope: the `limit` of its counter.
 ///
@@ -104,7 +104,7 @@ impl Settings {
         let echoes: Vec<String> = self
             .hosts
             .iter()
-            .flat_map(|host| Method::ALL.iter().map(move |method| format!("{method}:{host}/echo")))
+            .flat_map(|host| ScopeMethod::ALL.iter().map(move |method| format!("{method}:{host}/echo")))
             .collect();
         self.catalog.extend(parsed(echoes));
         self
