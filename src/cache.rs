@@ -110,7 +110,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         ended: &Ended<AccessToken>,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
-    /// Returns whether a store record is a token for this key. The record may be anything that somebody wrote into the
+    /// Returns whether a store record is a token for this key. The record may be anything that was written to the
     /// store; the cache has only checked its name.
     fn is_for(&self, token: &StoredToken, key: &Self::Key) -> bool;
 

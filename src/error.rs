@@ -20,7 +20,7 @@ use reqwest::StatusCode;
 /// | [`is_connect`](Self::is_connect) | no connection | check the host, the proxy and the certificates |
 /// | [`is_timeout`](Self::is_timeout) | the time limit ran out | try again later |
 /// | [`is_transient`](Self::is_transient) | the failure may pass | try again later, unless the call is ambiguous |
-/// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried the call out | find out before you call again |
+/// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried out the call | check before you retry |
 /// | [`is_backing_off`](Self::is_backing_off) | nothing was sent: the client pauses after a failure | wait for [`retry_after`](Self::retry_after) |
 /// | [`is_decode`](Self::is_decode) | the client cannot use the response | if a token has expired, check the machine's clock; otherwise report it |
 /// | [`not_granted`](Self::not_granted) | the service granted less than requested | request less |

@@ -67,7 +67,7 @@ impl Fatture {
     ///   service. So a call during a refresh waits up to two seconds for the new token, and then returns the old one, which the service may
     ///   reject.
     /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
-    ///   timeout. A caller that goes away cancels nothing.
+    ///   timeout. Dropping the call cancels nothing.
     /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error with
     ///   [`is_backing_off`](Error::is_backing_off) and the time left in [`retry_after`](Error::retry_after).
     /// - Call [`wait_idle`](Self::wait_idle) before the program ends: the client returns a token before the

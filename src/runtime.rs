@@ -54,7 +54,7 @@ pub(crate) struct Panicked;
 
 /// Runs code of the user, and catches a panic.
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    // The user's code changes no state of ours that a panic could leave half done.
+    // The user's code changes no state of this crate that a panic could leave half done.
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
 }
 

@@ -299,7 +299,7 @@ impl ReportingStore {
 
     /// Reports a failure that no call returns.
     pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
-        // The error, the subscriber and the function are not ours. If one of them panics, the exchange continues.
+        // The error, the subscriber and the function are code of the user. If one of them panics, the exchange continues.
         let _ = caught(|| {
             trace::cache::store_failed(action, &*error);
             if let Some(on_failure) = &self.on_failure {

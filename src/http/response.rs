@@ -113,7 +113,7 @@ impl RawResponse<'_> {
     }
 
     /// Reads `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). Compares a date with the server's own clock if the response
-    /// has it, because ours may be wrong.
+    /// has it, because this machine's may be wrong.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         if let Ok(seconds) = value.parse() {

@@ -84,7 +84,7 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Runs work on files on a thread that may block. It runs to its end even if the caller goes away.
+    /// Runs work on files on a thread that may block. It runs to its end even if the call is dropped.
     async fn blocking<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -266,7 +266,7 @@ impl Place {
             if tries >= 1_000 || matches!(error, TryLockError::Error(_)) {
                 return Err(error.into());
             }
-            // Waits for another process, which knows no clock of ours.
+            // Waits for another process, which does not know this client's clock.
             #[allow(clippy::disallowed_methods)]
             std::thread::sleep(Duration::from_millis(5));
             tries += 1;
@@ -356,7 +356,7 @@ impl Place {
     fn explain(&self, error: io::Error) -> Error {
         let message = format!("token file {}: {error}", self.path.display());
         let advice = match error.kind() {
-            // An error of ours, which has its own advice.
+            // An error of this crate, which has its own advice.
             ErrorKind::Other => return Error::invalid_input(message),
             ErrorKind::WouldBlock => "another process has held the lock for too long: end it if it hangs",
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {

@@ -59,7 +59,7 @@ impl Entries {
     }
 }
 
-/// Returns whether a moment has passed by both clocks: somebody may have set one of them.
+/// Returns whether a moment has passed by both clocks: one of them may have been set.
 pub(super) fn has_passed(end: &Moment, now: &Moment) -> bool {
     end.now <= now.now && end.monotonic <= now.monotonic
 }
