@@ -6,6 +6,7 @@ mod failure;
 mod redact;
 pub(crate) mod response;
 pub(crate) mod retry;
+pub(crate) mod secrets;
 #[cfg(any(test, gettone_test_transport))]
 #[doc(hidden)]
 pub mod test_transport;

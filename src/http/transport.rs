@@ -1,6 +1,5 @@
 //! Sends one call: sets headers, limits time and size, retries, and reads the response.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -11,12 +10,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use progenitor_client::ResponseValue;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
-use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::redact::{Secrets, reason};
+use super::redact::reason;
 use super::response::{RawResponse, ResponseRules, is_html, set_date};
 use super::retry::{Retry, RetrySafety};
+use super::secrets::SecretParts;
 use crate::clock::{Moment, Time};
 use crate::error::{Error, Kind, Operation, Unreached};
 use crate::runtime::{self, caught_in};
@@ -115,15 +114,6 @@ pub(crate) struct Call {
     pub(crate) rules: &'static ResponseRules,
     pub(crate) safety: RetrySafety,
     pub(crate) secrets: &'static SecretParts,
-}
-
-/// The parts of a service's requests that are secrets, beside `Authorization`.
-#[derive(Debug)]
-pub(crate) struct SecretParts {
-    /// The text in front of a secret that is the last segment of a path.
-    pub(crate) after: Option<&'static str>,
-    /// The names of fields of a form, or of a JSON object.
-    pub(crate) fields: &'static [&'static str],
 }
 
 impl fmt::Debug for Dispatch {
@@ -278,7 +268,7 @@ impl Dispatch {
     /// Returns the failure that a response reports, if any.
     fn failure(&self, request: &Request, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Error> {
         let response = RawResponse { status, headers, body, now: self.transport.clock.now() };
-        let error = response.failure(self.call.rules, || self.secrets_of(request))?;
+        let error = response.failure(self.call.rules, || self.call.secrets.of(request))?;
         Some(error.with_operation(self.call.operation))
     }
 
@@ -316,49 +306,8 @@ impl Dispatch {
         let host = url.host_str().unwrap_or_default();
         let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         // The kind already shows a timeout.
-        let cause = || reason(&root_cause(error).to_string(), &self.secrets_of(request));
+        let cause = || reason(&root_cause(error).to_string(), &self.call.secrets.of(request));
         Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
-    }
-
-    /// Returns the secrets of a request, which a service may repeat in a failure.
-    fn secrets_of(&self, request: &Request) -> Secrets {
-        let mut secrets = Secrets::default();
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) {
-            secrets.add(token);
-        }
-        if let Some(basic) = header.and_then(|value| value.strip_prefix("Basic ")) {
-            let decoded =
-                STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok()).map(Zeroizing::new);
-            if let Some((_, password)) = decoded.as_deref().and_then(|pair| pair.split_once(':')) {
-                secrets.add(password);
-            }
-            // Not the plain pair: the user name is no secret, and many messages contain it.
-            match &decoded {
-                Some(pair) => secrets.add_base64(pair),
-                None => secrets.add(basic),
-            }
-        }
-        let SecretParts { after, fields } = self.call.secrets;
-        if let Some((_, secret)) = after.and_then(|before| request.url().path().rsplit_once(before)) {
-            secrets.add(&percent_encoding::percent_decode_str(secret).decode_utf8_lossy());
-        }
-        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-        match serde_json::from_slice::<BTreeMap<&str, &RawValue>>(body) {
-            Ok(object) => {
-                for value in object.iter().filter(|(name, _)| fields.contains(name)).map(|(_, value)| value.get()) {
-                    if let Ok(value) = serde_json::from_str::<Zeroizing<String>>(value) {
-                        secrets.add(&value);
-                    }
-                }
-            }
-            Err(_) => {
-                for (_, value) in form_urlencoded::parse(body).filter(|(name, _)| fields.contains(&&**name)) {
-                    secrets.add(&value);
-                }
-            }
-        }
-        secrets
     }
 }
 
@@ -490,46 +439,11 @@ fn without_values(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SystemClock;
 
     #[test]
     fn the_basic_header_is_marked_as_sensitive() {
         let header = basic("test@example.com", "0123456789abcdef").unwrap();
         assert!(header.is_sensitive());
         assert_eq!(format!("{header:?}"), "Sensitive");
-    }
-
-    #[test]
-    fn a_secret_is_found_in_each_part_of_a_request_that_its_service_names() {
-        const CALL: Call = Call {
-            operation: Operation { service: "Example", name: "call" },
-            id: "call",
-            rules: &ResponseRules::HTTP,
-            safety: RetrySafety::AtMostOnce,
-            secrets: &SecretParts { after: Some("/token/"), fields: &["pin"] },
-        };
-        let transport = Transport {
-            http: reqwest::Client::new(),
-            base_url: String::new(),
-            user_agent: HeaderValue::from_static("test"),
-            timeout: Duration::from_secs(1),
-            retry: Retry::none(),
-            clock: Time::System(SystemClock::default()),
-        };
-        let dispatch = Dispatch::new(&Arc::new(transport), &CALL, None);
-        let post = |path: &str| reqwest::Client::new().post(format!("https://example.com/{path}"));
-        for request in [
-            post("login").body(r#"{"user":"u","pin":"pass/0f3a-77aa"}"#),
-            post("login").body(r#"{"pin":"pass\/0f3a\u002d77aa"}"#),
-            post("login").body("user=u&pin=pass%2F0f3a-77aa"),
-            post("token/pass%2F0f3a-77aa"),
-            post("login").bearer_auth("pass/0f3a-77aa"),
-            post("login").basic_auth("u", Some("pass/0f3a-77aa")),
-        ] {
-            let secrets = dispatch.secrets_of(&request.build().unwrap());
-            assert_eq!(reason("wrong: pass/0f3a-77aa", &secrets).as_deref(), Some("wrong: [redacted]"));
-        }
-        let secrets = dispatch.secrets_of(&post("login").body(r#"{"user":"somebody-else"}"#).build().unwrap());
-        assert_eq!(reason("no user somebody-else", &secrets).as_deref(), Some("no user somebody-else"));
     }
 }

@@ -10,7 +10,8 @@ use crate::error::{Error, Kind, Operation};
 use crate::http::body::Sent;
 use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
-use crate::http::transport::{Call, Dispatch, SecretParts, Timing, Transport, finish};
+use crate::http::secrets::SecretParts;
+use crate::http::transport::{Call, Dispatch, Timing, Transport, finish};
 use crate::token::RefreshToken;
 
 /// The name of the service in errors and events.
