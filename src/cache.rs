@@ -45,6 +45,7 @@ use ended::EndKind;
 pub(crate) use ended::Ended;
 use exchange::Exchange;
 pub(crate) use rotation::{Rotating, Rotation};
+pub(crate) use slots::FreshToken;
 use slots::{Slot, Slots};
 pub(crate) use state::window;
 use state::{CachedToken, Phase, State, Validity, classify};
@@ -443,6 +444,11 @@ impl<S: TokenSource> Handle<S> {
     #[inline]
     pub(crate) fn cached(&self) -> Option<AccessToken> {
         self.cache.cached(&self.slot)
+    }
+
+    /// Returns a way to the token that does not know the type of the key.
+    pub(crate) fn fresh_token(&self) -> FreshToken {
+        FreshToken::new(&self.slot, &self.cache.0.time)
     }
 
     /// Waits for a usable token.

@@ -84,7 +84,7 @@ impl Time {
     pub(crate) fn moment(&self) -> Moment {
         match self {
             Self::System(clock) => clock.coarse(),
-            Self::User(clock) => Moment { now: clock.now(), monotonic: clock.monotonic() },
+            Self::User(clock) => one_moment(&**clock),
         }
     }
 
@@ -108,6 +108,22 @@ impl Time {
             Self::User(clock) => clock.sleep(duration),
         }
     }
+}
+
+/// Reads both times of a clock at one moment, even if another thread moves the clock meanwhile: a jump between the two readings would
+/// make a token older than it is.
+fn one_moment(clock: &dyn Clock) -> Moment {
+    const JUMP: Duration = Duration::from_millis(100);
+    let mut before = clock.monotonic();
+    // A clock that jumps at each reading is taken as it is.
+    for _ in 0..8 {
+        let (now, after) = (clock.now(), clock.monotonic());
+        if after.saturating_sub(before) < JUMP {
+            return Moment { now, monotonic: before };
+        }
+        before = after;
+    }
+    Moment { now: clock.now(), monotonic: before }
 }
 
 impl Moment {
@@ -283,5 +299,39 @@ impl Clock for ManualClock {
             state.advance(duration);
             state.waits.push(duration);
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that somebody moves by an hour between the first two readings.
+    #[derive(Debug)]
+    struct Moved(ManualClock);
+
+    impl Clock for Moved {
+        fn now(&self) -> SystemTime {
+            if self.monotonic() == Duration::ZERO {
+                self.0.advance(Duration::from_secs(3600));
+            }
+            self.0.now()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.0.monotonic()
+        }
+
+        fn sleep(&self, duration: Duration) -> Sleep {
+            self.0.sleep(duration)
+        }
+    }
+
+    #[test]
+    fn a_moment_is_one_moment_although_the_clock_is_moved_meanwhile() {
+        let clock = Moved(ManualClock::new(SystemTime::UNIX_EPOCH));
+        let hour = Duration::from_secs(3600);
+        let moment = Time::User(Arc::new(clock)).moment();
+        assert_eq!(moment, Moment { now: SystemTime::UNIX_EPOCH + hour, monotonic: hour });
     }
 }

@@ -394,7 +394,7 @@ impl fmt::Display for Error {
             (Kind::Store, _) => f.write_str("the token store failed")?,
             (Kind::Aborted, _) => f.write_str("the background task that requests the token was stopped")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the response was complete")?,
-            (kind, Some(status)) if status.is_success() && !matches!(kind, Kind::Decode | Kind::Unavailable) => {
+            (_, Some(status)) if status.is_success() && inner.kind != Kind::Decode && inner.message.is_none() => {
                 write!(f, "HTTP {status}, but the response reports a failure")?;
             }
             (_, Some(status)) => write!(f, "HTTP {status}")?,

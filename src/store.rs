@@ -253,6 +253,7 @@ pub struct AnyStore(Arc<dyn ErasedStore>);
 
 impl AnyStore {
     /// Wraps a store.
+    #[must_use]
     pub fn new(store: impl TokenStore) -> Self {
         Self(Arc::new(store))
     }

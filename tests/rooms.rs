@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "error", "runtime", "scope", "secret", "token", "trace"]),
     ("http", &["clock", "error", "json", "runtime", "secret", "token", "trace"]),
     ("cache", &["clock", "error", "runtime", "store", "token", "trace"]),
-    ("auth", &["cache", "clock", "error", "http", "runtime", "store", "token"]),
+    ("auth", &["cache", "clock", "error", "http", "runtime", "store", "token", "trace"]),
     ("keliweb", SERVICE),
     ("openapi", SERVICE),
     // It must not share a mistake with the clients that it tests.

@@ -10,11 +10,12 @@ use reqwest::{Request, Url};
 use reqwest::{Response, StatusCode};
 
 use super::authorize;
-use crate::cache::{Cache, Handle, TokenSource, Which};
+use crate::cache::{Cache, FreshToken, Handle, TokenSource, Which};
 #[cfg(feature = "middleware")]
 use crate::clock::Time;
 use crate::error::Error;
 use crate::token::AccessToken;
+use crate::trace;
 
 /// The rules of a service for the requests that its tokens are for.
 #[cfg_attr(not(feature = "middleware"), allow(dead_code))]
@@ -84,7 +85,8 @@ impl<S: TokenSource> Managed<S> {
     }
 
     pub(crate) fn handle(&self, key: &S::Key) -> TokenHandle {
-        TokenHandle(Arc::new(self.0.handle(key)))
+        let handle = self.0.handle(key);
+        TokenHandle { fresh: handle.fresh_token(), handle: Arc::new(handle) }
     }
 
     pub(crate) fn invalidate(&self, token: &AccessToken) {
@@ -207,7 +209,11 @@ pub(crate) use managed_methods;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct TokenHandle(Arc<dyn AnyHandle>);
+pub struct TokenHandle {
+    fresh: FreshToken,
+    /// For everything but a fresh token.
+    handle: Arc<dyn AnyHandle>,
+}
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -244,22 +250,28 @@ impl TokenHandle {
     /// The errors of `token` of the client, such as [`v1::Oauth::token`](crate::openapi::v1::Oauth::token).
     #[inline]
     pub async fn get(&self) -> Result<AccessToken, Error> {
-        match self.0.cached() {
+        if let Some(token) = self.fresh.get() {
+            if cfg!(feature = "tracing") {
+                trace::cache::hit(&self.handle.key());
+            }
+            return Ok(token);
+        }
+        match self.handle.cached() {
             Some(token) => Ok(token),
-            None => self.0.wait().await,
+            None => self.handle.wait().await,
         }
     }
 
     /// Drops a token that a service rejected, as `invalidate` of the client does.
     pub fn invalidate(&self, token: &AccessToken) {
-        self.0.invalidate(token);
+        self.handle.invalidate(token);
     }
 }
 
 /// Prints the scopes of the token, not its text.
 impl fmt::Debug for TokenHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TokenHandle").field(&format_args!("{}", self.0.key())).finish()
+        f.debug_tuple("TokenHandle").field(&format_args!("{}", self.handle.key())).finish()
     }
 }
 

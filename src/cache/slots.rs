@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::TokenSource;
 use super::lenders::Lenders;
-use super::state::State;
-use crate::clock::Moment;
+use super::state::{CachedToken, State};
+use crate::clock::{Moment, Time};
 use crate::error::Error;
 use crate::token::AccessToken;
 
@@ -34,13 +34,39 @@ pub(super) struct Slots<K> {
 pub(super) struct Slot<K> {
     pub(super) key: K,
     pub(super) name: String,
-    pub(super) state: ArcSwap<State>,
+    pub(super) state: Arc<ArcSwap<State>>,
     /// Incremented when an exchange begins, and when it ends or is abandoned. Odd while one is in flight.
     pub(super) generation: AtomicU64,
     /// Until when callers with a usable token wait for the in-flight exchange, by tokio's time.
     refresh_wait_deadline: Mutex<Option<Instant>>,
     /// Sent when an exchange has published a token, and when it has ended. The error is for its waiters.
     pub(super) updates: watch::Sender<Option<Error>>,
+}
+
+/// The token of a slot while it is fresh, for a caller that does not know the type of the key.
+#[derive(Clone)]
+pub(crate) struct FreshToken {
+    state: Arc<ArcSwap<State>>,
+    time: Time,
+}
+
+impl FreshToken {
+    pub(super) fn new<K>(slot: &Slot<K>, time: &Time) -> Self {
+        Self { state: Arc::clone(&slot.state), time: time.clone() }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<AccessToken> {
+        fresh(&self.state, &self.time.moment())
+    }
+}
+
+/// Returns the token of a state if it is not yet in its refresh window.
+#[inline]
+fn fresh(state: &ArcSwap<State>, now: &Moment) -> Option<AccessToken> {
+    let state = state.load();
+    let is_fresh = |cached: &&CachedToken| cached.validity.as_ref().is_some_and(|validity| validity.is_fresh(now));
+    Some(state.cached.as_ref().filter(is_fresh)?.token.access_token.clone())
 }
 
 impl<K: Clone + Eq + Hash> Slots<K> {
@@ -75,7 +101,7 @@ impl<K: Clone> Slot<K> {
         Self {
             key: key.clone(),
             name: source.record_name(key),
-            state: ArcSwap::default(),
+            state: Arc::default(),
             generation: AtomicU64::new(0),
             refresh_wait_deadline: Mutex::default(),
             updates: watch::Sender::new(None),
@@ -85,12 +111,7 @@ impl<K: Clone> Slot<K> {
     /// Returns the token if it is not yet in its refresh window.
     #[inline]
     pub(super) fn fresh(&self, now: &Moment) -> Option<AccessToken> {
-        let state = self.state.load();
-        let cached = state
-            .cached
-            .as_ref()
-            .filter(|cached| cached.validity.as_ref().is_some_and(|validity| validity.is_fresh(now)))?;
-        Some(cached.token.access_token.clone())
+        fresh(&self.state, now)
     }
 
     pub(super) fn is_busy(&self) -> bool {

@@ -48,7 +48,11 @@ impl ResponseRules {
 
     /// Returns whether a code is documented, by the service or by RFC 6749, section 5.2.
     fn is_documented(&self, code: &str) -> bool {
-        self.codes.iter().any(|(known, _)| *known == number(code)) || OAUTH_CODES.contains(&code)
+        // Behind the number, users have seen a short fraction. Anything longer may be a secret of the request.
+        let is_fraction = |rest: &str| rest.len() <= 3 && rest.bytes().all(|byte| byte.is_ascii_digit());
+        let (word, rest) = code.split_once('.').unwrap_or((code, ""));
+        let is_own = self.codes.iter().any(|(known, _)| *known == word);
+        (is_own && is_fraction(rest)) || OAUTH_CODES.contains(&code)
     }
 }
 
@@ -224,6 +228,27 @@ mod tests {
             let error = response.failure(&ResponseRules::HTTP, secrets).unwrap();
             assert_eq!(error.message(), Some("no [redacted]"), "{}", body.escape_ascii());
         }
+    }
+
+    #[test]
+    fn a_secret_behind_a_documented_code_is_taken_out() {
+        let rules = ResponseRules { codes: &[("110", StatusCode::NOT_ACCEPTABLE)], ..ResponseRules::HTTP };
+        let code = |code: &str| {
+            let body = format!(r#"{{"success":false,"error":"{code}"}}"#);
+            let (status, headers) = (StatusCode::NOT_ACCEPTABLE, &HeaderMap::new());
+            let response = RawResponse { status, headers, body: body.as_bytes(), now: SystemTime::UNIX_EPOCH };
+            let secrets = || {
+                let mut secrets = Secrets::default();
+                secrets.add("0123456789abcdef");
+                // A secret may be such a word: it is shown nevertheless.
+                secrets.add("110");
+                secrets
+            };
+            response.failure(&rules, secrets).unwrap().code().map(str::to_owned)
+        };
+        assert_eq!(code("110").as_deref(), Some("110"));
+        assert_eq!(code("110.5").as_deref(), Some("110.5"));
+        assert_eq!(code("110.0123456789abcdef").as_deref(), Some("[redacted].[redacted]"));
     }
 
     #[test]

@@ -61,10 +61,10 @@ fn classify_refresh(failure: &Failure<'_>) -> Option<Kind> {
 
 fn classify(failure: &Failure<'_>) -> Option<Kind> {
     match (failure.status.as_u16(), failure.code) {
-        (_, Some("invalid_client")) => Some(Kind::Unauthorized),
         // Laravel redirects to its login page. Any other redirect means that the service has moved, or is down.
         (302 | 303, _) if failure.location.is_some_and(is_login_page) => Some(Kind::Unauthorized),
         (302 | 303, _) => Some(Kind::Unavailable),
+        (_, Some("invalid_client")) => Some(Kind::Unauthorized),
         _ => None,
     }
 }

@@ -213,7 +213,7 @@ impl Oauth {
         let client = self.api.client(&FIND_TOKEN);
         match finish(&client.inner, client.find_token(segment(&FIND_TOKEN, token)?).await) {
             Ok(response) => only(FIND_TOKEN.operation, response),
-            // A 404 without a code is not documented: it comes from a wrong address.
+            // 404 is not documented here: it comes from a wrong address.
             Err(error) if error.is_not_found() && error.status() != Some(StatusCode::NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
         }

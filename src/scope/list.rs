@@ -1,6 +1,7 @@
 //! Reads the lists and maps of scopes that a service sends.
 
 use std::fmt;
+use std::ops::Index;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -100,6 +101,14 @@ impl fmt::Debug for Entries {
             1 => f.write_str("1 entry"),
             count => write!(f, "{count} entries"),
         }
+    }
+}
+
+impl Index<usize> for ScopeList {
+    type Output = Scope;
+
+    fn index(&self, index: usize) -> &Scope {
+        &self.scopes[index]
     }
 }
 

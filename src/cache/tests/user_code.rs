@@ -26,7 +26,7 @@ impl Clock for PanicsOnce {
 async fn a_clock_that_panics_once_leaves_nothing_busy() {
     let mut busy = Vec::new();
     for with_store in [false, true] {
-        for at in 0..60 {
+        for at in 0..120 {
             let fixture = Fixture::new();
             let inner = Arc::clone(&fixture.clock);
             let clock = Arc::new(PanicsOnce { inner: Arc::clone(&inner), left: (-1).into() });
@@ -99,7 +99,7 @@ impl Clock for KeepsPanicking {
 #[tokio::test]
 async fn a_clock_that_keeps_panicking_aborts_no_process_and_leaves_nothing_locked() {
     // Wherever it happens: in the caller, in the exchange, or while the exchange cleans up after a panic.
-    for calls in 0..80 {
+    for calls in 0..160 {
         for panics in [false, true] {
             let fixture = Fixture::new();
             let broken = Arc::new(KeepsPanicking { clock: Arc::clone(&fixture.clock), calls: AtomicUsize::new(calls) });
