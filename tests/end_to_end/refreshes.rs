@@ -42,9 +42,10 @@ async fn no_call_that_comes_during_a_refresh_is_refused() {
     let emulator = Arc::new(emulator);
     fatture.token().await.unwrap();
     emulator.set_latency(Duration::from_millis(10));
-    let (mut of_before, mut too_slow) = (0, 0);
+    let mut of_before = 0;
     for round in 0..50 {
-        let began = tokio::time::Instant::now();
+        // The exchange before may still be about to end: it is not the one to wait for.
+        fatture.wait_idle().await;
         let before = fatture.token().await.unwrap();
         clock.advance(MINUTES);
         let calls: tokio::task::JoinSet<_> = (0..100)
@@ -57,14 +58,10 @@ async fn no_call_that_comes_during_a_refresh_is_refused() {
             })
             .collect();
         let refused = calls.join_all().await.into_iter().filter(|taken| !taken).count();
-        // Calls wait two seconds at most. A machine that stalls for longer shows nothing.
-        let has_stalled = began.elapsed() >= Duration::from_secs(2);
-        assert!(refused == 0 || has_stalled, "{refused} refused after refresh {round}");
-        too_slow += usize::from(has_stalled);
+        assert_eq!(refused, 0, "refused after refresh {round}");
         // That of a call which had its token before is another matter.
         of_before += usize::from(!is_taken(&emulator, &before).await);
     }
-    assert!(too_slow < 25, "the machine is too slow for this test");
     assert_eq!((emulator.count("refresh"), emulator.count("password_grant"), of_before), (50, 1, 50));
 }
 
