@@ -17,7 +17,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
-    for service in &SERVICES {
+    for service in SERVICES {
         println!("cargo::rerun-if-changed={}", service.spec);
         if let Err(problem) = write_client(&root, &out, service) {
             // One line for each problem; an exit by panic would bury it under a backtrace.
@@ -43,7 +43,7 @@ pub struct Service {
 
 /// The services. In the generated types, secrets, scopes, lifetimes and times are hand-written types, and so are values that
 /// the service sends in several forms. `Sent` and `Received` (`src/http/body.rs`) mark whether a type is sent or received.
-pub const SERVICES: [Service; 2] = [
+pub const SERVICES: &[Service] = &[
     Service {
         spec: "spec/keliweb-fatture.yaml",
         module: "keliweb_fatture",

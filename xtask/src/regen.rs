@@ -7,7 +7,7 @@ use crate::{Failures, checks, snapshot};
 
 pub fn run(root: &Path, check: bool) -> Result<(), Failures> {
     let mut failures = Vec::new();
-    for service in &SERVICES {
+    for service in SERVICES {
         let file = service.spec.replace("spec/", "spec/generated/").replace(".yaml", ".rs");
         let kept = match generate(root, service) {
             Ok(code) => snapshot::keep(root, &file, &code, "regen", check),
