@@ -48,7 +48,7 @@ fn allocations<T>(act: impl FnOnce() -> T) -> usize {
 }
 
 #[test]
-fn parsing_allocates_once_and_asking_never() {
+fn parsing_allocates_once_and_matching_never() {
     assert_eq!(allocations(|| Box::new(1)), 1);
     assert_eq!(allocations(|| "get:Imprese.openapi.it/base".parse::<Scope>().unwrap()), 1);
     assert_eq!(allocations(|| "*:*.openapi.it/*".parse::<ScopePattern>().unwrap()), 1);
@@ -79,7 +79,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn a_token_that_is_there_is_handed_out_without_an_allocation() {
+async fn a_cached_token_is_returned_without_an_allocation() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = ScopeSet::parse((0..10).map(|number| format!("GET:h{number}.openapi.it/base"))).unwrap();

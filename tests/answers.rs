@@ -41,7 +41,7 @@ async fn assert_succeeds(operation: &Operation, answer: Answer) {
 }
 
 #[tokio::test]
-async fn success_false_under_status_200_is_a_failure() {
+async fn success_false_with_status_200_is_a_failure() {
     for operation in openapi_v1::SERVICE.operations {
         for success in [json!(false), json!("false"), json!("False")] {
             let body = json!({ "success": success, "message": "not today", "error": 999, "data": null });
@@ -57,7 +57,7 @@ async fn success_false_under_status_200_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_documented_code_means_the_same_under_status_200() {
+async fn a_documented_code_means_the_same_with_status_200() {
     let body = |code: u32| Answer::json(200, json!({ "success": false, "message": "", "error": code, "data": null }));
     assert!(error("create_token", body(110)).await.is_invalid_input());
     assert!(error("replace_token", body(170)).await.is_not_found());
@@ -71,7 +71,7 @@ async fn a_documented_code_means_the_same_under_status_200() {
 }
 
 #[tokio::test]
-async fn an_odd_error_field_does_not_spoil_a_good_answer() {
+async fn an_unexpected_error_field_does_not_spoil_a_success() {
     for operation in openapi_v1::SERVICE.operations {
         for odd in [json!(125.22), json!("none"), json!(true), json!({}), json!([]), json!(-1), json!(0)] {
             assert_succeeds(operation, with(success(operation.name), "error", odd)).await;
@@ -93,7 +93,7 @@ fn with(answer: Answer, field: &str, value: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn an_error_status_is_a_failure_whatever_the_body_says() {
+async fn a_status_of_failure_is_a_failure_whatever_the_body_says() {
     for operation in openapi_v1::SERVICE.operations {
         let body = json!({ "success": true, "message": "fine", "error": null, "data": [] });
         let error = error_of(operation, Answer::json(403, body)).await;
@@ -102,7 +102,7 @@ async fn an_error_status_is_a_failure_whatever_the_body_says() {
 }
 
 #[tokio::test]
-async fn a_failure_one_level_down_is_a_failure() {
+async fn a_failure_in_a_nested_object_is_a_failure() {
     let inner = json!({ "data": [], "success": false, "message": "not today", "error": 999 });
     let found = error("list_scopes", Answer::json(200, json!({ "data": inner }))).await;
     assert!(
@@ -123,7 +123,7 @@ async fn a_failure_one_level_down_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_answer_with_nothing_but_an_error_is_a_failure() {
+async fn a_response_with_nothing_but_an_error_is_a_failure() {
     let body = json!({ "error": "invalid_grant", "error_description": "nope" });
     let error_of_grant = error("refresh", Answer::json(200, body)).await;
     assert_eq!((error_of_grant.code(), error_of_grant.is_decode()), (Some("invalid_grant"), false));
@@ -137,7 +137,7 @@ async fn an_answer_with_nothing_but_an_error_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_good_answer_is_good_whatever_its_header_says() {
+async fn a_success_is_read_whatever_its_content_type_is() {
     for operation in operations() {
         let answer = success(operation.name);
         let html = Answer::html(200, answer.text());
@@ -155,7 +155,7 @@ async fn a_plain_404_of_counters_is_not_about_the_period() {
 }
 
 #[tokio::test]
-async fn a_token_is_not_lost_for_an_odd_number() {
+async fn a_token_with_an_unusual_number_is_read() {
     let latest = 253_402_300_799;
     for (sent, expected) in [
         (json!(1_660_640_780), 1_660_640_780),
@@ -183,7 +183,7 @@ async fn a_token_is_not_lost_for_an_odd_number() {
 }
 
 #[tokio::test]
-async fn a_list_of_tokens_survives_one_without_scopes() {
+async fn a_token_without_scopes_does_not_spoil_a_list() {
     let token = |scopes: Value| json!({ "scopes": scopes, "expire": 1, "token": "t" });
     let body = json!({ "data": [token(json!(null)), token(json!(["GET:a.it/b"]))] });
     let service = FakeService::answering_with(Answer::json(200, body)).await;
@@ -193,7 +193,7 @@ async fn a_list_of_tokens_survives_one_without_scopes() {
 }
 
 #[tokio::test]
-async fn odd_codes_are_kept_as_they_came() {
+async fn unusual_codes_are_kept_as_they_came() {
     for (odd, kept) in [
         (json!(125.22), Some("125.22")),
         (json!("E-17"), Some("E-17")),
@@ -211,7 +211,7 @@ async fn odd_codes_are_kept_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_402_is_read_with_its_code() {
+async fn a_402_means_not_found_only_with_its_code() {
     let body = |code: Value| json!({ "success": false, "message": "", "error": code, "data": null });
     for code in [json!(125), json!("125"), json!(125.22)] {
         let service = FakeService::answering_with(Answer::json(402, body(code))).await;
@@ -228,7 +228,7 @@ async fn a_402_is_read_with_its_code() {
 }
 
 #[tokio::test]
-async fn a_gateways_page_keeps_its_status() {
+async fn a_page_of_a_gateway_keeps_its_status() {
     for operation in operations() {
         for (status, transient) in [(502, true), (503, true), (504, true), (500, false), (403, false), (404, false)] {
             let error = error_of(operation, Answer::html(status, "<html><h1>nginx</h1></html>")).await;
@@ -242,7 +242,7 @@ async fn a_gateways_page_keeps_its_status() {
 
 /// A maintenance page says nothing of the credentials, and passes.
 #[tokio::test]
-async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
+async fn a_page_with_status_200_means_that_the_service_is_unavailable() {
     for operation in operations() {
         for page in
             [Answer::html(200, "<!doctype html><title>Manutenzione</title>"), Answer::empty(200).body(" <html>")]
@@ -257,7 +257,7 @@ async fn a_page_under_status_200_is_a_service_that_is_unavailable() {
 
 /// PHP says `text/html` of what has no content, too.
 #[tokio::test]
-async fn an_answer_without_content_is_no_page() {
+async fn a_response_without_content_is_not_a_page() {
     let service = FakeService::answering_with(Answer::html(204, "")).await;
     assert!(service.oauth().list_tokens().await.unwrap().is_empty());
     assert_eq!(service.oauth().find_token(&AccessToken::new("t")).await.unwrap(), None);
@@ -267,7 +267,7 @@ async fn an_answer_without_content_is_no_page() {
 
 /// Nobody said whether it was carried out.
 #[tokio::test]
-async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {
+async fn a_408_and_any_5xx_are_ambiguous() {
     for operation in operations() {
         for status in [408, 500, 501, 502, 503, 504, 505, 507, 511, 599] {
             let error = error_of(operation, Answer::empty(status)).await;
@@ -282,7 +282,7 @@ async fn after_408_and_any_5xx_a_call_may_have_been_carried_out() {
 
 /// One line, without what we say ourselves.
 #[tokio::test]
-async fn the_services_own_message_can_be_asked_for() {
+async fn the_message_of_the_service_can_be_read() {
     let said = error("get_credit", refused(404, json!({ "message": " non-existent\n credit", "error": 320 }))).await;
     assert_eq!((said.message(), said.code()), (Some("non-existent credit"), Some("320")));
     for silent in [Answer::empty(500), Answer::html(503, "<p>down"), Answer::empty(200).body("no")] {
@@ -291,7 +291,7 @@ async fn the_services_own_message_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_said_to_be_empty() {
+async fn an_error_calls_an_empty_response_empty() {
     for operation in operations() {
         for blank in ["", "  \n"] {
             let error = error_of(operation, Answer::empty(200).body(blank)).await;
@@ -307,7 +307,7 @@ async fn an_empty_answer_is_said_to_be_empty() {
 }
 
 #[tokio::test]
-async fn what_is_not_the_documented_answer_is_said_without_its_values() {
+async fn an_error_about_an_undocumented_response_shows_no_values() {
     for operation in operations() {
         for body in [
             "{",
@@ -338,7 +338,7 @@ async fn what_is_not_the_documented_answer_is_said_without_its_values() {
 }
 
 #[tokio::test]
-async fn a_created_answer_is_not_lost() {
+async fn a_token_with_status_201_is_read() {
     let service = FakeService::answering_with(success("create_token").status(201)).await;
     let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
     let token = service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
@@ -347,7 +347,7 @@ async fn a_created_answer_is_not_lost() {
 }
 
 #[tokio::test]
-async fn fields_that_are_not_documented_are_ignored() {
+async fn undocumented_fields_are_ignored() {
     for operation in operations() {
         assert_succeeds(operation, with(success(operation.name), "new", json!({ "a": [1] }))).await;
     }
@@ -368,7 +368,7 @@ async fn a_lifetime_may_be_a_string() {
 }
 
 #[tokio::test]
-async fn one_odd_scope_does_not_lose_the_others() {
+async fn one_unreadable_scope_does_not_spoil_the_others() {
     let body =
         json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
     for body in [body.clone(), json!({ "data": body })] {
@@ -384,7 +384,7 @@ async fn one_odd_scope_does_not_lose_the_others() {
 }
 
 #[tokio::test]
-async fn counters_are_read_in_each_of_their_forms() {
+async fn counters_are_read_in_every_form() {
     let counter = |limit: Value| json!({ "counter": 3, "paid": 1, "limit": limit });
     let body = json!({ "data": {
         "GET:a.it/number": counter(json!(100)),
@@ -423,7 +423,7 @@ async fn counters_are_read_in_each_of_their_forms() {
 }
 
 #[tokio::test]
-async fn older_and_newer_servers_of_keliweb_mean_the_same() {
+async fn failures_of_older_and_newer_keliweb_servers_mean_the_same() {
     let refused = |status, body| Answer::json(status, body);
     for answer in [
         refused(401, json!({ "error": "invalid_request", "message": "The refresh token is invalid." })),
@@ -450,7 +450,7 @@ async fn older_and_newer_servers_of_keliweb_mean_the_same() {
 }
 
 #[tokio::test]
-async fn a_long_message_is_cut_to_a_line() {
+async fn a_long_message_is_truncated_to_one_line() {
     let body =
         json!({ "success": false, "message": format!("first\nsecond {}", "x".repeat(5000)), "error": 1, "data": null });
     let error = error("get_credit", Answer::json(403, body)).await;
@@ -459,7 +459,7 @@ async fn a_long_message_is_cut_to_a_line() {
 }
 
 #[tokio::test]
-async fn an_error_can_be_cloned_and_sent_and_traced_to_its_source() {
+async fn an_error_can_be_cloned_and_sent_and_has_its_source() {
     fn everywhere<T: Clone + Send + Sync + std::error::Error + 'static>(_: &T) {}
     let nobody = FakeService::new([Do::Refuse]).await;
     let (builder, _) = common::Still::still(common::oauth(&format!("{}/a-secret-path", nobody.url())));
@@ -488,7 +488,7 @@ fn refused(status: u16, body: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn every_documented_code_means_the_same_under_status_200() {
+async fn every_documented_code_means_the_same_with_status_200() {
     for (code, invalid, missing) in [
         (110, true, false),
         (125, false, false),
@@ -513,7 +513,7 @@ async fn every_documented_code_means_the_same_under_status_200() {
 }
 
 #[tokio::test]
-async fn a_status_of_failure_counts_more_than_a_code() {
+async fn a_status_of_failure_outweighs_a_code() {
     for (status, code) in [(403, 110), (403, 150), (500, 310)] {
         let body = json!({ "success": false, "message": "", "error": code, "data": null });
         let error = error("update_token", refused(status, body)).await;
@@ -524,7 +524,7 @@ async fn a_status_of_failure_counts_more_than_a_code() {
 }
 
 #[tokio::test]
-async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
+async fn only_find_token_reads_a_402_as_not_found() {
     for operation in openapi_v1::SERVICE.operations {
         let found = error_of(operation, Answer::empty(404)).await;
         assert!(found.is_not_found() && !found.is_invalid_input(), "{operation}");
@@ -538,7 +538,7 @@ async fn nothing_but_the_search_for_a_token_says_not_found_with_402() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_the_login_page_is_a_failed_login_for_keliweb_alone() {
+async fn only_keliweb_reads_a_redirect_to_a_login_page_as_a_failed_login() {
     for operation in operations() {
         let grant = operation.service.name == keliweb::SERVICE.name;
         for status in [302, 303] {
@@ -564,7 +564,7 @@ async fn a_redirect_to_the_login_page_is_a_failed_login_for_keliweb_alone() {
 }
 
 #[tokio::test]
-async fn an_oauth_error_means_the_same_under_400_and_401() {
+async fn an_oauth_error_means_the_same_with_400_and_401() {
     for status in [400, 401] {
         for operation in keliweb::SERVICE.operations {
             let error = error_of(operation, refused(status, json!({ "error": "invalid_client" }))).await;
@@ -580,7 +580,7 @@ async fn an_oauth_error_means_the_same_under_400_and_401() {
 }
 
 #[tokio::test]
-async fn a_page_is_known_by_its_header_too() {
+async fn a_page_is_recognized_by_its_content_type_too() {
     let found = error("password_grant", Answer::html(200, "Log in first")).await;
     assert!(found.is_transient() && !found.is_unauthorized() && !found.is_decode(), "{found:?}");
     let found = error("get_credit", Answer::html(500, "Oops")).await;
@@ -588,7 +588,7 @@ async fn a_page_is_known_by_its_header_too() {
 }
 
 #[tokio::test]
-async fn a_message_is_put_together_from_what_there_is() {
+async fn a_message_joins_the_fields_that_are_present() {
     for (body, said) in [
         (json!({ "hint": "look here" }), "HTTP 403 Forbidden: look here"),
         (json!({ "message": "no", "hint": "look here" }), "HTTP 403 Forbidden: no; look here"),
@@ -602,14 +602,14 @@ async fn a_message_is_put_together_from_what_there_is() {
 }
 
 #[tokio::test]
-async fn a_long_code_is_cut() {
+async fn a_long_code_is_truncated() {
     let body = json!({ "success": false, "message": "no", "error": "e".repeat(500), "data": null });
     let error = error("get_credit", refused(403, body)).await;
     assert_eq!(error.code().unwrap(), "e".repeat(64) + "…");
 }
 
 #[tokio::test]
-async fn the_debug_of_an_error_tells_all_that_is_known() {
+async fn the_debug_of_an_error_has_everything_known() {
     let answer = refused(429, json!({ "message": "slow down", "error": 7 })).header("retry-after", "99");
     let shown = format!("{:?}", error_of_credit(answer).await);
     for field in ["RateLimited", "get_credit", "429", "\"7\"", "slow down", "99s"] {
@@ -628,7 +628,7 @@ async fn a_token_type_is_kept_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_token_of_an_unknown_type_is_none() {
+async fn a_token_of_an_unknown_type_is_rejected() {
     for kind in [json!("mac"), json!(""), json!(null), json!(7)] {
         let service = FakeService::answering_with(with(success("refresh"), "token_type", kind.clone())).await;
         let error = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap_err();
@@ -645,7 +645,7 @@ async fn credit_keeps_the_decimal_places_that_were_sent() {
 }
 
 #[tokio::test]
-async fn counters_of_no_known_scope_are_not_nothing() {
+async fn counters_of_unreadable_scopes_are_kept_apart() {
     let data = json!({ "odd": { "counter": 3, "paid": 1, "limit": null } });
     let service = FakeService::answering_with(Answer::json(200, json!({ "data": data }))).await;
     let counters = service.oauth().counters(Period::total()).await.unwrap();
@@ -664,7 +664,7 @@ async fn a_counter_is_found_by_its_scope() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_an_answer_is_said_with_its_place() {
+async fn an_error_names_the_place_of_a_flaw_in_a_response() {
     for (operation, body, said) in [
         ("get_credit", r#"{"data":{}}"#, "missing field `credit` at line 1 column"),
         ("get_credit", r#"{"data":"#, "EOF while parsing a value at line 1 column 8"),
@@ -687,7 +687,7 @@ async fn credit_may_be_overdrawn() {
 
 /// A program may pass on what it was answered, in the service's own form.
 #[tokio::test]
-async fn credit_and_counters_can_be_passed_on() {
+async fn credit_and_counters_serialize_in_the_services_form() {
     let service = FakeService::answering_with(success("get_credit")).await;
     let credit = service.oauth().credit().await.unwrap();
     let written = serde_json::to_string(&credit).unwrap();

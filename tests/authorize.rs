@@ -37,7 +37,7 @@ fn client(service: &FakeService, scopes: Option<&[&str]>) -> Oauth {
 }
 
 #[tokio::test]
-async fn a_comma_in_a_url_is_none_in_a_scope() {
+async fn a_comma_in_a_url_is_encoded_in_a_scope() {
     const BELOW: &str = "https://imprese.openapi.it/base/12345670124,12485671007?fields=a,b";
     const FIRST: &str = "https://imprese.openapi.it/a,b/c";
     for (scopes, url, asked) in [
@@ -84,7 +84,7 @@ async fn refused(scopes: Option<&[&str]>, method: &str, url: &str) -> Error {
 }
 
 #[tokio::test]
-async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
+async fn a_request_gets_a_token_for_the_scope_that_it_needs() {
     let service = mint(&["POST:imprese.openapi.it/advance"]).await;
     let mut request = request("POST", "https://imprese.openapi.it/advance/a/b?x=1#y");
     request.headers_mut().insert("x-own", HeaderValue::from_static("yes"));
@@ -100,7 +100,7 @@ async fn a_request_gets_a_token_for_the_one_scope_that_it_needs() {
 }
 
 #[tokio::test]
-async fn an_accept_of_the_programs_own_stays() {
+async fn an_accept_header_of_the_request_stays() {
     let service = mint(&["GET:imprese.openapi.it/base"]).await;
     let mut request = get("https://imprese.openapi.it/base");
     request.headers_mut().insert("accept", HeaderValue::from_static("application/pdf"));
@@ -126,7 +126,7 @@ async fn the_header_is_sensitive_and_not_printed() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_there_already_is_replaced() {
+async fn an_existing_authorization_header_is_replaced() {
     let service = mint(&["GET:imprese.openapi.it/base"]).await;
     let mut request = get("https://imprese.openapi.it/base");
     request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Bearer old"));
@@ -136,7 +136,7 @@ async fn a_header_that_is_there_already_is_replaced() {
 }
 
 #[tokio::test]
-async fn the_vendors_domains_are_known_in_every_way_to_write_them() {
+async fn the_vendors_domains_are_recognized_however_they_are_written() {
     for scopes in [None, Some(&["*:*/*"][..]), Some(&["*:*/*", "GET:example.com/x"][..])] {
         for (url, host) in [
             ("https://imprese.openapi.it/base", "imprese.openapi.it"),
@@ -187,7 +187,7 @@ const STRANGERS: [&str; 20] = [
 ];
 
 #[tokio::test]
-async fn a_host_that_only_looks_like_the_vendors_gets_nothing() {
+async fn a_host_that_only_looks_like_the_vendors_gets_no_token() {
     let anything: [Option<&[&str]>; 4] = [None, Some(&["*:*/*"]), Some(&["GET:*/base"]), Some(&["*:*.openapi.it/*"])];
     for scopes in anything {
         for url in STRANGERS {
@@ -203,7 +203,7 @@ async fn a_host_that_only_looks_like_the_vendors_gets_nothing() {
 }
 
 #[tokio::test]
-async fn the_hosts_that_are_named_are_the_only_ones() {
+async fn only_hosts_that_the_scopes_name_get_a_token() {
     let scopes: &[&str] = &["GET:imprese.openapi.it/*", "*:*.ufficiopostale.com/*", "POST:xn--80ak6aa92e.com/a"];
     for url in [
         "https://comparabili.openapi.it/base",
@@ -265,7 +265,7 @@ async fn a_token_goes_over_https_or_to_loopback() {
 }
 
 #[tokio::test]
-async fn loopback_is_no_exception_where_it_is_not_named() {
+async fn a_loopback_address_gets_a_token_only_if_the_scopes_name_it() {
     for url in ["http://localhost/base", "http://127.0.0.1/base", "https://localhost/base", "http://[::1]/base"] {
         for scopes in [None, Some(&["*:*/*"][..]), Some(&["*:imprese.openapi.it/*"][..])] {
             assert!(refused(scopes, "GET", url).await.to_string().contains("name it with `Builder::scopes`"), "{url}");
@@ -274,7 +274,7 @@ async fn loopback_is_no_exception_where_it_is_not_named() {
 }
 
 #[tokio::test]
-async fn a_request_that_has_no_scope_gets_no_token() {
+async fn a_request_without_a_scope_gets_no_token() {
     for method in ["HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "PURGE"] {
         let error = refused(None, method, "https://imprese.openapi.it/base").await.to_string();
         assert!(error.contains(method) && error.contains("expected GET, POST, PUT, PATCH or DELETE"), "{error}");
@@ -295,7 +295,7 @@ async fn a_request_that_has_no_scope_gets_no_token() {
 }
 
 #[tokio::test]
-async fn a_scope_that_is_not_covered_gets_no_token() {
+async fn a_request_whose_scope_is_not_covered_gets_no_token() {
     let scopes: &[&str] = &["GET:imprese.openapi.it/base", "PUT:imprese.openapi.it/*", "POST:*/sms"];
     for (method, url, scope) in [
         ("POST", "https://imprese.openapi.it/base", "POST:imprese.openapi.it/base"),
@@ -313,7 +313,7 @@ async fn a_scope_that_is_not_covered_gets_no_token() {
 }
 
 #[tokio::test]
-async fn the_narrowest_pattern_is_what_a_token_is_asked_for() {
+async fn the_client_requests_a_token_for_the_narrowest_pattern() {
     let scopes: &[&str] =
         &["*:*/*", "*:*.openapi.it/*", "GET:*.openapi.it/*", "*:imprese.openapi.it/*", "GET:imprese.openapi.it/base"];
     for (method, url, pattern) in [
@@ -333,7 +333,7 @@ async fn the_narrowest_pattern_is_what_a_token_is_asked_for() {
 }
 
 #[tokio::test]
-async fn an_asterisk_as_the_host_gives_no_other_named_host_a_token() {
+async fn an_asterisk_as_the_host_does_not_stand_for_other_named_hosts() {
     let scopes: &[&str] = &["*:*/*", "GET:*/wide", "GET:example.com/a", "*:*.example.org/b"];
     for (method, url) in [
         ("POST", "https://example.com/a"),
@@ -360,7 +360,7 @@ async fn an_asterisk_as_the_host_gives_no_other_named_host_a_token() {
 }
 
 #[tokio::test]
-async fn one_token_is_for_all_requests_of_a_pattern() {
+async fn all_requests_of_a_pattern_share_one_token() {
     let service = mint(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"]).await;
     let oauth = client(&service, Some(&["*:imprese.openapi.it/*"]));
     let mut tasks = tokio::task::JoinSet::new();
@@ -378,7 +378,7 @@ async fn one_token_is_for_all_requests_of_a_pattern() {
 }
 
 #[tokio::test]
-async fn a_broader_token_that_is_there_serves() {
+async fn a_cached_broader_token_is_used() {
     let granted = ["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"];
     let broad = ScopeSet::parse(["*:imprese.openapi.it/*"]).unwrap();
     for scopes in [None, Some(&["GET:imprese.openapi.it/base", "GET:imprese.openapi.it/other"][..])] {
@@ -395,7 +395,7 @@ async fn a_broader_token_that_is_there_serves() {
 }
 
 #[tokio::test]
-async fn a_narrower_token_that_is_there_does_not_serve() {
+async fn a_cached_narrower_token_is_not_used() {
     let service = mint(&["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]).await;
     let oauth = client(&service, None);
     let (mut first, mut other) = (get("https://imprese.openapi.it/base"), get("https://imprese.openapi.it/other"));
@@ -405,7 +405,7 @@ async fn a_narrower_token_that_is_there_does_not_serve() {
 }
 
 #[tokio::test]
-async fn after_an_error_of_the_token_service_the_request_is_unchanged() {
+async fn an_error_of_the_token_service_leaves_the_request_unchanged() {
     let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
     let service = FakeService::answering_with(refusal).await;
     for keliweb in [false, true] {
@@ -424,7 +424,7 @@ async fn after_an_error_of_the_token_service_the_request_is_unchanged() {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_stand_in_a_header_is_an_error_that_does_not_show_it() {
+async fn a_token_that_is_not_allowed_in_a_header_is_an_error_that_does_not_show_it() {
     for token in ["evil\r\nx-evil: 1", "evil\0", "evil\u{7f}"] {
         let service = FakeService::answering_with(minted(token, &["GET:imprese.openapi.it/base"])).await;
         let mut request = get("https://imprese.openapi.it/base");
@@ -435,7 +435,7 @@ async fn a_token_that_cannot_stand_in_a_header_is_an_error_that_does_not_show_it
 }
 
 #[tokio::test]
-async fn the_token_of_keliweb_is_for_its_own_address_alone() {
+async fn a_keliweb_token_goes_only_to_the_address_of_its_client() {
     let service = FakeService::answering_with(success("password_grant")).await;
     let port = service.url().parse::<Url>().unwrap().port().unwrap();
     for url in [
@@ -475,7 +475,7 @@ async fn the_token_of_keliweb_is_for_its_own_address_alone() {
 }
 
 #[tokio::test]
-async fn the_token_of_keliweb_does_not_go_to_hosts_that_look_like_it() {
+async fn a_keliweb_token_does_not_go_to_hosts_that_look_like_its_own() {
     for url in [
         "http://fatture.keliweb.it/",
         "https://fatture.keliweb.it:8443/",
@@ -517,7 +517,7 @@ async fn with_token(client_of_own: &Client, from: &str, servers: [&FakeService; 
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_host_or_port_does_not_take_the_token_along() {
+async fn a_redirect_to_another_host_or_port_does_not_carry_the_token() {
     for status in [301, 302, 303, 307, 308] {
         // Another host and another port; the other way round; another port alone. All of them are named.
         for (from, to) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")] {
@@ -531,7 +531,7 @@ async fn a_redirect_to_another_host_or_port_does_not_take_the_token_along() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_name_of_the_same_server_does_not_take_the_token_along() {
+async fn a_redirect_to_another_name_of_the_same_server_does_not_carry_the_token() {
     let port = Arc::new(OnceLock::<u16>::new());
     let known = Arc::clone(&port);
     let server = FakeService::deciding(move |asked| match asked.target.as_str() {
@@ -550,7 +550,7 @@ async fn a_redirect_to_another_name_of_the_same_server_does_not_take_the_token_a
 }
 
 #[tokio::test]
-async fn a_redirect_to_plain_http_does_not_take_the_token_along() {
+async fn a_redirect_to_plain_http_does_not_carry_the_token() {
     let plain = FakeService::new([Do::answer("200 OK", "", "")]).await;
     let redirect = see(302, &format!("http://localhost:{}/root", plain.address.port()));
     let secure = FakeService::new([redirect.over_tls()]).await;
@@ -591,7 +591,7 @@ async fn a_client_that_stays_at_its_origin_keeps_the_token_there() {
 }
 
 #[tokio::test]
-async fn a_pattern_may_say_more_of_a_path_than_its_first_segment() {
+async fn a_pattern_may_name_several_segments_of_a_path() {
     let scopes = Some(&["POST:postontarget.com/fields/country", "POST:postontarget.com/areas"][..]);
     for (path, asked) in [
         ("fields/country", Some("POST:postontarget.com/fields/country")),

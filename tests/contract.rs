@@ -99,7 +99,7 @@ fn every_example_of_the_specs_is_tested_once() {
 }
 
 #[tokio::test]
-async fn a_204_is_no_token() {
+async fn a_204_means_that_there_is_no_token() {
     for (name, expected) in [("list_tokens", ""), ("find_token", "none")] {
         assert_eq!(
             Spec::openapi().operation(name)["responses"]["204"]["description"].as_str().map(str::is_empty),
@@ -187,7 +187,7 @@ async fn every_request_is_exactly_as_documented() {
 }
 
 #[tokio::test]
-async fn a_form_keeps_what_needs_encoding() {
+async fn a_form_encodes_its_values() {
     let service = FakeService::answering_with(Spec::keliweb().answer("request_token", 200, "issued")).await;
     let password = "p&a=s s+w%ö\r\n\"'#?/;€";
     let credentials = gettone::keliweb::Credentials::new("id", "secret&grant_type=x", "a+b@example.com", password);
@@ -204,7 +204,7 @@ async fn a_form_keeps_what_needs_encoding() {
 }
 
 #[tokio::test]
-async fn a_filter_is_the_query_that_is_documented() {
+async fn a_filter_is_sent_as_the_documented_query() {
     let spec = Spec::openapi();
     let example = spec.operation("list_tokens")["parameters"][0]["example"].as_str().unwrap();
     let scope: Scope = "GET:imprese.openapi.it/base".parse().unwrap();
@@ -219,7 +219,7 @@ async fn a_filter_is_the_query_that_is_documented() {
 }
 
 #[tokio::test]
-async fn a_patch_sends_only_what_is_to_change() {
+async fn a_patch_sends_only_what_changes() {
     let spec = Spec::openapi();
     let thirty_days = Ttl::days(30).unwrap();
     let both = json!({ "scopes": ["*:comparabili.openapi.it/*", "GET:imprese.openapi.it/base"], "ttl": 2_592_000 });
@@ -236,7 +236,7 @@ async fn a_patch_sends_only_what_is_to_change() {
 }
 
 #[tokio::test]
-async fn what_the_service_would_refuse_is_not_sent() {
+async fn arguments_that_the_service_would_reject_are_not_sent() {
     let service = FakeService::answering_with(Answer::empty(500)).await;
     let oauth = service.oauth();
     let (none, ttl) = (ScopeSet::default(), Ttl::days(1).unwrap());
@@ -264,7 +264,7 @@ async fn what_the_service_would_refuse_is_not_sent() {
 }
 
 #[test]
-fn the_servers_of_the_specs_are_those_that_are_called() {
+fn clients_call_the_servers_of_the_specs() {
     let servers = |spec: Spec| -> Vec<_> { spec.servers().iter().map(|url| format!("base_url: {url:?}")).collect() };
     let credentials = gettone::openapi::Credentials::new(EMAIL, API_KEY);
     let production = Oauth::builder(credentials.clone()).build().unwrap();
@@ -281,7 +281,7 @@ fn the_servers_of_the_specs_are_those_that_are_called() {
 }
 
 #[tokio::test]
-async fn what_is_under_a_second_of_an_end_is_cut_off() {
+async fn an_expiry_is_truncated_to_whole_seconds() {
     let service = FakeService::answering_with(Spec::openapi().answer("replace_token", 200, "replaced")).await;
     let end = end() + Duration::from_millis(999);
     service.oauth().replace_token(&token(), &scopes(), end).await.unwrap();

@@ -48,7 +48,7 @@ async fn call(method: reqwest::Method, url: String, token: &AccessToken) -> u16 
 }
 
 #[tokio::test]
-async fn a_token_of_openapi_is_made_kept_narrowed_renewed_and_deleted_and_calls_are_counted() {
+async fn an_openapi_token_is_created_cached_narrowed_renewed_and_deleted_and_calls_are_counted() {
     let emulator = Emulator::start().await.unwrap();
     let oauth = oauth(&emulator).clock(emulator.clock()).scopes(scopes(&[GET, POST])).build().unwrap();
     let echo = || emulator.url("/echo/me");
@@ -87,7 +87,7 @@ async fn a_token_of_openapi_is_made_kept_narrowed_renewed_and_deleted_and_calls_
 }
 
 #[tokio::test]
-async fn a_token_of_keliweb_is_had_by_password_kept_refreshed_and_dropped() {
+async fn a_keliweb_token_is_obtained_by_password_cached_refreshed_and_dropped() {
     let emulator = Emulator::start().await.unwrap();
     let fatture = fatture(&emulator).clock(emulator.clock()).build().unwrap();
     let api = || emulator.url("/keliweb/api/invoices");
@@ -389,7 +389,7 @@ async fn a_lost_token_is_found_however_long_the_list_takes_to_come() {
 }
 
 #[tokio::test]
-async fn a_refused_token_does_not_come_back_from_the_store() {
+async fn a_rejected_token_does_not_come_back_from_the_store() {
     let (clock, emulator) = apart().await;
     let builder = oauth(&emulator).clock(Arc::clone(&clock) as _);
     let oauth = builder.store(gettone::store::MemoryStore::new()).build().unwrap();
@@ -404,7 +404,7 @@ async fn a_refused_token_does_not_come_back_from_the_store() {
 }
 
 #[tokio::test]
-async fn of_two_tokens_that_were_lost_together_both_are_found() {
+async fn two_tokens_that_were_lost_together_are_both_found() {
     let (clock, emulator) = apart().await;
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).retry(gettone::Retry::none()).build().unwrap();
     emulator.fail_next_on(2, "POST /token", Fault::LostResponse);
@@ -430,7 +430,7 @@ async fn a_lost_token_that_was_granted_less_is_not_left_behind() {
 }
 
 #[tokio::test]
-async fn a_token_of_some_seconds_is_not_given_after_its_end() {
+async fn a_token_that_lives_for_seconds_is_not_returned_after_its_expiry() {
     let (clock, emulator) = apart().await;
     let seconds = Ttl::seconds(10).unwrap();
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).ttl(seconds).build().unwrap();

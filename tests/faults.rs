@@ -248,7 +248,7 @@ fn calls() -> impl Iterator<Item = Call> {
 }
 
 #[test]
-fn whatever_goes_wrong_comes_to_what_the_table_says() {
+fn every_fault_ends_as_the_table_says() {
     let cells = Arc::new(Table::read().cells());
     let next = Arc::new(AtomicUsize::new(0));
     let (report, reports) = mpsc::channel();

@@ -118,7 +118,7 @@ async fn errors(store: &FileStore) -> [String; 3] {
 // Values.
 
 #[tokio::test]
-async fn what_is_saved_is_loaded_by_every_store_of_the_file() {
+async fn every_store_of_a_file_loads_what_one_saved() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
     assert_eq!(store.load("a").await.unwrap(), None);
@@ -139,7 +139,7 @@ async fn what_is_saved_is_loaded_by_every_store_of_the_file() {
 }
 
 #[tokio::test]
-async fn nothing_is_made_before_there_is_a_token() {
+async fn no_file_is_created_before_a_token_is_saved() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.remove("a").await.unwrap();
@@ -169,7 +169,7 @@ async fn a_name_may_be_any_text() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_is_kept_as_it_stands() {
+async fn unknown_fields_are_kept_verbatim() {
     let later = r#"{"version":2, "token" : "x"}"#;
     let other = format!(r#"{{"access_token":"x","obtained_at":1,"expires_at":{FAR},"version":1,"note": 1.50e2 }}"#);
     let number = "123456789012345678901234567890.10";
@@ -185,7 +185,7 @@ async fn what_is_not_understood_is_kept_as_it_stands() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_no_token_until_one_is_saved_in_its_place() {
+async fn a_damaged_record_is_an_error_until_a_token_is_saved_in_its_place() {
     let folder = Folder::with(r#"{"version":1,"tokens":{"a":{"version":1},"b":"x","c":{"version":2},"d":null}}"#);
     let store = folder.open().await;
     for name in ["a", "b", "c", "d"] {
@@ -201,7 +201,7 @@ async fn a_damaged_record_is_no_token_until_one_is_saved_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_token_of_no_use_is_dropped_when_another_is_saved() {
+async fn a_useless_token_is_dropped_when_another_is_saved() {
     let record = |expires: u64, renewal: u64| {
         let base = json!({ "version": 1, "access_token": "x", "obtained_at": 0, "expires_at": expires });
         let renewal = json!({ "refresh_token": "x", "refresh_expires_at": renewal });
@@ -225,7 +225,7 @@ async fn a_token_of_no_use_is_dropped_when_another_is_saved() {
 }
 
 #[tokio::test]
-async fn nothing_shows_a_token() {
+async fn no_debug_output_shows_a_token() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.save("a", &token(SECRET)).await.unwrap();
@@ -235,7 +235,7 @@ async fn nothing_shows_a_token() {
 // Permissions.
 
 #[test]
-fn nobody_else_can_open_what_is_made() {
+fn no_other_user_can_open_a_new_file_or_folder() {
     let folder = Folder::new();
     // A path that is relative to a working folder which the process then leaves.
     let mut command = command("umask 0;", "once", Path::new("one/two/tokens.json"));
@@ -254,7 +254,7 @@ fn nobody_else_can_open_what_is_made() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_there_stays_as_it_is() {
+async fn an_existing_folder_keeps_its_mode() {
     let folder = Folder::new();
     set_mode(&folder.0, 0o755);
     folder.open().await.save("a", &token("1")).await.unwrap();
@@ -262,7 +262,7 @@ async fn a_folder_that_is_there_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_others_can_open_is_refused() {
+async fn a_file_that_other_users_can_open_is_rejected() {
     for bits in [0o040, 0o020, 0o010, 0o004, 0o002, 0o001, 0o077] {
         let folder = Folder::with(json!({ "version": 1, "tokens": {}, "x": SECRET }).to_string());
         let store = folder.open().await;
@@ -281,7 +281,7 @@ async fn a_file_that_others_can_open_is_refused() {
 }
 
 #[tokio::test]
-async fn a_folder_that_others_can_write_to_is_refused() {
+async fn a_folder_that_other_users_can_write_to_is_rejected() {
     for bits in [0o020, 0o002, 0o077, 0o1002, 0o1077] {
         let folder = Folder::new();
         let before = FileStore::open(folder.0.join("before.json")).await.unwrap();
@@ -303,7 +303,7 @@ async fn a_folder_that_others_can_write_to_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_regular_file_is_refused() {
+async fn a_file_that_is_not_regular_is_rejected() {
     for kind in ["link", "dangling", "folder"] {
         let folder = Folder::new();
         let target = folder.0.join("target.json");
@@ -330,7 +330,7 @@ async fn what_is_not_a_regular_file_is_refused() {
 const LARGEST: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_file_that_is_too_large_is_refused_and_left_alone() {
+async fn a_file_that_is_too_large_is_rejected_and_left_alone() {
     let small = r#"{"version":1,"tokens":{}}"#;
     let folder = Folder::with(small);
     let store = folder.open().await;
@@ -353,7 +353,7 @@ async fn a_file_that_is_too_large_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn no_file_is_written_that_would_be_too_large_to_be_read() {
+async fn no_file_is_written_that_is_too_large_to_read() {
     let one = token("1");
     let record = one.to_json();
     let filled =
@@ -375,7 +375,7 @@ async fn no_file_is_written_that_would_be_too_large_to_be_read() {
 }
 
 #[tokio::test]
-async fn a_path_that_cannot_be_used_is_refused() {
+async fn an_unusable_path_is_rejected() {
     for path in ["", "/", "..", "a/.."] {
         let error = FileStore::open(path).await.unwrap_err();
         assert_eq!(error.to_string(), format!("token file {path:?}: the path does not name a file; add a file name"));
@@ -428,7 +428,7 @@ fn damaged() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
+async fn a_damaged_file_is_renamed_and_the_store_goes_on() {
     for (content, operation) in damaged().iter().zip(["open", "load", "save", "remove"].iter().cycle()) {
         let folder = Folder::new();
         let store = folder.open().await;
@@ -459,7 +459,7 @@ async fn a_damaged_file_is_set_aside_and_the_store_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn only_one_sets_a_damaged_file_aside() {
+async fn only_one_process_renames_a_damaged_file() {
     for _ in 0..10 {
         let folder = Folder::new();
         let mut stores = Vec::new();
@@ -583,7 +583,7 @@ async fn a_writer_waits_for_another_and_a_reader_does_not() {
 }
 
 #[tokio::test]
-async fn what_a_killed_writer_left_is_removed() {
+async fn the_file_of_a_killed_writer_is_removed() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.save("a", &token("1")).await.unwrap();
@@ -631,7 +631,7 @@ async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn the_last_token_can_be_removed_where_nothing_can_be_written() {
+async fn the_last_token_can_be_removed_on_a_full_disk() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.save("a", &token("1")).await.unwrap();
@@ -644,7 +644,7 @@ async fn the_last_token_can_be_removed_where_nothing_can_be_written() {
 // Locks.
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_keeps_out_whoever_wants_the_same_name() {
+async fn a_lock_excludes_others_of_the_same_name() {
     let folder = Folder::new();
     let store = folder.open().await;
     let others = [store.clone(), folder.open().await];
@@ -662,7 +662,7 @@ async fn a_lock_keeps_out_whoever_wants_the_same_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_gets_the_lock_when_it_is_free() {
+async fn a_waiting_caller_gets_the_lock_when_it_is_free() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
     let held = store.lock("a").await.unwrap();
@@ -676,7 +676,7 @@ async fn whoever_waits_gets_the_lock_when_it_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_is_never_free_is_given_up() {
+async fn the_wait_for_a_lock_that_is_never_free_ends() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
     let _held = store.lock("a").await.unwrap();
@@ -687,7 +687,7 @@ async fn a_lock_that_is_never_free_is_given_up() {
 }
 
 #[test]
-fn a_runtime_can_end_while_a_lock_is_waited_for() {
+fn a_runtime_can_shut_down_during_the_wait_for_a_lock() {
     let folder = Folder::new();
     let (done, ended) = mpsc::channel();
     let file = folder.file();
@@ -709,7 +709,7 @@ fn a_runtime_can_end_while_a_lock_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_free_when_it_is_dropped_although_a_process_is_being_started() {
+async fn a_dropped_lock_is_free_even_while_a_process_is_being_started() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
     // A process that is being started has all that is open here.
@@ -781,7 +781,7 @@ fn a_writer_that_is_killed_at_any_moment_spoils_nothing() {
 }
 
 #[test]
-fn two_processes_that_write_at_once_lose_nothing() {
+fn two_processes_that_write_at_the_same_time_lose_nothing() {
     let folder = Folder::new();
     let children = ["a", "b"].map(|name| Process::start(name, &folder.file()));
     for mut child in children {
@@ -917,7 +917,7 @@ impl Drop for Process {
 }
 
 #[test]
-fn without_a_runtime_it_is_an_error_and_no_panic() {
+fn without_a_runtime_there_is_an_error_and_no_panic() {
     let mut opening = std::pin::pin!(FileStore::open("tokens.json"));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let std::task::Poll::Ready(Err(error)) = opening.as_mut().poll(&mut context) else { panic!("an error at once") };
@@ -925,7 +925,7 @@ fn without_a_runtime_it_is_an_error_and_no_panic() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_somebody_else_is_refused() {
+async fn a_file_or_folder_of_another_user_is_rejected() {
     let refused = async |path: PathBuf, reason: &str| {
         let error = FileStore::open(&path).await.unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{error}");
@@ -947,7 +947,7 @@ async fn what_belongs_to_somebody_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_lock_that_another_process_keeps_for_ever_blocks_nobody_for_ever() {
+async fn a_lock_that_another_process_never_releases_blocks_no_caller_forever() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.save("a", &token("1")).await.unwrap();

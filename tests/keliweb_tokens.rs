@@ -62,7 +62,7 @@ async fn the_password_comes_first_and_then_each_refresh_token_in_turn() {
 }
 
 #[tokio::test]
-async fn a_refused_refresh_token_falls_back_to_the_password_once_on_old_servers_and_new() {
+async fn a_rejected_refresh_token_falls_back_to_the_password_on_old_and_new_servers() {
     for (status, error) in [(401, "invalid_request"), (400, "invalid_grant")] {
         let refused = Answer::json(status, json!({ "error": error, "message": "The refresh token is invalid." }));
         let service = FakeService::answering([pair(1), refused, pair(2), pair(3)]).await;
@@ -77,7 +77,7 @@ async fn a_refused_refresh_token_falls_back_to_the_password_once_on_old_servers_
 }
 
 #[tokio::test]
-async fn a_refused_password_after_a_refused_refresh_token_is_the_end_of_it() {
+async fn no_retry_follows_a_rejected_password_after_a_rejected_refresh_token() {
     let refused = Answer::json(400, json!({ "error": "invalid_grant" }));
     let service = FakeService::answering([pair(1), refused]).await;
     let (fatture, clock) = fatture(&service);
@@ -112,7 +112,7 @@ async fn a_wrong_password_is_not_sent_again_while_it_backs_off() {
 }
 
 #[tokio::test]
-async fn a_refused_client_secret_is_not_made_up_for_with_the_password() {
+async fn a_rejected_client_secret_does_not_fall_back_to_the_password() {
     let service = FakeService::answering([pair(1), Answer::json(401, json!({ "error": "invalid_client" }))]).await;
     let (fatture, clock) = fatture(&service);
     token(&fatture).await;
@@ -122,7 +122,7 @@ async fn a_refused_client_secret_is_not_made_up_for_with_the_password() {
 }
 
 #[tokio::test]
-async fn the_ten_days_are_counted() {
+async fn a_refresh_token_is_used_for_ten_days() {
     for (days, expected) in [(9, "r1"), (11, "password")] {
         let service = FakeService::answering([pair(1), pair(2)]).await;
         let (fatture, clock) = fatture(&service);
@@ -134,7 +134,7 @@ async fn the_ten_days_are_counted() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_refresh_token_leads_to_the_password() {
+async fn without_a_refresh_token_the_password_is_used() {
     let without = Answer::json(200, json!({ "token_type": "Bearer", "expires_in": 3600, "access_token": "a2" }));
     let service = FakeService::answering([pair(1), without, pair(3)]).await;
     let (fatture, clock) = fatture(&service);
@@ -152,7 +152,7 @@ fn said(number: u32) -> Do {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_may_have_been_taken_is_not_sent_again() {
+async fn a_refresh_token_that_may_have_been_used_is_not_sent_again() {
     // The answer to the refresh is lost, and what follows it is the password.
     let service = FakeService::new([said(1), Do::Hang, said(2), said(3)]).await;
     let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
@@ -165,7 +165,7 @@ async fn a_refresh_token_that_may_have_been_taken_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_that_was_not_taken_is_kept() {
+async fn an_unused_refresh_token_is_kept() {
     let throttled = || Answer::json(429, json!({ "message": "Too Many Attempts." })).header("retry-after", "60");
     let service = FakeService::answering([pair(1), throttled(), pair(2)]).await;
     let (fatture, clock) = fatture(&service);
@@ -179,7 +179,7 @@ async fn a_refresh_token_that_was_not_taken_is_kept() {
 }
 
 #[tokio::test]
-async fn while_a_token_is_valid_nobody_notices_that_the_service_is_down() {
+async fn while_a_token_is_valid_an_outage_of_the_service_is_not_noticed() {
     let down = || Answer::html(500, "<html>");
     let service = FakeService::answering(std::iter::once(pair(1)).chain((0..60).map(|_| down()))).await;
     let (fatture, clock) = fatture(&service);
@@ -195,7 +195,7 @@ async fn while_a_token_is_valid_nobody_notices_that_the_service_is_down() {
 }
 
 #[tokio::test]
-async fn a_refused_access_token_is_renewed_and_a_newer_one_stays() {
+async fn an_invalidated_access_token_is_renewed_and_a_newer_one_stays() {
     let service = FakeService::answering([pair(1), pair(2)]).await;
     let (fatture, _) = fatture(&service);
     let old = fatture.token().await.unwrap();
@@ -207,7 +207,7 @@ async fn a_refused_access_token_is_renewed_and_a_newer_one_stays() {
 }
 
 #[tokio::test]
-async fn forgetting_is_starting_again() {
+async fn clear_drops_the_cached_and_the_stored_token() {
     let service = FakeService::answering([pair(1), pair(2)]).await;
     let store = MemoryStore::new();
     let fatture = common::fatture(&service.url()).http_client(common::http()).store(store.clone()).build().unwrap();
@@ -224,7 +224,7 @@ async fn forgetting_is_starting_again() {
 }
 
 #[tokio::test]
-async fn clones_have_one_token_and_a_new_process_has_it_from_the_store() {
+async fn clones_share_a_token_and_a_new_process_loads_it_from_the_store() {
     let service = FakeService::answering([pair(1), pair(2), pair(3)]).await;
     let store = MemoryStore::new();
     let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
@@ -254,7 +254,7 @@ async fn two_accounts_in_one_store_have_a_token_each() {
 }
 
 #[tokio::test]
-async fn the_new_pair_is_in_the_store_when_nothing_is_under_way() {
+async fn after_wait_idle_the_new_pair_is_in_the_store() {
     let service = FakeService::answering([pair(1), pair(2)]).await;
     let store = Watched::default();
     let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
@@ -293,7 +293,7 @@ impl TokenStore for Watched {
 }
 
 #[tokio::test]
-async fn a_refusal_without_a_name_falls_back_to_the_password_too() {
+async fn a_refusal_without_a_code_falls_back_to_the_password_too() {
     for refused in [
         Answer::json(401, json!({ "message": "Unauthenticated." })),
         Answer::json(400, json!({ "error": "invalid_token" })),
@@ -309,7 +309,7 @@ async fn a_refusal_without_a_name_falls_back_to_the_password_too() {
 }
 
 #[tokio::test]
-async fn a_forbidden_account_is_not_asked_for_again_and_again() {
+async fn a_forbidden_account_is_rarely_retried() {
     let service = FakeService::answering_with(Answer::json(403, json!({ "message": "Account locked" }))).await;
     let (fatture, clock) = fatture(&service);
     for _ in 0..24 * 60 {
@@ -320,7 +320,7 @@ async fn a_forbidden_account_is_not_asked_for_again_and_again() {
 }
 
 #[test]
-fn a_refresh_that_was_cut_off_is_not_sent_again() {
+fn an_interrupted_refresh_is_not_sent_again() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (server, first, second) = (runtime(), runtime(), runtime());
     let service = server.block_on(FakeService::new([said(1), Do::Sleep, said(2)]));

@@ -101,7 +101,7 @@ fn own(error: &reqwest_middleware::Error) -> &Error {
 }
 
 #[tokio::test]
-async fn each_request_gets_the_token() {
+async fn every_request_gets_the_token() {
     let (setup, service) = (Setup::new().await, FakeService::answering_with(Answer::empty(204)).await);
     for path in ["/", "/base/1", "/other?x=1"] {
         let answer = setup.http().get(service.url() + path).header("x-own", "yes").send().await.unwrap();
@@ -113,7 +113,7 @@ async fn each_request_gets_the_token() {
 }
 
 #[tokio::test]
-async fn a_request_to_another_host_passes_as_it_is() {
+async fn a_request_to_another_host_passes_unchanged() {
     let (setup, service) = (Setup::new().await, FakeService::answering([Answer::empty(204), Answer::empty(403)]).await);
     let url = service.url().replace("127.0.0.1", "localhost");
     // Also what no token could be had for.
@@ -128,7 +128,7 @@ async fn a_request_to_another_host_passes_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
+async fn a_401_of_a_host_that_gets_no_token_is_an_error_that_says_so() {
     let (setup, service) = (Setup::new().await, FakeService::answering_with(refused()).await);
     let url = service.url().replace("127.0.0.1", "localhost") + "/secret-path?secret=1";
     let error = setup.http().get(&url).send().await.unwrap_err();
@@ -147,7 +147,7 @@ async fn a_401_of_a_host_that_no_token_is_for_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_request_with_an_authorization_of_its_own_passes_as_it_is() {
+async fn a_request_with_its_own_authorization_passes_unchanged() {
     let (setup, service) = (Setup::wait_idle().await, FakeService::answering([refused(), wrong_token()]).await);
     for own in ["Basic eA==", "Bearer other", ""] {
         let answer = setup.http().get(service.url()).header(AUTHORIZATION, own).send().await.unwrap();
@@ -171,7 +171,7 @@ async fn after_a_401_the_request_is_sent_once_more_with_a_new_token() {
 }
 
 #[tokio::test]
-async fn the_second_401_is_the_answer() {
+async fn the_second_401_is_returned() {
     let (setup, service) =
         (Setup::wait_idle().await, FakeService::answering([refused(), refused().body("second")]).await);
     let answer = setup.http().get(service.url()).send().await.unwrap();
@@ -184,7 +184,7 @@ async fn the_second_401_is_the_answer() {
 }
 
 #[tokio::test]
-async fn no_other_status_is_looked_into() {
+async fn the_body_of_no_other_status_is_read() {
     for status in [200, 400, 402, 403, 404, 407, 429, 500, 503] {
         let (setup, service) = (Setup::new().await, FakeService::answering_with(wrong_token().status(status)).await);
         let answer = setup.http().get(service.url()).send().await.unwrap();
@@ -195,7 +195,7 @@ async fn no_other_status_is_looked_into() {
 }
 
 #[tokio::test]
-async fn the_repeat_is_the_whole_request() {
+async fn a_retry_sends_the_whole_request() {
     for (setup, again) in [(Setup::wait_idle().await, refused()), (Setup::new().await, wrong_token())] {
         let service = FakeService::answering([again.clone(), again, Answer::empty(200)]).await;
         let body = "x".repeat(100_000);
@@ -213,7 +213,7 @@ async fn the_repeat_is_the_whole_request() {
 }
 
 #[tokio::test]
-async fn a_young_token_that_is_answered_wrong_token_is_sent_again_as_it_is() {
+async fn a_new_token_is_retried_after_wrong_token() {
     for (wrong, waits) in [(1, &[1][..]), (2, &[1, 2]), (3, &[1, 2, 4]), (4, &[1, 2, 4, 8])] {
         for text in ["Wrong Token", "WRONG TOKEN", "wrong token."] {
             let setup = Setup::new().await;
@@ -229,7 +229,7 @@ async fn a_young_token_that_is_answered_wrong_token_is_sent_again_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_young_token_is_given_up_after_all_the_waits() {
+async fn a_new_token_is_dropped_after_the_last_wait() {
     let service = FakeService::answering(std::iter::repeat_n(wrong_token(), 5).chain([Answer::empty(200)])).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
@@ -238,7 +238,7 @@ async fn a_young_token_is_given_up_after_all_the_waits() {
 }
 
 #[tokio::test]
-async fn a_new_token_that_is_young_too_has_waits_of_its_own_and_then_it_is_over() {
+async fn the_second_new_token_has_waits_of_its_own_and_is_the_last() {
     let (setup, service) = (Setup::new().await, FakeService::answering_with(wrong_token()).await);
     let answer = setup.http().get(service.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, wrong_token().text()));
@@ -247,7 +247,7 @@ async fn a_new_token_that_is_young_too_has_waits_of_its_own_and_then_it_is_over(
 }
 
 #[tokio::test]
-async fn a_token_is_young_for_fifteen_seconds() {
+async fn a_token_is_new_for_fifteen_seconds() {
     for (age, waits) in [(14, &[1][..]), (15, &[]), (3599 / 2, &[])] {
         let setup = Setup::new().await.aged(Duration::from_secs(age)).await;
         let service = FakeService::answering([wrong_token(), Answer::empty(200)]).await;
@@ -257,7 +257,7 @@ async fn a_token_is_young_for_fifteen_seconds() {
 }
 
 #[tokio::test]
-async fn a_young_token_with_another_401_is_renewed_at_once() {
+async fn a_new_token_is_renewed_at_once_after_another_401() {
     for first in [refused(), Answer::empty(401), Answer::json(401, r#"{"message":"Wrong","x":"Token"}"#)] {
         let (setup, service) = (Setup::new().await, FakeService::answering([first, Answer::empty(200)]).await);
         assert_eq!(setup.http().get(service.url()).send().await.unwrap().status(), 200);
@@ -290,7 +290,7 @@ fn odd(status: &str) -> Do {
 }
 
 #[tokio::test]
-async fn an_answer_that_was_looked_into_is_whole() {
+async fn a_response_whose_body_was_read_is_returned_whole() {
     let raw = FakeService::new([odd("401 Whatever")]).await;
     let setup = Setup::new().await;
     // Young, so that it is looked into, and a stream, so that it is the answer.
@@ -307,7 +307,7 @@ async fn an_answer_that_was_looked_into_is_whole() {
 }
 
 #[tokio::test]
-async fn wrong_token_is_found_in_a_body_whose_length_is_not_said() {
+async fn wrong_token_is_found_in_a_body_of_unknown_length() {
     let raw = FakeService::new([odd("401 Unauthorized"), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
@@ -315,7 +315,7 @@ async fn wrong_token_is_found_in_a_body_whose_length_is_not_said() {
 }
 
 #[tokio::test]
-async fn the_answer_is_of_the_version_that_was_spoken() {
+async fn a_response_keeps_its_http_version() {
     let raw = FakeService::new([Do::Say("HTTP/1.0 401 Unauthorized\r\n\r\nwrong token".to_owned())]).await;
     let setup = Setup::new().await;
     let answer = setup.http().post(raw.url() + "/base").body(stream("")).send().await.unwrap();
@@ -329,7 +329,7 @@ fn chunked(bytes: usize) -> Do {
 }
 
 #[tokio::test]
-async fn a_large_401_is_whole_whether_its_length_is_said_or_not() {
+async fn a_large_401_is_whole_with_and_without_a_length() {
     for bytes in [0, 1024, 63 * 1024, 64 * 1024, 65 * 1024, 3 << 20] {
         for act in [Do::answer("401 Unauthorized", "", &"x".repeat(bytes)), chunked(bytes)] {
             let (setup, raw) = (Setup::new().await, FakeService::new([act]).await);
@@ -346,7 +346,7 @@ async fn a_large_401_is_whole_whether_its_length_is_said_or_not() {
 }
 
 #[tokio::test]
-async fn a_401_without_an_end_is_not_read_to_its_end() {
+async fn an_endless_401_is_not_read_to_its_end() {
     let raw = FakeService::new([Do::Flood("HTTP/1.1 401 Unauthorized\r\n\r\n".to_owned())]).await;
     let setup = Setup::new().await;
     let mut answer = setup.http().get(raw.url()).send().await.unwrap();
@@ -363,7 +363,7 @@ async fn a_401_without_an_end_is_not_read_to_its_end() {
 const TWO_SECONDS: Duration = Duration::from_secs(2);
 
 #[tokio::test]
-async fn a_401_whose_body_does_not_come_is_the_answer() {
+async fn a_401_whose_body_does_not_come_is_returned() {
     let sized = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 11\r\n\r\n";
     let chunked = "HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n";
     let to_the_end = "HTTP/1.1 401 Unauthorized\r\n\r\n";
@@ -393,7 +393,7 @@ async fn a_401_whose_body_does_not_come_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_401_that_says_wrong_token_before_it_stalls_is_one_that_says_so() {
+async fn wrong_token_is_found_in_a_body_that_stalls_after_it() {
     let head = "HTTP/1.1 401 Unauthorized\r\n\r\nWrong Token, and".to_owned();
     let raw = FakeService::new([Do::Pause(head, String::new()), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
@@ -405,7 +405,7 @@ async fn a_401_that_says_wrong_token_before_it_stalls_is_one_that_says_so() {
 }
 
 #[tokio::test]
-async fn the_time_limit_of_a_request_holds_for_the_rest_of_its_body() {
+async fn the_timeout_of_a_request_covers_the_rest_of_the_body() {
     const LONG: Duration = Duration::from_secs(1_000_000);
     let head = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 11\r\n\r\nwron".to_owned();
     let raw = FakeService::new([Do::Pause(head, String::new())]).await;
@@ -442,7 +442,7 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
 }
 
 #[tokio::test]
-async fn if_no_token_can_be_had_the_error_is_the_crates_own() {
+async fn without_a_token_the_error_is_the_one_of_the_crate() {
     let refusal = Answer::json(401, json!({ "message": format!("key {API_KEY} is wrong"), "error": 5 }));
     let (setup, service) = (
         Setup::with(FakeService::answering_with(refusal).await),
@@ -455,7 +455,7 @@ async fn if_no_token_can_be_had_the_error_is_the_crates_own() {
 }
 
 #[tokio::test]
-async fn a_request_that_may_have_no_token_is_not_sent() {
+async fn a_request_that_must_not_have_a_token_is_not_sent() {
     let setup = Setup::with(mint(&GRANTED).await);
     let service = FakeService::answering_with(Answer::empty(200)).await;
     for (method, path) in [(Method::HEAD, "/base"), (Method::OPTIONS, "/base"), (Method::GET, "//base")] {
@@ -495,7 +495,7 @@ async fn a_request_whose_host_header_names_another_host_is_not_sent() {
 }
 
 #[tokio::test]
-async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
+async fn without_a_new_token_the_401_is_returned() {
     for failure in
         [Answer::empty(500), Answer::json(401, "{}"), minted("evil\r\nx-evil: 1", &GRANTED), minted("token-2", &[])]
     {
@@ -514,7 +514,7 @@ async fn if_no_new_token_can_be_had_the_401_is_the_answer() {
 }
 
 #[tokio::test]
-async fn requests_that_find_a_token_refused_together_renew_it_once() {
+async fn requests_that_are_rejected_together_renew_the_token_once() {
     let setup = Setup::wait_idle().await;
     let service = FakeService::deciding(|asked| match asked.header("authorization") {
         Some("Bearer token-1") => refused(),
@@ -572,7 +572,7 @@ impl Middleware for Layer {
 }
 
 #[tokio::test]
-async fn the_token_of_somebody_elses_renewal_is_used() {
+async fn a_token_that_another_caller_renewed_is_used() {
     for first in [refused(), wrong_token()] {
         let (setup, service) = (Setup::wait_idle().await, FakeService::answering([first, Answer::empty(200)]).await);
         let layer = Layer { renew: Some(setup.oauth.clone()), ..Layer::new() };
@@ -583,7 +583,7 @@ async fn the_token_of_somebody_elses_renewal_is_used() {
 }
 
 #[tokio::test]
-async fn layers_before_see_one_request_and_layers_behind_see_each() {
+async fn outer_layers_see_one_request_and_inner_layers_see_each_retry() {
     let (setup, service) = (Setup::wait_idle().await, FakeService::answering([refused(), Answer::empty(200)]).await);
     let (before, behind) = (Layer::new(), Layer::new());
     let client = ClientBuilder::new(http()).with(before.clone()).with(setup.oauth.middleware()).with(behind.clone());
@@ -592,7 +592,7 @@ async fn layers_before_see_one_request_and_layers_behind_see_each() {
 }
 
 #[tokio::test]
-async fn what_a_request_carries_for_other_layers_is_there_in_each_repeat() {
+async fn each_retry_keeps_the_extensions_of_the_request() {
     #[derive(Clone)]
     struct Seen(Arc<AtomicUsize>);
 
@@ -659,7 +659,7 @@ async fn an_endpoint_that_always_answers_401_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_401_of_another_host_says_nothing_of_the_token() {
+async fn a_401_of_another_host_does_not_drop_the_token() {
     let follows = || Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     for (young, answer) in [(false, refused()), (true, refused()), (false, wrong_token()), (true, wrong_token())] {
         let setup = if young { Setup::new().await } else { Setup::wait_idle().await };
@@ -692,7 +692,7 @@ async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_wire_is_passed_on() {
+async fn a_connection_error_is_passed_on() {
     let setup = Setup::wait_idle().await;
     // At once, and after a 401.
     for script in [vec![Do::Reset], vec![Do::answer("401 Unauthorized", "", ""), Do::Reset]] {
@@ -770,7 +770,7 @@ async fn two_services_share_a_client() {
 }
 
 #[tokio::test]
-async fn a_broader_token_that_is_refused_is_not_lent_again() {
+async fn a_broader_token_that_was_rejected_is_not_used_again() {
     let tokens = FakeService::answering((1..9).map(|number| minted(&format!("token-{number}"), &GRANTED))).await;
     let (builder, clock) = common::oauth(&tokens.url()).http_client(http()).still();
     let scopes = ScopeSet::parse(["GET:127.0.0.1/root"]).unwrap();
@@ -785,7 +785,7 @@ async fn a_broader_token_that_is_refused_is_not_lent_again() {
 }
 
 #[tokio::test]
-async fn the_layer_prints_nothing_of_its_client() {
+async fn the_middleware_prints_nothing_of_its_client() {
     let (setup, keliweb) = (Setup::wait_idle().await, FakeService::answering_with(success("password_grant")).await);
     let fatture = keliweb.fatture();
     fatture.token().await.unwrap();
@@ -795,7 +795,7 @@ async fn the_layer_prints_nothing_of_its_client() {
 }
 
 #[test]
-fn the_layer_is_cheap_to_share() {
+fn the_middleware_can_be_cloned_and_shared() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     shared::<gettone::Middleware>();
 }

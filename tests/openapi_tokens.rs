@@ -19,7 +19,7 @@ fn catalogue(scopes: &[&str]) -> Vec<Scope> {
 }
 
 #[tokio::test]
-async fn a_token_is_made_once_for_a_day() {
+async fn one_token_is_created_for_a_day() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
@@ -36,7 +36,7 @@ async fn a_token_is_made_once_for_a_day() {
 
 /// In seconds: what is asked for is never more than what is wanted, and less by so much that two requests hardly ever ask for the same.
 #[tokio::test]
-async fn each_token_is_asked_for_with_a_lifetime_of_its_own() {
+async fn each_token_is_requested_with_its_own_lifetime() {
     for (longest, shortest) in [(1_200, 900), (7_200, 5_400), (86_400, 64_800), (365 * 86_400, 365 * 86_400 - 21_600)] {
         let service = FakeAccount::start().await;
         let oauth = service.builder().ttl(Ttl::seconds(longest).unwrap()).build().unwrap();
@@ -53,7 +53,7 @@ async fn each_token_is_asked_for_with_a_lifetime_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_short_lifetime_is_as_was_asked_for() {
+async fn a_short_lifetime_is_requested_as_it_is() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().ttl(short()).build().unwrap();
     let scopes = set(&["GET:imprese.openapi.it/base"]);
@@ -69,7 +69,7 @@ fn short() -> Ttl {
 }
 
 #[tokio::test]
-async fn the_same_scopes_are_the_same_token_however_they_are_said() {
+async fn equal_scopes_share_a_token_however_they_are_written() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x"]);
     let oauth = service.oauth();
@@ -84,7 +84,7 @@ async fn the_same_scopes_are_the_same_token_however_they_are_said() {
 }
 
 #[tokio::test]
-async fn what_was_granted_serves_less_and_what_was_not_does_not() {
+async fn a_token_serves_the_scopes_that_were_granted_and_no_others() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let oauth = service.oauth();
@@ -103,7 +103,7 @@ async fn what_was_granted_serves_less_and_what_was_not_does_not() {
 
 /// The service may know both as scopes of their own, as it does `/fields` and `/fields/country`.
 #[tokio::test]
-async fn a_token_for_a_path_serves_nothing_that_lies_below_it() {
+async fn a_token_for_a_path_serves_no_path_below_it() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
@@ -127,7 +127,7 @@ async fn a_token_for_a_path_serves_nothing_that_lies_below_it() {
 
 /// However often both refuse: a key with a token of its own does not take the one for the path above.
 #[tokio::test]
-async fn a_refused_token_is_not_made_up_for_with_that_of_the_path_above() {
+async fn an_invalidated_token_is_not_replaced_by_one_for_the_path_above() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let (above, below) = (set(&["GET:a.it/x"]), set(&["GET:a.it/x/y"]));
@@ -143,7 +143,7 @@ async fn a_refused_token_is_not_made_up_for_with_that_of_the_path_above() {
 }
 
 #[tokio::test]
-async fn less_than_was_asked_for_is_an_error_that_lists_it_and_leaves_no_token_behind() {
+async fn missing_scopes_are_an_error_that_lists_them_and_leaves_no_token_behind() {
     let service = FakeAccount::start().await;
     service.state().denied = vec!["POST:b.it/y".into(), "GET:c.it/z".into()];
     let oauth = service.oauth();
@@ -163,7 +163,7 @@ async fn less_than_was_asked_for_is_an_error_that_lists_it_and_leaves_no_token_b
 }
 
 #[tokio::test]
-async fn a_token_that_could_not_be_deleted_is_not_forgotten() {
+async fn a_token_that_could_not_be_deleted_is_deleted_later() {
     let service = FakeAccount::start().await;
     service.state().denied = vec!["POST:b.it/y".into()];
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
@@ -175,7 +175,7 @@ async fn a_token_that_could_not_be_deleted_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn after_a_lost_answer_the_token_is_looked_for_and_not_made_twice() {
+async fn after_a_lost_response_the_client_searches_for_the_token() {
     let service = FakeAccount::start().await;
     service.state().lost = 1;
     // Others of the account, that must not be taken for it.
@@ -197,7 +197,7 @@ async fn after_a_lost_answer_the_token_is_looked_for_and_not_made_twice() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_request_that_made_nothing_is_followed_by_another() {
+async fn after_a_lost_response_a_token_that_was_not_created_is_requested_again() {
     let service = FakeAccount::start().await;
     // A gateway that may or may not have passed it on.
     service.state().failing = (1, "POST", 502);
@@ -207,7 +207,7 @@ async fn a_lost_answer_to_a_request_that_made_nothing_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_lost_token_is_found_by_the_next_call_if_the_service_is_away_meanwhile() {
+async fn after_an_outage_the_next_call_finds_a_lost_token() {
     for ahead in [0, 7_200] {
         let service = FakeAccount::start().await;
         let scopes = set(&["*:a.it/*"]);
@@ -224,7 +224,7 @@ async fn a_lost_token_is_found_by_the_next_call_if_the_service_is_away_meanwhile
 }
 
 #[tokio::test]
-async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted() {
+async fn revoke_created_finds_a_lost_token() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().lost = 2;
@@ -234,7 +234,7 @@ async fn a_lost_token_that_nobody_asks_for_again_is_found_when_all_are_deleted()
 }
 
 #[tokio::test]
-async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
+async fn a_list_that_always_fails_does_not_block_tokens_forever() {
     // A list that fails with a 500 is waited for for ten minutes.
     for (begin, status) in [("GET /token", 404), ("GET /token", 500), ("GET /scopes", 404), ("GET /scopes", 500)] {
         let service = FakeAccount::start().await;
@@ -255,7 +255,7 @@ async fn a_list_that_can_never_be_read_keeps_nobody_from_a_token() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_over() {
+async fn a_list_that_may_work_later_is_waited_for_until_the_lost_token_expires() {
     for status in [503, 401, 403] {
         let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
@@ -273,7 +273,7 @@ async fn a_list_that_is_not_to_be_had_now_is_waited_for_until_what_was_lost_is_o
 }
 
 #[tokio::test]
-async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_lost() {
+async fn an_unreadable_entry_of_the_list_spoils_no_other_and_is_kept() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let entry = serde_json::json!({ "scopes": ["GET:a.it/x"], "expire": null, "token": "endless" });
@@ -290,7 +290,7 @@ async fn an_entry_of_the_list_that_cannot_be_read_spoils_no_other_and_is_not_los
 }
 
 #[tokio::test]
-async fn a_living_token_is_adopted_only_if_that_is_wanted() {
+async fn a_valid_token_of_the_account_is_reused_only_on_request() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let scopes = set(&["GET:a.it/x"]);
@@ -319,7 +319,7 @@ async fn a_living_token_is_adopted_only_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_wildcard_adopts_what_has_all_that_it_comes_to() {
+async fn a_wildcard_reuses_a_token_with_all_scopes_it_expands_to() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["GET:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let another_program = service.oauth();
@@ -335,7 +335,7 @@ async fn a_wildcard_adopts_what_has_all_that_it_comes_to() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_refused_or_is_nearly_over_is_not_adopted() {
+async fn an_invalidated_or_nearly_expired_token_is_not_reused() {
     let service = FakeAccount::start().await;
     let scopes = set(&["GET:a.it/x"]);
     let another_program = service.oauth();
@@ -366,7 +366,7 @@ async fn the_services_clock_does_not_matter() {
 }
 
 #[tokio::test]
-async fn a_shorter_life_than_was_asked_for_is_believed() {
+async fn a_shorter_lifetime_than_requested_is_respected() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
@@ -381,7 +381,7 @@ async fn a_shorter_life_than_was_asked_for_is_believed() {
 }
 
 #[tokio::test]
-async fn invalidating_reaches_every_set_that_the_token_serves() {
+async fn invalidate_reaches_every_set_that_the_token_serves() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let (broad, narrow) = (set(&["GET:a.it/x", "GET:b.it/y"]), set(&["GET:b.it/y"]));
@@ -393,7 +393,7 @@ async fn invalidating_reaches_every_set_that_the_token_serves() {
 }
 
 #[tokio::test]
-async fn deleting_what_was_made_leaves_nothing_at_the_service_in_memory_and_in_the_store() {
+async fn revoke_created_leaves_no_token_at_the_service_in_memory_or_in_the_store() {
     let service = FakeAccount::start().await;
     let store = MemoryStore::new();
     let oauth = service.builder().store(store.clone()).build().unwrap();
@@ -413,7 +413,7 @@ async fn deleting_what_was_made_leaves_nothing_at_the_service_in_memory_and_in_t
 }
 
 #[tokio::test]
-async fn a_deletion_that_fails_is_tried_again_by_the_next_call() {
+async fn the_next_call_retries_a_deletion_that_failed() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     oauth.token(&set(&["GET:a.it/x"])).await.unwrap();
@@ -426,7 +426,7 @@ async fn a_deletion_that_fails_is_tried_again_by_the_next_call() {
 }
 
 #[tokio::test]
-async fn forgetting_leaves_the_tokens_at_the_service_alone() {
+async fn clear_leaves_the_tokens_at_the_service() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
@@ -437,7 +437,7 @@ async fn forgetting_leaves_the_tokens_at_the_service_alone() {
 }
 
 #[tokio::test]
-async fn no_scopes_is_an_error_and_no_request() {
+async fn an_empty_set_of_scopes_is_an_error_and_sends_no_request() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().reuse_existing(true).build().unwrap();
     for error in [
@@ -450,7 +450,7 @@ async fn no_scopes_is_an_error_and_no_request() {
 }
 
 #[tokio::test]
-async fn no_scopes_are_not_served_by_a_token_that_is_there() {
+async fn a_cached_token_does_not_serve_an_empty_set_of_scopes() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     oauth.token(&set(&["GET:a.it/x", "GET:b.it/y"])).await.unwrap();
@@ -458,7 +458,7 @@ async fn no_scopes_are_not_served_by_a_token_that_is_there() {
 }
 
 #[tokio::test]
-async fn a_scope_beside_a_wildcard_that_covers_it_is_to_be_granted_by_its_name() {
+async fn a_scope_must_be_granted_even_if_a_wildcard_beside_it_covers_it() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["POST:a.it/y"]);
     let oauth = service.oauth();
@@ -479,7 +479,7 @@ async fn a_wildcard_is_not_served_by_a_token_that_has_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_asked_for_by_hand_is_not_taken_for_a_lost_one() {
+async fn a_token_created_by_the_caller_is_not_mistaken_for_a_lost_one() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
@@ -511,7 +511,7 @@ async fn made_late(service: &FakeAccount, scopes: &ScopeSet, number: usize, late
 }
 
 #[tokio::test]
-async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_deleted() {
+async fn revoke_created_finds_a_token_that_was_created_after_the_search() {
     for (seconds, is_ours) in [(0, true), (14, true), (25, false)] {
         let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
@@ -526,7 +526,7 @@ async fn a_token_that_is_made_after_it_was_looked_for_is_found_when_all_are_dele
 }
 
 #[tokio::test]
-async fn of_two_losses_for_the_same_scopes_neither_is_left_behind() {
+async fn two_lost_tokens_for_the_same_scopes_are_both_found() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
@@ -546,7 +546,7 @@ async fn of_two_losses_for_the_same_scopes_neither_is_left_behind() {
 
 /// Whatever else fits: a token of another program, with other scopes, with another end.
 #[tokio::test]
-async fn only_a_token_that_is_certainly_ours_is_taken_for_a_lost_one() {
+async fn only_a_token_that_is_certainly_ours_is_claimed() {
     // With some seeds, about one in 750, the two lost requests draw nearly the same lifetime.
     fastrand::seed(1);
     let scopes = set(&["GET:a.it/x"]);
@@ -618,7 +618,7 @@ async fn a_lost_token_whose_grant_was_expanded_is_found() {
 
 /// Where tokens stand close to each other, one of them has the end of the lost one by accident.
 #[tokio::test]
-async fn among_many_tokens_none_is_taken_for_a_lost_one() {
+async fn among_many_tokens_none_is_claimed() {
     let service = FakeAccount::start().await;
     let scopes = set(&["GET:a.it/x"]);
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
@@ -640,7 +640,7 @@ async fn among_many_tokens_none_is_taken_for_a_lost_one() {
 }
 
 #[tokio::test]
-async fn each_set_of_scopes_is_looked_through_once() {
+async fn each_set_of_scopes_is_searched_once() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     service.state().failing = (4, "POST", 504);
@@ -667,7 +667,7 @@ async fn begun<T>(future: &mut (impl Future<Output = T> + Unpin)) {
 }
 
 #[tokio::test]
-async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
+async fn a_token_that_arrives_during_revoke_created_is_not_left_behind() {
     for on_loan in [false, true] {
         let service = FakeAccount::start().await;
         let store = MemoryStore::new();
@@ -694,7 +694,7 @@ async fn a_token_that_comes_while_all_are_deleted_is_not_left_behind() {
 }
 
 #[tokio::test]
-async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
+async fn a_token_that_arrives_during_clear_is_cleared_too() {
     for on_loan in [false, true] {
         let service = FakeAccount::start().await;
         let oauth = service.builder().ttl(short()).build().unwrap();
@@ -715,7 +715,7 @@ async fn what_comes_while_all_is_forgotten_is_forgotten_too() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
+async fn a_deleted_token_is_no_longer_returned() {
     let service = FakeAccount::start().await;
     let store = MemoryStore::new();
     let oauth = service.builder().store(store.clone()).build().unwrap();
@@ -741,7 +741,7 @@ async fn a_token_that_is_deleted_is_not_handed_out_any_more() {
 }
 
 #[tokio::test]
-async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
+async fn deleting_a_token_that_is_not_cached_waits_for_nothing() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let made = oauth.create_token(&set(&["GET:a.it/x"]), Ttl::days(1).unwrap()).await.unwrap();
@@ -756,7 +756,7 @@ async fn to_delete_a_token_that_nobody_looks_after_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn a_grant_that_repeats_the_pattern_is_a_grant_of_it() {
+async fn a_grant_that_repeats_the_pattern_grants_it() {
     for reuse in [false, true] {
         let service = FakeAccount::start().await;
         service.state().echoes = true;
@@ -796,7 +796,7 @@ async fn production_and_sandbox_and_each_account_have_their_own_tokens_in_one_st
 }
 
 #[tokio::test]
-async fn a_program_that_starts_again_goes_on_with_the_file() {
+async fn a_restarted_program_continues_with_the_token_file() {
     let service = FakeAccount::start().await;
     let folder = std::env::temp_dir().join(format!("gettone-tokens-{}", std::process::id()));
     let path = folder.join("tokens.json");
@@ -815,7 +815,7 @@ async fn a_program_that_starts_again_goes_on_with_the_file() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_asked_about_once() {
+async fn wrong_credentials_are_sent_once() {
     let service = FakeAccount::start().await;
     service.state().failing = (usize::MAX, "", 401);
     let oauth = service.oauth();
@@ -827,7 +827,7 @@ async fn wrong_credentials_are_asked_about_once() {
 }
 
 #[tokio::test]
-async fn what_is_refused_to_an_account_is_asked_for_one_set_of_scopes_and_not_for_each() {
+async fn a_failure_of_the_account_is_retried_for_one_set_of_scopes_and_not_for_each() {
     let service = FakeAccount::start().await;
     let oauth = service.oauth();
     let sets: Vec<_> = (0..60).map(|number| set(&[&format!("GET:a.it/x{number}")])).collect();
@@ -868,7 +868,7 @@ async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &FakeAcco
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_year_of_calls_makes_hardly_more_than_one_token_a_day_and_nothing_else() {
+async fn a_year_of_calls_creates_little_more_than_one_token_a_day() {
     let service = FakeAccount::start().await;
     let scopes = set(&["GET:127.0.0.1/base"]);
     let oauth = service.builder().scopes(scopes).build().unwrap();

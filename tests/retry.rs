@@ -25,7 +25,7 @@ fn clients(url: &str) -> (Oauth, Fatture, Arc<ManualClock>) {
 }
 
 #[tokio::test]
-async fn an_error_says_if_an_earlier_attempt_may_have_been_carried_out() {
+async fn an_error_says_if_an_earlier_attempt_is_ambiguous() {
     let service =
         FakeService::new([Do::answer("504 Gateway Timeout", "", ""), Do::answer("401 Unauthorized", "", "")]).await;
     let (_, fatture, _) = clients(&service.url());
@@ -38,7 +38,7 @@ async fn an_error_says_if_an_earlier_attempt_may_have_been_carried_out() {
 }
 
 #[tokio::test]
-async fn the_waits_double_and_differ_by_chance() {
+async fn the_waits_double_and_have_jitter() {
     let mut seen = Vec::new();
     for _ in 0..20 {
         let service = FakeService::answering_with(Answer::empty(503)).await;
@@ -58,7 +58,7 @@ async fn the_waits_double_and_differ_by_chance() {
 }
 
 #[tokio::test]
-async fn how_long_a_service_may_ask_to_wait_can_be_set() {
+async fn the_longest_retry_after_can_be_set() {
     let seconds = Duration::from_secs;
     for (asked, waits) in [(2, vec![seconds(2)]), (3, vec![])] {
         let service = FakeService::answering_with(Answer::empty(429).header("retry-after", &asked.to_string())).await;
@@ -72,7 +72,7 @@ async fn how_long_a_service_may_ask_to_wait_can_be_set() {
 }
 
 #[tokio::test]
-async fn the_time_of_a_call_bounds_its_repeats() {
+async fn the_timeout_of_a_call_bounds_its_retries() {
     let service = FakeService::answering_with(Answer::empty(503).header("retry-after", "6")).await;
     let (builder, clock) = oauth(&service.url()).timeout(Duration::from_secs(10)).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
@@ -94,7 +94,7 @@ async fn the_number_of_attempts_can_be_set() {
 }
 
 #[tokio::test]
-async fn a_token_that_a_lost_answer_may_have_deleted_is_deleted() {
+async fn a_missing_token_after_an_ambiguous_deletion_counts_as_deleted() {
     let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
     let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
     let gateway = Do::answer("504 Gateway Timeout", "", "");
@@ -117,7 +117,7 @@ async fn a_token_that_a_lost_answer_may_have_deleted_is_deleted() {
 }
 
 #[tokio::test]
-async fn the_cap_is_for_what_the_service_asks_and_not_for_the_waits_of_our_own() {
+async fn the_cap_limits_retry_after_and_not_the_clients_own_waits() {
     let service = FakeService::answering_with(Answer::empty(503)).await;
     let (builder, clock) = oauth(&service.url()).retry(Retry::default().max_retry_after(Duration::ZERO)).still();
     builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
@@ -125,7 +125,7 @@ async fn the_cap_is_for_what_the_service_asks_and_not_for_the_waits_of_our_own()
 }
 
 #[tokio::test]
-async fn a_wait_that_leaves_no_time_for_an_attempt_is_not_made() {
+async fn a_wait_that_leaves_no_time_for_an_attempt_is_skipped() {
     let service = FakeService::answering_with(Answer::empty(503).header("retry-after", "10")).await;
     let (builder, clock) = oauth(&service.url()).timeout(Duration::from_secs(10)).still();
     builder.http_client(http()).build().unwrap().credit().await.unwrap_err();
@@ -142,7 +142,7 @@ async fn an_attempt_has_no_more_time_than_the_call() {
 }
 
 #[test]
-fn the_defaults_are_those_that_are_documented() {
+fn the_defaults_are_as_documented() {
     let shown = format!("{:?}", oauth("https://oauth.openapi.it"));
     for default in [
         "connect_timeout: 10s",
@@ -157,7 +157,7 @@ fn the_defaults_are_those_that_are_documented() {
 }
 
 #[tokio::test]
-async fn a_wrong_address_does_not_pass_for_a_deleted_token() {
+async fn a_404_of_a_wrong_address_is_not_a_deletion() {
     let service =
         FakeService::new([Do::Hang, Do::answer("404 Not Found", "content-type: text/html\r\n", "<html>nginx</html>")])
             .await;
@@ -167,7 +167,7 @@ async fn a_wrong_address_does_not_pass_for_a_deleted_token() {
 }
 
 #[tokio::test]
-async fn after_a_lost_deletion_only_missing_means_deleted() {
+async fn after_a_lost_deletion_only_not_found_counts_as_deleted() {
     let refused =
         r#"{"success":false,"message":"Only single tokens are enabled for this method","error":140,"data":null}"#;
     let service =
@@ -178,7 +178,7 @@ async fn after_a_lost_deletion_only_missing_means_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
+async fn a_timeout_of_the_callers_own_client_is_a_lost_response() {
     let own = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     let own = own.pool_max_idle_per_host(0).read_timeout(Duration::from_secs(5)).build().unwrap();
     for operation in operations() {
@@ -192,7 +192,7 @@ async fn a_silence_that_the_callers_own_client_ends_is_a_lost_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deletion_without_an_answer_in_time_may_have_been_done() {
+async fn a_deletion_that_timed_out_is_ambiguous() {
     let missing = r#"{"success":false,"message":"Missing Token","error":150,"data":null}"#;
     let not_found = Do::answer("404 Not Found", "content-type: application/json\r\n", missing);
     let service = FakeService::new([Do::Sleep, not_found]).await;
@@ -204,7 +204,7 @@ async fn a_deletion_without_an_answer_in_time_may_have_been_done() {
 }
 
 #[test]
-fn what_is_set_is_kept() {
+fn the_settings_are_kept() {
     let seconds = Duration::from_secs;
     let retry = Retry::default().max_attempts(7).max_retry_after(seconds(8)).attempt_timeout(seconds(9));
     let shown = format!("{retry:?}");

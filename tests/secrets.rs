@@ -99,12 +99,12 @@ fn no_other_value_shows_a_secret() {
 }
 
 #[tokio::test]
-async fn no_cached_token_is_shown() {
+async fn no_life_of_a_cached_token_shows_a_secret() {
     tokens().await;
 }
 
 #[tokio::test]
-async fn an_error_still_says_what_the_service_said() {
+async fn an_error_keeps_the_rest_of_the_services_message() {
     let service = FakeService::answering_with(Answer::json(
         403,
         json!({ "message": format!("key {API_KEY} has no rights"), "error": 7 }),
@@ -137,7 +137,7 @@ async fn refusal(secret: &str, password: &str, message: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_secret_that_begins_with_another_is_taken_out_whole() {
+async fn a_secret_that_begins_with_another_is_redacted_whole() {
     for (secret, password) in [("hunter2-and-more", "hunter2"), ("hunter2", "hunter2-and-more")] {
         let error = refusal(secret, password, "no: hunter2-and-more, hunter2").await;
         assert!(error.ends_with("no: [redacted], [redacted]"), "{error}");
@@ -145,7 +145,7 @@ async fn a_secret_that_begins_with_another_is_taken_out_whole() {
 }
 
 #[tokio::test]
-async fn a_secret_in_the_escapes_of_php_is_taken_out() {
+async fn a_secret_in_the_escapes_of_php_is_redacted() {
     for message in [
         r#"no: {"password":"pass\/\u00e8\"&\ud83e\udd80"}"#,
         r#"no: {"password":"pass/&egrave;&quot;&amp;🦀"}"#,
@@ -159,7 +159,7 @@ async fn a_secret_in_the_escapes_of_php_is_taken_out() {
 
 /// Half of a surrogate pair is no reason to show the rest as it was sent.
 #[tokio::test]
-async fn a_secret_is_taken_out_of_a_message_that_is_no_text() {
+async fn a_secret_is_redacted_in_a_message_that_is_not_valid_unicode() {
     for body in [
         r#"{"message":"\ud83e pass\/\u00e8-77aa"}"#,
         r#"{"message":"\ud83e pass\\\/\\u00e8-77aa"}"#,
@@ -178,7 +178,7 @@ async fn a_secret_is_taken_out_of_a_message_that_is_no_text() {
 }
 
 #[test]
-fn what_is_not_recognized_is_counted_and_not_shown() {
+fn unrecognized_entries_are_counted_and_not_shown() {
     let list: gettone::ScopeList = serde_json::from_value(json!(["GET:a.it/b", API_KEY, { BASIC: 1 }])).unwrap();
     assert_eq!(format!("{list:?}"), "ScopeList { scopes: [Scope(GET:a.it/b)], unrecognized: 2 entries }");
     assert_eq!(list.unrecognized()[0], API_KEY);
@@ -192,7 +192,7 @@ fn what_is_not_recognized_is_counted_and_not_shown() {
 }
 
 #[tokio::test]
-async fn an_api_key_with_colons_is_taken_out_whole() {
+async fn an_api_key_with_colons_is_redacted_whole() {
     let service =
         FakeService::answering_with(Answer::json(403, json!({ "message": "key first:second:third is wrong" }))).await;
     let credentials = openapi::Credentials::new("test@example.com", "first:second:third");
@@ -201,7 +201,7 @@ async fn an_api_key_with_colons_is_taken_out_whole() {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_out_below_any_base_url() {
+async fn a_token_is_redacted_below_any_base_url() {
     let message = format!("no {ACCESS_TOKEN} here");
     let service = FakeService::answering_with(Answer::json(403, json!({ "message": message }))).await;
     let oauth = oauth(&format!("{}/token/v1", service.url()));

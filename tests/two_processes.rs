@@ -70,7 +70,7 @@ fn start(file: &str, url: &str) -> Child {
 }
 
 #[tokio::test]
-async fn two_processes_make_one_refresh_and_both_have_the_new_token() {
+async fn two_processes_send_one_refresh_and_both_get_the_new_token() {
     let folder = std::env::temp_dir().join(format!("gettone-two-{}", std::process::id()));
     let file = folder.join("tokens.json").to_str().unwrap().to_owned();
     let pair = |number: u32| {

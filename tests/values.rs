@@ -15,7 +15,7 @@ use gettone::openapi::v1::CounterLimit;
 use gettone::{Scope, ScopeList, ScopePattern, ScopeSet};
 
 #[test]
-fn a_set_is_the_same_wherever_it_comes_from() {
+fn a_set_is_the_same_however_it_is_built() {
     let set = ScopeSet::parse(["*:*/*", "GET:a.it/b", "POST:a.it/b"]).unwrap();
     let mixed = ["POST:a.it/b", "get:A.it/b", "*:*/*", "GET:a.it/b"];
     for other in [
@@ -40,7 +40,7 @@ fn a_list_keeps_its_order_and_its_duplicates() {
 }
 
 #[test]
-fn a_scope_may_have_all_that_dns_and_a_path_allow() {
+fn a_scope_may_have_everything_that_dns_and_a_path_allow() {
     let label = "a".repeat(63);
     let host = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     assert_eq!(host.len(), 253);
@@ -59,7 +59,7 @@ fn a_scope_may_have_all_that_dns_and_a_path_allow() {
 }
 
 #[test]
-fn a_scope_that_is_refused_is_shown_in_part() {
+fn an_error_shows_the_start_of_an_invalid_scope() {
     let text = format!("FETCH:{}", "x".repeat(500));
     let error = text.parse::<Scope>().unwrap_err().to_string();
     assert!(
@@ -69,7 +69,7 @@ fn a_scope_that_is_refused_is_shown_in_part() {
 }
 
 #[test]
-fn what_is_shown_can_be_padded() {
+fn display_output_can_be_padded() {
     assert_eq!(format!("{:>14}|", "GET:a.it/b".parse::<Scope>().unwrap()), "    GET:a.it/b|");
     assert_eq!(format!("{:<11}|{:<4}|", CounterLimit::Unlimited, CounterLimit::Limited(7)), "unlimited  |7   |");
     assert_eq!(format!("{:?}", "*:*/*".parse::<ScopePattern>().unwrap()), "ScopePattern(*:*/*)");
@@ -85,7 +85,7 @@ fn a_manual_clock_moves_only_when_it_is_moved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_of_the_system_waits_and_moves() {
+async fn the_system_clock_waits_and_moves() {
     let (clock, hour) = (SystemClock::default(), Duration::from_secs(3600));
     for (limit, is_over) in [(hour - Duration::from_secs(1), false), (hour + Duration::from_secs(1), true)] {
         assert_eq!(tokio::time::timeout(limit, clock.sleep(hour)).await.is_ok(), is_over);

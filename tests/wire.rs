@@ -21,7 +21,7 @@ use gettone::{AccessToken, Retry, ScopeSet};
 use tokio::io::AsyncReadExt;
 
 #[tokio::test]
-async fn a_token_is_one_segment_of_the_path_whatever_stands_in_it() {
+async fn a_token_is_one_segment_of_the_path_whatever_it_contains() {
     for (token, segment) in [
         ("a/b", "a%2Fb"),
         ("a/../../scopes", "a%2F..%2F..%2Fscopes"),
@@ -54,7 +54,7 @@ async fn a_token_is_one_segment_of_the_path_whatever_stands_in_it() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_encoding_makes_a_segment_is_refused() {
+async fn a_token_that_cannot_be_a_segment_is_rejected() {
     let service = FakeService::answering_with(Answer::empty(500)).await;
     for token in ["", ".", "..", "a\\..\\..\\scopes", "\\"] {
         let error = service.oauth().delete_token(&AccessToken::new(token)).await.unwrap_err();
@@ -110,7 +110,7 @@ fn credentials_go_over_https_or_to_loopback() {
 }
 
 #[test]
-fn credentials_that_cannot_be_right_are_refused() {
+fn invalid_credentials_are_rejected() {
     for (email, key, reason) in [
         ("", API_KEY, "empty"),
         (EMAIL, "", "empty"),
@@ -142,7 +142,7 @@ async fn the_user_agent_can_be_extended() {
 }
 
 #[tokio::test]
-async fn a_client_of_the_callers_own_is_used() {
+async fn a_given_http_client_is_used() {
     let mut headers = reqwest::header::HeaderMap::new();
     headers.insert("x-own", "yes".parse().unwrap());
     let own = reqwest::Client::builder().no_proxy().default_headers(headers).user_agent("own/1").build().unwrap();
@@ -155,7 +155,7 @@ async fn a_client_of_the_callers_own_is_used() {
 }
 
 #[tokio::test]
-async fn a_client_that_followed_a_redirect_is_found_out() {
+async fn an_http_client_that_follows_redirects_is_an_error() {
     let elsewhere = FakeService::answering_with(success("get_credit")).await;
     let service = FakeService::answering_with(Answer::empty(302).header("location", &elsewhere.url())).await;
     let follows = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -194,7 +194,7 @@ async fn what_keeps_credentials_safe_cannot_be_configured_away() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_trusted_ends_the_call() {
+async fn an_untrusted_certificate_ends_the_call() {
     let service = FakeService::new([Do::answer("200 OK", "", r#"{"data":{"credit":1.5}}"#).over_tls()]).await;
     let url = service.tls_url();
     let (builder, clock) = oauth(&url).still();
@@ -215,7 +215,7 @@ async fn a_certificate_that_is_not_trusted_ends_the_call() {
 }
 
 #[tokio::test]
-async fn https_begins_with_a_handshake_and_nothing_in_the_clear() {
+async fn https_begins_with_a_handshake_and_sends_nothing_in_the_clear() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -275,7 +275,7 @@ async fn a_loopback_address_is_not_asked_through_a_proxy() {
 }
 
 #[test]
-fn credentials_of_the_environment_say_what_is_missing() {
+fn credentials_from_the_environment_say_what_is_missing() {
     if is_child() {
         let error = Credentials::from_env().unwrap_err();
         assert!(error.is_invalid_input());
@@ -289,11 +289,11 @@ fn credentials_of_the_environment_say_what_is_missing() {
     }
     let variables =
         [("OPENAPI_EMAIL", EMAIL), ("KELIWEB_CLIENT_ID", "id"), ("KELIWEB_USERNAME", ""), ("KELIWEB_PASSWORD", " ")];
-    in_a_process("credentials_of_the_environment_say_what_is_missing", &variables);
+    in_a_process("credentials_from_the_environment_say_what_is_missing", &variables);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
+async fn a_handshake_that_does_not_end_is_a_connect_timeout() {
     let service = FakeService::new([Do::Silence]).await;
     let url = service.url().replace("http:", "https:");
     let builder = oauth(&url).connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(60));
@@ -305,7 +305,7 @@ async fn a_handshake_that_does_not_end_is_no_connection_in_time() {
 }
 
 #[tokio::test]
-async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url() {
+async fn a_connection_error_names_the_host_and_the_reason_and_nothing_else_of_a_url() {
     const SECRET: &str = "hunter2";
     let nobody = FakeService::new([Do::Refuse]).await;
     let token = AccessToken::new(format!("token-{SECRET}"));
@@ -339,7 +339,7 @@ async fn no_connection_names_the_host_and_the_reason_and_nothing_else_of_a_url()
 }
 
 #[tokio::test]
-async fn a_client_that_refuses_the_address_is_wrong_input_and_not_asked_again() {
+async fn an_http_client_that_rejects_the_address_is_invalid_input_and_not_retried() {
     let service = FakeService::answering_with(success("get_credit")).await;
     let only_https = reqwest::Client::builder().no_proxy().https_only(true).build().unwrap();
     let (builder, clock) = oauth(&service.url()).http_client(only_https).still();
@@ -349,7 +349,7 @@ async fn a_client_that_refuses_the_address_is_wrong_input_and_not_asked_again() 
 }
 
 #[tokio::test]
-async fn an_answer_of_just_the_limit_is_read() {
+async fn a_response_of_exactly_the_limit_is_read() {
     let body = |length: usize| {
         let body = r#"{"data":{"credit":1},"more":""}"#;
         body.replace("\"\"", &format!("\"{}\"", "x".repeat(length - body.len())))
@@ -363,7 +363,7 @@ async fn an_answer_of_just_the_limit_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_keeps_its_status() {
+async fn a_response_that_is_too_large_keeps_its_status() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_owned();
     let service = FakeService::new([Do::Flood(head)]).await;
     let error = oauth(&service.url()).build().unwrap().credit().await.unwrap_err();
@@ -372,7 +372,7 @@ async fn an_answer_that_is_too_large_keeps_its_status() {
 }
 
 #[test]
-fn a_limit_of_no_time_is_refused() {
+fn a_timeout_of_zero_is_rejected() {
     let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
     let none = Duration::ZERO;
     for (builder, name) in [
@@ -396,7 +396,7 @@ fn a_limit_of_no_time_is_refused() {
 }
 
 #[test]
-fn an_empty_set_of_scopes_is_refused() {
+fn an_empty_set_of_scopes_is_rejected() {
     let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
     let error = builder().scopes(ScopeSet::default()).build().unwrap_err();
     assert!(error.is_invalid_input());
@@ -429,7 +429,7 @@ fn a_base_url_wins_over_an_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn credentials_of_the_environment_are_sent_as_they_are() {
+async fn credentials_from_the_environment_are_sent_unchanged() {
     use gettone::keliweb;
     if is_child() {
         let url = std::env::var("GETTONE_TEST_URL").unwrap();
@@ -451,7 +451,7 @@ async fn credentials_of_the_environment_are_sent_as_they_are() {
         ("OPENAPI_EMAIL", EMAIL),
         ("OPENAPI_API_KEY", API_KEY),
     ];
-    in_a_process("credentials_of_the_environment_are_sent_as_they_are", &variables);
+    in_a_process("credentials_from_the_environment_are_sent_unchanged", &variables);
     let requests = service.requests();
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [
@@ -467,7 +467,7 @@ async fn credentials_of_the_environment_are_sent_as_they_are() {
 
 #[cfg(unix)]
 #[test]
-fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
+fn an_error_names_a_variable_that_is_not_utf_8() {
     use std::os::unix::ffi::OsStrExt;
     if is_child() {
         let error = Credentials::from_env().unwrap_err();
@@ -475,7 +475,7 @@ fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
         return;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_variable_that_is_not_utf_8_is_said_to_be_so", "--nocapture"]).env(CHILD, "1");
+    command.args(["--exact", "an_error_names_a_variable_that_is_not_utf_8", "--nocapture"]).env(CHILD, "1");
     command.env_remove("OPENAPI_API_KEY").env("OPENAPI_EMAIL", std::ffi::OsStr::from_bytes(b"\xff"));
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -483,7 +483,7 @@ fn a_variable_that_is_not_utf_8_is_said_to_be_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_without_an_answer_says_what_happened() {
+async fn a_failure_without_a_response_says_what_happened() {
     for (act, said) in
         [(Do::Hang, "the connection broke before the response was complete"), (Do::Sleep, "no response in time")]
     {
@@ -497,7 +497,7 @@ async fn a_failure_without_an_answer_says_what_happened() {
 
 /// Both services, called on runtimes that lack something.
 #[test]
-fn a_runtime_that_lacks_something_is_an_error_and_no_panic() {
+fn an_incomplete_runtime_is_an_error_and_no_panic() {
     use tokio::runtime::Builder;
 
     let build = |io: bool, time: bool| {

@@ -34,15 +34,15 @@ async fn adopted(date: &str, expire: u64) {
     assert!(service.calls() > before, "a year later {token:?} {} is handed out, and nobody was asked", token.expose());
 }
 #[tokio::test]
-async fn a_date_of_1970_makes_no_token_live_for_decades() {
+async fn a_date_of_1970_does_not_make_a_token_live_for_decades() {
     adopted("Thu, 01 Jan 1970 00:00:00 GMT", unix(now()) + 3600).await
 }
 #[tokio::test]
-async fn an_end_in_milliseconds_makes_no_token_live_for_decades() {
+async fn an_expiry_in_milliseconds_does_not_make_a_token_live_for_decades() {
     adopted("Thu, 14 Oct 2021 00:00:00 GMT", (unix(now()) + 3600) * 1000).await
 }
 #[tokio::test]
-async fn an_honest_end_is_kept_to() {
+async fn a_token_is_not_used_after_its_expiry() {
     adopted("Thu, 14 Oct 2021 00:00:00 GMT", unix(now()) + 3600).await
 }
 
@@ -70,21 +70,21 @@ async fn untouched(client_secret: &str) {
     assert_eq!((service.calls(), error.code()), (2, Some("invalid_client")), "calls, and the code");
 }
 #[tokio::test]
-async fn a_client_secret_that_is_no_word_changes_nothing() {
+async fn an_ordinary_client_secret_does_not_change_a_code() {
     untouched("UhoPgAS8rnAm57J8dLXWqKDTFnwjzS30pLzE572Z").await
 }
 #[tokio::test]
-async fn a_client_secret_that_is_a_word_changes_nothing() {
+async fn a_client_secret_that_is_part_of_a_code_does_not_change_it() {
     untouched("client").await
 }
 #[tokio::test]
-async fn a_client_secret_with_a_code_in_it_changes_nothing() {
+async fn a_client_secret_that_contains_a_code_does_not_change_it() {
     untouched("fatture-invalid_client-2021").await
 }
 
 /// A refusal under 200 is a deletion: the token lives on, and nobody knows it any more.
 #[tokio::test]
-async fn a_no_is_no_deletion() {
+async fn a_refusal_with_status_200_is_no_deletion() {
     let mut wrong = Vec::new();
     for no in [
         r#"{"success":0,"message":"not deleted","error":140}"#,
@@ -117,7 +117,7 @@ async fn a_no_is_no_deletion() {
 
 /// Who lists the tokens to delete them must not take a refusal for an empty list.
 #[tokio::test]
-async fn a_no_is_no_empty_list() {
+async fn a_refusal_with_status_200_is_no_empty_list() {
     let mut wrong = Vec::new();
     for no in [
         r#"{"data":[],"error":401,"message":"Wrong email or API key"}"#,
@@ -140,7 +140,7 @@ async fn a_no_is_no_empty_list() {
 
 /// A record that was granted less than was requested.
 #[tokio::test]
-async fn a_record_that_was_granted_less_is_passed_over() {
+async fn a_stored_token_that_was_granted_less_is_ignored() {
     let service = mint(&["GET:a.it/b"]).await;
     let store = MemoryStore::new();
     let name = format!("openapi-oauth {:?} {:?} GET:a.it/b", service.url(), EMAIL);

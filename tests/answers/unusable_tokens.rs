@@ -87,7 +87,7 @@ fn assert_refused(error: &Error, rule: &str) {
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_sent_is_refused_by_every_operation_that_answers_with_one() {
+async fn every_operation_that_returns_a_token_rejects_one_that_cannot_be_sent() {
     for (bad, rule) in unusable() {
         for (operation, is_list) in OPENAPI {
             let entry = entry(&json!(bad));
@@ -110,7 +110,7 @@ async fn a_token_that_cannot_be_sent_is_refused_by_every_operation_that_answers_
 }
 
 #[tokio::test]
-async fn a_token_that_cannot_be_sent_spoils_no_other_of_a_list() {
+async fn a_token_that_cannot_be_sent_does_not_spoil_the_others_in_a_list() {
     let bad: Vec<String> = unusable().into_iter().map(|(bad, _)| bad).collect();
     let entries = bad.iter().flat_map(|bad| [entry(&json!(bad)), entry(&json!("good"))]);
     let service = FakeService::answering_with(Answer::json(200, json!({ "data": entries.collect::<Vec<_>>() }))).await;
@@ -158,7 +158,7 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
 }
 
 #[tokio::test]
-async fn a_request_is_authorized_with_the_good_token_that_follows_a_bad_one() {
+async fn a_request_gets_the_valid_token_that_follows_a_bad_one() {
     for (bad, rule) in unusable() {
         let service = FakeService::answering([pair(&bad, Value::Null), pair("good", Value::Null)]).await;
         let (builder, clock) = common::fatture(&service.url()).http_client(http()).still();
@@ -176,7 +176,7 @@ async fn a_request_is_authorized_with_the_good_token_that_follows_a_bad_one() {
 }
 
 #[tokio::test]
-async fn a_bad_token_of_a_refresh_is_made_up_for_with_the_password() {
+async fn after_a_refresh_returns_a_bad_token_the_password_is_used() {
     let service = FakeService::answering([pair("a1", "r1"), pair("", "r2"), pair("a3", "r3")]).await;
     let (builder, clock) = common::fatture(&service.url()).http_client(http()).still();
     let fatture = builder.build().unwrap();
@@ -188,7 +188,7 @@ async fn a_bad_token_of_a_refresh_is_made_up_for_with_the_password() {
 }
 
 #[tokio::test]
-async fn a_bad_refresh_token_costs_no_good_access_token() {
+async fn a_bad_refresh_token_does_not_spoil_the_access_token() {
     let long = |length: usize| json!("r".repeat(length));
     for bad in
         [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), long(8 * 1024 + 1), long(1 << 20)]
@@ -219,7 +219,7 @@ async fn a_bad_refresh_token_costs_no_good_access_token() {
 }
 
 #[test]
-fn a_record_with_a_token_that_cannot_be_sent_is_no_token() {
+fn a_stored_token_that_cannot_be_sent_is_rejected() {
     let record = |access: &str, refresh: &str| {
         let fields = json!({ "version": 1, "access_token": access, "obtained_at": 0, "expires_at": 1, "refresh_token": refresh,
             "refresh_expires_at": 1 });

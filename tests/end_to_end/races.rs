@@ -50,7 +50,7 @@ async fn end(oauth: &Oauth, token: &AccessToken, way: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_token_that_was_ended_is_handed_out_to_nobody_who_asks_afterwards() {
+async fn a_token_that_was_ended_is_never_returned_afterwards() {
     let mut stale = Vec::new();
     // One that is asked too much at once is not what is tested here.
     let mut emulator = Emulator::start().await.unwrap();
@@ -82,7 +82,7 @@ async fn a_token_that_was_ended_is_handed_out_to_nobody_who_asks_afterwards() {
 }
 
 #[tokio::test]
-async fn a_token_of_another_client_that_was_deleted_is_not_taken_from_the_store() {
+async fn a_token_that_another_client_deleted_is_not_taken_from_the_store() {
     let (emulator, store) = (Emulator::start().await.unwrap(), MemoryStore::new());
     let (worker, admin) = (client(&emulator, Some(store.clone())), client(&emulator, Some(store)));
     let token = worker.token(&narrow(1)).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_token_of_another_client_that_was_deleted_is_not_taken_from_the_store(
 }
 
 #[tokio::test]
-async fn a_deletion_that_is_cut_off_leaves_no_dead_token() {
+async fn a_cancelled_deletion_leaves_no_dead_token_in_the_cache() {
     let emulator = Emulator::start().await.unwrap();
     let oauth = client(&emulator, None);
     let token = oauth.token(&narrow(1)).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_deletion_that_is_cut_off_leaves_no_dead_token() {
 
 /// Somebody finds a token in the account's list before the client that makes it has its answer.
 #[tokio::test]
-async fn a_token_that_is_deleted_or_changed_while_its_answer_is_on_its_way_is_not_handed_out() {
+async fn a_token_that_is_deleted_or_changed_before_its_response_arrives_is_not_returned() {
     for is_deleted in [true, false] {
         let emulator = Emulator::start().await.unwrap();
         let oauth = client(&emulator, None);

@@ -26,7 +26,7 @@ fn http() -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn a_token_sent_along_is_dropped_after_a_401_and_the_next_call_is_good() {
+async fn after_a_401_an_invalidated_token_is_replaced_by_the_next_call() {
     let emulator = Emulator::start().await.unwrap();
     let (fatture, url) = (fatture(&emulator), format!("{}/api/invoices", emulator.keliweb_url()));
     fatture.token().await.unwrap();
@@ -43,7 +43,7 @@ async fn a_token_sent_along_is_dropped_after_a_401_and_the_next_call_is_good() {
 }
 
 #[tokio::test]
-async fn an_authorized_request_is_answered_401_and_the_next_one_is_good() {
+async fn after_a_401_an_invalidated_token_is_replaced_by_the_next_authorize() {
     let emulator = Emulator::start().await.unwrap();
     let (fatture, oauth) = (fatture(&emulator), oauth(&emulator));
     let (invoices, echo) = (format!("{}/api/invoices", emulator.keliweb_url()), emulator.url("/echo/me"));
@@ -67,7 +67,7 @@ async fn an_authorized_request_is_answered_401_and_the_next_one_is_good() {
 /// Also for a program that wants something else than JSON, to which Keliweb Fatture answers with a redirect to its login page, whether
 /// that is followed or not.
 #[tokio::test]
-async fn with_the_layer_nobody_sees_a_401_or_a_login_page() {
+async fn with_the_middleware_no_caller_sees_a_401_or_a_login_page() {
     for accept in [None, Some("application/pdf"), Some("text/html")] {
         for follows in [true, false] {
             let emulator = Emulator::start().await.unwrap();
@@ -97,7 +97,7 @@ async fn with_the_layer_nobody_sees_a_401_or_a_login_page() {
 
 /// A new token is not known everywhere for some seconds, which the layer waits for by the client's clock.
 #[tokio::test]
-async fn the_layer_waits_for_a_new_token_by_the_emulators_clock() {
+async fn the_middleware_waits_for_a_new_token_by_the_clock_of_the_emulator() {
     let emulator = Emulator::start().await.unwrap();
     let oauth = oauth(&emulator);
     emulator.set_activation_delay(Duration::from_secs(5));

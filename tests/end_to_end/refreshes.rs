@@ -36,7 +36,7 @@ const MINUTES: Duration = Duration::from_secs(56 * 60);
 
 /// A hundred calls over fifty refreshes, each answered some milliseconds after the old token has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_call_that_comes_during_a_refresh_is_refused() {
+async fn no_call_during_a_refresh_is_rejected() {
     let (emulator, clock) = service().await;
     let fatture = builder(&emulator).build().unwrap();
     let emulator = Arc::new(emulator);
@@ -67,7 +67,7 @@ async fn no_call_that_comes_during_a_refresh_is_refused() {
 
 /// Eight processes, each of which calls once a second: they look at their store at the same moment.
 #[tokio::test]
-async fn of_several_processes_with_one_store_each_is_refused_once_per_refresh_at_most() {
+async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
     const PROCESSES: usize = 8;
     let (emulator, clock) = service().await;
     let store = MemoryStore::new();
@@ -122,7 +122,7 @@ impl TokenStore for Slow {
 }
 
 #[tokio::test]
-async fn while_a_store_saves_no_call_is_refused_and_the_end_of_a_program_waits_for_it() {
+async fn a_slow_store_delays_no_call_and_wait_idle_waits_for_it() {
     let (emulator, clock) = service().await;
     let store = Slow { store: MemoryStore::new(), gate: Arc::new(Semaphore::new(1)) };
     let fatture = builder(&emulator).store(store.clone()).build().unwrap();

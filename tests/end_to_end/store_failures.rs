@@ -58,7 +58,7 @@ impl TokenStore for Broken {
 }
 
 #[tokio::test]
-async fn each_failure_of_a_store_is_reported_and_the_token_is_given() {
+async fn each_failure_of_a_store_is_reported_and_the_token_is_returned() {
     let emulator = Emulator::start().await.unwrap();
     let heard = Heard::default();
     let oauth = builder(&emulator).store(Broken).on_store_failure(heard.by()).build().unwrap();
@@ -110,7 +110,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
 }
 
 #[tokio::test]
-async fn a_report_that_panics_costs_nobody_a_token() {
+async fn a_callback_that_panics_costs_no_caller_a_token() {
     let emulator = Emulator::start().await.unwrap();
     let panics = |_: &Error| panic!("of the program's own");
     let oauth = builder(&emulator).store(Broken).on_store_failure(panics).build().unwrap();
@@ -122,7 +122,7 @@ async fn a_report_that_panics_costs_nobody_a_token() {
 
 /// In every arrangement of the records of three names, one of them of the other vendor, each client has its own token or asks for one.
 #[tokio::test]
-async fn a_record_under_another_name_is_passed_over_and_reported() {
+async fn a_record_under_another_name_is_ignored_and_reported() {
     let emulator = Emulator::start().await.unwrap();
     let folder = std::env::temp_dir().join(format!("gettone-exchanged-{}", std::process::id()));
     let path = folder.join("tokens.json");

@@ -51,7 +51,7 @@ struct Sum {
 /// Both ask for the same scopes, with the same lifetime, in the same seconds, and answers are lost: some after the token was made,
 /// some instead. Nobody is given a token of the other program, and nobody deletes one.
 #[test]
-fn in_a_thousand_schedules_no_token_of_the_other_program_is_given_or_deleted() {
+fn in_a_thousand_schedules_no_token_of_the_other_program_is_returned_or_deleted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut sum = Sum::default();
     let schedules: u64 = std::env::var("GETTONE_SCHEDULES").map_or(1_000, |number| number.parse().unwrap());
@@ -122,7 +122,7 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
 
 /// A program that changes a token by hand, which the client looks after: it is not handed out any more for what it was.
 #[tokio::test]
-async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
+async fn a_changed_token_is_not_returned_for_its_former_scopes() {
     let both = set(&[GET, POST]);
     for shorter in [false, true] {
         for replace in [false, true] {
@@ -153,7 +153,7 @@ async fn a_token_that_was_changed_is_not_handed_out_for_what_it_was() {
 
 /// Whether a change that nobody confirmed was made is not known, so the token is dropped as well. One that was refused was not made.
 #[tokio::test]
-async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_kept() {
+async fn a_token_is_dropped_if_it_may_have_been_changed_and_kept_if_not() {
     // A 404 without the service's own code is a wrong address.
     for (fault, is_kept) in [(Fault::LostResponse, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
         let emulator = Emulator::start().await.unwrap();
@@ -167,7 +167,7 @@ async fn a_token_that_may_have_been_changed_is_dropped_and_one_that_was_not_is_k
 
 /// Nobody who wanted a token deleted wants it handed out because the answer was lost. It is still the client's to delete.
 #[tokio::test]
-async fn a_token_that_may_have_been_deleted_is_dropped_and_one_that_was_not_is_kept() {
+async fn a_token_is_dropped_if_it_may_have_been_deleted_and_kept_if_not() {
     for (fault, is_kept, left) in
         [(Fault::LostResponse, false, 1), (Fault::Status(500), false, 2), (Fault::Status(404), true, 1)]
     {
@@ -186,7 +186,7 @@ async fn a_token_that_may_have_been_deleted_is_dropped_and_one_that_was_not_is_k
 }
 
 #[tokio::test]
-async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_change_shows_it() {
+async fn a_token_is_dropped_when_a_change_shows_that_it_no_longer_exists() {
     let emulator = Emulator::start().await.unwrap();
     let (oauth, other) = (program(&emulator), program(&emulator));
     let token = oauth.token(&set(&[GET])).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_token_that_the_service_does_not_have_any_more_is_dropped_when_a_chang
 /// Fifty requests at once with a token that the services do not know yet: each waits, and the token is not given up.
 #[cfg(feature = "middleware")]
 #[tokio::test]
-async fn many_requests_wait_together_for_a_new_token_to_be_known() {
+async fn many_requests_wait_together_until_a_new_token_is_known() {
     let emulator = Emulator::start().await.unwrap();
     emulator.set_activation_delay(Duration::from_secs(10));
     let layer = oauth(&emulator).clock(emulator.clock()).scopes(set(&[GET])).build().unwrap().middleware();

@@ -334,18 +334,18 @@ fn all(before: bool) {
 }
 
 #[test]
-fn what_was_planted_before_a_store_is_opened_does_no_harm() {
+fn a_file_planted_before_a_store_is_opened_does_no_harm() {
     all(true);
 }
 
 #[test]
-fn what_was_planted_while_a_store_is_open_does_no_harm() {
+fn a_file_planted_while_a_store_is_open_does_no_harm() {
     all(false);
 }
 
 /// A new kind of file needs a row above.
 #[tokio::test]
-async fn every_file_that_a_store_makes_is_a_place_of_the_table() {
+async fn every_file_that_a_store_creates_is_in_the_table() {
     let folder = Folder::new();
     let store = FileStore::open(folder.file()).await.unwrap();
     fs::write(folder.file(), "damaged").unwrap();
@@ -361,7 +361,7 @@ async fn every_file_that_a_store_makes_is_a_place_of_the_table() {
 
 /// The folder may be a link, as it is when somebody moved it to another disk. What it leads to is looked at.
 #[test]
-fn a_folder_that_is_none_is_refused_and_a_link_to_one_is_followed() {
+fn a_path_that_is_not_a_folder_is_rejected_and_a_link_to_a_folder_is_followed() {
     for kind in [Plant::LinkToVictim, Plant::LinkToNothing, Plant::LinkToFifo, Plant::Fifo, Plant::Socket] {
         let failed = failure(format!("{kind:?}"), async move || {
             let folder = Folder::new();

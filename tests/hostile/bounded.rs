@@ -250,7 +250,7 @@ fn no_echo_shows_a_secret_however_it_is_written() {
 }
 
 #[test]
-fn where_two_secrets_overlap_both_are_taken_out() {
+fn two_overlapping_secrets_are_both_redacted() {
     // The client secret and the password of the family of which one begins where another ends.
     let said = br#"{"message":"no overlap-abc-overlap-xyz-overlap-abc, overlap-abc-overlap."}"#;
     let error = ask("password_grant", 4, 403, said).unwrap_err();
@@ -258,7 +258,7 @@ fn where_two_secrets_overlap_both_are_taken_out() {
 }
 
 #[test]
-fn one_entry_spoils_no_other() {
+fn an_unreadable_entry_does_not_spoil_the_others() {
     for value in VALUES.iter().filter(|value| serde_json::from_slice::<Box<RawValue>>(value).is_ok()) {
         let list = put(value, r#"{"data":["GET:a.it/b",@,"GET:a.it/c"]}"#);
         let map = put(value, r#"{"data":{"GET:a.it/b":{"counter":1,"paid":0},"x":@}}"#);
@@ -302,7 +302,7 @@ fn a_whole_number_is_read_however_it_is_written() {
 }
 
 #[test]
-fn nothing_beside_a_no_makes_it_a_yes() {
+fn no_other_field_turns_a_refusal_into_a_success() {
     for value in VALUES.iter().filter(|value| serde_json::from_slice::<IgnoredAny>(value).is_ok()) {
         for field in ["x", "error", "message", "error_description", "hint", "errors", "data", "token"] {
             for place in [format!(r#"{{"success":false,"{field}":@}}"#), format!(r#"{{"{field}":@,"success":false}}"#)]
@@ -322,7 +322,7 @@ fn memory_is_measured() {
 }
 
 #[test]
-fn what_takes_no_room_on_the_wire_takes_little_in_memory() {
+fn many_tiny_values_take_little_memory() {
     // The least of each kind, again and again, wherever something is kept of it.
     let mut read = 0;
     for least in ["0", r#""""#, "[]", "{}", "[0]", r#"{"":0}"#, r#"{"":{}}"#, "[[[0]]]"] {
@@ -354,7 +354,7 @@ fn no_depth_is_too_deep() {
 }
 
 #[test]
-fn an_answer_that_is_too_large_is_none() {
+fn a_response_that_is_too_large_is_rejected() {
     const MOST: usize = 4 * 1024 * 1024;
     let padded = |good: &str, size: usize| [good.as_bytes(), &vec![b' '; size - good.len()]].concat();
     let good = good();

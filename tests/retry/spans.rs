@@ -9,7 +9,7 @@ use crate::common::fake::{Answer, FakeService};
 use crate::common::{Still, http, oauth};
 
 #[tokio::test]
-async fn a_span_tells_the_waits_and_the_time_of_all_attempts() {
+async fn a_span_records_the_waits_and_the_time_of_all_attempts() {
     let (written, subscriber) = capture(LevelFilter::DEBUG, FmtSpan::CLOSE);
     let service = FakeService::answering_with(Answer::empty(429).header("retry-after", "7")).await;
     let (builder, _) = oauth(&service.url()).retry(Retry::default().max_attempts(2)).http_client(http()).still();

@@ -79,7 +79,7 @@ fn without_null(schema: &mut Value) {
 }
 
 #[test]
-fn the_types_of_keliweb_are_those_of_the_spec() {
+fn the_types_of_keliweb_match_the_spec() {
     let spec = Spec::keliweb();
     assert_eq!(of::<keliweb::TokenPair>(), in_spec(&spec, "TokenPair"));
     assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
@@ -89,7 +89,7 @@ fn the_types_of_keliweb_are_those_of_the_spec() {
 }
 
 #[test]
-fn the_types_of_openapi_are_those_of_the_spec() {
+fn the_types_of_openapi_match_the_spec() {
     let spec = Spec::openapi();
     assert_eq!(of::<Token>(), in_spec(&spec, "Token"));
     assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
@@ -123,7 +123,7 @@ fn is_written_by_its_schema<T: JsonSchema + serde::Serialize>(value: &T) {
 }
 
 #[test]
-fn what_is_written_is_what_the_schemas_say() {
+fn serialized_values_match_the_schemas() {
     for credit in [r#"{"credit":423.38}"#, r#"{"credit":100}"#, r#"{"credit":"19.99"}"#, r#"{"credit":-0.05}"#] {
         is_written_by_its_schema(&serde_json::from_str::<Credit>(credit).unwrap());
     }

@@ -199,12 +199,12 @@ fn cases<T: std::fmt::Debug>(
 }
 
 #[test]
-fn a_request_to_openapi_gets_the_token_that_the_rule_says_or_none() {
+fn a_request_to_openapi_gets_a_token_as_the_documented_rule_says() {
     cases(case(), [600, 1_500], openapi);
 }
 
 #[test]
-fn a_request_to_keliweb_gets_a_token_at_the_clients_own_address_alone() {
+fn a_request_to_keliweb_gets_a_token_only_at_the_address_of_the_client() {
     // Half of the requests to the client's own address, or nearly so.
     let near = (
         select(&BASES[..]),
