@@ -19,7 +19,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Bytes, of all threads together.
+/// Bytes held by all threads together.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
@@ -70,7 +70,7 @@ fn parsing_allocates_once_and_matching_never() {
     );
 }
 
-/// A future that has nothing to wait for.
+/// Runs a future that has nothing to wait for.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
@@ -87,13 +87,13 @@ async fn a_cached_token_is_returned_without_an_allocation() {
     handle.get().await.unwrap();
     assert_eq!(allocations(|| at_once(handle.get()).unwrap()), 0);
     assert_eq!(allocations(|| at_once(oauth.token(&scopes)).unwrap()), 0);
-    // Also by a set that says the same in another place of memory.
+    // Also with an equal set in another place of memory.
     let again = ScopeSet::parse(scopes.iter().map(ToString::to_string)).unwrap();
     assert_eq!(allocations(|| at_once(oauth.token(&again)).unwrap()), 0);
     assert_eq!(service.count("POST /token"), 1);
 }
 
-/// What is read of a file is read on other threads, so all of them are counted; the other tests take next to nothing.
+/// Other threads read the file, so all threads are counted; the other tests take next to nothing.
 #[tokio::test]
 async fn a_file_of_tokens_takes_memory_in_proportion() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("allocations-{}", std::process::id()));
@@ -110,13 +110,13 @@ async fn a_file_of_tokens_takes_memory_in_proportion() {
         "[".repeat(800_000),
         many(|number| number.to_string()),
     ] {
-        // Made by the store, so that nobody else can open it.
+        // The store creates the file, so that no other user can open it.
         FileStore::open(&path).await.unwrap().save("a", &token).await.unwrap();
         std::fs::write(&path, &contents).unwrap();
         let before = HELD.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
         let store = FileStore::open(&path).await.unwrap();
-        // Damaged, most of them, which is an error.
+        // Most of them are damaged, which is an error.
         let _ = store.load("b").await;
         store.save("a", &token).await.unwrap();
         let taken = PEAK.load(Ordering::Relaxed) - before;

@@ -1,4 +1,4 @@
-//! The surprises: what the services were seen to answer, beside what they document.
+//! Responses that the services do not document, but were seen to send or may send.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -85,7 +85,7 @@ async fn an_unexpected_error_field_does_not_spoil_a_success() {
     }
 }
 
-/// An answer with another value in a field, or without it.
+/// Returns an answer with another value in a field.
 fn with(answer: Answer, field: &str, value: Value) -> Answer {
     let mut body: Value = serde_json::from_str(answer.text()).unwrap();
     body[field] = value;
@@ -109,7 +109,7 @@ async fn a_failure_in_a_nested_object_is_a_failure() {
         found.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"),
         "{found}"
     );
-    // Wherever it is said, and whatever is said elsewhere.
+    // On either level, whatever the other one says.
     for (outer, inner) in [(true, false), (false, true)] {
         let body = format!(
             r#"{{"success":{outer},"error":null,"data":{{"data":[],"success":{inner},"error":7}},"message":""}}"#
@@ -175,7 +175,7 @@ async fn a_token_with_an_unusual_number_is_read() {
     for sent in [json!(-1), json!("soon"), json!(null), json!([])] {
         assert!(error("create_token", with(success("create_token"), "expire", sent)).await.is_decode());
     }
-    // Far more than a moment can be: what is given out can be added to any.
+    // More than a moment can be: the lifetime is capped so that it can be added to any.
     let service = FakeService::answering_with(with(success("refresh"), "expires_in", json!(u64::MAX))).await;
     let pair = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
     assert!(common::now().checked_add(pair.expires_in()).is_some());
@@ -222,7 +222,7 @@ async fn a_402_means_not_found_only_with_its_code() {
         let error = error("find_token", Answer::json(402, body(code))).await;
         assert!(!error.is_not_found() && error.status().unwrap() == 402);
     }
-    // Elsewhere 125 is not documented.
+    // For other operations the code 125 is not documented.
     let error = error("get_credit", Answer::json(402, body(json!(125)))).await;
     assert!(!error.is_not_found() && error.status().unwrap() == 402);
 }
@@ -240,7 +240,7 @@ async fn a_page_of_a_gateway_keeps_its_status() {
     }
 }
 
-/// A maintenance page says nothing of the credentials, and passes.
+/// A maintenance page is temporary and says nothing about the credentials.
 #[tokio::test]
 async fn a_page_with_status_200_means_that_the_service_is_unavailable() {
     for operation in operations() {
@@ -255,7 +255,7 @@ async fn a_page_with_status_200_means_that_the_service_is_unavailable() {
     }
 }
 
-/// PHP says `text/html` of what has no content, too.
+/// PHP sends `text/html` without content, too.
 #[tokio::test]
 async fn a_response_without_content_is_not_a_page() {
     let service = FakeService::answering_with(Answer::html(204, "")).await;
@@ -265,7 +265,7 @@ async fn a_response_without_content_is_not_a_page() {
     assert!(error("get_credit", Answer::html(200, "")).await.is_decode());
 }
 
-/// Nobody said whether it was carried out.
+/// These statuses leave open whether the call was carried out.
 #[tokio::test]
 async fn a_408_and_any_5xx_are_ambiguous() {
     for operation in operations() {
@@ -280,7 +280,7 @@ async fn a_408_and_any_5xx_are_ambiguous() {
     }
 }
 
-/// One line, without what we say ourselves.
+/// The message is one line, without the words of this crate.
 #[tokio::test]
 async fn the_message_of_the_service_can_be_read() {
     let said = error("get_credit", refused(404, json!({ "message": " non-existent\n credit", "error": 320 }))).await;
@@ -299,7 +299,7 @@ async fn an_error_calls_an_empty_response_empty() {
         }
         let failed = error_of(operation, Answer::empty(500)).await;
         assert!(!failed.is_decode() && failed.to_string().ends_with("HTTP 500 Internal Server Error"), "{failed}");
-        // 204 is documented for two operations only; an answer to the deletion has nothing to lose.
+        // 204 is documented for two operations only; a deletion returns nothing anyway.
         if !matches!(operation.name, "list_tokens" | "find_token" | "delete_token") {
             assert!(error_of(operation, Answer::empty(204)).await.is_decode(), "{operation}");
         }
@@ -321,7 +321,7 @@ async fn an_error_about_an_undocumented_response_shows_no_values() {
             "\u{0}",
             "{\"data\":{\"s3cret-value\":7}}",
         ] {
-            // A deletion has no data, so every object will do; and an odd counter is kept apart.
+            // A deletion has no data, so it accepts every object; counters keep an unreadable entry apart.
             let object = body.len() > 1 && body.starts_with('{');
             let (is_deletion, is_counters) = (operation.name == "delete_token", operation.name.starts_with("counters"));
             if object && is_deletion || body.contains("7}") && is_counters {
@@ -440,7 +440,7 @@ async fn failures_of_older_and_newer_keliweb_servers_mean_the_same() {
         let error = error("password_grant", answer).await;
         assert!(error.is_invalid_grant() && error.is_unauthorized() && !error.is_invalid_input(), "{error:?}");
     }
-    // A refused request of the refresh grant that is not about the token.
+    // A rejected refresh that is not about the token.
     let error = error(
         "refresh",
         refused(400, json!({ "error": "invalid_request", "hint": "Check the `client_id` parameter" })),
@@ -528,7 +528,7 @@ async fn only_find_token_reads_a_402_as_not_found() {
     for operation in openapi_v1::SERVICE.operations {
         let found = error_of(operation, Answer::empty(404)).await;
         assert!(found.is_not_found() && !found.is_invalid_input(), "{operation}");
-        // Only the search for a token says it with 402.
+        // Only `find_token` reads 402 so.
         if operation.name != "find_token" {
             let body = json!({ "success": false, "message": "", "error": 125, "data": null });
             let found = error_of(operation, refused(402, body)).await;
@@ -547,14 +547,14 @@ async fn only_keliweb_reads_a_redirect_to_a_login_page_as_a_failed_login() {
                 assert_eq!(error.is_unauthorized(), grant, "{operation} {status} {login}: {error:?}");
                 assert!(!error.is_transient(), "{operation} {status} {login}: {error:?}");
             }
-            // Elsewhere, such as a maintenance page: that may pass.
+            // A redirect to elsewhere, such as a maintenance page, is temporary.
             for elsewhere in ["https://example.com/", "/maintenance", "/login/help", "/blogin", ""] {
                 let error = error_of(operation, Answer::empty(status).header("location", elsewhere)).await;
                 assert!(!error.is_unauthorized(), "{operation} {status} {elsewhere}: {error:?}");
                 assert_eq!(error.is_transient(), grant, "{operation} {status} {elsewhere}: {error:?}");
             }
         }
-        // It says that the service is elsewhere, and nothing of the credentials.
+        // These say that the service has moved, and nothing about the credentials.
         for status in [301, 307, 308] {
             let error =
                 error_of(operation, Answer::empty(status).header("location", "https://example.com/login")).await;
@@ -685,7 +685,7 @@ async fn credit_may_be_overdrawn() {
     assert_eq!(service.oauth().credit().await.unwrap().to_string(), "-3.00");
 }
 
-/// A program may pass on what it was answered, in the service's own form.
+/// A program may pass on a response in the service's own form.
 #[tokio::test]
 async fn credit_and_counters_serialize_in_the_services_form() {
     let service = FakeService::answering_with(success("get_credit")).await;
@@ -710,7 +710,7 @@ async fn credit_and_counters_serialize_in_the_services_form() {
     let again: Counters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();
     assert!(again.unrecognized().is_empty() && again.iter().eq(&counters));
 
-    // A map has each key once.
+    // A serialized map has each key once.
     let twice = r#"{"GET:a.it/b":{"counter":1,"paid":0},"get:A.it/b":{"counter":2,"paid":0},"GET:a.it/a":{"counter":3,"paid":0}}"#;
     let twice: Counters = serde_json::from_str(twice).unwrap();
     let once = r#"{"GET:a.it/b":{"counter":1,"paid":0,"limit":null},"GET:a.it/a":{"counter":3,"paid":0,"limit":null}}"#;

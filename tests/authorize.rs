@@ -1,4 +1,4 @@
-//! The token on a request, and on which requests it is never.
+//! Which requests get a token, and which never do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -25,7 +25,7 @@ fn sent(request: &Request) -> Vec<&str> {
     request.headers().get_all(AUTHORIZATION).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// A client that makes its tokens at a service, for requests that these patterns cover.
+/// Builds a client of a token service, for requests that these patterns cover.
 fn client(service: &FakeService, scopes: Option<&[&str]>) -> Oauth {
     let builder = oauth(&service.url()).http_client(http());
     match scopes {
@@ -60,14 +60,14 @@ async fn a_comma_in_a_url_is_encoded_in_a_scope() {
     }
 }
 
-/// What a token was asked for.
+/// Returns the scopes of the one request for a token.
 fn asked_for(service: &FakeService) -> Value {
     let asked = service.request();
     assert_eq!((asked.method.as_str(), asked.target.as_str()), ("POST", "/token"));
     serde_json::from_str::<Value>(&asked.body).unwrap()["scopes"].clone()
 }
 
-/// The error of a request that nothing was asked for and that stays as it was, also an `Authorization` of its own.
+/// Returns the error of a request that gets no token. The client requests none, and leaves the request and its headers unchanged.
 async fn refused(scopes: Option<&[&str]>, method: &str, url: &str) -> Error {
     let service = mint(&["GET:imprese.openapi.it/base"]).await;
     let oauth = client(&service, scopes);
@@ -146,7 +146,7 @@ async fn the_vendors_domains_are_recognized_however_they_are_written() {
             ("https://sms.altravia.com/base", "sms.altravia.com"),
             ("HTTPS://Imprese.OPENAPI.it/base", "imprese.openapi.it"),
             ("https://imprese.openapi.it./base", "imprese.openapi.it"),
-            // Neither a port nor a user makes another host.
+            // A port or a user in the URL does not change the host.
             ("https://imprese.openapi.it:8443/base", "imprese.openapi.it"),
             ("https://evil.com@imprese.openapi.it/base", "imprese.openapi.it"),
             ("https://imprese\u{3002}openapi\u{ff0e}it/base", "imprese.openapi.it"),
@@ -466,7 +466,7 @@ async fn a_keliweb_token_goes_only_to_the_address_of_its_client() {
         format!("HTTP://2130706433:{port}/"),
         format!("http://evil.com@127.0.0.1:{port}/below"),
     ] {
-        // There is no scope, so any method will do.
+        // Keliweb Fatture has no scopes, so any method is allowed.
         let mut request = request("OPTIONS", &url);
         fatture.authorize(&mut request).await.unwrap();
         assert!(sent(&request)[0].starts_with("Bearer "), "{url}");
@@ -492,7 +492,7 @@ async fn a_keliweb_token_does_not_go_to_hosts_that_look_like_its_own() {
     }
 }
 
-/// A client of the caller's own, as it comes but for the proxies of this machine.
+/// Returns an HTTP client with default settings, except for the proxies of this machine.
 fn follows() -> Client {
     Client::builder().no_proxy().danger_accept_invalid_certs(true).build().unwrap()
 }
@@ -507,7 +507,7 @@ fn has_token(request: &str) -> bool {
     request.to_ascii_lowercase().contains("authorization: bearer token-1\r\n")
 }
 
-/// Sends a request with a token, and says which of the requests that arrived had it.
+/// Sends a request with a token, and returns for each request that arrived whether it had the token.
 async fn with_token(client_of_own: &Client, from: &str, servers: [&FakeService; 2]) -> [Vec<bool>; 2] {
     let service = mint(&["GET:127.0.0.1/root", "GET:localhost/root"]).await;
     let mut request = get(from);
@@ -519,7 +519,7 @@ async fn with_token(client_of_own: &Client, from: &str, servers: [&FakeService; 
 #[tokio::test]
 async fn a_redirect_to_another_host_or_port_does_not_carry_the_token() {
     for status in [301, 302, 303, 307, 308] {
-        // Another host and another port; the other way round; another port alone. All of them are named.
+        // Another host and port; the same the other way round; another port alone. The scopes name all of them.
         for (from, to) in [("127.0.0.1", "localhost"), ("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")] {
             let there = FakeService::new([Do::answer("200 OK", "", "")]).await;
             let here = FakeService::new([see(status, &format!("http://{to}:{}/root", there.address.port()))]).await;
@@ -568,7 +568,7 @@ async fn a_redirect_on_the_same_host_keeps_the_token() {
     assert_eq!(with_token(&follows(), &here.url(), [&here, &nobody]).await, [vec![true; 3], vec![]]);
 }
 
-/// Leads to a stranger, which redirects to itself.
+/// Starts a server that redirects to another one, which redirects to itself.
 async fn chain() -> [FakeService; 2] {
     let there = FakeService::new([see(302, "/second"), see(302, "/third"), Do::answer("200 OK", "", "")]).await;
     let here = FakeService::new([see(302, &format!("http://localhost:{}/", there.address.port()))]).await;
@@ -578,10 +578,10 @@ async fn chain() -> [FakeService; 2] {
 #[tokio::test]
 async fn a_client_that_stays_at_its_origin_keeps_the_token_there() {
     let client = || Client::builder().no_proxy().redirect(gettone::same_origin()).build().unwrap();
-    // A client that follows to other hosts would send it to the second address of the stranger.
+    // A client that follows redirects to other hosts would send the token to the second address of the other server.
     let [here, there] = chain().await;
     assert_eq!(with_token(&client(), &here.url(), [&here, &there]).await, [vec![true], vec![]]);
-    // At home it follows, ten times at the most, and not back home from elsewhere.
+    // The client follows at most ten redirects at its origin.
     let hops = |number| (0..number).map(|hop| see(302, &format!("/{hop}"))).chain([Do::answer("200 OK", "", "")]);
     for (number, requests) in [(10, 11), (11, 11)] {
         let here = FakeService::new(hops(number)).await;
@@ -600,7 +600,7 @@ async fn a_pattern_may_name_several_segments_of_a_path() {
         ("fields/c%6Funtry", Some("POST:postontarget.com/fields/country")),
         ("areas/a/b/c", Some("POST:postontarget.com/areas")),
         ("areas//fields", Some("POST:postontarget.com/areas")),
-        // An asterisk may stand in a URL, and in no scope.
+        // A URL may contain an asterisk, a scope may not.
         ("areas/ACME*", Some("POST:postontarget.com/areas")),
         ("fields", None),
         ("fields/", None),
@@ -620,7 +620,7 @@ async fn a_pattern_may_name_several_segments_of_a_path() {
     }
 }
 
-/// For a URL, `Host` headers that name its own host, and some that do not, or perhaps do not.
+/// Lists `Host` headers that name the host of a URL, and others that do not, or may not.
 fn host_headers(url: &str) -> [Vec<Vec<Vec<u8>>>; 2] {
     let url: Url = url.parse().unwrap();
     let (host, port) = (url.host_str().unwrap(), url.port_or_known_default().unwrap());
@@ -646,7 +646,7 @@ fn host_headers(url: &str) -> [Vec<Vec<Vec<u8>>>; 2] {
         format!("{own}\u{e8}"),
         String::new(),
     ];
-    // Without a port, the header names that of the scheme.
+    // Without a port, the header means that of the scheme.
     if url.port().is_none() { &mut same } else { &mut other }.push(host.to_owned());
     let mut other: Vec<Vec<Vec<u8>>> = other.into_iter().map(|value| vec![value.into()]).collect();
     other.push(vec![[own.as_bytes(), b"\xff"].concat()]);
@@ -667,7 +667,7 @@ async fn a_request_whose_host_header_names_another_host_gets_no_token() {
         ("https://imprese.openapi.it/base".to_owned(), false),
         ("https://imprese.openapi.it:8443/base".to_owned(), false),
         ("https://imprese.openapi.it./base".to_owned(), false),
-        // Also on this machine: what listens there may pass requests on by their `Host`.
+        // Also on this machine: a proxy there may route requests by their `Host`.
         ("http://127.0.0.1/base".to_owned(), false),
         (keliweb.url(), true),
     ] {
@@ -693,7 +693,7 @@ async fn a_request_whose_host_header_names_another_host_gets_no_token() {
             let error = result.expect_err(&format!("{url} {shown:?}"));
             assert!(error.is_invalid_input() && error.service().is_none(), "{error:?}");
             assert!(error.to_string().contains("`Host` header") && error.to_string().contains("remove it"), "{error}");
-            // Neither asked for, nor put on the request.
+            // The client requests no token, and leaves the request unchanged.
             assert_eq!((format!("{request:?}"), service.calls() + keliweb.calls()), (before, calls));
         }
     }

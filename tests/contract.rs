@@ -68,7 +68,7 @@ fn documented() -> Vec<(&'static Operation, u16, &'static str, Result<&'static s
 #[tokio::test]
 async fn every_documented_answer_is_read_as_what_it_means() {
     for (operation, status, example, expected) in documented() {
-        // 429 is repeated; the same answer each time.
+        // The client retries after 429, and gets the same answer each time.
         let answer = Spec::of(operation.service).answer(operation.id, status, example);
         let service = FakeService::answering_with(answer).await;
         assert_outcome(operation, &service, expected).await;
@@ -152,7 +152,7 @@ fn documented_path(operation: &Operation) -> String {
     })
 }
 
-/// A body as the service reads it: the order of its scopes has no meaning.
+/// Returns a body as the service reads it: the order of its scopes has no meaning.
 fn meaning(mut body: Value) -> Value {
     if let Some(scopes) = body.get_mut("scopes").and_then(Value::as_array_mut) {
         scopes.sort_by_key(Value::to_string);

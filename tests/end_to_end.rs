@@ -124,8 +124,8 @@ fn hundreds_of_schedules_of_keliweb_keep_every_promise() {
     keep_every_promise(Kind::Keliweb, [300, 150, 50]);
 }
 
-/// `GETTONE_SEED` runs one of them alone, and tells its steps. At the least so many tokens are renewed, answers lost, and requests
-/// given up: a schedule in which nothing happens keeps every promise too.
+/// Runs 200 random schedules, or with `GETTONE_SEED` that one alone, and prints its steps. More than `least` tokens are renewed, answers lost
+/// and requests given up: a schedule in which nothing happens keeps every promise too.
 fn keep_every_promise(kind: Kind, least: [usize; 3]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let alone = std::env::var("GETTONE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
@@ -152,7 +152,7 @@ fn keep_every_promise(kind: Kind, least: [usize; 3]) {
 
 async fn schedule(seed: u64, kind: Kind, trail: &mut String) -> Result<Model, Broken> {
     let mut rng = Rng::with_seed(seed);
-    // The client's own chance is the same each time too.
+    // The client draws the same random numbers each time too.
     fastrand::seed(seed);
     let mut world = World::new(kind, &mut rng).await;
     let mut model = Model::new(world.ttl, world.has_store());
@@ -233,7 +233,7 @@ async fn schedule(seed: u64, kind: Kind, trail: &mut String) -> Result<Model, Br
     world.clear_faults();
     world.advance(5 * 3_600_000);
     for &key in world.keys() {
-        // What is refused is dropped, after which the next one must be good.
+        // After a rejected token is dropped, the next one must be valid.
         let mut good = false;
         for _ in 0..2 {
             let before = world.now();
@@ -258,7 +258,7 @@ async fn schedule(seed: u64, kind: Kind, trail: &mut String) -> Result<Model, Br
     Ok(model)
 }
 
-/// A call, and what its token is for. Gives the number of faults that it met.
+/// Requests a token, and calls an endpoint with it. Returns how many faults the client met.
 async fn step(
     world: &mut World,
     model: &mut Model,
@@ -269,7 +269,7 @@ async fn step(
     let (before, asked_at) = (world.now(), world.service.now());
     let was_alive = world.alive();
     let token: Result<AccessToken, Error> = world.token(key, way).await;
-    // A refresh in the background goes on, and may take the clock further.
+    // A refresh in the background may move the clock further.
     world.settle().await;
     let (seen, after) = (world.look(), world.now());
     let told =
@@ -285,13 +285,13 @@ async fn step(
         return Err(format!("{status} for a token that is alive: {alive}"));
     }
     if status != 200 {
-        // The time at which it was given, not that to which a refresh in the background moved the clock.
+        // By the time of the call, not the one to which a refresh in the background moved the clock.
         let issued = world.emulator.tokens();
         let ended = issued.iter().any(|it| it.token.expose() == token.expose() && it.expires_at <= asked_at);
         if ended && !model.is_excused(token.expose(), after) {
             return Err("a token is sent that is over".to_owned());
         }
-        // A refresh at Keliweb ends the token before, also one that was given just now. There is a test for that alone.
+        // A refresh at Keliweb ends the previous token, also one that was returned just now. `refreshes.rs` tests that.
         let was_alive = was_alive.iter().any(|alive| alive.expose() == token.expose());
         model.ended_by_refresh += usize::from(was_alive && seen.renewed());
         if rng.u8(..10) < 7 {
@@ -311,7 +311,7 @@ async fn revoke(world: &mut World, model: &mut Model, trail: &mut String) -> Res
     let seen = world.look();
     match result {
         Ok(_) => model.revoked(|token| world.is_alive(token)),
-        // The list, in which a lost token was looked for, failed.
+        // The search for a lost token failed.
         Err(_) if seen.faults() > 0 => {
             model.half_revoked();
             Ok(())
@@ -320,7 +320,7 @@ async fn revoke(world: &mut World, model: &mut Model, trail: &mut String) -> Res
     }
 }
 
-/// A client whose clock can be set, at a service whose clock nobody sets.
+/// Starts a service whose clock does not follow when the client's clock is set.
 async fn apart() -> (Arc<ManualClock>, Emulator) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
     let clock = Arc::new(ManualClock::new(start));
@@ -398,7 +398,7 @@ async fn a_rejected_token_does_not_come_back_from_the_store() {
     oauth.invalidate(&own);
     assert_eq!(oauth.token(&scopes(&[GET])).await.unwrap(), broad);
     clock.advance(Duration::from_secs(60));
-    // The broad one goes too, and the store still has the first.
+    // The client drops the broad token too, and the store still has the first.
     oauth.invalidate(&broad);
     assert_ne!(oauth.token(&scopes(&[GET])).await.unwrap(), own);
 }
@@ -412,7 +412,7 @@ async fn two_tokens_that_were_lost_together_are_both_found() {
     oauth.token(&scopes(&[GET])).await.unwrap_err();
     oauth.token(&scopes(&[GET, POST])).await.unwrap_err();
     clock.advance(Duration::from_secs(10));
-    // The broader one, which is the younger, is taken for the one that was lost here.
+    // The client claims the broader one, which is newer.
     oauth.token(&scopes(&[GET])).await.unwrap();
     oauth.revoke_created().await.unwrap();
     assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
@@ -434,7 +434,7 @@ async fn a_token_that_lives_for_seconds_is_not_returned_after_its_expiry() {
     let (clock, emulator) = apart().await;
     let seconds = Ttl::seconds(10).unwrap();
     let oauth = oauth(&emulator).clock(Arc::clone(&clock) as _).ttl(seconds).build().unwrap();
-    // The service's ends are whole seconds.
+    // The service's expiries are whole seconds.
     clock.advance(Duration::from_millis(900));
     oauth.token(&scopes(&[GET])).await.unwrap();
     clock.advance(Duration::from_millis(9_200));

@@ -1,6 +1,6 @@
 //! What a token file promises: to its owner, to other processes, and after a crash.
 //!
-//! Much of it is about permissions and signals, so it is tested where there are such.
+//! Much of it is about permissions and signals, so the tests are for Unix.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,9 +27,9 @@ use tokio::time::{Instant, timeout};
 const SECRET: &str = "secret-5c1d";
 /// The year 2100, in milliseconds.
 const FAR: u64 = 4_102_444_800_000;
-/// Nobody waits for so long: time stands still where this is used, and moves when all else does.
+/// Takes no time: where it is used, tokio's time is paused.
 const LONG: Duration = Duration::from_secs(30);
-/// Before a test that would go on for ever gives up.
+/// Ends a test that would go on forever.
 const AT_LAST: Duration = Duration::from_secs(20);
 
 /// A folder that only this user can open, until it is dropped.
@@ -44,7 +44,7 @@ impl Folder {
         Self(path)
     }
 
-    /// With a token file of this content.
+    /// Creates a folder with a token file of this content.
     fn with(content: impl AsRef<[u8]>) -> Self {
         let folder = Self::new();
         fs::write(folder.file(), content).unwrap();
@@ -64,7 +64,7 @@ impl Folder {
         FileStore::open(self.file()).await.unwrap()
     }
 
-    /// The names of all that is in it, sorted.
+    /// Lists the names of its files, sorted.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<_> =
             fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -100,7 +100,7 @@ async fn loaded(store: &FileStore, name: &str) -> Option<String> {
     store.load(name).await.unwrap().map(|token| token.access_token().expose().to_owned())
 }
 
-/// What each operation fails with.
+/// Returns the error of each operation.
 async fn errors(store: &FileStore) -> [String; 3] {
     let errors = [
         store.load("a").await.unwrap_err(),
@@ -189,7 +189,7 @@ async fn a_damaged_record_is_an_error_until_a_token_is_saved_in_its_place() {
     let folder = Folder::with(r#"{"version":1,"tokens":{"a":{"version":1},"b":"x","c":{"version":2},"d":null}}"#);
     let store = folder.open().await;
     for name in ["a", "b", "c", "d"] {
-        // Each time: it stays until another is saved.
+        // Each time: the record stays until another is saved.
         for _ in 0..2 {
             let error = store.load(name).await.unwrap_err().to_string();
             assert!(error.contains(&format!("cannot read the record of {name}")), "{error}");
@@ -210,7 +210,7 @@ async fn a_useless_token_is_dropped_when_another_is_saved() {
     };
     let tokens = json!({ "over": record(1, 2), "over in 2021": record(1_634_169_600_000, 2), "renewable": record(1, FAR), "alive": record(FAR, 1) });
     for remove in [false, true] {
-        // By the clock of who saves: nothing is thrown away by another one.
+        // By the clock of the saving process.
         let folder = Folder::with(json!({ "version": 1, "tokens": tokens }).to_string());
         let store = folder.open().await;
         if remove {
@@ -237,7 +237,7 @@ async fn no_debug_output_shows_a_token() {
 #[test]
 fn no_other_user_can_open_a_new_file_or_folder() {
     let folder = Folder::new();
-    // A path that is relative to a working folder which the process then leaves.
+    // A path relative to a working folder that the process then leaves.
     let mut command = command("umask 0;", "once", Path::new("one/two/tokens.json"));
     let output = command.current_dir(&folder.0).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -334,7 +334,7 @@ async fn a_file_that_is_too_large_is_rejected_and_left_alone() {
     let small = r#"{"version":1,"tokens":{}}"#;
     let folder = Folder::with(small);
     let store = folder.open().await;
-    // A gibibyte of it takes no room on the disk.
+    // A sparse gibibyte takes no room on the disk.
     for length in [LARGEST as u64 + 1, 1 << 30] {
         File::options().write(true).open(folder.file()).unwrap().set_len(length).unwrap();
         let reason = "it is larger than 16 MiB, so it is not a token file: find out what wrote it, then remove it";
@@ -369,7 +369,7 @@ async fn no_file_is_written_that_is_too_large_to_read() {
     assert_eq!(error.to_string(), format!("token file {}: {reason}", folder.file().display()));
     assert_eq!(folder.text(), filled(most).replace(r#":"1""#, r#":"2""#));
     assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
-    // What takes less room is written.
+    // A smaller token is saved.
     store.remove("a").await.unwrap();
     assert_eq!(store.load("a").await.unwrap(), None);
 }
@@ -400,7 +400,7 @@ async fn an_unusable_path_is_rejected() {
 
 // Damage.
 
-/// What no version of the crate has written.
+/// Lists contents that no version of the crate has written.
 fn damaged() -> Vec<Vec<u8>> {
     let whole = json!({ "version": 1, "tokens": { "a": { "access_token": SECRET } } }).to_string();
     let mut all: Vec<Vec<u8>> = [
@@ -432,7 +432,7 @@ async fn a_damaged_file_is_renamed_and_the_store_goes_on() {
     for (content, operation) in damaged().iter().zip(["open", "load", "save", "remove"].iter().cycle()) {
         let folder = Folder::new();
         let store = folder.open().await;
-        // One more of them is there already.
+        // A renamed file exists already.
         fs::write(folder.0.join("tokens.json.damaged-0"), "old").unwrap();
         fs::write(folder.file(), content).unwrap();
         set_mode(&folder.file(), 0o600);
@@ -446,7 +446,7 @@ async fn a_damaged_file_is_renamed_and_the_store_goes_on() {
         assert_eq!(fs::read(folder.0.join("tokens.json.damaged-0")).unwrap(), b"old");
         assert_eq!(folder.file().exists(), *operation == "save");
         store.save("b", &token("2")).await.unwrap();
-        // Said once, by the store that set it aside.
+        // The store that renamed it reports it once.
         if matches!(*operation, "save" | "remove") {
             let error = store.load("b").await.unwrap_err().to_string();
             assert!(error.contains("damaged, so it was renamed to") && error.contains(".damaged-1"), "{error}");
@@ -459,7 +459,7 @@ async fn a_damaged_file_is_renamed_and_the_store_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn only_one_process_renames_a_damaged_file() {
+async fn only_one_store_renames_a_damaged_file() {
     for _ in 0..10 {
         let folder = Folder::new();
         let mut stores = Vec::new();
@@ -477,7 +477,7 @@ async fn only_one_process_renames_a_damaged_file() {
                 } else {
                     return store.load(&name).await.is_err();
                 }
-                // Said with the next that is loaded.
+                // The next load reports it.
                 store.load(&name).await.is_err()
             });
         }
@@ -518,7 +518,7 @@ async fn damage_is_reported_without_a_secret() {
     use tracing_subscriber::fmt::format::FmtSpan;
 
     let (written, subscriber) = capture(LevelFilter::TRACE, FmtSpan::NONE);
-    // For the whole process, since files are worked on by other threads. What other tests are told names other files.
+    // For the whole process, since other threads work on files. Events of other tests name other files.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let folder = Folder::with(format!(r#"{{"version":1,"tokens":{{"a":{{"access_token":"{SECRET}"#));
     let store = folder.open().await;
@@ -551,7 +551,7 @@ async fn many_tasks_lose_nothing() {
             for count in 0..10 {
                 let text = format!("{name}-{count}");
                 store.save(&name, &token(&text)).await.unwrap();
-                // Nobody else writes under this name.
+                // No other task writes under this name.
                 assert_eq!(loaded(&store, &name).await, Some(text));
             }
         });
@@ -573,7 +573,7 @@ async fn a_writer_waits_for_another_and_a_reader_does_not() {
     let read = timeout(AT_LAST, loaded(&store, "a")).await;
     let writer = store.clone();
     let mut writing = tokio::spawn(async move { writer.save("a", &token("2")).await });
-    // Long enough for a wait that is none; nothing is measured.
+    // Long enough to notice a wait that must not happen; nothing is measured.
     let early = timeout(Duration::from_millis(50), &mut writing).await;
     other.unlock().unwrap();
     assert_eq!(read.unwrap().unwrap(), "1");
@@ -588,7 +588,7 @@ async fn the_file_of_a_killed_writer_is_removed() {
     let store = folder.open().await;
     store.save("a", &token("1")).await.unwrap();
     let before = folder.text();
-    // The limit ends the process at the first byte that it writes to a file.
+    // The limit kills the process at the first byte that it writes to a file.
     let status = command("umask 0; ulimit -c 0; ulimit -f 0;", "once", &folder.file()).output().unwrap().status;
     assert_eq!(status.signal(), Some(25), "SIGXFSZ: {status}");
     assert_eq!(folder.text(), before);
@@ -596,7 +596,7 @@ async fn the_file_of_a_killed_writer_is_removed() {
     assert_eq!(left.len(), 1, "{left:?}");
     assert_eq!(mode(&folder.0.join(&left[0])), 0o600);
 
-    // Those of others are not touched, and what cannot be removed is in nobody's way.
+    // Files of other processes stay, and one that cannot be removed does no harm.
     let others = [
         ".tmp",
         "other.json.1.tmp",
@@ -624,7 +624,7 @@ async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
     let store = folder.open().await;
     store.save("a", &token("1")).await.unwrap();
     let before = (folder.text(), folder.names());
-    // As when a disk is full.
+    // As on a full disk.
     let output = command("trap '' XFSZ; ulimit -f 0;", "fails", &folder.file()).output().unwrap();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
     assert_eq!((folder.text(), folder.names()), before);
@@ -701,7 +701,7 @@ fn a_runtime_can_shut_down_during_the_wait_for_a_lock() {
         assert!(waiting.is_err());
         drop(other);
         drop(held);
-        // Who stopped waiting has not got it.
+        // A caller that stopped waiting does not have the lock.
         drop(one.block_on(store.lock("a")).unwrap());
         done.send(()).unwrap();
     });
@@ -712,7 +712,7 @@ fn a_runtime_can_shut_down_during_the_wait_for_a_lock() {
 async fn a_dropped_lock_is_free_even_while_a_process_is_being_started() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
-    // A process that is being started has all that is open here.
+    // A process that is being started inherits all open files.
     let starting =
         std::thread::spawn(|| (0..50).for_each(|_| assert!(Command::new("true").status().unwrap().success())));
     while !starting.is_finished() {
@@ -751,14 +751,14 @@ fn a_writer_that_is_killed_at_any_moment_spoils_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut halfway = 0;
     for round in 0..2_000 {
-        // Some must be killed while they write; on a machine that writes at once it may take more of them.
+        // Some processes must be killed while they write; a fast machine may need more of them.
         if round >= 200 && halfway > 0 {
             break;
         }
         let mut child = Process::start("count", &folder.file());
         let mut said: u64 = child.said("saved ").parse().unwrap();
         let random = RandomState::new().build_hasher().finish();
-        // Not to wait for something, but to hit any moment.
+        // Not to wait for anything, but to hit any moment.
         #[allow(clippy::disallowed_methods)]
         std::thread::sleep(Duration::from_micros(random % 10_000));
         for line in child.kill() {
@@ -772,7 +772,7 @@ fn a_writer_that_is_killed_at_any_moment_spoils_nothing() {
             let store = folder.open().await;
             counts(&store).await
         });
-        // The last one that was begun may have been saved although nobody said so.
+        // The last save may have succeeded without being reported.
         assert!(last == said || last == said + 1, "round {round}: {last} is saved, {said} was the last that was said");
         assert!(other == last - 1, "round {round}: {other} and {last}");
         assert!(!folder.has("damaged"), "round {round}");
@@ -802,7 +802,7 @@ const ROUNDS: u32 = 150;
 const PART: &str = "GETTONE_TEST_PART";
 const FILE: &str = "GETTONE_TEST_FILE";
 
-/// The counters that were saved last, the higher one first.
+/// Returns the counters that were saved last, the higher one first.
 async fn counts(store: &FileStore) -> (u64, u64) {
     let mut counts = [0; 2];
     for (name, count) in ["even", "odd"].into_iter().zip(&mut counts) {
@@ -817,7 +817,7 @@ async fn counts(store: &FileStore) -> (u64, u64) {
 
 const FILLING: usize = 1_000;
 
-/// Not a test: what other tests have other processes do.
+/// Not a test: other tests run its parts in other processes.
 #[tokio::test]
 #[ignore = "other tests run it"]
 async fn a_part_of_another_test() {
@@ -844,7 +844,7 @@ async fn a_part_of_another_test() {
             println!("\nlocked");
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
         }
-        // Ends when nobody reads what is printed.
+        // Ends when the reader of its output ends.
         "count" => {
             let store = open().await;
             let mut count = counts(&store).await.0;
@@ -860,14 +860,14 @@ async fn a_part_of_another_test() {
             let store = open().await;
             for count in 1..=ROUNDS {
                 store.save(name, &token(&count.to_string())).await.unwrap();
-                // Nobody else writes under this name.
+                // No other task writes under this name.
                 assert_eq!(loaded(&store, name).await, Some(count.to_string()));
             }
         }
     }
 }
 
-/// This program again, for one part. `setup` is for the shell that starts it.
+/// Returns a command that runs one part in another process. `setup` is for the shell that starts it.
 fn command(setup: &str, part: &str, file: &Path) -> Command {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("{setup} exec \"$0\" \"$@\"")).arg(std::env::current_exe().unwrap());
@@ -875,10 +875,10 @@ fn command(setup: &str, part: &str, file: &Path) -> Command {
     command
 }
 
-/// Another process, which does not outlive this value.
+/// Another process, which is killed when this is dropped.
 struct Process {
     child: Child,
-    /// Closed at the end.
+    /// Closed when this is dropped.
     _input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -891,13 +891,13 @@ impl Process {
         Self { child, _input: input, output }
     }
 
-    /// Waits for a line that begins like this, and gives the rest of it.
+    /// Waits for a line that begins like this, and returns the rest of it.
     fn said(&mut self, start: &str) -> String {
         let mut lines = self.output.by_ref().lines().map(Result::unwrap);
         lines.find_map(|line| line.strip_prefix(start).map(str::to_owned)).expect("such a line")
     }
 
-    /// Kills it, and tells what it had said.
+    /// Kills it, and returns its output.
     fn kill(&mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.end().1
@@ -935,7 +935,7 @@ async fn a_file_or_folder_of_another_user_is_rejected() {
         let folder = Folder::new();
         folder.open().await.save("a", &token("1")).await.unwrap();
         let path = if of_the_folder { folder.0.clone() } else { folder.file() };
-        // Only who may do anything can give something away; to everybody else the system's own files belong to somebody else.
+        // Root can give a file away; for other users the system's files belong to another user.
         let owner = |path: &Path| fs::metadata(path).unwrap().uid();
         let systems = Path::new("/etc/passwd");
         if std::os::unix::fs::chown(&path, Some(12345), None).is_ok() {

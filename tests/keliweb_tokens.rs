@@ -1,4 +1,4 @@
-//! The token of Keliweb Fatture that looks after itself. Time stands still.
+//! The cached token of Keliweb Fatture. Time stands still.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -17,7 +17,7 @@ use serde_json::json;
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The pair `a1` and `r1`, and so on.
+/// Returns the pair `a1` and `r1`, and so on.
 fn pair(number: u32) -> Answer {
     Answer::json(200, keliweb::pair(&format!("a{number}"), format!("r{number}")))
 }
@@ -27,7 +27,7 @@ fn fatture(service: &FakeService) -> (Fatture, Arc<ManualClock>) {
     (builder.build().unwrap(), clock)
 }
 
-/// The grants that were asked for, with what distinguishes them.
+/// Lists the requests: `password`, or the refresh token.
 fn grants(service: &FakeService) -> Vec<String> {
     let requests = service.requests();
     let field = |form: &[(String, String)], name: &str| {
@@ -53,9 +53,9 @@ async fn the_password_comes_first_and_then_each_refresh_token_in_turn() {
         clock.advance(5 * MINUTE);
     }
     clock.advance(6 * MINUTE);
-    // The refresh ends it, so that it is not handed out any more.
+    // The refresh ends the old token, so callers get the new one.
     assert_eq!(token(&fatture).await, "a2");
-    // Over: who asks waits for the next one.
+    // The token has expired: a caller waits for the next one.
     clock.advance(2 * HOUR);
     assert_eq!(token(&fatture).await, "a3");
     assert_eq!(grants(&service), ["password", "r1", "r2"]);
@@ -146,14 +146,14 @@ async fn without_a_refresh_token_the_password_is_used() {
     assert_eq!(grants(&service), ["password", "r1", "password"], "a refresh token works once");
 }
 
-/// A whole answer in bytes.
+/// Returns an answer with a pair, after which the connection is closed.
 fn said(number: u32) -> Do {
     Do::answer("200 OK", "content-type: application/json\r\n", pair(number).text())
 }
 
 #[tokio::test]
 async fn a_refresh_token_that_may_have_been_used_is_not_sent_again() {
-    // The answer to the refresh is lost, and what follows it is the password.
+    // The response to the refresh is lost, and the client sends the password.
     let service = FakeService::new([said(1), Do::Hang, said(2), said(3)]).await;
     let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.build().unwrap();
@@ -217,7 +217,7 @@ async fn clear_drops_the_cached_and_the_stored_token() {
     assert!(format!("{store:?}").contains("tokens: 0"));
     assert_eq!(token(&fatture).await, "a2");
     assert_eq!(grants(&service), ["password", "password"]);
-    // Also what another process left in the store, and before anything was asked.
+    // A new client clears what another process left in the store, even before its first request.
     let restarted = common::fatture(&service.url()).http_client(common::http()).store(store.clone()).build().unwrap();
     restarted.clear().await.unwrap();
     assert!(format!("{store:?}").contains("tokens: 0"));
@@ -268,7 +268,7 @@ async fn after_wait_idle_the_new_pair_is_in_the_store() {
     }
 }
 
-/// Remembers what it is given.
+/// A store that remembers what it saves.
 #[derive(Debug, Default, Clone)]
 struct Watched {
     store: MemoryStore,
@@ -281,7 +281,7 @@ impl TokenStore for Watched {
     }
 
     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), gettone::store::StoreError> {
-        // Not at once, as a disk would.
+        // Later, as on a disk.
         tokio::task::yield_now().await;
         self.saved.lock().unwrap().push(token.access_token().expose().to_owned());
         self.store.save(name, token).await

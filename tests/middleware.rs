@@ -1,4 +1,4 @@
-//! The layer for `reqwest-middleware`: a token on each request, and what a 401 leads to.
+//! The layer for `reqwest-middleware`: a token on each request, and what follows a 401.
 #![cfg(feature = "middleware")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -44,19 +44,19 @@ impl Setup {
         layered(&self.oauth, http())
     }
 
-    /// The token that requests get now.
+    /// Returns the token that requests get now.
     async fn token(&self) -> AccessToken {
         self.oauth.token(&ScopeSet::parse(["*:127.0.0.1/*"]).unwrap()).await.unwrap()
     }
 
-    /// Has a token that was made so long ago.
+    /// Requests a token, and lets it age.
     async fn aged(self, age: Duration) -> Self {
         self.token().await;
         self.clock.advance(age);
         self
     }
 
-    /// Has a token that must be known everywhere.
+    /// Starts with a token that is old enough to be known everywhere.
     async fn wait_idle() -> Self {
         Self::new().await.aged(MINUTE).await
     }
@@ -80,18 +80,18 @@ fn wrong_token() -> Answer {
     Answer::json(401, json!({ "success": false, "message": "Wrong Token", "error": 125.22 }))
 }
 
-/// The numbers of the tokens that a service was sent, 0 for none.
+/// Lists the numbers of the tokens that a service received, 0 for none.
 fn numbers(service: &FakeService) -> Vec<usize> {
     let number = |header: &str| header.strip_prefix("Bearer token-").unwrap().parse().unwrap();
     service.requests().iter().map(|asked| asked.header("authorization").map_or(0, number)).collect()
 }
 
-/// A body that cannot be cloned, as that of a stream.
+/// Returns a body that cannot be cloned, like a stream.
 fn stream(text: &'static str) -> Body {
     Response::from(http::Response::new(text)).into()
 }
 
-/// The error that is in one of the layer.
+/// Returns the error of this crate in one of the middleware.
 fn own(error: &reqwest_middleware::Error) -> &Error {
     assert!(!format!("{error} {error:?} {error:#?}").contains("token-"), "{error:?}");
     match error {
@@ -116,7 +116,7 @@ async fn every_request_gets_the_token() {
 async fn a_request_to_another_host_passes_unchanged() {
     let (setup, service) = (Setup::new().await, FakeService::answering([Answer::empty(204), Answer::empty(403)]).await);
     let url = service.url().replace("127.0.0.1", "localhost");
-    // Also what no token could be had for.
+    // Also requests that have no scope.
     for (method, status) in [(Method::GET, 204), (Method::HEAD, 403), (Method::OPTIONS, 403)] {
         let answer = setup.http().request(method, format!("{url}//a")).header("x-own", "yes").send().await.unwrap();
         assert_eq!(answer.status(), status);
@@ -138,10 +138,10 @@ async fn a_401_of_a_host_that_gets_no_token_is_an_error_that_says_so() {
     assert!(text.contains("401 from localhost") && text.contains("`Builder::scopes`"), "{text}");
     assert!(!text.contains("secret"), "{text}");
     assert_eq!((service.calls(), setup.tokens.calls()), (1, 0));
-    // A program that looks at it itself has the answer.
+    // A program that handles it gets the response.
     let client = ClientBuilder::new(http()).with(setup.oauth.middleware().allow_other_hosts()).build();
     assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
-    // One with an authorization of its own knows what it does.
+    // A request with its own authorization gets the response too.
     assert_eq!(setup.http().get(&url).bearer_auth("x").send().await.unwrap().status(), 401);
     assert_eq!((service.calls(), setup.tokens.calls()), (3, 0));
 }
@@ -177,7 +177,7 @@ async fn the_second_401_is_returned() {
     let answer = setup.http().get(service.url()).send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, "second"));
     assert_eq!((numbers(&service), setup.tokens.calls()), (vec![1, 2], 2));
-    // The second was not dropped, as it may be good elsewhere; a little later it is.
+    // The second token stays for now, as it may be valid elsewhere; a little later it is dropped.
     setup.clock.advance(MINUTE);
     setup.http().get(service.url()).send().await.unwrap();
     assert_eq!(numbers(&service), [1, 2, 2, 3]);
@@ -277,12 +277,12 @@ async fn a_body_that_cannot_be_cloned_is_sent_once() {
         assert_eq!((got.status().as_u16(), got.text().await.unwrap().as_str()), (401, answer.text()));
         assert_eq!((service.request().body.as_str(), numbers(&service)), ("a stream", vec![1]));
         assert_eq!((setup.tokens.calls(), setup.clock.waits()), (1, vec![]));
-        // Nothing is known of a young token that is wrong; any other is not sent again.
+        // A new token may become known, so it stays; any other is dropped.
         assert_eq!(setup.token().await.expose(), format!("token-{next}"));
     }
 }
 
-/// An answer in bytes, in pieces and with a header that is there twice.
+/// Returns an answer in chunks, with a header that occurs twice.
 fn odd(status: &str) -> Do {
     let headers = "x-twice: a\r\nX-Other: b\r\nx-twice: c\r\nconnection: close\r\ntransfer-encoding: chunked";
     let body = "4\r\nwron\r\n8\r\ng token \r\n1\r\n.\r\n0\r\n\r\n";
@@ -293,7 +293,7 @@ fn odd(status: &str) -> Do {
 async fn a_response_whose_body_was_read_is_returned_whole() {
     let raw = FakeService::new([odd("401 Whatever")]).await;
     let setup = Setup::new().await;
-    // Young, so that it is looked into, and a stream, so that it is the answer.
+    // The token is new, so the middleware reads the body; the request is a stream, so the 401 is returned.
     let layered = setup.http().post(raw.url() + "/base?x#y").body(stream("")).send().await.unwrap();
     let plain = http().post(raw.url() + "/base?x#y").body(stream("")).send().await.unwrap();
     assert_eq!((layered.status(), layered.version()), (plain.status(), plain.version()));
@@ -322,7 +322,7 @@ async fn a_response_keeps_its_http_version() {
     assert_eq!((answer.version(), answer.text().await.unwrap().as_str()), (Version::HTTP_10, "wrong token"));
 }
 
-/// A chunked answer with so many bytes.
+/// Returns a chunked answer with so many bytes.
 fn chunked(bytes: usize) -> Do {
     let chunks = format!("400\r\n{}\r\n", "x".repeat(1024)).repeat(bytes / 1024);
     Do::Say(format!("HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n"))
@@ -337,7 +337,7 @@ async fn a_large_401_is_whole_with_and_without_a_length() {
             assert_eq!(answer.status(), 401);
             let body = answer.bytes().await.unwrap();
             assert_eq!((body.len(), body.iter().all(|byte| *byte == b'x')), (bytes, true));
-            // Of one that is too long to be looked through nothing is known, and so the token stays.
+            // A body that is too long to be read says nothing about the token, so it stays.
             let sent = if bytes > 64 * 1024 { 1 } else { 2 };
             assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (sent, sent, vec![]));
             assert_eq!(setup.token().await.expose(), format!("token-{sent}"));
@@ -355,11 +355,11 @@ async fn an_endless_401_is_not_read_to_its_end() {
     drop(answer);
     until(|| raw.flooded().is_some()).await;
     let sent = raw.flooded().unwrap();
-    // What was sent beyond the limit sits in the buffers of the two sockets.
+    // The bytes beyond the limit are in the buffers of the two sockets.
     assert!(sent < 32 << 20, "{sent} bytes were read");
 }
 
-/// A wait that the layer must not make longer.
+/// How long the middleware waits for a body.
 const TWO_SECONDS: Duration = Duration::from_secs(2);
 
 #[tokio::test]
@@ -383,10 +383,10 @@ async fn a_401_whose_body_does_not_come_is_returned() {
         tokio::time::resume();
         assert_eq!((answer.status().as_u16(), answer.url().as_str()), (401, format!("{}/", raw.url()).as_str()));
         assert_eq!(answer.content_length(), first.starts_with(sized).then_some(11));
-        // All of it is there: what was read, and what came later.
+        // The body is whole: what the middleware read, and what came later.
         raw.go_on();
         assert_eq!(answer.text().await.unwrap(), "wrong token", "{first:?}");
-        // It told nothing of the token.
+        // It says nothing about the token.
         assert_eq!((raw.calls(), setup.tokens.calls(), setup.clock.waits()), (1, 1, vec![]));
         assert_eq!(setup.token().await.expose(), "token-1");
     }
@@ -425,7 +425,7 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
     let half = |text: &str| format!("HTTP/1.1 401 Unauthorized\r\ncontent-length: 1000\r\n\r\n{text}");
     let chunk = "HTTP/1.1 401 Unauthorized\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz".to_owned();
     for act in [Do::Say(half("half")), Do::Say(chunk)] {
-        // Sent once more, and what is left of the second answer is the answer.
+        // The request is retried, and the rest of the second response is returned.
         let (setup, raw) = (Setup::new().await, FakeService::new([act]).await);
         let mut answer = setup.http().get(raw.url()).send().await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.url().as_str()), (401, format!("{}/", raw.url()).as_str()));
@@ -434,7 +434,7 @@ async fn a_401_with_a_broken_body_is_still_a_401() {
         let error = answer.chunk().await.unwrap_err();
         assert!(error.is_decode() && !error.is_timeout(), "{error:?}");
     }
-    // What is there of the body may be enough.
+    // The part of the body that arrived may be enough.
     let raw = FakeService::new([Do::Say(half("wrong token")), Do::answer("200 OK", "", "")]).await;
     let setup = Setup::new().await;
     assert_eq!(setup.http().get(raw.url()).send().await.unwrap().status(), 200);
@@ -462,7 +462,7 @@ async fn a_request_that_must_not_have_a_token_is_not_sent() {
         let error = setup.http().request(method, service.url() + path).send().await.unwrap_err();
         assert!(own(&error).is_invalid_input(), "{error:?}");
     }
-    // Plain http to a host that is named.
+    // Plain http to a host that the scopes name.
     let oauth = common::oauth(&setup.tokens.url()).build().unwrap();
     let error = layered(&oauth, http()).get("http://imprese.openapi.it/base").send().await.unwrap_err();
     assert!(own(&error).to_string().contains("sends tokens only over https"), "{error:?}");
@@ -488,7 +488,7 @@ async fn a_request_whose_host_header_names_another_host_is_not_sent() {
         }
         assert_eq!((at.calls(), setup.tokens.calls()), (0, made));
         assert_eq!(send(&[&authority]).await.unwrap().status(), 204);
-        // With an authorization of its own it passes as it is.
+        // A request with its own authorization passes unchanged.
         let request = client.get(&url).header(HOST, "evil.example").bearer_auth("x");
         assert_eq!(request.send().await.unwrap().status(), 204);
     }
@@ -506,7 +506,7 @@ async fn without_a_new_token_the_401_is_returned() {
             let answer = setup.http().get(service.url()).send().await.unwrap();
             assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (401, refused().text()));
             assert_eq!((numbers(&service), setup.tokens.calls() > 1), (vec![1], true));
-            // The token is not sent again all the same.
+            // The token is not sent again.
             let error = setup.http().get(service.url()).send().await.unwrap_err();
             assert_eq!((own(&error).to_string().contains("evil"), service.calls()), (false, 1));
         }
@@ -531,7 +531,7 @@ async fn requests_that_are_rejected_together_renew_the_token_once() {
     assert_eq!((setup.tokens.calls(), numbers(&service).iter().max()), (2, Some(&2)));
 }
 
-/// A layer that does something once, before it passes a request on; it counts the requests and those that have a token.
+/// A layer that counts the requests and those with a token, and may renew the token before it passes the first one on.
 #[derive(Clone)]
 struct Layer {
     renew: Option<Oauth>,
@@ -626,14 +626,14 @@ async fn each_retry_keeps_the_extensions_of_the_request() {
 async fn endless_401s_do_not_make_endless_tokens() {
     for answer in [refused(), wrong_token()] {
         let (setup, service) = (Setup::new().await, FakeService::answering_with(answer).await);
-        // Thousands of requests, which one connection is enough for.
+        // One connection is enough for thousands of requests.
         let http = layered(&setup.oauth, Client::builder().no_proxy().build().unwrap());
         for _ in 0..100 {
             assert_eq!(http.get(service.url()).send().await.unwrap().status(), 401);
         }
-        // Waiting for a token to settle takes its time too.
+        // The waits for a new token take time too.
         assert!(setup.tokens.calls() <= 8, "{} tokens", setup.tokens.calls());
-        // An hour of a request each second.
+        // A request each second for an hour.
         for _ in 0..3600 {
             setup.clock.advance(Duration::from_secs(1));
             let _ = http.get(service.url()).send().await;
@@ -694,7 +694,7 @@ async fn a_redirect_on_the_same_host_is_followed_with_the_token() {
 #[tokio::test]
 async fn a_connection_error_is_passed_on() {
     let setup = Setup::wait_idle().await;
-    // At once, and after a 401.
+    // On the first attempt, and after a 401.
     for script in [vec![Do::Reset], vec![Do::answer("401 Unauthorized", "", ""), Do::Reset]] {
         let calls = script.len();
         let raw = FakeService::new(script).await;
@@ -730,7 +730,7 @@ async fn keliweb_renews_its_token_with_the_refresh_token() {
         assert_eq!(client.request(method, service.url() + "/api").send().await.unwrap().status(), 200);
     }
     assert_eq!(*grants.lock().unwrap(), ["password", "refresh_token"]);
-    // Another origin gets no token.
+    // A request to another origin gets no token.
     let other = FakeService::answering_with(Answer::empty(403)).await;
     for url in [other.url(), service.url().replace("127.0.0.1", "localhost")] {
         assert_eq!(client.get(url + "/api").send().await.unwrap().status(), 403);
@@ -757,7 +757,7 @@ async fn two_services_share_a_client() {
         let (at_keliweb, at_service) = (keliweb.requests(), numbers(&service));
         assert!(!at_keliweb.last().unwrap().header("authorization").unwrap().contains("token-"));
         assert_eq!((at_keliweb.len(), at_service, setup.tokens.calls()), (2, vec![1], 1));
-        // A 401 that the layer for that host could not mend is the answer, also to the other layer.
+        // A 401 that remains after the retry passes the other middleware too.
         let refusing = FakeService::answering([success("password_grant"), refused()]).await;
         let url = refusing.url().replace("127.0.0.1", "localhost");
         let fatture = common::fatture(&url).http_client(http()).build().unwrap();

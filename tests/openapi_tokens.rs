@@ -1,4 +1,4 @@
-//! The tokens of Openapi.it that look after themselves. Time stands still.
+//! The cached tokens of Openapi.it. Time stands still.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -34,7 +34,7 @@ async fn one_token_is_created_for_a_day() {
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
 }
 
-/// In seconds: what is asked for is never more than what is wanted, and less by so much that two requests hardly ever ask for the same.
+/// The client requests a little less than the set lifetime, by chance, so that two requests hardly ever ask for the same.
 #[tokio::test]
 async fn each_token_is_requested_with_its_own_lifetime() {
     for (longest, shortest) in [(1_200, 900), (7_200, 5_400), (86_400, 64_800), (365 * 86_400, 365 * 86_400 - 21_600)] {
@@ -44,7 +44,7 @@ async fn each_token_is_requested_with_its_own_lifetime() {
             oauth.token(&set(&[&format!("GET:a.it/x{number}")])).await.unwrap();
         }
         let mut asked = service.state().asked.clone();
-        // Not the whole of it either, as other programs ask for.
+        // Never all of it, which other programs request.
         assert!(asked.iter().all(|ttl| (shortest..=u64::from(longest) - 10).contains(ttl)), "{longest}: {asked:?}");
         asked.sort_unstable();
         asked.dedup();
@@ -63,7 +63,7 @@ async fn a_short_lifetime_is_requested_as_it_is() {
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
 }
 
-/// One that is not shortened by chance.
+/// Returns a lifetime that is not shortened by chance.
 fn short() -> Ttl {
     Ttl::seconds(1_000).unwrap()
 }
@@ -89,19 +89,19 @@ async fn a_token_serves_the_scopes_that_were_granted_and_no_others() {
     service.state().catalogue = catalogue(&["GET:a.it/x", "POST:a.it/x", "GET:a.it/y", "GET:b.it/z"]);
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["*:a.it/*"])).await.unwrap().expose(), "t1");
-    // Covered by what was granted, and patterns by what was asked for.
+    // The granted scopes cover scopes, and the requested patterns cover patterns.
     for less in [&["GET:a.it/x"][..], &["POST:a.it/x", "GET:a.it/y"], &["GET:a.it/*"]] {
         assert_eq!(oauth.token(&set(less)).await.unwrap().expose(), "t1", "{less:?}");
     }
-    // In the pattern, but not in the account's catalogue when the token was made.
+    // The pattern covers it, but it was not in the account's catalogue when the token was created.
     assert_eq!(oauth.token(&set(&["GET:a.it/new"])).await.unwrap().expose(), "t2");
-    // A token for one endpoint is none for a pattern that it is part of.
+    // A token for one endpoint does not serve a pattern that covers it.
     assert_eq!(oauth.token(&set(&["GET:b.it/z"])).await.unwrap().expose(), "t3");
     assert_eq!(oauth.token(&set(&["GET:b.it/*"])).await.unwrap().expose(), "t4");
     assert_eq!(oauth.token(&set(&["GET:a.it/x", "GET:b.it/z"])).await.unwrap().expose(), "t5");
 }
 
-/// The service may know both as scopes of their own, as it does `/fields` and `/fields/country`.
+/// The service may have a scope for each, as for `/fields` and `/fields/country`.
 #[tokio::test]
 async fn a_token_for_a_path_serves_no_path_below_it() {
     let service = FakeAccount::start().await;
@@ -110,7 +110,7 @@ async fn a_token_for_a_path_serves_no_path_below_it() {
     for (number, other) in ["GET:a.it/x/y", "GET:a.it/xy", "POST:a.it/x", "GET:b.it/x"].into_iter().enumerate() {
         assert_eq!(oauth.token(&set(&[other])).await.unwrap().expose(), format!("t{}", number + 2));
     }
-    // Both are asked for by their names, and each is served by that.
+    // A token for both by name serves each.
     service.state().catalogue = catalogue(&["GET:c.it/x", "GET:c.it/x/y"]);
     let both = oauth.token(&set(&["GET:c.it/x", "GET:c.it/x/y"])).await.unwrap();
     let made = service.state().tokens.last().unwrap().clone();
@@ -118,14 +118,14 @@ async fn a_token_for_a_path_serves_no_path_below_it() {
     for one in ["GET:c.it/x", "GET:c.it/x/y"] {
         assert_eq!(oauth.token(&set(&[one])).await.unwrap(), both);
     }
-    // A wildcard is one for all paths.
+    // A wildcard is for all paths.
     let wild = oauth.token(&set(&["*:c.it/*"])).await.unwrap();
     for served in ["GET:c.it/*", "*:c.it/*"] {
         assert_eq!(oauth.token(&set(&[served])).await.unwrap(), wild);
     }
 }
 
-/// However often both refuse: a key with a token of its own does not take the one for the path above.
+/// A set of scopes with a token of its own does not borrow the one for the path above.
 #[tokio::test]
 async fn an_invalidated_token_is_not_replaced_by_one_for_the_path_above() {
     let service = FakeAccount::start().await;
@@ -136,7 +136,7 @@ async fn an_invalidated_token_is_not_replaced_by_one_for_the_path_above() {
     oauth.invalidate(&of_below);
     assert_eq!(oauth.token(&below).await.unwrap().expose(), "t3");
     assert_eq!(oauth.token(&above).await.unwrap(), of_above);
-    // Nor is it adopted.
+    // It is not reused either.
     let other = service.builder().reuse_existing(true).build().unwrap();
     service.state().tokens.retain(|made| made.token == "t1");
     assert_eq!(other.token(&below).await.unwrap().expose(), "t4");
@@ -154,10 +154,10 @@ async fn missing_scopes_are_an_error_that_lists_them_and_leaves_no_token_behind(
     assert!(!error.is_transient() && !error.is_invalid_input());
     assert_eq!(service.requests(), ["POST /token", "DELETE /token/t1"]);
     assert!(service.state().tokens.is_empty());
-    // No second token for those who ask again at once.
+    // The next call requests no second token.
     assert!(oauth.token(&scopes).await.unwrap_err().not_granted().is_some());
     assert_eq!(service.count("POST /token"), 1);
-    // A wildcard that comes to nothing is lacking too.
+    // A wildcard that expands to nothing is not granted either.
     let error = oauth.token(&set(&["GET:nowhere.it/*"])).await.unwrap_err();
     assert_eq!(error.not_granted(), Some(&set(&["GET:nowhere.it/*"])));
 }
@@ -178,7 +178,7 @@ async fn a_token_that_could_not_be_deleted_is_deleted_later() {
 async fn after_a_lost_response_the_client_searches_for_the_token() {
     let service = FakeAccount::start().await;
     service.state().lost = 1;
-    // Others of the account, that must not be taken for it.
+    // Other tokens of the account, which must not be mistaken for it.
     let other = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
     for ttl in [Ttl::days(365), Ttl::hours(1)] {
@@ -191,7 +191,7 @@ async fn after_a_lost_response_the_client_searches_for_the_token() {
     let oauth = service.oauth();
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t3");
     assert_eq!(service.requests(), ["POST /token", "GET /token?scope=GET%3Aa.it%2Fx"]);
-    // It is one that this client made.
+    // It counts as created by this client.
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
     assert_eq!(service.state().tokens.iter().map(|made| made.token.as_str()).collect::<Vec<_>>(), ["t1", "t2"]);
 }
@@ -199,7 +199,7 @@ async fn after_a_lost_response_the_client_searches_for_the_token() {
 #[tokio::test]
 async fn after_a_lost_response_a_token_that_was_not_created_is_requested_again() {
     let service = FakeAccount::start().await;
-    // A gateway that may or may not have passed it on.
+    // A gateway may or may not have passed the request on.
     service.state().failing = (1, "POST", 502);
     let oauth = service.oauth();
     assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
@@ -235,20 +235,20 @@ async fn revoke_created_finds_a_lost_token() {
 
 #[tokio::test]
 async fn a_list_that_always_fails_does_not_block_tokens_forever() {
-    // A list that fails with a 500 is waited for for ten minutes.
+    // After a 500 the client waits ten minutes for the list.
     for (begin, status) in [("GET /token", 404), ("GET /token", 500), ("GET /scopes", 404), ("GET /scopes", 500)] {
         let service = FakeAccount::start().await;
         service.state().catalogue = catalogue(&["GET:a.it/x"]);
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         service.state().lost = 1;
         service.state().failing = (usize::MAX, begin, status);
-        // There may be one already, so that no other is made at once.
+        // There may be a token already, so the client does not request another at once.
         let error = oauth.token(&set(&["GET:a.it/*"])).await.unwrap_err();
         assert_eq!((error.status().unwrap().as_u16(), service.count("POST /token")), (status, 1));
         service.hours(1);
         assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2", "{begin} {status}");
         assert_eq!(service.count("POST /token"), 2);
-        // Nor does it keep those who want what there is.
+        // It does not block clients that reuse tokens either.
         let oauth = service.builder().reuse_existing(true).build().unwrap();
         assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t3", "{begin} {status}");
     }
@@ -305,16 +305,16 @@ async fn a_valid_token_of_the_account_is_reused_only_on_request() {
     assert_eq!(service.requests(), ["POST /token"]);
     service.state().requests.clear();
 
-    // The one that lives longest, of those that will do.
+    // The client reuses the token that expires last, of those that cover the scopes.
     let oauth = service.builder().reuse_existing(true).build().unwrap();
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
     assert_eq!(service.requests(), ["GET /token?scope=GET%3Aa.it%2Fx"]);
-    // What belongs to somebody else is not deleted.
+    // A token of another program is not deleted.
     assert_eq!(oauth.revoke_created().await.unwrap(), 0);
     service.hours(71);
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t2");
     service.hours(1);
-    // It is over; the others have been for long.
+    // It has expired, as have the others.
     assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t5");
 }
 
@@ -328,7 +328,7 @@ async fn a_wildcard_reuses_a_token_with_all_scopes_it_expands_to() {
     assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2");
     let oauth = service.builder().reuse_existing(true).build().unwrap();
     assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t2");
-    // One that comes to nothing is not covered by anything.
+    // No token covers a wildcard that expands to nothing.
     another_program.create_token(&set(&["GET:a.it/x", "GET:b.it/z"]), Ttl::days(9).unwrap()).await.unwrap();
     let error = oauth.token(&set(&["GET:b.it/z", "GET:nowhere.it/*"])).await.unwrap_err();
     assert!(error.not_granted().is_some());
@@ -371,7 +371,7 @@ async fn a_shorter_lifetime_than_requested_is_respected() {
     let oauth = service.oauth();
     let scopes = set(&["GET:a.it/x"]);
     oauth.token(&scopes).await.unwrap();
-    // As if it had been made an hour ago with two hours to live.
+    // The token now ends an hour from now.
     let listed = service.builder().reuse_existing(true).build().unwrap();
     let left = service.state().tokens[0].ttl - 3600;
     service.state().tokens[0].expire -= left;
@@ -400,9 +400,9 @@ async fn revoke_created_leaves_no_token_at_the_service_in_memory_or_in_the_store
     let (one, two) = (set(&["GET:a.it/x"]), set(&["GET:b.it/y"]));
     oauth.token(&one).await.unwrap();
     oauth.token(&two).await.unwrap();
-    // Not one of those that it looks after.
+    // A token that the client does not cache.
     oauth.create_token(&one, Ttl::days(1).unwrap()).await.unwrap();
-    // Somebody else was quicker with one of them.
+    // Another program has deleted one of them.
     service.state().tokens.remove(0);
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
     assert_eq!(service.state().tokens.len(), 1);
@@ -462,7 +462,7 @@ async fn a_scope_must_be_granted_even_if_a_wildcard_beside_it_covers_it() {
     let service = FakeAccount::start().await;
     service.state().catalogue = catalogue(&["POST:a.it/y"]);
     let oauth = service.oauth();
-    // The wildcard alone is granted with anything of it.
+    // Any scope that the wildcard covers is a grant of it.
     oauth.token(&set(&["*:a.it/*"])).await.unwrap();
     service.state().denied = vec!["GET:a.it/x".into()];
     let error = oauth.token(&set(&["GET:a.it/x", "*:a.it/*"])).await.unwrap_err();
@@ -484,7 +484,7 @@ async fn a_token_created_by_the_caller_is_not_mistaken_for_a_lost_one() {
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
     oauth.create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
-    // One of a wider set, by another program.
+    // Another program creates one for a wider set.
     service.oauth().create_token(&set(&["GET:a.it/x", "GET:b.it/y"]), Ttl::days(1).unwrap()).await.unwrap();
     service.state().failing = (1, "POST", 502);
     oauth.token(&scopes).await.unwrap();
@@ -503,7 +503,7 @@ async fn a_plain_404_does_not_count_as_deleted() {
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
 }
 
-/// What the service makes, so much later, of a request that was given up.
+/// Creates, so much later, the token of a request that the client has given up.
 async fn made_late(service: &FakeAccount, scopes: &ScopeSet, number: usize, later: Duration) {
     service.clock.advance(later);
     let ttl = u32::try_from(service.state().asked[number]).unwrap();
@@ -516,7 +516,7 @@ async fn revoke_created_finds_a_token_that_was_created_after_the_search() {
         let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
         let scopes = set(&["GET:a.it/x"]);
-        // Nobody heard of it, it was not there yet, and then the service was away.
+        // The response was lost, the search came too early, and then the service failed.
         service.state().failing = (2, "POST", 504);
         oauth.token(&scopes).await.unwrap_err();
         made_late(&service, &scopes, 0, Duration::from_secs(seconds)).await;
@@ -530,13 +530,13 @@ async fn two_lost_tokens_for_the_same_scopes_are_both_found() {
     let service = FakeAccount::start().await;
     let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
     let scopes = set(&["GET:a.it/x"]);
-    // Nobody heard of either, and both were made after they were looked for.
+    // Both responses were lost, and the service created both tokens after the search.
     service.state().failing = (2, "POST", 504);
     oauth.token(&scopes).await.unwrap_err();
     made_late(&service, &scopes, 0, Duration::from_secs(1)).await;
     made_late(&service, &scopes, 1, Duration::from_secs(1)).await;
     service.hours(1);
-    // One of them is handed out, and both are deleted.
+    // The client returns one of them, and deletes both.
     let token = oauth.token(&scopes).await.unwrap();
     assert!(["t1", "t2"].contains(&token.expose()), "{}", token.expose());
     assert_eq!((service.count("POST /token"), service.state().tokens.len()), (4, 2));
@@ -544,10 +544,10 @@ async fn two_lost_tokens_for_the_same_scopes_are_both_found() {
     assert!(service.state().tokens.is_empty());
 }
 
-/// Whatever else fits: a token of another program, with other scopes, with another end.
+/// A token of another program does not match if its scopes or its expiry differ.
 #[tokio::test]
 async fn only_a_token_that_is_certainly_ours_is_claimed() {
-    // With some seeds, about one in 750, the two lost requests draw nearly the same lifetime.
+    // With about one seed in 750 the two lost requests draw nearly the same lifetime.
     fastrand::seed(1);
     let scopes = set(&["GET:a.it/x"]);
     let wide = set(&["GET:a.it/x", "GET:b.it/y"]);
@@ -560,7 +560,7 @@ async fn only_a_token_that_is_certainly_ours_is_claimed() {
     ] {
         let service = FakeAccount::start().await;
         let oauth = service.builder().retry(gettone::Retry::none()).build().unwrap();
-        // Neither request was carried out, and at the same second another program asked for a token.
+        // The service carried out neither request, and another program requested a token in the same second.
         service.state().failing = (2, "POST", 502);
         oauth.token(&scopes).await.unwrap_err();
         let ttl = service.state().asked[1].saturating_add_signed(by);
@@ -575,7 +575,7 @@ async fn only_a_token_that_is_certainly_ours_is_claimed() {
     }
 }
 
-/// An hour in which the service makes each token, and answers with a 500. Each is found, and none is left behind.
+/// For an hour the service creates each token and answers with a 500. The client finds each, and leaves none behind.
 #[tokio::test]
 async fn an_hour_of_500s_leaves_no_token_behind() {
     for list_fails in [false, true] {
@@ -585,12 +585,12 @@ async fn an_hour_of_500s_leaves_no_token_behind() {
         service.state().broken = usize::MAX;
         let mut last = None;
         for minute in 0..60 {
-            // Now and then the list cannot be read either.
+            // Now and then the list fails too.
             if list_fails && minute % 3 != 2 {
                 service.state().failing = (1, "GET", 500);
             }
             if let Ok(token) = oauth.token(&scopes).await {
-                // Another one is needed each time.
+                // So that the next call needs another one.
                 oauth.invalidate(&token);
                 assert_ne!(last.replace(token.clone()), Some(token), "minute {minute}");
             }
@@ -604,7 +604,7 @@ async fn an_hour_of_500s_leaves_no_token_behind() {
     }
 }
 
-/// The service may grant what lies below a path by its own name.
+/// The service may grant the paths below a path by name.
 #[tokio::test]
 async fn a_lost_token_whose_grant_was_expanded_is_found() {
     let service = FakeAccount::start().await;
@@ -616,7 +616,7 @@ async fn a_lost_token_whose_grant_was_expanded_is_found() {
     assert!(service.state().tokens.is_empty());
 }
 
-/// Where tokens stand close to each other, one of them has the end of the lost one by accident.
+/// Among many tokens, one has the expiry of the lost one by accident.
 #[tokio::test]
 async fn among_many_tokens_none_is_claimed() {
     let service = FakeAccount::start().await;
@@ -625,7 +625,7 @@ async fn among_many_tokens_none_is_claimed() {
     service.state().failing = (2, "POST", 502);
     oauth.token(&scopes).await.unwrap_err();
     let (now, lost) = (common::unix(common::now()), service.state().asked[1]);
-    // The others have ends of all kinds, each ten seconds from the next, and one of them that of the lost one.
+    // The others expire ten seconds apart, one of them when the lost one would.
     let ttls = (64_800..86_400).filter(|ttl| ttl % 10 == lost % 10);
     for ttl in ttls {
         let made = Made { token: format!("other-{ttl}"), scopes: scopes.clone(), expire: now + ttl, ttl };
@@ -648,14 +648,14 @@ async fn each_set_of_scopes_is_searched_once() {
     oauth.token(&set(&["GET:b.it/y"])).await.unwrap_err();
     service.state().requests.clear();
     service.state().failing = (1, "GET", 500);
-    // One that cannot be looked for does not keep the other from it.
+    // A search that fails does not prevent the other.
     assert_eq!(oauth.revoke_created().await.unwrap_err().status().unwrap(), 500);
     assert_eq!(service.requests(), ["GET /token?scope=GET%3Aa.it%2Fx", "GET /token?scope=GET%3Ab.it%2Fy"]);
     assert_eq!(oauth.revoke_created().await.unwrap(), 0);
     assert_eq!(service.requests().len(), 4);
 }
 
-/// Until a future has gone as far as it can, with what it asks the service.
+/// Polls a future until it has gone as far as it can.
 async fn begun<T>(future: &mut (impl Future<Output = T> + Unpin)) {
     for _ in 0..5000 {
         tokio::select! {
@@ -677,7 +677,7 @@ async fn a_token_that_arrives_during_revoke_created_is_not_left_behind() {
         assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t1");
         service.clock.advance(Duration::from_secs(1_000 - 50));
         let gate = service.close();
-        // The next one is on its way, in the background.
+        // A refresh is in flight in the background.
         assert_eq!(oauth.token(if on_loan { &narrow } else { &broad }).await.unwrap().expose(), "t1");
         service.knocked().await;
         let mut revoking = Box::pin(oauth.revoke_created());
@@ -728,12 +728,12 @@ async fn a_deleted_token_is_no_longer_returned() {
     assert_eq!(restarted.token(&broad).await.unwrap().expose(), "t3");
     assert_eq!(oauth.token(&narrow).await.unwrap().expose(), "t4");
     assert_eq!(oauth.token(&other).await.unwrap().expose(), "t2");
-    // One that the service says is not there is as good as deleted.
+    // A token that the service does not find counts as deleted.
     service.state().tokens.retain(|made| made.token != "t2");
     assert!(oauth.delete_token(&"t2".into()).await.unwrap_err().is_not_found());
     assert_eq!(oauth.token(&other).await.unwrap().expose(), "t5");
     assert_eq!(oauth.revoke_created().await.unwrap(), 2, "t4 and t5");
-    // One that was not deleted is handed out as before.
+    // A token that was not deleted is still returned.
     let token = restarted.token(&broad).await.unwrap();
     service.state().failing = (1, "DELETE", 403);
     restarted.delete_token(&token).await.unwrap_err();
@@ -768,7 +768,7 @@ async fn a_grant_that_repeats_the_pattern_grants_it() {
         assert_eq!(oauth.token(&set(&["GET:a.it/*"])).await.unwrap().expose(), "t1");
         assert_eq!(oauth.token(&set(&["GET:a.it/x"])).await.unwrap().expose(), "t1");
         assert_eq!(service.count("POST /token"), 1);
-        // It is adopted, and found when it was lost.
+        // Another client reuses it, and finds it after a lost response.
         let other = service.builder().reuse_existing(true).build().unwrap();
         assert_eq!(other.token(&scopes).await.unwrap().expose(), "t1");
         service.hours(24);
@@ -806,7 +806,7 @@ async fn a_restarted_program_continues_with_the_token_file() {
         let store = FileStore::open(&path).await.unwrap();
         let oauth = service.builder().store(store).build().unwrap();
         assert_eq!(oauth.token(&scopes).await.unwrap().expose(), "t1");
-        // With what it is good for.
+        // The file has its granted scopes.
         assert_eq!(oauth.token(&set(&["GET:b.it/y"])).await.unwrap().expose(), "t1");
         service.hours(1);
     }
@@ -840,7 +840,7 @@ async fn a_failure_of_the_account_is_retried_for_one_set_of_scopes_and_not_for_e
     };
     service.state().failing = (usize::MAX, "", 401);
     assert!(oauth.token(&sets[0]).await.unwrap_err().is_unauthorized());
-    // Five to ten minutes, then ten to twenty, then twenty to forty.
+    // Pauses of five to ten minutes, then ten to twenty, then twenty to forty.
     for minutes in [0, 4, 7, 8, 14, 18] {
         service.clock.advance(Duration::from_secs(minutes * 60));
         assert!(all_at_once().await.iter().all(|token| token.as_ref().is_err_and(Error::is_unauthorized)));
@@ -852,7 +852,7 @@ async fn a_failure_of_the_account_is_retried_for_one_set_of_scopes_and_not_for_e
     assert_eq!(service.count("POST /token"), 63);
 }
 
-/// The ten lines of a program: a call each hour, for a year.
+/// Makes a call each hour for a year.
 async fn a_year_of_calls(oauth: &gettone::openapi::v1::Oauth, service: &FakeAccount) -> Result<usize, Error> {
     let http = common::http();
     let url = format!("{}/base/12345670124", service.url());

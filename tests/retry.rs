@@ -1,5 +1,4 @@
-//! What is sent again, how often and after which wait, beside what the table of `faults.rs` says of it. Time stands still, or is
-//! moved: no test waits.
+//! Retries and their waits, beyond the table of `faults.rs`. No test waits: time stands still, or is moved.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -76,7 +75,7 @@ async fn the_timeout_of_a_call_bounds_its_retries() {
     let service = FakeService::answering_with(Answer::empty(503).header("retry-after", "6")).await;
     let (builder, clock) = oauth(&service.url()).timeout(Duration::from_secs(10)).still();
     let error = builder.build().unwrap().credit().await.unwrap_err();
-    // After six seconds there are four left, and another six do not fit.
+    // After six of ten seconds there is no time to wait another six.
     assert_eq!((clock.waits(), service.calls()), (vec![Duration::from_secs(6)], 2));
     assert_eq!(error.status().unwrap(), 503);
 }
@@ -104,7 +103,7 @@ async fn a_missing_token_after_an_ambiguous_deletion_counts_as_deleted() {
         (vec![Do::Hang, not_found.clone()], true),
         (vec![gateway, not_found.clone()], true),
         (vec![Do::Hang, throttled.clone(), not_found.clone()], true),
-        // Here nothing can have been deleted before.
+        // No earlier attempt can have deleted the token.
         (vec![throttled, not_found.clone()], false),
         (vec![not_found], false),
     ] {

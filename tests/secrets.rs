@@ -1,4 +1,4 @@
-//! No secret is ever printed: every public value and every error, in every way to print it.
+//! No way to print a public value or an error shows a secret.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -128,7 +128,7 @@ fn a_secret_is_equal_to_itself_and_nothing_else() {
     }
 }
 
-/// What the service says, when it repeats this message in a refusal of the password grant.
+/// Returns the error of a password grant that the service rejects with this message.
 async fn refusal(secret: &str, password: &str, message: &str) -> String {
     let service = FakeService::answering_with(Answer::json(403, json!({ "message": message }))).await;
     let credentials = keliweb::Credentials::new("id", secret, "name", password);
@@ -157,7 +157,7 @@ async fn a_secret_in_the_escapes_of_php_is_redacted() {
     }
 }
 
-/// Half of a surrogate pair is no reason to show the rest as it was sent.
+/// Half of a surrogate pair does not stop the redaction of the rest.
 #[tokio::test]
 async fn a_secret_is_redacted_in_a_message_that_is_not_valid_unicode() {
     for body in [

@@ -1,4 +1,4 @@
-//! No secret is traced, by this crate or by the libraries below it.
+//! Neither this crate nor a library below it traces a secret.
 #![cfg(feature = "tracing")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,11 +11,11 @@ use common::operations;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// Runs all operations against all that can happen, with everything traced that anybody traces, ours and the libraries'.
+/// Runs all operations against all that can happen, and captures every event and span, also those of libraries.
 #[tokio::test]
 async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
     let (written, subscriber) = capture(LevelFilter::TRACE, FmtSpan::FULL);
-    // For the whole process, which is why this test has a file of its own.
+    // The subscriber is for the whole process, so this test has a binary of its own.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing_log::LogTracer::init().unwrap();
     for operation in operations() {

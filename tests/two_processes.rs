@@ -1,4 +1,4 @@
-//! Two processes and one file of tokens. The child is this test itself, started again.
+//! Two processes and one token file. The child is this test, started again.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The values that are built here: what they accept, refuse and say.
+//! The public values: what they accept, reject and print, and their schemas.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(feature = "schemars")]

@@ -1,4 +1,4 @@
-//! A secret is gone from memory when it is dropped. An allocator looks at what it is given back.
+//! A dropped secret is gone from memory: an allocator looks at the memory that it gets back.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gettone::{AccessToken, Secret};
 
-/// Long and odd enough to stand nowhere else in memory; built at run time, so that it is not a constant of the program.
+/// Long enough to occur nowhere else in memory. The text is built at run time, so that it is not a constant of the program.
 const LENGTH: usize = 48;
 
 static FREED_WITH_MARK: AtomicUsize = AtomicUsize::new(0);
@@ -16,13 +16,13 @@ struct Looking;
 
 unsafe impl GlobalAlloc for Looking {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Zeroed, so that there is nothing that must not be looked at.
+        // Zeroed, so that all of it may be read.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         if layout.size() >= LENGTH {
-            // Safety: the allocation is still ours, and all of it was initialised.
+            // Safety: the allocation is still ours, and all of it is initialized.
             let bytes = unsafe { std::slice::from_raw_parts(pointer, layout.size().min(4096)) };
             FREED.fetch_add(1, Ordering::Relaxed);
             if bytes.windows(LENGTH).any(|window| window.iter().enumerate().all(|(index, byte)| *byte == mark(index))) {
@@ -48,7 +48,7 @@ fn text() -> String {
 
 #[test]
 fn a_secret_is_wiped_when_the_last_clone_is_dropped() {
-    // The test can fail: a text that nobody wipes is seen.
+    // The test can fail: the allocator sees a text that is not wiped.
     drop(text());
     assert_eq!(FREED_WITH_MARK.swap(0, Ordering::Relaxed), 1);
 

@@ -1,4 +1,4 @@
-//! What goes over the wire, and what never does.
+//! What clients send, and what they never send.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(feature = "rustls")]
@@ -162,7 +162,7 @@ async fn an_http_client_that_follows_redirects_is_an_error() {
     let error = oauth(&service.url()).http_client(follows).build().unwrap().credit().await.unwrap_err();
     assert!(error.to_string().contains("redirect::Policy::none()"), "{error}");
     assert_eq!((service.calls(), elsewhere.calls()), (1, 1));
-    // A refusal, with the status of the place that it led to.
+    // The error has the status of the redirect's target.
     assert_eq!(error.status().unwrap(), 200);
     assert!(!error.is_decode() && !error.is_transient() && !error.is_unauthorized(), "{error:?}");
 }
@@ -186,7 +186,7 @@ async fn what_keeps_credentials_safe_cannot_be_configured_away() {
         assert_eq!(operation.call(&EXAMPLE, &setup).await.unwrap_err().status().unwrap(), 307);
         assert_eq!((service.calls(), elsewhere.calls(), proxy.calls()), (1, 0, 0), "{operation}");
     }
-    // What is about something else stays.
+    // Other settings stay.
     let service = FakeService::answering_with(success("get_credit")).await;
     let headers = [(reqwest::header::HeaderName::from_static("x-own"), "yes".parse().unwrap())].into_iter().collect();
     oauth(&service.url()).http(|http| http.default_headers(headers)).build().unwrap().credit().await.unwrap();
@@ -203,7 +203,7 @@ async fn an_untrusted_certificate_ends_the_call() {
     let host = url.replace("https://", "");
     let said =
         format!("Openapi.it Oauth get_credit: no connection to {host}: the TLS handshake or the proxy tunnel failed: ");
-    // The rest is the library's.
+    // The rest of the message comes from the TLS library.
     let reason = error.to_string().strip_prefix(&said).map(str::to_owned);
     assert!(reason.is_some_and(|reason| reason.contains("certificate")), "{error}");
     assert_eq!((service.connections(), service.calls(), clock.waits().len()), (1, 0, 0));
@@ -232,7 +232,7 @@ async fn https_begins_with_a_handshake_and_sends_nothing_in_the_clear() {
     assert!(!String::from_utf8_lossy(&bytes).to_lowercase().contains("authorization"));
 }
 
-/// Runs a test again in a process of its own, as the child, with these variables.
+/// Runs a test again in a child process, with these variables.
 fn in_a_process(test: &str, variables: &[(&str, &str)]) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
@@ -247,7 +247,7 @@ fn in_a_process(test: &str, variables: &[(&str, &str)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn https_goes_through_the_proxy_of_the_environment() {
     if is_child() {
-        // `.invalid` is nobody's (RFC 2606, section 2).
+        // Nobody has a name below `.invalid` (RFC 2606, section 2).
         let oauth = oauth("https://oauth.invalid").retry(Retry::none()).build().unwrap();
         assert!(oauth.credit().await.unwrap_err().is_connect());
         return;
@@ -379,7 +379,7 @@ fn a_timeout_of_zero_is_rejected() {
         (builder().timeout(none), "timeout"),
         (builder().connect_timeout(none), "connect_timeout"),
         (builder().retry(Retry::default().attempt_timeout(none)), "attempt_timeout"),
-        // Also where it would not be used.
+        // Also where it is not used.
         (builder().http_client(reqwest::Client::new()).connect_timeout(none), "connect_timeout"),
         (builder().retry(Retry::none().attempt_timeout(none)), "attempt_timeout"),
     ] {
@@ -446,7 +446,7 @@ async fn credentials_from_the_environment_are_sent_unchanged() {
         ("KELIWEB_CLIENT_ID", "id"),
         ("KELIWEB_CLIENT_SECRET", "secret"),
         ("KELIWEB_USERNAME", "name"),
-        // A blank at the end may well be meant.
+        // A trailing space may be part of the password.
         ("KELIWEB_PASSWORD", "password "),
         ("OPENAPI_EMAIL", EMAIL),
         ("OPENAPI_API_KEY", API_KEY),
@@ -495,7 +495,7 @@ async fn a_failure_without_a_response_says_what_happened() {
     }
 }
 
-/// Both services, called on runtimes that lack something.
+/// Calls both services on runtimes without IO or without timers.
 #[test]
 fn an_incomplete_runtime_is_an_error_and_no_panic() {
     use tokio::runtime::Builder;

@@ -1,4 +1,4 @@
-//! Answers that mean another thing than they seem to: a no under 200, an end that no token has, a code that is also a secret.
+//! Misleading responses: a refusal with status 200, an impossible expiry, a code that contains a secret.
 use std::time::Duration;
 
 use crate::common::fake::{Answer, FakeService};
@@ -13,7 +13,7 @@ fn scopes() -> ScopeSet {
     ScopeSet::parse(["GET:a.it/b"]).unwrap()
 }
 
-/// A token that was found is not handed out a year later, whatever end it had by the clock of a gateway.
+/// Asserts that a reused token is not returned a year later, whatever its expiry is by the clock of a gateway.
 async fn adopted(date: &str, expire: u64) {
     let list = json!({"success":true,"data":[{"scopes":["GET:a.it/b"],"expire":expire,"token":"listed-1"}]});
     let date = date.to_owned();
@@ -46,7 +46,7 @@ async fn a_token_is_not_used_after_its_expiry() {
     adopted("Thu, 14 Oct 2021 00:00:00 GMT", unix(now()) + 3600).await
 }
 
-/// What is decided by the code is decided after the code was redacted.
+/// Asserts that a code is recognized although it is redacted before it is shown.
 async fn untouched(client_secret: &str) {
     let service = FakeService::answering([
         Answer::json(
@@ -82,7 +82,7 @@ async fn a_client_secret_that_contains_a_code_does_not_change_it() {
     untouched("fatture-invalid_client-2021").await
 }
 
-/// A refusal under 200 is a deletion: the token lives on, and nobody knows it any more.
+/// If a refusal counted as a deletion, the token would live on unknown.
 #[tokio::test]
 async fn a_refusal_with_status_200_is_no_deletion() {
     let mut wrong = Vec::new();
@@ -115,7 +115,7 @@ async fn a_refusal_with_status_200_is_no_deletion() {
     assert!(wrong.is_empty(), "{} of 11:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// Who lists the tokens to delete them must not take a refusal for an empty list.
+/// A program that lists the tokens to delete them must not mistake a refusal for an empty list.
 #[tokio::test]
 async fn a_refusal_with_status_200_is_no_empty_list() {
     let mut wrong = Vec::new();
@@ -138,7 +138,6 @@ async fn a_refusal_with_status_200_is_no_empty_list() {
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// A record that was granted less than was requested.
 #[tokio::test]
 async fn a_stored_token_that_was_granted_less_is_ignored() {
     let service = mint(&["GET:a.it/b"]).await;

@@ -1,4 +1,4 @@
-//! Tokens that a service gives out and nobody can send: they are refused when they are read, and never cached or stored.
+//! Tokens that cannot be sent: the client rejects them when it reads them, and never caches or stores them.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::common::fake::{Answer, FakeService};
 use crate::common::services::{keliweb, openapi_v1};
 use crate::common::{self, Still, http, now, unix};
 
-/// Longer than any pause after an answer that cannot be read.
+/// Longer than any pause after an unreadable response.
 const PAUSE: Duration = Duration::from_secs(3 * 60 * 60);
 
-/// What a service may give out for a token, and what is said of it.
+/// Lists unusable tokens, each with the reason in the error.
 fn unusable() -> Vec<(String, &'static str)> {
     const NO_HEADER: &str = "the token has a character that is not allowed in a header";
     const NO_PATH: &str = "the token cannot be part of a URL path";
@@ -38,7 +38,7 @@ fn unusable() -> Vec<(String, &'static str)> {
         (".", NO_PATH),
         ("..", NO_PATH),
         ("s3cret\\1", NO_PATH),
-        // As a library's message would name a value.
+        // As the message of a library would name a value.
         ("s3cret-1, expected s3cret-1", NO_HEADER),
         ("missing field `s3cret-1`", NO_HEADER),
     ]
@@ -49,7 +49,7 @@ fn unusable() -> Vec<(String, &'static str)> {
     [table, long.into()].concat()
 }
 
-/// The operations of Openapi.it that answer with a token, and whether the answer is a list.
+/// The operations of Openapi.it that return a token, and whether the response is a list.
 const OPENAPI: [(&str, bool); 4] =
     [("create_token", false), ("find_token", true), ("replace_token", true), ("update_token", true)];
 
@@ -126,9 +126,9 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
         let made = AtomicUsize::new(0);
         let (bad_text, bad_entry) = (bad.clone(), entry(&json!(bad)));
         let service = FakeService::deciding(move |asked| match (asked.method.as_str(), made.load(SeqCst)) {
-            // The client looks for what an answer that cannot be read was about.
+            // The client searches for the token of an unreadable response.
             ("GET", _) => Answer::json(200, json!({ "data": [bad_entry] })),
-            // It asks once more if there is none.
+            // If it finds none, it requests another.
             (_, 0 | 1) => {
                 made.fetch_add(1, SeqCst);
                 common::minted(&bad_text, &["GET:a.it/b"])
@@ -146,7 +146,7 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
             assert!(error.is_decode() && error.is_backing_off(), "{error:?}");
         }
         oauth.wait_idle().await;
-        // It looks for the token, and has nothing to delete.
+        // It searches for the token, and has nothing to delete.
         oauth.revoke_created().await.unwrap();
         assert_eq!((calls, service.calls()), (3, 4), "{bad:?}");
         clock.advance(PAUSE);
@@ -201,15 +201,15 @@ async fn a_bad_refresh_token_does_not_spoil_the_access_token() {
         assert_eq!(fatture.token().await.unwrap().expose(), "good");
         clock.advance(Duration::from_secs(2 * 60 * 60));
         assert_eq!(fatture.token().await.unwrap().expose(), "good");
-        // There is nothing to refresh with.
+        // Without a refresh token the client sends the password.
         assert!(service.requests().iter().all(|asked| asked.body.contains("grant_type=password")));
         assert_eq!(service.calls(), 3);
     }
-    // Half of a surrogate pair is no text.
+    // Half of a surrogate pair is not valid text.
     let body = r#"{"token_type":"Bearer","expires_in":1,"access_token":"good","refresh_token":"\ud800"}"#;
     let service = FakeService::answering_with(Answer::json(200, body)).await;
     assert_eq!(service.fatture().password_grant().await.unwrap().refresh_token(), None);
-    // It goes into a form, where any character can stand.
+    // A refresh token is sent in a form, which can have any character.
     for odd in [" r\r\n\u{e8}\\", "..", &"r".repeat(8 * 1024)] {
         let service = FakeService::answering_with(pair("good", odd)).await;
         let given = service.fatture().password_grant().await.unwrap();

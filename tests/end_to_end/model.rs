@@ -1,4 +1,4 @@
-//! What may happen, told in as few words as will do: which tokens were given out, which of them must do, and who waits.
+//! A small model of a client and a service: which tokens exist, which of them a client must return, and when it must wait.
 //!
 //! All times are in milliseconds.
 
@@ -14,10 +14,10 @@ pub struct Now {
     pub service: i64,
 }
 
-/// What a step came to at the service.
+/// What a step did at the service.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Requests for a token: the operation, the status answered, and what went wrong on purpose.
+    /// Requests for a token: the operation, the status, and the planned fault.
     pub asked: Vec<(&'static str, Option<u16>, Option<Fault>)>,
     /// Requests for the list of tokens.
     pub lists: Vec<Option<Fault>>,
@@ -46,12 +46,12 @@ impl Seen {
         self.asked.iter().any(|(operation, ..)| *operation == "refresh")
     }
 
-    /// Refresh tokens that the service did not take, of its own accord.
+    /// Returns how many refresh tokens the service rejected without a planned fault.
     fn refused(&self) -> usize {
         self.asked.iter().filter(|(.., status, fault)| fault.is_none() && *status != Some(200)).count()
     }
 
-    /// Whether the last request for a token was answered with one.
+    /// Whether the last request for a token succeeded.
     fn delivered(&self) -> bool {
         matches!(self.asked.last(), Some((_, Some(200), None)))
     }
@@ -65,38 +65,38 @@ fn is_refused(fault: &Option<Fault>) -> bool {
     matches!(fault, Some(Fault::Status(401)))
 }
 
-/// A token that the service made.
+/// A token that the service created.
 #[derive(Debug)]
 struct Made {
     text: String,
-    /// What it is good for.
+    /// What it is valid for.
     scopes: usize,
-    /// The key that has it. One that was lost may be found for a key of less, which lends it to nobody.
+    /// The key that has it. A lost one may be found for a narrower key, which does not lend it.
     under: usize,
-    /// Which client made it.
+    /// Which client requested it.
     maker: usize,
-    /// Which has it, and when it was made by the clocks of that one.
+    /// Which client has it, and when it was created by the clocks of that client.
     holder: usize,
     at: Now,
-    /// How long it lives: less than the longest lifetime, by chance.
+    /// Its lifetime: less than the longest one, by chance.
     life: i64,
-    /// Whether its answer came, or it was found later.
+    /// Whether its response arrived, or the client found it later.
     came: bool,
-    /// Whether this client dropped it, for good.
+    /// Whether this client dropped it for good.
     dropped: bool,
 }
 
-/// Failures in a row, of one key.
+/// Consecutive failures of one key.
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
     lasting: bool,
-    /// No request before, by the monotonic clock.
+    /// No request before this, by the monotonic clock.
     quiet_until: i64,
 }
 
 impl Made {
-    /// The earliest age at which the next one may be fetched, less two seconds for ends read off a clock that ticks.
+    /// Returns the earliest age at which the client may request the next one, less two seconds for expiries in whole seconds.
     fn fresh_for(&self) -> i64 {
         self.life - (self.life / 10).min(10 * MINUTE) - 2000
     }
@@ -106,28 +106,28 @@ pub struct Model {
     ttl: i64,
     has_store: bool,
     tokens: Vec<Made>,
-    /// Which client this is: 0, 1, and so on.
+    /// The number of this client: 0, 1, and so on.
     client: usize,
     failures: HashMap<usize, Failures>,
-    /// No request for any key before: the account was refused.
+    /// No request for any key before this: the account was rejected.
     refused_until: i64,
-    /// Somebody may be told of an earlier failure until then.
+    /// Until when a call may return an earlier failure.
     told_until: i64,
-    /// Whether an answer may have been lost to this client.
+    /// Whether a response may have been lost to this client.
     unsure: bool,
-    /// For a key, the token that the store has; and the keys that this client was asked for.
+    /// The stored token of each key; and the keys that this client was asked for.
     stored: HashMap<usize, String>,
     touched: Vec<usize>,
     last_refusal: Option<i64>,
-    /// For the sum at the end.
+    /// Counted for the sum at the end.
     pub answers_lost: usize,
     pub given_up: usize,
     pub renewed: usize,
-    /// Given, and then ended by the client's own refresh in the background.
+    /// Tokens that were returned, and then ended by the client's own refresh in the background.
     pub ended_by_refresh: usize,
 }
 
-/// A promise that was not kept.
+/// A broken promise.
 pub type Broken = String;
 
 const MINUTE: i64 = 60_000;
@@ -161,7 +161,7 @@ impl Model {
         }
     }
 
-    /// Whether a token that the client has is good for this, and so young that there is nothing to fetch.
+    /// Whether the client has a token for this that is too new to be refreshed.
     fn must_do(&self, token: &Made, key: usize, now: Now) -> bool {
         if !token.came || token.dropped || token.under & key != key {
             return false;
@@ -169,7 +169,7 @@ impl Model {
         let aged = now.wall - token.at.wall;
         let here = token.holder == self.client
             && now.mono - token.at.mono < token.fresh_for()
-            // A clock that was set back is not looked at but for an end.
+            // A clock that was set back counts only for an expiry.
             && aged < token.fresh_for();
         let stored = !self.touched.contains(&key)
             && self.has_store
@@ -178,7 +178,7 @@ impl Model {
         here || stored
     }
 
-    /// After a call for a key. `given`: the token that it gave.
+    /// Checks a call for a key, which returned the token `given`.
     pub fn called(
         &mut self,
         key: usize,
@@ -191,9 +191,8 @@ impl Model {
         let quiet = self.failures.get(&key).is_some_and(|failures| before.mono < failures.quiet_until);
         hold!(!quiet || seen.is_empty(), "asked in a pause: {:?} {seen:?}", self.failures.get(&key));
         hold!(before.mono >= self.refused_until || seen.is_empty(), "asked again for a refused account: {seen:?}");
-        // The bound: a call sends one request for a token, and only if none is fresh and no pause is on; beyond it one for each
-        // fault that it met, and one for a refresh token that the service refused. Over a schedule that is: requests for a
-        // token <= renewals due + faults + refusals.
+        // The bound: a call sends one request for a token, if none is fresh and there is no pause; and one more for each fault and for
+        // each rejected refresh token. Over a schedule: requests for a token <= renewals due + faults + rejections.
         let (faults, refused) = (seen.faults(), seen.refused());
         hold!(refused <= 1, "a refresh token that was refused is sent again: {seen:?}");
         hold!(seen.asked.len() <= 1 + faults + refused, "more requests than needed: {seen:?}");
@@ -215,7 +214,7 @@ impl Model {
             }
         }
         if faults > 0 {
-            // A failure that another key was told of may be told once more.
+            // A failure that another key returned may be returned once more.
             let longest = if seen.is_lasting() { 4 * 60 * MINUTE } else { 4 * MINUTE };
             self.told_until = self.told_until.max(after.mono + longest);
         }
@@ -241,7 +240,7 @@ impl Model {
             let at = Now { mono: now.mono - ago, wall: now.wall - ago, service };
             let text = issued.token.expose().to_owned();
             if came {
-                // What is asked for one key is kept under that key.
+                // A token is stored under the key that requested it.
                 self.stored.insert(scopes, text.clone());
             }
             let (maker, holder) = (self.client, self.client);
@@ -255,7 +254,7 @@ impl Model {
         let client = self.client;
         let is_new = seen.issued.iter().any(|issued| issued.token.expose() == text);
         let found = !seen.delivered() && matches!(seen.lists.last(), Some(None));
-        // Of what is there already, the call was over before a refresh in the background took its time.
+        // With a cached token, the call returned before a refresh in the background moved the clock.
         let now = if is_new || found { after } else { before };
         let Some(token) = self.tokens.iter_mut().find(|token| token.text == text) else {
             return Err("a token that nobody made".to_owned());
@@ -263,7 +262,7 @@ impl Model {
         hold!(token.scopes & key == key, "a token for something else");
         hold!(!token.dropped, "a token that was dropped is given again");
         if found {
-            // In the list, which tells its end anew: read together with the date of the answer.
+            // In the list, which states its expiry anew: relative to the date of the response.
             let age = now.service - token.at.service;
             token.under = if token.came { token.under } else { key };
             token.at = Now { mono: now.mono - age, wall: now.wall - age, ..token.at };
@@ -274,11 +273,11 @@ impl Model {
             token.came = true;
         }
         if token.holder != client {
-            // From the store, which knows the time of day alone.
+            // From the store, which knows only the time of day.
             token.holder = client;
             token.at.mono = now.mono - (now.wall - token.at.wall).max(0);
         }
-        // The service's ends are whole seconds.
+        // The service's expiries are whole seconds.
         hold!(now.mono < token.at.mono + token.life + 1000, "over by the monotonic clock");
         hold!(now.wall < token.at.wall + token.life + 1000, "over by the time of day");
         if !self.touched.contains(&key) {
@@ -287,11 +286,11 @@ impl Model {
         Ok(())
     }
 
-    /// After a failure nothing is sent for a while: a second and more, doubling to a minute, or five minutes and more,
-    /// doubling to an hour. No pause outlasts a token that is good: there is another attempt at three quarters of what is left of it.
+    /// Checks the pause after a failure: from a second, doubling to a minute, or from five minutes, doubling to an hour. No pause outlasts a
+    /// valid token: there is another attempt after three quarters of the time it has left.
     fn pause(&mut self, key: usize, now: Now, seen: &Seen, given: Option<&str>) {
         let failed = match (seen.asked.last(), seen.lists.last()) {
-            // The list was looked at last, and may have had the token.
+            // The last request was the search, which may have found the token.
             (_, Some(None)) if !seen.delivered() => {
                 self.failures.remove(&key);
                 return;
@@ -306,7 +305,7 @@ impl Model {
         if last_is_list || matches!(seen.asked.last(), Some((_, Some(401), _))) {
             self.refused_until = now.mono + 5 * MINUTE - 1;
         }
-        // By the last request: the one before may have been repeated within the call.
+        // The last request counts: an earlier one may have been retried within the call.
         let lasting = matches!(seen.asked.last(), Some((_, Some(401), _)));
         let before = self.failures.get(&key).filter(|failures| failures.lasting == lasting);
         let count = before.map_or(0, |failures| failures.count) + 1;
@@ -322,19 +321,19 @@ impl Model {
         self.failures.insert(key, Failures { count, lasting, quiet_until: now.mono + wait - 1 });
     }
 
-    /// Whether the client could not know that this token is dead at the service: its clock was set back since.
+    /// Whether the client could not know that this token has expired at the service, since its clock was set back.
     pub fn is_excused(&self, text: &str, now: Now) -> bool {
         let token = self.tokens.iter().find(|token| token.text == text);
         token.is_some_and(|token| now.wall - now.service < token.at.wall - token.at.service)
     }
 
     pub fn invalidated(&mut self, text: &str, now: Now) {
-        // Where one refusal follows the other, a token may be kept; how long is by chance.
+        // After consecutive rejections the client may keep a token for a random time.
         let surely = self.last_refusal.is_none_or(|last| now.mono - last >= 10 * MINUTE);
         self.last_refusal = Some(now.mono);
         for token in self.tokens.iter_mut().filter(|token| token.text == text) {
             token.dropped |= surely;
-            // It must do for nobody any more.
+            // No key may get it any more.
             token.came &= surely;
         }
     }
@@ -348,9 +347,9 @@ impl Model {
         self.tokens.iter_mut().filter(|it| it.came && it.holder == client).for_each(|it| it.dropped = true);
     }
 
-    /// All that this client made is to be dead.
+    /// Checks that all tokens that this client created are dead.
     pub fn revoked(&mut self, is_alive: impl Fn(&str) -> bool) -> Result<(), Broken> {
-        // Of a short life too little can be taken to tell a token that was lost, and not found at once, from those of others.
+        // A short lifetime leaves too little room to tell a lost token from those of others.
         let may_stay = |token: &Made| !token.came && self.ttl < 24 * 60 * MINUTE;
         let of_this = self.tokens.iter().filter(|token| token.maker == self.client && !may_stay(token));
         let left = of_this.filter(|token| is_alive(&token.text)).count();
@@ -364,7 +363,7 @@ impl Model {
         Ok(())
     }
 
-    /// Some that this client made are deleted, and the others are tried again by the next call.
+    /// Notes that some tokens are deleted, and that the next call retries the others.
     pub fn half_revoked(&mut self) {
         self.failures.clear();
         self.last_refusal = None;
@@ -375,19 +374,18 @@ impl Model {
     }
 
     pub fn restarted(&mut self, is_alive: impl Fn(&str) -> bool) {
-        // A new client knows nothing of what the old one made: these it cannot delete.
+        // A new client does not know the tokens of the old one, so it cannot delete them.
         self.given_up += self.tokens.iter().filter(|token| token.maker == self.client && is_alive(&token.text)).count();
         self.client += 1;
         self.failures.clear();
         self.touched.clear();
         self.refused_until = 0;
         (self.last_refusal, self.unsure, self.told_until) = (None, false, 0);
-        // The store may have what was refused: a new client does not know.
+        // The store may have a rejected token, which a new client does not know.
         self.tokens.iter_mut().for_each(|token| token.dropped = false);
     }
 
-    /// How many pairs of Keliweb may be alive: the one that is held, those that a fault cost, and those that were
-    /// dropped.
+    /// Returns how many pairs of Keliweb may be alive: the cached one, those lost to a fault, and those dropped.
     pub fn may_live(&self, faults: usize, dropped: usize) -> usize {
         1 + faults + dropped
     }

@@ -1,4 +1,4 @@
-//! Tokens that are deleted, revoked, changed or forgotten while tasks of the same client ask for new keys.
+//! Tokens that are deleted, revoked, changed or cleared while tasks of the same client ask for new keys.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn set(scopes: &[String]) -> ScopeSet {
     ScopeSet::parse(scopes).unwrap()
 }
 
-/// The scopes of one caller: served by the token for all of them.
+/// Returns the scopes of one caller, which the token for all of them serves.
 fn narrow(number: usize) -> ScopeSet {
     set(&[format!("GET:127.0.0.1/echo/{number}")])
 }
@@ -41,7 +41,7 @@ async fn end(oauth: &Oauth, token: &AccessToken, way: usize) {
         1 => assert!(oauth.revoke_created().await.unwrap() >= 1),
         2 => oauth.clear().await.unwrap(),
         3 => oauth.invalidate(token),
-        // It lives on for other scopes, and is not what the client knows of it.
+        // It lives on with other scopes than the client knows.
         _ => {
             let update = TokenUpdate::new().scopes(&narrow(99)).ttl(Ttl::days(1).unwrap());
             oauth.update_token(token, update).await.unwrap();
@@ -52,7 +52,7 @@ async fn end(oauth: &Oauth, token: &AccessToken, way: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_token_that_was_ended_is_never_returned_afterwards() {
     let mut stale = Vec::new();
-    // One that is asked too much at once is not what is tested here.
+    // A fresh emulator now and then, so that none gets too many requests.
     let mut emulator = Emulator::start().await.unwrap();
     for number in 0..ROUNDS {
         let way = number % 5;
@@ -100,7 +100,7 @@ async fn a_cancelled_deletion_leaves_no_dead_token_in_the_cache() {
     let emulator = Emulator::start().await.unwrap();
     let oauth = client(&emulator, None);
     let token = oauth.token(&narrow(1)).await.unwrap();
-    // It is carried out at once, and answered late.
+    // The emulator carries it out at once, and answers late.
     emulator.set_latency(Duration::from_millis(300));
     let deleting = tokio::spawn({
         let (oauth, token) = (oauth.clone(), token.clone());
@@ -115,7 +115,7 @@ async fn a_cancelled_deletion_leaves_no_dead_token_in_the_cache() {
     assert_ne!(oauth.token(&narrow(1)).await.unwrap(), token);
 }
 
-/// Somebody finds a token in the account's list before the client that makes it has its answer.
+/// A caller finds a token in the account's list before the client that requested it has the response.
 #[tokio::test]
 async fn a_token_that_is_deleted_or_changed_before_its_response_arrives_is_not_returned() {
     for is_deleted in [true, false] {

@@ -1,4 +1,4 @@
-//! The recipes of the README and the documentation for a token that is refused, after the service has ended all tokens.
+//! The recipes of the documentation for a rejected token, after the service has ended all tokens.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use gettone::{ScopeSet, reqwest};
 
 use crate::world;
 
-/// The origin of the tokens is that of the calls.
+/// Builds a client whose base URL has the origin of the calls.
 fn fatture(emulator: &Emulator) -> Fatture {
     world::fatture(emulator).clock(emulator.clock()).build().unwrap()
 }
@@ -20,7 +20,7 @@ fn oauth(emulator: &Emulator) -> Oauth {
     builder.scopes(ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap()).build().unwrap()
 }
 
-/// As in the recipes.
+/// Builds the HTTP client of the recipes.
 fn http() -> reqwest::Client {
     reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build().unwrap()
 }
@@ -64,8 +64,7 @@ async fn after_a_401_an_invalidated_token_is_replaced_by_the_next_authorize() {
     }
 }
 
-/// Also for a program that wants something else than JSON, to which Keliweb Fatture answers with a redirect to its login page, whether
-/// that is followed or not.
+/// This holds even if the program does not ask for JSON, and Keliweb Fatture answers with a redirect to its login page, followed or not.
 #[tokio::test]
 async fn with_the_middleware_no_caller_sees_a_401_or_a_login_page() {
     for accept in [None, Some("application/pdf"), Some("text/html")] {
@@ -87,7 +86,7 @@ async fn with_the_middleware_no_caller_sees_a_401_or_a_login_page() {
                 assert!(!body.contains("<html>"), "{accept:?} {follows} {round}: {body}");
                 assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
                 emulator.revoke_all();
-                // Refusals one after the other are not believed.
+                // The client does not trust consecutive rejections.
                 emulator.advance(Duration::from_secs(11 * 60));
             }
             assert_eq!(emulator.count("password_grant"), 3);
@@ -95,7 +94,7 @@ async fn with_the_middleware_no_caller_sees_a_401_or_a_login_page() {
     }
 }
 
-/// A new token is not known everywhere for some seconds, which the layer waits for by the client's clock.
+/// For some seconds a new token is not known everywhere. The middleware waits by the client's clock.
 #[tokio::test]
 async fn the_middleware_waits_for_a_new_token_by_the_clock_of_the_emulator() {
     let emulator = Emulator::start().await.unwrap();
@@ -104,13 +103,12 @@ async fn the_middleware_waits_for_a_new_token_by_the_clock_of_the_emulator() {
     let echo = reqwest_middleware::ClientBuilder::new(http()).with(oauth.middleware()).build();
     assert_eq!(echo.get(emulator.url("/echo/me")).send().await.unwrap().status(), 200);
     assert_eq!((emulator.count("create_token"), emulator.count("echo")), (1, 4));
-    // 1, 2 and 4 seconds: the machine's own clock has not moved by so much.
+    // 1, 2 and 4 seconds, by which the machine's clock has not moved.
     let ahead = emulator.clock().now().duration_since(SystemClock::default().now()).unwrap();
     assert!((Duration::from_secs(6)..=Duration::from_secs(7)).contains(&ahead), "{ahead:?}");
 }
 
-/// What is copied works: every example that sends a token of Keliweb Fatture by itself asks for JSON, without which a refusal is a
-/// redirect to the login page.
+/// Without `Accept: application/json`, Keliweb Fatture rejects a token with a redirect to the login page, so copied examples must have it.
 #[test]
 fn every_example_that_sends_a_token_asks_for_json() {
     let mut examples = 0;

@@ -1,4 +1,4 @@
-//! A refresh at Keliweb Fatture ends the access token before: which token callers are given meanwhile, and how many calls are refused.
+//! A refresh at Keliweb Fatture ends the previous access token: which token callers get meanwhile, and how many calls are rejected.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use crate::common::http;
 use crate::world::fatture;
 
-/// The service, and its time, which stands still until it is moved.
+/// Starts the service, whose time stands still until it is moved.
 async fn service() -> (Emulator, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800)));
     let emulator = Emulator::builder().clock(Arc::clone(&clock) as _).throttle(None).start().await.unwrap();
@@ -24,7 +24,7 @@ fn builder(emulator: &Emulator) -> Builder<Fatture> {
     fatture(emulator).clock(emulator.clock())
 }
 
-/// Whether the service takes a token.
+/// Returns whether the service accepts a token.
 async fn is_taken(emulator: &Emulator, token: &AccessToken) -> bool {
     let request = http().get(emulator.url("/api/invoices")).header("accept", "application/json");
     let status = request.bearer_auth(token.expose()).send().await.unwrap().status().as_u16();
@@ -34,7 +34,7 @@ async fn is_taken(emulator: &Emulator, token: &AccessToken) -> bool {
 
 const MINUTES: Duration = Duration::from_secs(56 * 60);
 
-/// A hundred calls over fifty refreshes, each answered some milliseconds after the old token has ended.
+/// A hundred calls during each of fifty refreshes, whose responses come some milliseconds after the old token has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_during_a_refresh_is_rejected() {
     let (emulator, clock) = service().await;
@@ -59,13 +59,13 @@ async fn no_call_during_a_refresh_is_rejected() {
             .collect();
         let refused = calls.join_all().await.into_iter().filter(|taken| !taken).count();
         assert_eq!(refused, 0, "refused after refresh {round}");
-        // That of a call which had its token before is another matter.
+        // A call that got its token before the refresh is rejected.
         of_before += usize::from(!is_taken(&emulator, &before).await);
     }
     assert_eq!((emulator.count("refresh"), emulator.count("password_grant"), of_before), (50, 1, 50));
 }
 
-/// Eight processes, each of which calls once a second: they look at their store at the same moment.
+/// Eight processes, each of which calls once a second.
 #[tokio::test]
 async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
     const PROCESSES: usize = 8;
@@ -80,7 +80,7 @@ async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
         while emulator.count("refresh") == before || seconds % 120 != 0 {
             for (process, refused) in processes.iter().zip(&mut refused) {
                 let token = process.token().await.unwrap();
-                // None tells its client of a refusal: each has to look at the store by itself.
+                // No process tells its client about a rejection: each client has to look at the store by itself.
                 *refused += usize::from(!is_taken(&emulator, &token).await);
                 clock.advance(Duration::from_millis(125));
             }
@@ -95,7 +95,7 @@ async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
     assert_eq!(emulator.count("password_grant"), 1);
 }
 
-/// A store that saves when it is let.
+/// A store that saves when a permit is added.
 #[derive(Debug, Clone)]
 struct Slow {
     store: MemoryStore,
@@ -122,7 +122,7 @@ impl TokenStore for Slow {
 }
 
 #[tokio::test]
-async fn a_slow_store_delays_no_call_and_wait_idle_waits_for_it() {
+async fn while_a_store_saves_no_call_is_rejected_and_wait_idle_waits_for_it() {
     let (emulator, clock) = service().await;
     let store = Slow { store: MemoryStore::new(), gate: Arc::new(Semaphore::new(1)) };
     let fatture = builder(&emulator).store(store.clone()).build().unwrap();
@@ -134,7 +134,7 @@ async fn a_slow_store_delays_no_call_and_wait_idle_waits_for_it() {
         assert!(token != first && is_taken(&emulator, &token).await);
     }
     assert_eq!(emulator.count("refresh"), 1);
-    // Until the store has it, the program is not to end.
+    // Until the store has the token, the program must not end.
     let ending = fatture.clone();
     let ending = tokio::spawn(async move { ending.wait_idle().await });
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! A store that fails costs nobody a token, and somebody without `tracing` hears of it.
+//! A store that fails costs no caller a token, and the client reports it, also without `tracing`.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ impl Heard {
     }
 }
 
-/// A store that can do nothing, and says which call it was.
+/// A store whose every call fails, with the name of the call.
 #[derive(Debug)]
 struct Broken;
 
@@ -85,7 +85,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
     };
     let (first, heard) = start().await;
     assert_eq!(heard, Vec::<String>::new(), "all is well");
-    // Half of the file.
+    // Half of the file is missing.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     let (second, heard) = start().await;
@@ -95,7 +95,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
         heard[0].contains("damaged, so it was renamed to") && heard[0].contains("tokens.json.damaged-0"),
         "{heard:?}"
     );
-    // One record.
+    // One record is damaged.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"expires_at\"", "\"expires\"")).unwrap();
     let (third, heard) = start().await;
@@ -103,7 +103,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
     assert!(!heard.is_empty() && heard.iter().all(|text| text.contains("cannot read the record")), "{heard:?}");
     let shown = heard.concat();
     assert!(![&first, &second, &third].iter().any(|token| shown.contains(token.expose())), "{shown}");
-    // Then all is well again.
+    // The next client finds no damage.
     let (fourth, heard) = start().await;
     assert_eq!((fourth, heard), (third, vec![]));
     fs::remove_dir_all(folder).unwrap();
@@ -120,7 +120,7 @@ async fn a_callback_that_panics_costs_no_caller_a_token() {
     assert_eq!(emulator.count("create_token"), 1);
 }
 
-/// In every arrangement of the records of three names, one of them of the other vendor, each client has its own token or asks for one.
+/// In every arrangement of the records of three names, one of them of the other vendor, each client has its own token or requests one.
 #[tokio::test]
 async fn a_record_under_another_name_is_ignored_and_reported() {
     let emulator = Emulator::start().await.unwrap();
@@ -149,7 +149,7 @@ async fn a_record_under_another_name_is_ignored_and_reported() {
             let mut file: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             let tokens = file["tokens"].as_object_mut().unwrap();
             let mut records: Vec<_> = tokens.values().cloned().collect();
-            // A record that was not saved by a client does not say its name.
+            // A record that no client saved has no name.
             records
                 .iter_mut()
                 .filter(|_| !named)

@@ -1,4 +1,4 @@
-//! Two programs with one account: what each is given, and what each deletes, is its own.
+//! Two programs with one account: each gets and deletes only its own tokens.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -35,34 +35,34 @@ fn living(emulator: &Emulator) -> HashSet<AccessToken> {
     alive.map(|issued| AccessToken::new(issued.token.expose())).collect()
 }
 
-/// What came of a thousand schedules.
+/// What happened in all schedules.
 #[derive(Debug, Default)]
 struct Sum {
     given: usize,
     foreign_given: usize,
     foreign_deleted: usize,
-    /// Made, and not found at once.
+    /// Created, and not found at once.
     lost: usize,
-    /// Made by a request whose answer was lost, found and given.
+    /// Created by a request whose response was lost, found and returned.
     found: usize,
     left_behind: usize,
 }
 
-/// Both ask for the same scopes, with the same lifetime, in the same seconds, and answers are lost: some after the token was made,
-/// some instead. Nobody is given a token of the other program, and nobody deletes one.
+/// Both request the same scopes, with the same lifetime, in the same seconds, and responses are lost, some after the token was created, some
+/// before.
 #[test]
 fn in_a_thousand_schedules_no_token_of_the_other_program_is_returned_or_deleted() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut sum = Sum::default();
     let schedules: u64 = std::env::var("GETTONE_SCHEDULES").map_or(1_000, |number| number.parse().unwrap());
     for seed in 0..schedules {
-        // The lifetimes that the clients draw are the same each time too.
+        // The clients draw the same lifetimes each time too.
         fastrand::seed(seed);
         runtime.block_on(schedule(&mut Rng::with_seed(seed), &mut sum));
     }
     println!("{sum:?}");
     assert_eq!((sum.foreign_given, sum.foreign_deleted), (0, 0), "{sum:?}");
-    // A schedule in which nothing is lost proves nothing, and neither does a client that never finds what it lost.
+    // The schedules prove something only if tokens are lost, and found.
     let each =
         |number: usize, of_a_thousand: usize| number * 1_000 > of_a_thousand * usize::try_from(schedules).unwrap();
     assert!(each(sum.given, 3_000) && each(sum.found, 700), "{sum:?}");
@@ -73,7 +73,7 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800)));
     let emulator = Emulator::builder().clock(Arc::clone(&clock) as Arc<dyn Clock>).start().await.unwrap();
     let programs = [program(&emulator), program(&emulator)];
-    // Whose requests made which tokens.
+    // The tokens that each program's requests created.
     let mut made_by: [HashSet<AccessToken>; 2] = Default::default();
     for _ in 0..6 {
         let which = rng.usize(..2);
@@ -120,7 +120,7 @@ async fn schedule(rng: &mut Rng, sum: &mut Sum) {
     sum.left_behind += emulator.count_valid_tokens(Api::Production);
 }
 
-/// A program that changes a token by hand, which the client looks after: it is not handed out any more for what it was.
+/// A program changes a token that its client caches.
 #[tokio::test]
 async fn a_changed_token_is_not_returned_for_its_former_scopes() {
     let both = set(&[GET, POST]);
@@ -142,19 +142,19 @@ async fn a_changed_token_is_not_returned_for_its_former_scopes() {
             let next = oauth.token(&both).await.unwrap();
             assert_ne!(next, token, "shorter: {shorter}, replace: {replace}");
             assert_eq!(emulator.count("create_token"), 2);
-            // What a key of less had borrowed is gone too.
+            // A narrower key that borrowed it drops it too.
             assert_eq!(oauth.token(&set(&[GET])).await.unwrap(), next);
-            // Both are still the client's to delete.
+            // The client still deletes both.
             assert_eq!(oauth.revoke_created().await.unwrap(), 2);
             assert_eq!(emulator.count_valid_tokens(Api::Production), 0);
         }
     }
 }
 
-/// Whether a change that nobody confirmed was made is not known, so the token is dropped as well. One that was refused was not made.
+/// An unconfirmed change may have been made, so the client drops the token. A rejected change was not made.
 #[tokio::test]
 async fn a_token_is_dropped_if_it_may_have_been_changed_and_kept_if_not() {
-    // A 404 without the service's own code is a wrong address.
+    // A 404 without the service's own code comes from a wrong address.
     for (fault, is_kept) in [(Fault::LostResponse, false), (Fault::Status(500), false), (Fault::Status(404), true)] {
         let emulator = Emulator::start().await.unwrap();
         let oauth = program(&emulator);
@@ -165,7 +165,7 @@ async fn a_token_is_dropped_if_it_may_have_been_changed_and_kept_if_not() {
     }
 }
 
-/// Nobody who wanted a token deleted wants it handed out because the answer was lost. It is still the client's to delete.
+/// After a lost response to a deletion, the client does not return the token any more, and still deletes it.
 #[tokio::test]
 async fn a_token_is_dropped_if_it_may_have_been_deleted_and_kept_if_not() {
     for (fault, is_kept, left) in
@@ -197,7 +197,7 @@ async fn a_token_is_dropped_when_a_change_shows_that_it_no_longer_exists() {
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
 }
 
-/// Fifty requests at once with a token that the services do not know yet: each waits, and the token is not given up.
+/// Fifty requests have a token that the services do not know yet: each waits, and the client keeps the token.
 #[cfg(feature = "middleware")]
 #[tokio::test]
 async fn many_requests_wait_together_until_a_new_token_is_known() {

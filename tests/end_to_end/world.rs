@@ -1,4 +1,4 @@
-//! A service and a client of it, and all that happens to the two in an order that a seed decides.
+//! A service and a client of it, and everything that can happen to them, in an order that a seed decides.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -15,15 +15,15 @@ use gettone::{AccessToken, Error, ScopeSet, reqwest};
 use crate::common::{http, until};
 use crate::model::{Now, Seen};
 
-/// Later than any real time, so that nothing that asks the machine for it is right by chance.
+/// Later than any real time, so that code that asks the machine for the time is not right by chance.
 const START: u64 = 4_102_444_800;
 
-/// The service's time: it passes as the client's does, and does not follow when somebody corrects the client's.
+/// The service's time: it passes like the client's, but does not follow when the client's clock is set.
 #[derive(Debug)]
 pub struct ServiceTime {
     clock: Arc<ManualClock>,
     began: SystemTime,
-    /// How long the client's machine slept: the only time that its monotonic clock does not count.
+    /// How long the client's machine slept, which its monotonic clock does not count.
     slept: Mutex<Duration>,
 }
 
@@ -53,7 +53,7 @@ pub enum Kind {
     Keliweb,
 }
 
-/// The three things that tokens are asked for, as bits of what they are good for.
+/// The three sets of scopes that tokens are requested for, as bits of what they are valid for.
 pub const KEYS: [usize; 3] = [0b01, 0b10, 0b11];
 
 pub enum Client {
@@ -77,21 +77,21 @@ pub struct World {
     pub client: Client,
     wildcard: bool,
     kept: Kept,
-    /// Requests that were looked at.
+    /// How many requests were looked at.
     seen: usize,
-    /// Tokens that were looked at.
+    /// How many tokens were looked at.
     known: usize,
-    /// The faults that wait for `POST` of a token, and for `GET` of the list: the same that the emulator knows.
+    /// The planned faults for `POST` of a token, and for `GET` of the list, as the emulator has them.
     faults: [Vec<Fault>; 2],
 }
 
 impl World {
     pub async fn new(kind: Kind, rng: &mut Rng) -> Self {
-        // The service of the schedule before ends in its own time.
+        // The service of the previous schedule ends in its own time.
         idle(0).await;
         let began = SystemTime::UNIX_EPOCH + Duration::from_secs(START);
         let clock = Arc::new(ManualClock::new(began + Duration::from_millis(rng.u64(..1000))));
-        // A service whose clock is right, or hours off either way.
+        // The service's clock is right, or hours off either way.
         let skew = if rng.bool() { 0 } else { rng.u64(..6 * 3600) };
         let began = began - Duration::from_secs(3 * 3600 * u64::from(skew > 0)) + Duration::from_secs(skew);
         let service = Arc::new(ServiceTime::new(&clock, began));
@@ -99,7 +99,7 @@ impl World {
         let emulator = builder.start().await.unwrap();
         let kept = match rng.u8(..8) {
             0 => {
-                // The other service has the same seeds, at the same time.
+                // The other service's test uses the same seeds at the same time.
                 let name = format!("gettone-end-to-end-{kind:?}-{}-{}", std::process::id(), rng.u64(..));
                 let path = std::env::temp_dir().join(name);
                 Kept::File(FileStore::open(path.join("tokens.json")).await.unwrap(), path)
@@ -135,31 +135,31 @@ impl World {
         if self.kind == Kind::Openapi { &KEYS } else { &KEYS[..1] }
     }
 
-    /// All clocks, for a span of whole milliseconds.
+    /// Advances all clocks.
     pub fn advance(&self, milliseconds: i64) {
         self.clock.advance(Duration::from_millis(milliseconds.unsigned_abs()));
     }
 
-    /// The machine sleeps: its monotonic clock stands still.
+    /// Puts the client's machine to sleep: its monotonic clock stands still.
     pub fn sleep(&self, milliseconds: i64) {
         let slept = Duration::from_millis(milliseconds.unsigned_abs());
         self.clock.set(self.clock.now() + slept);
         *self.service.slept.lock().unwrap() += slept;
     }
 
-    /// Somebody sets the client's clock, there or back.
+    /// Sets the client's clock forward or back.
     pub fn correct(&self, milliseconds: i64) {
         let by = Duration::from_millis(milliseconds.unsigned_abs());
         self.clock.set(if milliseconds < 0 { self.clock.now() - by } else { self.clock.now() + by });
     }
 
-    /// The client goes away without a word, and another takes its place.
+    /// Drops the client, and starts another.
     pub fn restart(&mut self) {
         let ttl = self.ttl.try_into().unwrap();
         self.client = client(self.kind, &self.emulator, &self.clock, &self.kept, ttl, self.wildcard);
     }
 
-    /// Plans what goes wrong: with a token that is asked for, or with the list of them.
+    /// Plans a fault for requests for a token, or for the list of tokens.
     pub fn fail(&mut self, lists: bool, times: usize, fault: Fault) {
         let on = match (self.kind, lists) {
             (Kind::Keliweb, _) => "POST /oauth/token",
@@ -176,13 +176,13 @@ impl World {
         self.faults = [Vec::new(), Vec::new()];
     }
 
-    /// Waits until nothing is under way any more, neither here nor at the service.
+    /// Waits until neither the client nor the service has a task left.
     pub async fn settle(&self) {
-        // The one that listens.
+        // All but the task that listens.
         idle(1).await;
     }
 
-    /// What the service has seen and given since the last look.
+    /// Returns what the service has received and issued since the last look.
     pub fn look(&mut self) -> Seen {
         let requests = self.emulator.requests();
         let mut seen = Seen::default();
@@ -215,7 +215,7 @@ impl World {
         self.emulator.count_valid_tokens(if self.kind == Kind::Openapi { Api::Production } else { Api::Keliweb })
     }
 
-    /// A token, by one of the three ways to it.
+    /// Requests a token, in one of three ways.
     pub async fn token(&self, key: usize, way: u8) -> Result<AccessToken, Error> {
         match &self.client {
             Client::Keliweb(fatture) if way == 0 => {
@@ -251,7 +251,7 @@ impl World {
         }
     }
 
-    /// Calls what the token is for.
+    /// Calls an endpoint that the token is for.
     pub async fn call(&self, key: usize, token: &AccessToken) -> u16 {
         let path = if self.kind == Kind::Openapi { "/echo/x" } else { "/api/x" };
         let method = if key == 0b10 { reqwest::Method::POST } else { reqwest::Method::GET };
@@ -268,7 +268,7 @@ impl Drop for World {
     }
 }
 
-/// Waits until no more than so many tasks are alive. Connections are not kept, so that theirs end too.
+/// Waits until no more than so many tasks are alive. Clients keep no connections, so that those tasks end too.
 async fn idle(tasks: usize) {
     until(|| tokio::runtime::Handle::current().metrics().num_alive_tasks() <= tasks).await;
 }

@@ -1,4 +1,4 @@
-//! One cell of the table: a call, and whether what comes of it is what the table says.
+//! One cell of the table: a call, and whether it ends as the table says.
 
 use std::error::Error as _;
 use std::fmt::{self, Write as _};
@@ -23,7 +23,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub struct Cell {
     pub fault: &'static str,
     pub call: Call,
-    /// Whether the fault lasts, or is followed by good answers.
+    /// Whether the fault lasts, or good answers follow it.
     pub lasts: bool,
     pub expected: Expected,
 }
@@ -36,7 +36,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Whether the token whose request failed was made nevertheless.
+    /// Whether the service created the token although the request failed.
     fn finds_the_lost(&self) -> bool {
         self.way.name.ends_with(", lost")
     }
@@ -46,7 +46,7 @@ impl Call {
         vec![1; self.way.operations.len() - usize::from(self.finds_the_lost())]
     }
 
-    /// Whether it hands out a token that is cached.
+    /// Whether it returns a cached token.
     fn is_cached(&self) -> bool {
         self.way.name.contains('.')
     }
@@ -64,7 +64,7 @@ impl Call {
     }
 }
 
-/// What is to come of a call.
+/// How a call must end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     /// What the error says, see [`said`]; `None` for a success.
@@ -73,7 +73,7 @@ pub struct Expected {
     pub requests: Vec<usize>,
 }
 
-/// What came of a call.
+/// How a call ended.
 struct Outcome {
     result: Result<String, Error>,
     requests: Vec<Received>,
@@ -89,9 +89,9 @@ impl fmt::Display for Cell {
 }
 
 impl Cell {
-    /// Returns what of the cell is not as it should be.
+    /// Runs the cell, and returns what differs from the table.
     pub fn differences(&self, listener: &TcpListener) -> Vec<String> {
-        // One for each cell, so that its time is nobody else's.
+        // A runtime for each cell, so that each has its own time.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             // Paused time jumps to the next end of a wait when there is only the network to wait for, unless a thread is busy.
@@ -111,7 +111,7 @@ impl Cell {
         let clock = Arc::new(Time { time: Arc::clone(&time), service: Arc::clone(&service) });
         let client = (self.call.service.connect)(&PLANTED, &setup(&service, fault.is_of_tls(), &clock)).unwrap();
         let client = client.as_ref();
-        // The client draws the lifetimes that it asks for by chance: they are the same in each cell.
+        // The client draws the lifetimes of tokens by chance: they are the same in each cell.
         fastrand::seed(SEED);
         self.prepare(&fault, client, &time).await;
         fastrand::seed(SEED);
@@ -133,7 +133,7 @@ impl Cell {
         }
         if fault.is_a_flood() {
             until(|| service.flooded().is_some()).await;
-            // What was sent beyond the limit of 4 MiB sits in the buffers of the two sockets.
+            // The bytes beyond the limit of 4 MiB are in the buffers of the two sockets.
             let flooded = service.flooded().unwrap_or_default();
             found.extend((flooded > 32 << 20).then(|| format!("{flooded} bytes were read")));
         }
@@ -162,7 +162,7 @@ impl Cell {
         script
     }
 
-    /// Brings the client to where the cell begins.
+    /// Gives the client the token and the connection that it has before the call.
     async fn prepare(&self, fault: &Fault, client: &dyn Client, time: &ManualClock) {
         if self.call.way.held != Held::Nothing {
             assert_eq!(self.call.make(client).await.unwrap(), leaks::ISSUED_ACCESS);
@@ -172,7 +172,7 @@ impl Cell {
         }
         if fault.is_on_kept_connection() {
             client.call(self.call.service.harmless, &PLANTED).await.unwrap();
-            // The client gets to know what becomes of it.
+            // The client notices what happens to the connection.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -277,7 +277,7 @@ impl Cell {
         let minutes = self.expected.requests.len() as u32 * MINUTE;
         let silent = self.expected.says.as_deref().is_some_and(|says| says.starts_with("timeout"));
         let least = if silent { minutes } else { Duration::ZERO };
-        // It moves in steps of a second.
+        // The time moves in steps of a second.
         let right = (least..=minutes + 5 * SECOND).contains(&took);
         (!right).then(|| format!("time: {took:?}"))
     }

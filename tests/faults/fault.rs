@@ -1,4 +1,4 @@
-//! What goes wrong: each fault of the table as bytes, with all secrets in it that a service could tell back.
+//! Each fault of the table as bytes, with all secrets that a service could repeat.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,7 +21,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that is named after a status is that status; what else there is to it stands after a comma.
+    /// Returns the fault of this name: a status, with details after a comma, or another one.
     pub fn new(name: &'static str, clock: &Arc<ManualClock>) -> Self {
         let head = |head: &str| format!("HTTP/1.1 200 OK\r\n{head}\r\n");
         let body = |body: String| Do::answer("200 OK", JSON, &body);
@@ -78,12 +78,12 @@ impl Fault {
         self.name.contains("TLS")
     }
 
-    /// Whether the service gets to see a request.
+    /// Whether the service receives a request.
     pub fn is_after_sending(&self) -> bool {
         !self.is_of_tls() && !matches!(self.act, Do::Refuse)
     }
 
-    /// Whether the client waits for what does not come.
+    /// Whether the client waits for something that does not come.
     pub fn is_slow(&self) -> bool {
         matches!(self.act, Do::Sleep | Do::Drip(_) | Do::Silence)
     }
@@ -93,7 +93,7 @@ impl Fault {
     }
 }
 
-/// A status with a page, with a code, with a `Retry-After`, or with a message alone.
+/// Answers with a status, and with a page, a code, a `Retry-After`, or only a message.
 fn status(name: &'static str, clock: &Arc<ManualClock>) -> Do {
     let (status, more) = name.split_once(", ").unwrap_or((name, ""));
     if let Some(form) = more.strip_prefix("Retry-After ") {
@@ -118,7 +118,7 @@ fn status(name: &'static str, clock: &Arc<ManualClock>) -> Do {
     }
 }
 
-/// An answer that tells back what the request held. A redirect leads back to where it came from: it would be counted.
+/// Answers with the secrets of the request. A redirect leads back to the service, which would count the request.
 fn reply(status: &str, body: impl Fn(String) -> Value + Send + Sync + 'static) -> Do {
     let line = line(status);
     let redirects = status.starts_with('3');
@@ -137,7 +137,7 @@ fn line(status: &str) -> String {
     format!("{status} {}", code.canonical_reason().unwrap_or("Unknown"))
 }
 
-/// Every secret that a request holds, as it is and as it was sent.
+/// Lists every secret of a request, as it is and as it was sent.
 fn told_back(request: &Received) -> String {
     let sent = [
         (leaks::CLIENT_SECRET, leaks::CLIENT_SECRET),
@@ -158,7 +158,7 @@ fn page() -> String {
     format!("<!doctype html><title>{}</title>{}", leaks::PASSWORD, issued())
 }
 
-/// Not what any operation gives, with secrets where they are not expected.
+/// A body that no operation reads, with secrets in unexpected places.
 fn wrong_types() -> Value {
     json!({
         "data": leaks::ISSUED_ACCESS, "scopes": leaks::ISSUED_ACCESS, "expire": leaks::ISSUED_ACCESS, "token": [leaks::ISSUED_ACCESS],
@@ -167,7 +167,7 @@ fn wrong_types() -> Value {
     })
 }
 
-/// The header in one of its forms (RFC 9110, sections 10.2.3 and 5.6.7).
+/// Writes the header in one of its forms (RFC 9110, sections 10.2.3 and 5.6.7).
 fn retry_after(form: &str, now: SystemTime) -> String {
     let date = |seconds: u64| httpdate::fmt_http_date(now + Duration::from_secs(seconds));
     // Sun, 06 Nov 1994 08:49:37 GMT
@@ -185,7 +185,7 @@ fn retry_after(form: &str, now: SystemTime) -> String {
             let parts = parts(&date(7));
             format!("{} {} {:>2} {} {}", parts[0], parts[3], parts[2].trim_start_matches('0'), parts[5], parts[4])
         }
-        // By a clock that is an hour ahead, and says so.
+        // By a clock that is an hour ahead, with its date.
         "date 7 of theirs" => format!("{}\r\ndate: {}", date(3607), date(3600)),
         "date past" => httpdate::fmt_http_date(now - Duration::from_secs(3600)),
         "nonsense" => format!("soon {}", leaks::ISSUED_ACCESS),

@@ -1,8 +1,7 @@
-//! What a [`FileStore`] does with files that somebody else put into its folder while they could write there.
+//! What a [`FileStore`] does with files that another user put into its folder while it was writable for them.
 //!
-//! Each file that the store opens is replaced with each thing that can stand under its name. A file that the store would use is
-//! refused, and a file that it would make gets another name. Nothing behind a link changes, no call hangs, and the store works as
-//! soon as somebody has done what the error says.
+//! The tests replace each file that the store opens with each kind of file. The store rejects a file that it would use, and gives a new file
+//! another name. Nothing behind a link changes, no call hangs, and the store works as soon as the user has done what the error says.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
@@ -17,13 +16,13 @@ use gettone::store::{FileStore, StoreError, TokenStore};
 
 use super::{set_mode, token};
 
-/// Ends a call that hangs. Nothing is measured.
+/// Ends a call that hangs; nothing is measured.
 const AT_LAST: Duration = Duration::from_secs(10);
 
-/// What every planted file holds: a good token file, so that its content is no reason to refuse it.
+/// The content of every planted file: a valid token file, so that the content is no reason to reject it.
 const CONTENT: &str = r#"{"version":1,"tokens":{}}"#;
 
-/// The token file, its lock, the lock of the name "a", a file that is being written, and a damaged file.
+/// The token file, its lock, the lock of the name "a", a temporary file, and a damaged file.
 const PLACES: [Place; 5] = [Place::Tokens, Place::Lock, Place::NameLock, Place::Temporary, Place::Damaged];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,7 +45,7 @@ impl Place {
         }
     }
 
-    /// The calls that open it. A file that is made under a free name is not one of those that are opened.
+    /// Lists the calls that open it. The store does not open a file that it creates under a free name.
     fn calls(self) -> &'static [Call] {
         match self {
             Self::Tokens => &[Call::Open, Call::Load, Call::Save, Call::Remove],
@@ -69,7 +68,7 @@ enum Plant {
     HardLink,
     Readable,
     Writable,
-    /// Takes a process that may give files away, so it is in the table for root alone.
+    /// Only root can give files away.
     Foreign,
 }
 
@@ -100,7 +99,7 @@ impl Plant {
             Self::LinkToDevice => symlink("/dev/zero", path).unwrap(),
             Self::Fifo => fifo(path),
             Self::Socket => {
-                // The path of a socket may have a hundred characters at most.
+                // The path of a socket may have about a hundred characters.
                 let short = folder.path.join("s");
                 drop(UnixListener::bind(&short).unwrap());
                 fs::rename(short, path).unwrap();
@@ -116,7 +115,7 @@ impl Plant {
         }
     }
 
-    /// What is wrong with it, and what to do.
+    /// Returns what the error says: what is wrong with it, and what to do.
     fn refusal(self, it: &str, path: &str) -> String {
         let own = it == "it";
         let (fault, instead) = match self {
@@ -157,7 +156,7 @@ impl Call {
     }
 }
 
-/// A folder for the store, and another one with what the links lead to.
+/// A folder for the store, and another one with the targets of the links.
 struct Folder {
     path: PathBuf,
 }
@@ -195,7 +194,7 @@ impl Folder {
         self.elsewhere().join("victim")
     }
 
-    /// What must not change: the victim, and what is beside it.
+    /// Asserts that the victim and the files beside it have not changed.
     fn untouched(&self, what: &str) {
         let found = fs::metadata(self.victim()).unwrap();
         assert_eq!(
@@ -228,8 +227,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Runs something on a thread with a runtime of its own, and returns how it failed. A thread that hangs is left behind, since
-/// nothing can end it.
+/// Runs work on a thread with its own runtime, and returns how it failed. A thread that hangs is left behind, since nothing can end it.
 fn failure(what: String, work: impl AsyncFnOnce() + Send + 'static) -> Option<String> {
     let (done, ended) = mpsc::channel();
     let thread = std::thread::spawn(move || {
@@ -247,7 +245,7 @@ fn failure(what: String, work: impl AsyncFnOnce() + Send + 'static) -> Option<St
     }
 }
 
-/// Does what an error says, to the letter.
+/// Does exactly what an error says.
 fn follow(advice: &str, path: &Path) {
     if advice.starts_with("remove it") {
         match path.is_dir() && !path.is_symlink() {
@@ -260,12 +258,12 @@ fn follow(advice: &str, path: &Path) {
     }
 }
 
-/// Plants something before or after a store was opened.
+/// Plants a file before or after a store is opened, and checks each call.
 async fn plant(place: Place, plant: Plant, before: bool) {
     let what = format!("before: {before}");
     let folder = Folder::new();
     let (file, path) = (folder.file(), folder.at(place));
-    // One that was opened in time has an error for each call too.
+    // A store that was opened before has an error for each call too.
     let store = FileStore::open(&file).await.unwrap();
     if before {
         for name in names(file.parent().unwrap()) {
@@ -299,7 +297,7 @@ async fn plant(place: Place, plant: Plant, before: bool) {
         assert!(error.contains("tokens.json.damaged-1"), "{error}");
         assert_eq!(fs::read(file.with_file_name("tokens.json.damaged-1")).unwrap(), b"damaged");
     }
-    // What was planted is as it was, except that a file that was never finished is removed.
+    // The planted file is unchanged, except that the store removes a temporary file.
     match fs::symlink_metadata(&path) {
         Ok(found) => {
             assert_eq!((found.ino(), found.mode(), found.len()), (planted.ino(), planted.mode(), planted.len()))
@@ -318,7 +316,7 @@ async fn plant(place: Place, plant: Plant, before: bool) {
     folder.untouched(&what);
 }
 
-/// The plants that belong to another user are only among them if root runs the test.
+/// Lists the kinds of files, those of another user only if root runs the test.
 fn plants() -> impl Iterator<Item = Plant> {
     PLANTS.into_iter().filter(|plant| *plant != Plant::Foreign || is_root())
 }
@@ -343,7 +341,7 @@ fn a_file_planted_while_a_store_is_open_does_no_harm() {
     all(false);
 }
 
-/// A new kind of file needs a row above.
+/// A new kind of file needs a row in the table.
 #[tokio::test]
 async fn every_file_that_a_store_creates_is_in_the_table() {
     let folder = Folder::new();
@@ -353,13 +351,13 @@ async fn every_file_that_a_store_creates_is_in_the_table() {
     store.save("a", &token("t")).await.unwrap();
     drop(store.lock("a").await.unwrap());
     let mut known = PLACES.map(|place| format!("tokens.json{}", place.suffix())).to_vec();
-    // Seen in a store that was killed: another test has that.
+    // A killed writer leaves it, which another test has.
     known.retain(|name| !name.ends_with(".tmp"));
     known.sort();
     assert_eq!(names(folder.file().parent().unwrap()), known);
 }
 
-/// The folder may be a link, as it is when somebody moved it to another disk. What it leads to is looked at.
+/// The folder may be a link, for example to another disk. The store checks the target.
 #[test]
 fn a_path_that_is_not_a_folder_is_rejected_and_a_link_to_a_folder_is_followed() {
     for kind in [Plant::LinkToVictim, Plant::LinkToNothing, Plant::LinkToFifo, Plant::Fifo, Plant::Socket] {

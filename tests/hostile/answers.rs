@@ -1,4 +1,4 @@
-//! Any answer to any call: a status, headers and a body that nobody thought of.
+//! Any response to any call: any status, headers and body.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use super::secrets::{FAMILIES, assert_clean, assert_clean_error, splice};
 use super::services::{Http, Operation, Returned, Secrets, Setup, laws, now, operations};
 use super::{block_on, http, memory};
 
-/// The headers that are read somewhere.
+/// The headers that clients read.
 const HEADERS: [HeaderName; 4] = [CONTENT_TYPE, RETRY_AFTER, DATE, CONTENT_LENGTH];
 
-/// Those that mean something, most often success.
+/// Statuses with a meaning, most often success.
 pub const STATUSES: [u16; 24] = [
     200, 200, 200, 200, 200, 201, 204, 302, 400, 401, 402, 403, 404, 406, 422, 429, 500, 502, 503, 504, 100, 206, 304,
     999,
 ];
 
-/// A call and its answer. In the body, the bytes of `FORMS` stand for the secrets that the request had.
+/// A call and its response. In the body, the bytes of `FORMS` stand for the secrets of the request.
 #[derive(Debug, Clone, Default)]
 pub struct Exchange<'a> {
     pub operation: u8,
-    /// Which secrets.
+    /// The index of its secrets.
     pub family: u8,
     pub status: u16,
     pub headers: [Option<Cow<'a, [u8]>>; 4],
@@ -87,7 +87,7 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Tells of an answer if a property does not hold.
+/// Prints a response if a property does not hold.
 struct Shown<'a>(&'a Operation, &'a Answer);
 
 impl Drop for Shown<'_> {
@@ -100,14 +100,14 @@ impl Drop for Shown<'_> {
     }
 }
 
-/// Calls, is answered, and looks at what comes of it.
+/// Makes the call, and checks what it returns.
 pub fn check(exchange: &Exchange<'_>) -> Result<Box<dyn Returned>, Error> {
     let operation = exchange.operation();
     let secrets = exchange.family().sent(operation);
     let answer = exchange.answer(&secrets);
     let (size, said) = (answer.body.len(), answer.clone());
     let _shown = Shown(operation, &said);
-    // Made once for all.
+    // Built once for all.
     let _ = http();
     let (result, peak) = memory::peak(|| {
         test_transport::answering(move |_| answer.clone(), || block_on(call(operation, exchange.family())))
@@ -135,17 +135,17 @@ pub async fn call(operation: &Operation, family: &Secrets) -> Result<Box<dyn Ret
     let clock = Arc::new(ManualClock::new(now()));
     let setup = Setup { clock: Arc::clone(&clock) as _, http: Http::Given(http()), ..Setup::new(URL) };
     let returned = operation.call(family, &setup).await;
-    // Whatever the service asks for.
+    // However long the service asks to wait.
     assert!(clock.waits().iter().sum::<Duration>() < Duration::from_secs(60) && clock.waits().len() < 4);
     returned
 }
 
 pub const URL: &str = "http://127.0.0.1:9/below";
 
-/// Asserts that a success is one, and has all that the body has.
+/// Asserts that a success is one, and is what the body says.
 fn assert_consistent(returned: &dyn Returned, answer: &Answer) {
     let body = answer.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&answer.body);
-    // An answer without content has none, whatever follows (RFC 9110, section 15.3.5): nothing of it ever comes over a wire.
+    // A 204 has no content, whatever follows (RFC 9110, section 15.3.5).
     let body = if answer.status == StatusCode::NO_CONTENT { b"" } else { body };
     let is_success = answer.status.is_success();
     if returned.is_absence() {

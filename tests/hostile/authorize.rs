@@ -1,4 +1,4 @@
-//! Any request, to clients with any scopes: whether it gets a token, and for what. The expectation is the documented rule of
+//! Any request, with clients of any scopes: whether it gets a token, and for which scopes. The expectation is the documented rule of
 //! `Builder::scopes` and of both `authorize`, written a second time on plain text.
 
 #[cfg(test)]
@@ -16,14 +16,14 @@ use super::answers::URL;
 use super::services::{EXAMPLE, Http, Setup, keliweb, openapi_v1};
 use super::{block_on, http};
 
-/// A request, and the scopes of the client that is to authorize it.
+/// A request, and the scopes of the client that authorizes it.
 #[derive(Debug, Clone, Default)]
 pub struct Case {
-    /// Those of `Builder::scopes`; `None` if the program names none.
+    /// The argument of `Builder::scopes`; `None` without one.
     pub scopes: Option<Vec<String>>,
     pub method: String,
     pub url: String,
-    /// The values of the `Host` headers that the program set.
+    /// The values of the `Host` headers.
     pub hosts: Vec<HeaderValue>,
 }
 
@@ -42,7 +42,7 @@ impl Case {
         case
     }
 
-    /// The scopes as the client reads them; `None` if one of them is none, or if there are none.
+    /// Returns the scopes as the client reads them; `None` if one of them is invalid, or if the list is empty.
     fn set(&self) -> Option<Option<ScopeSet>> {
         let Some(scopes) = &self.scopes else { return Some(None) };
         let patterns: Result<Vec<ScopePattern>, Error> = scopes.iter().map(|scope| scope.parse()).collect();
@@ -59,13 +59,13 @@ impl Case {
     }
 }
 
-/// The documented rules, as simply as they can be said: on the text of a URL and of patterns.
+/// The documented rules, as simple as possible: on the text of a URL and of patterns.
 pub mod rule {
     use gettone::reqwest::Url;
 
     use super::Case;
 
-    /// What Openapi.it is asked a token for; `None` if the request is refused.
+    /// Returns the pattern that the client requests a token for; `None` if it rejects the request.
     pub fn openapi(case: &Case) -> Option<String> {
         let url = Url::parse(&case.url).ok()?;
         if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&case.method.as_str()) {
@@ -108,14 +108,14 @@ pub mod rule {
         narrowest.map(|(method, known, start)| format!("{method}:{known}/{start}"))
     }
 
-    /// Whether a client of Keliweb Fatture at this address puts its token on the request.
+    /// Returns whether a client of Keliweb Fatture at this address authorizes the request.
     pub fn keliweb(case: &Case, base: &str) -> bool {
         let (Ok(url), Ok(base)) = (Url::parse(&case.url), Url::parse(base)) else { return false };
         let place = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), port(url));
         place(&url) == place(&base) && own_host(case, &url)
     }
 
-    /// Whether the headers name no other host than the URL.
+    /// Returns whether the headers name no other host than the URL.
     fn own_host(case: &Case, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         let with_port = format!("{host}:{}", port(url).unwrap_or_default());
@@ -156,9 +156,9 @@ pub mod rule {
         (method.to_ascii_uppercase(), host.to_ascii_lowercase(), path.to_owned())
     }
 
-    /// The segments of a path as a scope has them, as far as it can have them; `None` if a scope cannot have even the first.
+    /// Returns the segments of a path that a scope can have; `None` if a scope cannot have even the first.
     fn segments(path: &str) -> Option<Vec<String>> {
-        // What servers make of it that decode it more than once. Not to its end, if there is none in sight.
+        // Some servers decode a path more than once. Four times are enough to see whether that ends.
         let mut layers = vec![path.to_owned()];
         for _ in 0..4 {
             let bytes: Vec<u8> = decoded(layers.last()?).into_iter().map(|(byte, _)| byte).collect();
@@ -182,7 +182,7 @@ pub mod rule {
             let letter = char::from(byte);
             match letter {
                 '*' => return None,
-                // A percent sign that nothing was decoded from, or one that hides something.
+                // A stray percent sign, or one that hides something.
                 '%' | '/' | '\\' => return None,
                 letter if letter.is_ascii_control() => return None,
                 letter if letter.is_ascii_alphanumeric() || "-._~".contains(letter) => normal.push(letter),
@@ -193,7 +193,7 @@ pub mod rule {
         Some(normal).filter(|normal| !normal.is_empty())
     }
 
-    /// The bytes, and which of them were percent-encoded.
+    /// Returns the decoded bytes, and which of them were percent-encoded.
     fn decoded(text: &str) -> Vec<(u8, bool)> {
         let mut bytes = Vec::new();
         let mut rest = text.as_bytes();
@@ -208,8 +208,8 @@ pub mod rule {
     }
 }
 
-/// Authorizes a request with a client of Openapi.it, and looks at what was asked of the service. Returns whether the request got a
-/// token; `None` if the case is none.
+/// Authorizes a request with a client of Openapi.it, and checks the requests to the service. Returns whether the request got a token; `None`
+/// if the case is invalid.
 pub fn openapi(case: &Case) -> Option<bool> {
     let (scopes, request) = (case.set()?, case.request()?);
     let builder = openapi_v1::builder(&EXAMPLE, &Setup { http: Http::Given(http()), ..Setup::new(URL) });
@@ -248,7 +248,7 @@ pub fn keliweb(case: &Case, base: &str) -> Option<bool> {
     Some(expected)
 }
 
-/// What the service was asked: method and URL, and the body. The request has a token afterwards, or is as it was.
+/// Authorizes a request, which then has a token or is unchanged. Returns the requests to the service: method and URL, and the body.
 fn authorize(
     case: &Case,
     mut request: Request,

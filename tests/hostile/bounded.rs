@@ -1,4 +1,4 @@
-//! The properties over what somebody thought of, and over some of what nobody did.
+//! The properties over chosen and over random input.
 
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,10 +18,10 @@ use super::secrets::{FAMILIES, FORMS};
 use super::services::{Returned, operations};
 use super::{echoes, memory, store};
 
-/// Something for each place where an answer has a value; most of it is JSON.
+/// Values for each place in a response; most are JSON.
 static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut values: Vec<Vec<u8>> = [
-        // Numbers, and what looks like one.
+        // Numbers, and values like numbers.
         "0",
         "-0",
         "-1",
@@ -122,13 +122,13 @@ static VALUES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec();
-    // Deeper than a reader goes that calls itself.
+    // Deeper than a recursive reader goes.
     values.extend([127, 128, 129, 1_000].map(|depth| [vec![b'['; depth], vec![b']'; depth]].concat()));
     values.push([r#"{"data":"#.repeat(300).as_bytes(), b"1", "}".repeat(300).as_bytes()].concat());
     values.push(vec![b'['; 1_000]);
     values.extend([8_192, 8_193].map(|length| [b"\"".to_vec(), vec![b'a'; length], b"\"".to_vec()].concat()));
     values.push([b"1".repeat(1_000), b".5".to_vec()].concat());
-    // No UTF-8.
+    // Invalid UTF-8.
     values.extend([&b"\"\x80\""[..], b"\"\xc3\"", b"\"\xed\xa0\x80\"", b"\"\xf0\x9f\xa6\""].map(<[u8]>::to_vec));
     values
 });
@@ -142,7 +142,7 @@ static SECRETS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     alone.chain(among).collect()
 });
 
-/// Where a value may stand: in place of the `@`; and an operation that reads it there.
+/// Places of a value, at the `@`, each with an operation that reads it.
 const PLACES: [(&str, &str); 39] = [
     ("list_tokens", "@"),
     ("delete_token", "[@]"),
@@ -201,7 +201,7 @@ fn ask(operation: &str, family: usize, status: u16, body: &[u8]) -> Result<Box<d
     answers::check(&Exchange { operation, family, status, body: body.into(), ..Exchange::default() })
 }
 
-/// Each value in each place, read by the operation that is for it and by another one.
+/// Puts each value in each place, and lets the operation of the place and another one read it.
 fn ask_all(values: &[Vec<u8>], mut asked: impl FnMut(Result<Box<dyn Returned>, Error>)) {
     for (row, (operation, place)) in PLACES.iter().enumerate() {
         for (column, value) in values.iter().enumerate() {
@@ -233,7 +233,7 @@ fn no_failure_shows_a_secret_whatever_the_service_says() {
     assert!(redacted > 500 && bad > 2 * redacted, "{redacted} of {bad}");
 }
 
-/// `GETTONE_SEED` runs one of them alone.
+/// `GETTONE_SEED` runs one seed alone.
 #[test]
 fn no_echo_shows_a_secret_however_it_is_written() {
     let alone = std::env::var("GETTONE_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
@@ -251,7 +251,7 @@ fn no_echo_shows_a_secret_however_it_is_written() {
 
 #[test]
 fn two_overlapping_secrets_are_both_redacted() {
-    // The client secret and the password of the family of which one begins where another ends.
+    // In this family, the password begins like the end of the client secret.
     let said = br#"{"message":"no overlap-abc-overlap-xyz-overlap-abc, overlap-abc-overlap."}"#;
     let error = ask("password_grant", 4, 403, said).unwrap_err();
     assert!(error.to_string().ends_with(": no [redacted], [redacted]."), "{error}");
@@ -314,7 +314,7 @@ fn no_other_field_turns_a_refusal_into_a_success() {
     }
 }
 
-/// Whatever is asserted of memory is nothing if it is not measured.
+/// The assertions about memory depend on the measurement.
 #[test]
 fn memory_is_measured() {
     let (kept, peak) = memory::peak(|| vec![1_u8; 100_000]);
@@ -323,7 +323,7 @@ fn memory_is_measured() {
 
 #[test]
 fn many_tiny_values_take_little_memory() {
-    // The least of each kind, again and again, wherever something is kept of it.
+    // The smallest value of each kind, thousands of times, wherever the client keeps values.
     let mut read = 0;
     for least in ["0", r#""""#, "[]", "{}", "[0]", r#"{"":0}"#, r#"{"":{}}"#, "[[[0]]]"] {
         let many = vec![least; 20_000 / (least.len() + 1)].join(",");
@@ -341,7 +341,7 @@ fn no_depth_is_too_deep() {
             let _ = ask(operation, 0, 200, &put(open.repeat(100_000 / open.len()).as_bytes(), place));
         }
     }
-    // The same, closed, as something that nobody reads or that spoils nothing else.
+    // The same, closed, in fields that the client ignores or keeps apart.
     let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
     assert!(
         ask("delete_token", 0, 200, &put(&deep, r#"{"success":true,"x":@,"message":@,"hint":@,"data":@}"#)).is_ok()
@@ -369,13 +369,13 @@ fn a_response_that_is_too_large_is_rejected() {
         let error = ask(operation, 0, 200, &padded(good, MOST + 1)).unwrap_err();
         assert!(error.is_decode() && error.to_string().contains("larger than 4 MiB"), "{operation}: {error}");
     }
-    // The status is known all the same.
+    // The error has the status.
     assert!(
         ask("create_token", 0, 403, &padded("", MOST + 1)).unwrap_err().status().is_some_and(|status| status == 403)
     );
 }
 
-/// Three bodies: one for most operations, one for credit, one for counters.
+/// Returns three bodies: for most operations, for credit, for counters.
 fn good() -> [String; 3] {
     let token = r#"{"scopes":["GET:a.it/b","odd"],"expire":1660640780,"token":"issued-access-55d1-08bf"}"#;
     let data = [
@@ -404,7 +404,7 @@ fn no_status_of_failure_is_a_success() {
     }
 }
 
-/// What the headers may say, one for all.
+/// Values for any of the headers.
 const HEADERS: [&[u8]; 35] = [
     b"",
     b" ",
@@ -467,7 +467,7 @@ fn good_and_empty() -> Vec<String> {
     [good().to_vec(), vec![String::new(), "<html>".to_owned()]].concat()
 }
 
-/// Values and secrets, in any order and depth, under the names that are read and under others.
+/// Generates JSON of values and secrets, in any order and depth, under known and unknown names.
 fn json() -> impl Strategy<Value = Vec<u8>> {
     let name = prop_oneof![
         4 => select(NAMES.to_vec()).prop_map(|name| format!("\"{name}\"").into_bytes()),
@@ -514,7 +514,7 @@ const NAMES: [&str; 22] = [
     "x",
 ];
 
-/// A good answer in which something is put between two places.
+/// Generates a valid body with a part replaced.
 fn spoilt() -> impl Strategy<Value = Vec<u8>> {
     (select(good().to_vec()), any::<prop::sample::Index>(), 0..40_usize, json()).prop_map(
         |(good, start, length, json)| {
@@ -544,7 +544,7 @@ fn exchange() -> impl Strategy<Value = Exchange<'static>> {
     )
 }
 
-/// Moments in milliseconds: the beginning and the end of some times, and around the moment at which the stories begin.
+/// Moments in milliseconds: the limits of several ranges, and around the start of the stories.
 const MOMENTS: [&str; 12] = [
     "0",
     "1",
@@ -560,7 +560,7 @@ const MOMENTS: [&str; 12] = [
     "-1",
 ];
 
-/// A record of a store, with something in place of each `@`.
+/// Records of a store, with a value in place of each `@`.
 const RECORDS: [&str; 10] = [
     "@",
     r#"{"version":@,"access_token":"stored-access-1f","obtained_at":1634169600000,"expires_at":1634173200000}"#,
@@ -578,12 +578,12 @@ fn values_and_moments() -> Vec<Vec<u8>> {
     VALUES.iter().cloned().chain(MOMENTS.map(|moment| moment.as_bytes().to_vec())).collect()
 }
 
-/// Each value in each place of a record.
+/// Puts each value in each place of a record.
 fn records() -> impl Iterator<Item = Vec<u8>> {
     RECORDS.iter().flat_map(|place| values_and_moments().into_iter().map(|value| put(&value, place)))
 }
 
-/// A file of tokens, with something in place of each `@`.
+/// Token files, with a value in place of each `@`.
 const FILES: [&str; 12] = [
     "@",
     r#"{"version":@,"tokens":{}}"#,
@@ -615,7 +615,7 @@ fn no_record_does_harm() {
 fn no_file_loses_what_could_be_read() {
     for (row, place) in FILES.iter().enumerate() {
         for (column, value) in VALUES.iter().enumerate() {
-            // Each file is written twice, which takes its time; one with another version is not.
+            // Each file is written twice, which takes time; one with another version is not.
             if (row + column) % 4 == 0 || place.contains(r#""version":@"#) {
                 store::check_file(0, &put(value, place));
             }
@@ -639,7 +639,7 @@ const SERVICES: [Service; 4] = [
     Service::Openapi { wild: false, reuse: true },
 ];
 
-/// Good answers for all, with something in place of each `@`, a number.
+/// Bodies that every operation reads, with a value, normally a number, in place of each `@`.
 const ANSWERS: [&str; 4] = [
     r#"{"token_type":"Bearer","expires_in":@,"access_token":"issued-access-55d1-08bf","refresh_token":"issued-refresh-1",
         "scopes":["GET:a.it/b","GET:a.it/c","GET:127.0.0.1/below"],"expire":@,"token":"issued-access-55d1-08bf",
@@ -660,7 +660,7 @@ fn no_stored_token_does_harm() {
         let answers = if number % 4 == 0 { &[][..] } else { &good };
         handed_out += cache::check(&Story { service, now: NOWS[0], stored: &stored, broken, answers });
     }
-    // Every order of the moments of a token.
+    // Tokens whose moments are in any order.
     for (row, obtained_at) in MOMENTS.iter().enumerate() {
         for (column, expires_at) in MOMENTS.iter().enumerate() {
             let refresh_expires_at = MOMENTS[(row + 5 * column) % MOMENTS.len()];
@@ -749,7 +749,7 @@ proptest! {
     }
 }
 
-/// What the tests above try, as a start for the fuzzers.
+/// Writes the inputs of the tests above as a start for the fuzzers.
 #[test]
 #[ignore = "writes to fuzz/corpus"]
 fn starts() {

@@ -1,4 +1,4 @@
-//! Tokens that look after themselves, from a store that gives them anything and a service that answers anything.
+//! Cached tokens, with a store that loads anything and a service that answers anything.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,17 +17,17 @@ use super::secrets::{assert_clean_error, splice};
 use super::services::{Http, PLANTED, Setup, keliweb, openapi_v1, operation};
 use super::{block_on, http};
 
-/// What a store has, what a service answers in turn, and what time it is.
+/// The content of a store, the answers of a service, and the time.
 #[derive(Debug, Clone, Default)]
 pub struct Story<'a> {
     pub service: Service,
     /// Seconds since 1970.
     pub now: u64,
-    /// The text of a record, under whatever name it is asked for.
+    /// The text of the record under every name.
     pub stored: &'a [u8],
-    /// Whether nothing can be saved.
+    /// Whether the store fails to save.
     pub broken: bool,
-    /// Of these the status, the headers and the body. The last one again and again.
+    /// The status, the headers and the body of each answer. The last one repeats.
     pub answers: &'a [Exchange<'a>],
 }
 
@@ -35,12 +35,12 @@ pub struct Story<'a> {
 pub enum Service {
     #[default]
     Keliweb,
-    /// With a wildcard among the scopes, or without; and whether living tokens are looked for.
+    /// Whether the scopes have a wildcard, and whether the client reuses existing tokens.
     Openapi { wild: bool, reuse: bool },
 }
 
 impl<'a> Story<'a> {
-    /// Any bytes are one, except for the answers, which are to be in `room`.
+    /// Reads any bytes. The answers are kept in `room`.
     pub fn read(input: &'a [u8], room: &'a mut Vec<Exchange<'a>>) -> Self {
         let (&[flags, now], rest) = input.split_first_chunk().unwrap_or((&[0; 2], input));
         let mut parts = rest.split(|byte| *byte == 0);
@@ -70,15 +70,15 @@ impl<'a> Story<'a> {
     }
 }
 
-/// The year 2021; the ends of some times.
+/// Seconds since 1970: the year 2021, and the limits of several ranges.
 pub const NOWS: [u64; 6] = [1_634_169_600, 0, 1, 253_402_300_799, 253_402_300_800, u32::MAX as u64];
 
-/// The secrets of the client, which each request has.
+/// Lists the secrets in each request of the client.
 fn secrets(service: Service) -> Vec<String> {
     PLANTED.sent(operation(if service == Service::Keliweb { "password_grant" } else { "create_token" }))
 }
 
-/// Goes through the life of a client. Returns how many tokens the client handed out.
+/// Takes a client through its life. Returns how many tokens it returned.
 pub fn check(story: &Story<'_>) -> usize {
     let secrets = secrets(story.service);
     let stored = String::from_utf8_lossy(&splice(story.stored, &secrets)).into_owned();
@@ -90,7 +90,7 @@ pub fn check(story: &Story<'_>) -> usize {
     let counted = Rc::clone(&calls);
     let service = move |_: &reqwest::Request| {
         let call = counted.replace(counted.get() + 1);
-        // A client that does not stop asking.
+        // The client must stop.
         assert!(call < 200, "more than 200 requests");
         answers.get(call).or(answers.last()).cloned().expect("there is one")
     };
@@ -117,7 +117,7 @@ pub fn check(story: &Story<'_>) -> usize {
     })
 }
 
-/// What both clients can do.
+/// The calls that both clients have.
 trait Client {
     async fn token(&self) -> Result<AccessToken, Error>;
     async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error>;
@@ -180,7 +180,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
             assert_clean_error("a cached token", &error, secrets);
         }
     };
-    // Each time somewhat later: in the life of a token, in its last tenth, after it.
+    // Each time later: early in the lifetime of a token, in its last tenth, after it.
     for later in [0, 0, 3_300, 250, 90_000, 4_000_000_000] {
         clock.advance(Duration::from_secs(later));
         let token = client.token().await;
@@ -205,7 +205,7 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
     handed_out
 }
 
-/// A store that has the same for every name, and cannot save at times.
+/// A store with the same record under every name, which may fail to save.
 #[derive(Clone)]
 struct Hostile(Arc<Kept>);
 
@@ -226,7 +226,7 @@ impl Hostile {
         StoredToken::from_json(&self.0.stored)
     }
 
-    /// What is handed out is good, by what is known of it.
+    /// Asserts that a returned token is valid, as far as the store knows.
     fn assert_lives(&self, token: &AccessToken, now: SystemTime) {
         let saved = self.0.saved.lock().unwrap();
         let stored = self.stored().ok();
@@ -236,7 +236,7 @@ impl Hostile {
         assert!(known.iter().any(|known| now < known.expires_at()), "a token that is over at {now:?}: {known:?}");
     }
 
-    /// What was to be saved is read again as the same, to the millisecond.
+    /// Asserts that each saved token is read again as the same, to the millisecond.
     fn assert_saved_well(&self) {
         for token in &*self.0.saved.lock().unwrap() {
             let json = token.to_json();

@@ -1,4 +1,4 @@
-//! A service that repeats a secret of the request, at random: which, in which field, in which status, and how it is written.
+//! A service that repeats a random secret of the request, in a random field, status and form.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -9,10 +9,10 @@ use super::answers::{self, Exchange};
 use super::secrets::{FAMILIES, assert_clean, assert_clean_error, html, in_json, php_json};
 use super::services::{EMAIL, operations};
 
-/// So many characters in a row are never shown.
+/// How many characters of a secret are never shown in a row.
 const PART: usize = 8;
 
-/// Where a text may stand, and an operation that reads it there.
+/// Places of a text, each with an operation that reads it.
 const PLACES: [(&str, &str); 30] = [
     ("get_credit", r#"{"success":false,"message":@}"#),
     ("get_credit", r#"{"success":false,"message":"no","error":@}"#),
@@ -46,14 +46,14 @@ const PLACES: [(&str, &str); 30] = [
     ("delete_token", r#"[@"#),
 ];
 
-/// Most often the status that the place is for.
+/// Most often the status of the place.
 const STATUSES: [u16; 12] = [200, 200, 200, 200, 400, 401, 402, 403, 404, 422, 500, 302];
 
-/// Sends one answer, and looks at what is shown of it. Returns whether it was a failure that had something to take out.
+/// Sends one answer, and checks what is shown of it. Returns whether it was a failure with something to redact.
 pub fn check(seed: u64) -> bool {
     let rng = &mut Rng::with_seed(seed);
     let (operation, place) = PLACES[rng.usize(..PLACES.len())];
-    // Sometimes one that does not look there.
+    // Sometimes an operation that does not read that place.
     let number = match rng.u8(..8) {
         0 => rng.usize(..operations().count()),
         _ => operations().position(|known| known.name == operation).unwrap(),
@@ -70,7 +70,7 @@ pub fn check(seed: u64) -> bool {
     let status = STATUSES[rng.usize(..STATUSES.len())];
     let exchange =
         Exchange { operation: number.try_into().unwrap(), family, status, body: body.into(), ..Exchange::default() };
-    // Beside the secrets, which `answers::check` looks for, a part of one.
+    // `answers::check` looks for the secrets, this for a part of one.
     let hidden = [part];
     match answers::check(&exchange) {
         Ok(returned) => {
@@ -84,10 +84,10 @@ pub fn check(seed: u64) -> bool {
     }
 }
 
-/// The secret, or the beginning or the end of it.
+/// Returns the secret, or the beginning or the end of it.
 fn part(rng: &mut Rng, secret: &str) -> String {
     let characters: Vec<char> = secret.trim().chars().collect();
-    // As many as are compared: blanks do not count.
+    // The crate compares only these characters.
     let seen = |characters: &[char]| characters.iter().filter(|character| character.is_ascii_graphic()).count();
     let length = rng.usize(..=characters.len());
     let part = match rng.u8(..6) {
@@ -95,7 +95,7 @@ fn part(rng: &mut Rng, secret: &str) -> String {
         1 => &characters[length..],
         _ => &characters[..],
     };
-    // The pair of name and key is sent in base64 alone, and the name is no secret.
+    // The pair of e-mail address and key is sent only in base64, and the address is not a secret.
     let is_part_of_pair = secret.starts_with(EMAIL) && part.len() < characters.len();
     // An error names its operation, such as `password_grant`.
     let bare: String = part.iter().filter(|character| character.is_ascii_graphic()).collect();
@@ -107,7 +107,7 @@ fn part(rng: &mut Rng, secret: &str) -> String {
 /// A way to write a text.
 type Way = fn(&mut Rng, &str) -> String;
 
-/// What may become of the letters.
+/// Changes of the letters.
 const CHANGES: [Way; 8] = [
     |_, text| text.to_uppercase(),
     |_, text| text.to_lowercase(),
@@ -116,11 +116,11 @@ const CHANGES: [Way; 8] = [
     |_, text| text.replace(['é', 'è'], "e").replace('à', "a"),
     |_, text| text.chars().map(|letter| if letter.is_ascii() { letter } else { '?' }).collect(),
     |_, text| text.chars().map(|letter| if letter.is_ascii() { letter } else { '\u{fffd}' }).collect(),
-    // UTF-8 taken for Latin-1.
+    // UTF-8 read as Latin-1.
     |_, text| text.bytes().map(char::from).filter(|letter| !letter.is_control()).collect::<String>() + text,
 ];
 
-/// What may come in between: not into an escape, of which a service knows nothing.
+/// Insertions between letters, but not inside an escape, which a service does not know about.
 const INSERTIONS: [&str; 9] = ["\n", "\r\n", " ", "\t", "\u{200b}", "\u{ad}", "\u{feff}", "\0", "\u{2060}"];
 
 /// Escapes, each of which can be escaped again.
@@ -151,7 +151,7 @@ const ESCAPES: [Way; 13] = [
     },
 ];
 
-/// Other alphabets.
+/// Encodings in other alphabets.
 const ENCODINGS: [Way; 7] = [
     |_, text| STANDARD.encode(text),
     |_, text| URL_SAFE.encode(text),
@@ -167,7 +167,7 @@ fn written(rng: &mut Rng, part: &str) -> String {
     let mut text = part.to_owned();
     match rng.u8(..10) {
         0..3 => {}
-        // Of what is too short to be told from a word, no part is known in base64.
+        // A part that is too short to differ from a word is not recognized in base64.
         3 | 4 if part.len() >= PART => text = any(rng, &ENCODINGS, &text),
         _ => text = any(rng, &CHANGES, &text),
     }
@@ -184,7 +184,7 @@ fn written(rng: &mut Rng, part: &str) -> String {
     text
 }
 
-/// A string of JSON with the echo in it, among other words, perhaps not in UTF-8 and with half of a surrogate pair.
+/// Returns a JSON string with the echo among other words, perhaps not in UTF-8, and perhaps with half of a surrogate pair.
 fn string(rng: &mut Rng, echo: &str) -> Vec<u8> {
     let around =
         [("", ""), ("key ", " is wrong"), ("no: ", ""), ("key=", "&x=1"), ("'", "'"), ("<b>", "</b>"), ("\"", "\",")];

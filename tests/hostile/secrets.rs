@@ -1,4 +1,4 @@
-//! Secrets in each form in which a service may tell them back, and whether one of them can be seen.
+//! Secrets in every form in which a service may repeat them, and whether one of them is shown.
 
 use std::error::Error as _;
 
@@ -8,10 +8,10 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str,
 
 use super::services::{PLANTED, Secrets};
 
-/// Secrets of five kinds, each of which is odd in another way.
+/// Five sets of secrets, each unusual in another way.
 pub const FAMILIES: [Secrets; 5] = [
     PLANTED,
-    // What is written otherwise in JSON, in a URL, in a form, on one line.
+    // With characters that are escaped in JSON, in a URL, in a form, on one line.
     Secrets {
         client_secret: "  client  %20\"secret\"-1a  ",
         password: "tab\tand\r\nline\u{1}-5512 ",
@@ -19,7 +19,7 @@ pub const FAMILIES: [Secrets; 5] = [
         api_key: " key  with:colons%3A+-9e ",
         token: "to ken?#[]@!$&'()*+,;=%-77%25",
     },
-    // What is base64 already.
+    // Base64 already.
     Secrets {
         client_secret: "c2VjcmV0L3NlY3JldCs=",
         password: "///+++===abcdABCD",
@@ -34,7 +34,7 @@ pub const FAMILIES: [Secrets; 5] = [
         api_key: "clé-à-ß-10",
         token: "トークン-11",
     },
-    // One begins where another ends.
+    // Each begins as another ends.
     Secrets {
         client_secret: "overlap-abc-overlap",
         password: "overlap-xyz-overlap-abc",
@@ -44,18 +44,17 @@ pub const FAMILIES: [Secrets; 5] = [
     },
 ];
 
-/// In an input, the bytes that stand for a secret, each in another form. They never occur in UTF-8. The byte that follows says
-/// which secret.
+/// The bytes of an input that stand for a secret, each in another form. They never occur in UTF-8. The next byte says which secret.
 pub const FORMS: [u8; 13] = [0xf5, 0xf6, 0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff, 0xc0, 0xc1];
 
-/// What is not encoded in a segment of a path (URL standard).
+/// The characters that a segment of a path encodes (URL standard).
 const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'/').add(b'%');
 
-/// A secret as it may be told back, in as many ways as there are [`FORMS`].
+/// Returns a secret in one of the [`FORMS`] in which a service may repeat it.
 fn form(number: usize, secret: &str) -> String {
     let json = || serde_json::to_string(secret).unwrap();
     match number {
-        // Inside a string of JSON, as nearly always; then the bare secret.
+        // Inside a JSON string, as nearly always; then the bare secret.
         0 => json().trim_matches('"').to_owned(),
         1 => secret.to_owned(),
         2 => utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
@@ -67,7 +66,7 @@ fn form(number: usize, secret: &str) -> String {
         8 => STANDARD_NO_PAD.encode(secret),
         9 => secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
         10 => secret.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect(),
-        // JSON or HTML inside a string of JSON.
+        // JSON or HTML inside a JSON string.
         11 => in_json(&php_json(secret)),
         _ => in_json(&html(secret)),
     }
@@ -78,13 +77,13 @@ pub fn in_json(text: &str) -> String {
     json[1..json.len() - 1].to_owned()
 }
 
-/// As PHP's `json_encode` writes it.
+/// Escapes like PHP's `json_encode`.
 pub fn php_json(text: &str) -> String {
     let unit = |unit: u16| if unit < 0x80 { String::from(char::from(unit as u8)) } else { format!("\\u{unit:04x}") };
     in_json(text).replace('/', "\\/").encode_utf16().map(unit).collect()
 }
 
-/// As PHP's `htmlspecialchars` writes it, and what is not ASCII as numbers.
+/// Escapes like PHP's `htmlspecialchars`, with numbers for letters that are not ASCII.
 pub fn html(text: &str) -> String {
     let escaped = |character: char| match character {
         '&' => "&amp;".to_owned(),
@@ -98,7 +97,7 @@ pub fn html(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
-/// An input with the secrets in place of what stands for them.
+/// Replaces the [`FORMS`] in an input with the secrets.
 pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
     let mut spliced = Vec::with_capacity(input.len());
     let mut bytes = input.iter();
@@ -108,7 +107,7 @@ pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
             Some(number) => {
                 let which = usize::from(bytes.next().copied().unwrap_or_default());
                 let form = form(number, &secrets[which % 64 % secrets.len()]);
-                // The two highest bits: escaped once more.
+                // The two highest bits ask for one more escape.
                 let form = match which >> 6 {
                     1 => in_json(&form),
                     2 => utf8_percent_encode(&form, NON_ALPHANUMERIC).to_string(),
@@ -122,8 +121,8 @@ pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
     spliced
 }
 
-/// Fails if a text shows one of the secrets: as it is, in another case, with other accents, with blanks or what nobody sees in between,
-/// in base64 or hexadecimal, and with any escapes around any of that. Reads it by other means than the crate does.
+/// Asserts that a text shows no secret: neither as it is, nor in another case, with other accents, with blanks or invisible characters in
+/// between, in base64 or hexadecimal, nor with any escapes around any of that. It reads the text by other means than the crate does.
 pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
     let mut readings = vec![text.to_owned(), percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into()];
     for _ in 0..5 {
@@ -149,7 +148,7 @@ pub fn assert_clean(what: &str, text: &str, secrets: &[String]) {
     }
 }
 
-/// Small letters without accents, without blanks and what nobody sees.
+/// Returns small letters without accents, blanks and invisible characters.
 fn folded(text: &str) -> String {
     let letters = text.chars().flat_map(char::to_lowercase).map(|letter| match letter {
         'à' => 'a',
@@ -163,7 +162,7 @@ fn folded(text: &str) -> String {
     letters.filter(is_seen).collect()
 }
 
-/// A text with the escapes of JSON, of HTML and of bytes (`\\x41`) undone once.
+/// Undoes the escapes of JSON, of HTML and of bytes (`\\x41`) once.
 fn without_escapes(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
@@ -217,7 +216,7 @@ fn escape(text: &str) -> Option<(char, usize)> {
     }
 }
 
-/// The same of all that an error says, itself and through its sources.
+/// Asserts the same of everything that an error and its sources print.
 pub fn assert_clean_error(what: &str, error: &gettone::Error, secrets: &[String]) {
     assert_clean(what, &format!("{error}\n{error:#}\n{error:?}\n{error:#?}"), secrets);
     assert_clean(what, error.code().unwrap_or_default(), secrets);
@@ -226,7 +225,7 @@ pub fn assert_clean_error(what: &str, error: &gettone::Error, secrets: &[String]
         assert_clean(what, &format!("{error}\n{error:?}"), secrets);
         source = error.source();
     }
-    // One line, of a length that fits into a log.
+    // The text is one line that fits into a log.
     assert_clean(what, error.message().unwrap_or_default(), secrets);
     let text = error.to_string();
     assert!(text.chars().count() < 1_000 && !text.contains(char::is_control), "{what}: {text:?}");

@@ -1,4 +1,4 @@
-//! Any bytes as the file of a [`FileStore`], and any text as a token in it.
+//! Any bytes as the file of a [`FileStore`], and any text as a record in it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use super::secrets::{FAMILIES, assert_clean, assert_clean_error, splice};
 use super::{block_on, memory};
 
-/// What stands for a secret, a byte of `FORMS`, is one of these.
+/// Lists the secrets that the bytes of `FORMS` stand for.
 pub fn secrets(family: u8) -> Vec<String> {
     let family = &FAMILIES[usize::from(family) % FAMILIES.len()];
     [family.token, family.refresh_token, family.api_key].map(str::to_owned).to_vec()
 }
 
-/// Something as the whole file.
+/// Checks an input as the whole file.
 pub fn check_file(family: u8, input: &[u8]) {
     let secrets = secrets(family);
     let bytes = splice(input, &secrets);
@@ -27,7 +27,7 @@ pub fn check_file(family: u8, input: &[u8]) {
     block_on(file(&folder, &bytes, &secrets));
 }
 
-/// Tells of an input if a property does not hold.
+/// Prints an input if a property does not hold.
 struct Shown<'a>(&'a [u8]);
 
 impl Drop for Shown<'_> {
@@ -53,7 +53,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
         (Ok(store), _) => store,
     };
     let (tokens, rest) = match expected {
-        // Nothing of it is lost.
+        // The store keeps all of it.
         Model::Damaged | Model::Later => {
             assert_eq!((folder.read(), folder.damaged()), (None, vec![bytes.to_vec()]));
             Default::default()
@@ -64,7 +64,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
         }
     };
     if !folder.damaged().is_empty() {
-        // Said once, to whoever comes first.
+        // The store reports it once, to the first call.
         let told = store.load("absent").await.unwrap_err().to_string();
         assert!(told.contains("damaged, so it was renamed to"), "{told}");
         assert_clean("a damaged file", &told, secrets);
@@ -79,7 +79,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
         }
     }
 
-    // Saving keeps what can be of use, and what is not understood.
+    // Saving keeps useful tokens and unknown fields.
     let mine = StoredToken::from_json(TOKEN).unwrap();
     store.save(MINE, &mine).await.unwrap();
     let mut kept = tokens;
@@ -88,7 +88,7 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
     assert_eq!(Model::read(&folder.read().unwrap()), Model::Good { tokens: kept.clone(), rest: rest.clone() });
     assert_eq!(store.load(MINE).await.unwrap(), Some(mine));
 
-    // Removing takes one away.
+    // Removing drops one token.
     let gone = kept.keys().find(|name| *name != MINE).cloned().unwrap_or(MINE.to_owned());
     store.remove(&gone).await.unwrap();
     kept.remove(&gone);
@@ -107,7 +107,7 @@ fn readable(json: &str) -> Option<StoredToken> {
     StoredToken::from_json(json).ok()
 }
 
-/// What a file is to be taken for.
+/// What the store must read in a file.
 #[derive(Debug, PartialEq)]
 enum Model {
     Good { tokens: BTreeMap<String, String>, rest: BTreeMap<String, String> },
@@ -134,7 +134,7 @@ impl Model {
     }
 }
 
-/// Something as one token. Returns whether it was one.
+/// Checks an input as one record. Returns whether it was valid.
 pub fn check_record(family: u8, input: &[u8]) -> bool {
     let secrets = secrets(family);
     let bytes = splice(input, &secrets);
@@ -147,7 +147,7 @@ pub fn check_record(family: u8, input: &[u8]) -> bool {
             let json = token.to_json();
             assert_eq!(StoredToken::from_json(json.expose()).unwrap(), token, "{text}");
             assert!(token.discard_after() >= token.expires_at());
-            // What it is good for is printed.
+            // The scopes are printed.
             let printed = format!("{token:?}");
             let secret = token.access_token().expose();
             assert!(secret.len() < 20 || text.matches(secret).count() > 1 || !printed.contains(secret), "{printed}");
@@ -162,7 +162,7 @@ pub fn check_record(family: u8, input: &[u8]) -> bool {
     }
 }
 
-/// A folder of its own with a token file in it, until it is dropped.
+/// A folder with a token file, which is removed when this is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -175,7 +175,7 @@ impl Folder {
             std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
             std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
         }
-        // In memory where there is such a place: a store waits for the disk.
+        // In memory if possible, since a store waits for the disk.
         let memory = PathBuf::from("/dev/shm");
         let path = if memory.is_dir() { memory } else { std::env::temp_dir() }.join(name);
         folder.create(&path).unwrap();
@@ -192,14 +192,14 @@ impl Folder {
         fs::read(self.file()).ok()
     }
 
-    /// All that was set aside.
+    /// Returns the contents of all damaged files that the store renamed.
     fn damaged(&self) -> Vec<Vec<u8>> {
         let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
         let damaged = names.filter(|path| path.to_str().unwrap().contains("damaged"));
         damaged.map(|path| fs::read(path).unwrap()).collect()
     }
 
-    /// Fails if something is left of writing.
+    /// Asserts that no temporary file is left.
     fn tidy(&self) {
         for entry in fs::read_dir(&self.0).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();

@@ -1,4 +1,4 @@
-//! What a span records of the time. Time stands still but for the waits, so that it is exact.
+//! The time that a span records. The clock moves only by the waits, so it is exact.
 
 use gettone::Retry;
 use tracing_subscriber::filter::LevelFilter;

@@ -1,4 +1,4 @@
-//! The public types and the schemas of the specs say the same.
+//! The schemas of the public types match those of the specs.
 
 use gettone::openapi::{
     Period, Ttl,
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::common::spec::Spec;
 
-/// The schema of a type, without references to others.
+/// Returns the schema of a type, without references to others.
 fn of<T: JsonSchema>() -> Value {
     let settings = schemars::generate::SchemaSettings::draft2020_12()
         .for_deserialize()
@@ -18,13 +18,13 @@ fn of<T: JsonSchema>() -> Value {
     comparable(&SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value(), &|_| panic!("a reference"))
 }
 
-/// A schema of a spec, likewise.
+/// Returns a schema of a spec, likewise.
 fn in_spec(spec: &Spec, name: &str) -> Value {
     comparable(spec.schema(name), &|reference| spec.resolve(reference).clone())
 }
 
-/// What two schemas are compared by: all that restricts a value. `format` is left out, as the two worlds have different ones
-/// for the same range; so are null where a property may be missing anyway, and the words.
+/// Returns the part of a schema that restricts values. It leaves out `format`, which differs between the two for the same range, `null` where
+/// a property may be missing anyway, and texts.
 fn comparable(schema: &Value, resolve: &dyn Fn(&Value) -> Value) -> Value {
     let schema = match schema {
         Value::Object(schema) if schema.contains_key("$ref") => resolve(&Value::Object(schema.clone())),
@@ -52,7 +52,7 @@ fn comparable(schema: &Value, resolve: &dyn Fn(&Value) -> Value) -> Value {
             "items" | "additionalProperties" => comparable(value, resolve),
             "oneOf" | "anyOf" => {
                 let alternatives = value.as_array().unwrap();
-                // The spec says it beside a type, the type of ours has an alternative of its own for it.
+                // A spec writes `nullable` beside a type, our type has an alternative for null.
                 let null = alternatives.iter().any(|value| value.get("nullable") == Some(&json!(true)));
                 let alternatives = alternatives.iter().map(|value| comparable(value, resolve));
                 alternatives.chain(null.then(|| json!({ "type": "null" }))).collect()
@@ -100,7 +100,7 @@ fn the_types_of_openapi_match_the_spec() {
         of::<ScopeSet>(),
         comparable(&spec.schema("CreateToken")["properties"]["scopes"], &|node| spec.resolve(node).clone())
     );
-    // The vendor names the longest life only; that it is not nothing is said by the type.
+    // The vendor names only the longest lifetime; our type excludes zero.
     let mut ttl = in_spec(&spec, "Ttl");
     ttl["minimum"] = json!(1);
     assert_eq!(of::<Ttl>(), ttl);
@@ -110,7 +110,7 @@ fn the_types_of_openapi_match_the_spec() {
     assert_eq!(of::<CounterLimit>(), in_spec(&spec, "Limit"));
 }
 
-/// Fails if a value, as it is written, is not what the schema of its type says: that for reading and that for writing.
+/// Asserts that a serialized value matches the schemas of its type, for reading and for writing.
 fn is_written_by_its_schema<T: JsonSchema + serde::Serialize>(value: &T) {
     let written = serde_json::to_value(value).unwrap();
     let settings = schemars::generate::SchemaSettings::draft2020_12;

@@ -1,4 +1,4 @@
-//! Requests and scopes of a small alphabet, so that they often meet.
+//! Requests and scopes of a small alphabet, so that they often match.
 
 use std::cell::Cell;
 
@@ -56,7 +56,7 @@ const HOSTS: [&str; 14] = [
     "127.0.0.1",
     "127.1",
 ];
-/// Hosts that look like others, that are written in another way, or that no scope has.
+/// Hosts that look like others, are written in another way, or cannot be in a scope.
 const ODD_HOSTS: [&str; 17] = [
     "evilopenapi.it",
     "openapi.it.example.com",
@@ -78,7 +78,7 @@ const ODD_HOSTS: [&str; 17] = [
 ];
 const PORTS: [&str; 7] = ["", "", "", "", ":443", ":80", ":8443"];
 const SEGMENTS: [&str; 9] = ["a", "a", "a", "b", "b", "%61", "A", "root", "a,b"];
-/// Segments that are written in another way, that stop a path, or that stop the request.
+/// Segments that are written in another way, end the path of a scope, or make the client reject the request.
 const ODD_SEGMENTS: [&str; 16] = [
     "ab",
     "a%62",
@@ -113,7 +113,7 @@ fn scopes() -> impl Strategy<Value = Vec<String>> {
     vec(pattern.prop_map(|(method, host, path)| format!("{method}:{host}/{path}")), 1..9)
 }
 
-/// A URL in parts: what stands before the host, the host, the port, the path, and what comes after it.
+/// Generates the parts of a URL: the text before the host, the host, the port, the path, and the rest.
 fn url() -> impl Strategy<Value = [String; 5]> {
     let host = prop_oneof![5 => select(&HOSTS[..]), 1 => select(&ODD_HOSTS[..])];
     let segment = prop_oneof![8 => select(&SEGMENTS[..]), 1 => select(&ODD_SEGMENTS[..])];
@@ -124,7 +124,7 @@ fn url() -> impl Strategy<Value = [String; 5]> {
     })
 }
 
-/// A host and a path that a pattern stands for, as far as hosts go.
+/// Returns a host and a path that a pattern covers, as far as the list of hosts allows.
 fn of_pattern(pattern: &str) -> [String; 2] {
     let (host, path) = pattern.split_once(':').and_then(|(_, rest)| rest.split_once('/')).unwrap();
     let host = if host == "*" { "sms.openapi.com".to_owned() } else { host.replace('*', "b.a") };
@@ -134,7 +134,7 @@ fn of_pattern(pattern: &str) -> [String; 2] {
 /// How many ways there are to write a `Host` header.
 const WAYS: usize = 22;
 
-/// Of a URL, what a `Host` header may have: its own authority, and what is nearly that.
+/// Returns a `Host` header for a URL: its own authority, or nearly that.
 fn header(url: &str, way: usize) -> HeaderValue {
     let Ok(url) = Url::parse(url) else { return HeaderValue::from_static("") };
     let host = url.host_str().unwrap_or_default();
@@ -160,7 +160,7 @@ fn header(url: &str, way: usize) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap()
 }
 
-/// Half of the requests are to what one of the patterns is for, so that many of them get a token.
+/// Half of the requests match one of the patterns, so that many of them get a token.
 fn case() -> impl Strategy<Value = Case> {
     let hosts = prop_oneof![8 => Just(Vec::new()), 2 => vec(0..WAYS, 1), 1 => vec(0..WAYS, 2)];
     let scopes = option::weighted(0.9, scopes());
@@ -205,7 +205,7 @@ fn a_request_to_openapi_gets_a_token_as_the_documented_rule_says() {
 
 #[test]
 fn a_request_to_keliweb_gets_a_token_only_at_the_address_of_the_client() {
-    // Half of the requests to the client's own address, or nearly so.
+    // Half of the requests go to the client's own address, or nearly so.
     let near = (
         select(&BASES[..]),
         select(&["", "", "", "blob:"][..]),
