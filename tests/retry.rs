@@ -2,9 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
-#[cfg(feature = "tracing")]
-#[path = "retry/spans.rs"]
-mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,17 @@
 //! The time that a span records. The clock moves only by the waits, so it is exact.
+//!
+//! The subscriber is for one thread, and misses events while other threads of the process trace: so this test has a binary of its own.
+#![cfg(feature = "tracing")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
+use common::capture::capture;
+use common::fake::{Answer, FakeService};
+use common::{Still, http, oauth};
 use gettone::Retry;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
-
-use crate::common::capture::capture;
-use crate::common::fake::{Answer, FakeService};
-use crate::common::{Still, http, oauth};
 
 #[tokio::test]
 async fn a_span_records_the_waits_and_the_time_of_all_attempts() {
