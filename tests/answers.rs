@@ -7,14 +7,14 @@ mod misleading;
 #[path = "answers/unusable_tokens.rs"]
 mod unusable_tokens;
 
+use std::any::Any;
+
 use common::fake::{Answer, Do, FakeService};
-use common::services::{Operation, RetrySafety, keliweb, openapi_v1, operation};
+use common::services::{Operation, RetrySafety, Returned, keliweb, openapi_v1, operation};
 use common::{operations, success};
-use gettone::openapi::{
-    Period, Ttl,
-    v1::{CounterLimit, Counters, Credit},
-};
-use gettone::{AccessToken, Error, RefreshToken, ScopeSet};
+use gettone::keliweb::TokenPair;
+use gettone::openapi::v1::{CounterLimit, Counters, Credit, Token, TokenList};
+use gettone::{AccessToken, Error, ScopeList};
 use serde_json::{Value, json};
 
 /// Calls the operation of this name, and returns the error.
@@ -35,9 +35,19 @@ async fn error_of(operation: &Operation, answer: Answer) -> Error {
 
 /// Calls an operation, which must succeed with one request.
 async fn assert_succeeds(operation: &Operation, answer: Answer) {
+    returned(operation.name, answer).await;
+}
+
+/// Calls the operation of this name likewise, and returns what it returns.
+async fn read<T: 'static>(name: &str, answer: Answer) -> T {
+    *(returned(name, answer).await as Box<dyn Any>).downcast().unwrap()
+}
+
+async fn returned(name: &str, answer: Answer) -> Box<dyn Returned> {
     let service = FakeService::answering_with(answer.clone()).await;
-    service.call(operation).await.unwrap_or_else(|error| panic!("{operation} {}: {error}", answer.text()));
-    assert_eq!(service.calls(), 1, "{operation}");
+    let returned = service.call(operation(name)).await;
+    assert_eq!(service.calls(), 1, "{name}");
+    returned.unwrap_or_else(|error| panic!("{name} {}: {error}", answer.text()))
 }
 
 #[tokio::test]
@@ -65,9 +75,7 @@ async fn a_documented_code_means_the_same_with_status_200() {
     assert!(error("delete_token", body(150)).await.is_not_found());
     assert!(error("get_credit", body(320)).await.is_not_found());
     assert!(error("counters_day", body(610)).await.is_invalid_input());
-    let service = FakeService::answering_with(body(125)).await;
-    assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-    assert_eq!(service.calls(), 1);
+    assert_eq!(read::<Option<Token>>("find_token", body(125)).await, None);
 }
 
 #[tokio::test]
@@ -118,8 +126,7 @@ async fn a_failure_in_a_nested_object_is_a_failure() {
         assert_eq!((found.code(), found.is_decode()), (Some("7"), false));
     }
     let inner = json!({ "data": ["GET:a.it/b"], "success": true, "message": "", "error": null });
-    let service = FakeService::answering_with(Answer::json(200, json!({ "data": inner }))).await;
-    assert_eq!((service.oauth().list_scopes().await.unwrap().len(), service.calls()), (1, 1));
+    assert_eq!(read::<ScopeList>("list_scopes", Answer::json(200, json!({ "data": inner }))).await.len(), 1);
 }
 
 #[tokio::test]
@@ -131,9 +138,7 @@ async fn a_response_with_nothing_but_an_error_is_a_failure() {
     let error_of_grant = error("password_grant", Answer::json(200, json!({ "error": "invalid_grant" }))).await;
     assert!(error_of_grant.is_invalid_grant() && error_of_grant.is_unauthorized(), "{error_of_grant:?}");
     let body = json!({ "message": "Wrong Token", "error": 125.22, "data": null });
-    let service = FakeService::answering_with(Answer::json(200, body)).await;
-    assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-    assert_eq!(service.calls(), 1);
+    assert_eq!(read::<Option<Token>>("find_token", Answer::json(200, body)).await, None);
 }
 
 #[tokio::test]
@@ -166,30 +171,23 @@ async fn a_token_with_an_unusual_number_is_read() {
         (json!(u64::MAX), latest),
         (json!("99999999999999999999999999"), latest),
     ] {
-        let service = FakeService::answering_with(with(success("create_token"), "expire", sent.clone())).await;
-        let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
-        let token = service.oauth().create_token(&scopes, Ttl::MIN).await.unwrap();
+        let token: Token = read("create_token", with(success("create_token"), "expire", sent.clone())).await;
         assert_eq!(common::unix(token.expires_at()), expected, "{sent}");
-        assert_eq!(service.calls(), 1);
     }
     for sent in [json!(-1), json!("soon"), json!(null), json!([])] {
         assert!(error("create_token", with(success("create_token"), "expire", sent)).await.is_decode());
     }
     // More than a moment can be: the lifetime is capped so that it can be added to any.
-    let service = FakeService::answering_with(with(success("refresh"), "expires_in", json!(u64::MAX))).await;
-    let pair = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
+    let pair: TokenPair = read("refresh", with(success("refresh"), "expires_in", json!(u64::MAX))).await;
     assert!(common::now().checked_add(pair.expires_in()).is_some());
-    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
 async fn a_token_without_scopes_does_not_spoil_a_list() {
     let token = |scopes: Value| json!({ "scopes": scopes, "expire": 1, "token": "t" });
     let body = json!({ "data": [token(json!(null)), token(json!(["GET:a.it/b"]))] });
-    let service = FakeService::answering_with(Answer::json(200, body)).await;
-    let tokens = service.oauth().list_tokens().await.unwrap();
+    let tokens: TokenList = read("list_tokens", Answer::json(200, body)).await;
     assert_eq!(tokens.iter().map(|token| token.scopes().len()).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
@@ -214,9 +212,7 @@ async fn unusual_codes_are_kept_as_they_came() {
 async fn a_402_means_not_found_only_with_its_code() {
     let body = |code: Value| json!({ "success": false, "message": "", "error": code, "data": null });
     for code in [json!(125), json!("125"), json!(125.22)] {
-        let service = FakeService::answering_with(Answer::json(402, body(code))).await;
-        assert_eq!(service.oauth().find_token(&AccessToken::new("x")).await.unwrap(), None);
-        assert_eq!(service.calls(), 1);
+        assert_eq!(read::<Option<Token>>("find_token", Answer::json(402, body(code))).await, None);
     }
     for code in [json!(126), json!(null), json!(1251)] {
         let error = error("find_token", Answer::json(402, body(code))).await;
@@ -274,7 +270,7 @@ async fn a_408_and_any_5xx_are_ambiguous() {
             assert!(error.is_ambiguous(), "{operation}: {error:?}");
         }
         for status in [400, 401, 403, 404, 406, 409, 422, 429] {
-            let error = error_of(operation, refused(status, json!({ "message": "no" }))).await;
+            let error = error_of(operation, Answer::json(status, json!({ "message": "no" }))).await;
             assert!(!error.is_ambiguous(), "{operation}: {error:?}");
         }
     }
@@ -283,7 +279,8 @@ async fn a_408_and_any_5xx_are_ambiguous() {
 /// The message is one line, without the words of this crate.
 #[tokio::test]
 async fn the_message_of_the_service_can_be_read() {
-    let said = error("get_credit", refused(404, json!({ "message": " non-existent\n credit", "error": 320 }))).await;
+    let said =
+        error("get_credit", Answer::json(404, json!({ "message": " non-existent\n credit", "error": 320 }))).await;
     assert_eq!((said.message(), said.code()), (Some("non-existent credit"), Some("320")));
     for silent in [Answer::empty(500), Answer::html(503, "<p>down"), Answer::empty(200).body("no")] {
         assert_eq!(error("get_credit", silent).await.message(), None);
@@ -339,11 +336,8 @@ async fn an_error_about_an_undocumented_response_shows_no_values() {
 
 #[tokio::test]
 async fn a_token_with_status_201_is_read() {
-    let service = FakeService::answering_with(success("create_token").status(201)).await;
-    let scopes = ScopeSet::parse(["GET:imprese.openapi.it/base"]).unwrap();
-    let token = service.oauth().create_token(&scopes, Ttl::days(1).unwrap()).await.unwrap();
+    let token: Token = read("create_token", success("create_token").status(201)).await;
     assert_eq!(token.token().expose(), "5f8711afe4754a532a7a8358");
-    assert_eq!(service.calls(), 1);
 }
 
 #[tokio::test]
@@ -356,10 +350,8 @@ async fn undocumented_fields_are_ignored() {
 #[tokio::test]
 async fn a_lifetime_may_be_a_string() {
     for sent in [json!(3600), json!("3600"), json!(" 3600 "), json!(3600.0)] {
-        let service = FakeService::answering_with(with(success("refresh"), "expires_in", sent)).await;
-        let pair = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap();
+        let pair: TokenPair = read("refresh", with(success("refresh"), "expires_in", sent)).await;
         assert_eq!(pair.expires_in().as_secs(), 3600);
-        assert_eq!(service.calls(), 1);
     }
     for sent in [json!("soon"), json!(-1), json!(null), json!("")] {
         let error = error("refresh", with(success("refresh"), "expires_in", sent)).await;
@@ -372,14 +364,12 @@ async fn one_unreadable_scope_does_not_spoil_the_others() {
     let body =
         json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
     for body in [body.clone(), json!({ "data": body })] {
-        let service = FakeService::answering_with(Answer::json(200, body)).await;
-        let list = service.oauth().list_scopes().await.unwrap();
+        let list: ScopeList = read("list_scopes", Answer::json(200, body)).await;
         assert_eq!(
             list.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             ["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]
         );
         assert_eq!(list.unrecognized(), ["nonsense", "7", "*:*/*"]);
-        assert_eq!(service.calls(), 1);
     }
 }
 
@@ -399,8 +389,7 @@ async fn counters_are_read_in_every_form() {
         "GET:a.it/broken": json!({ "counter": "three", "paid": 1, "limit": 1 }),
         "odd": counter(json!(5)),
     } });
-    let service = FakeService::answering_with(Answer::json(200, body)).await;
-    let counters = service.oauth().counters(Period::total()).await.unwrap();
+    let counters: Counters = read("counters_total", Answer::json(200, body)).await;
     let limit = |path: &str| counters.get(&format!("GET:a.it/{path}").parse().unwrap()).unwrap().limit();
     assert_eq!(limit("number"), CounterLimit::Limited(100));
     assert_eq!(limit("false"), CounterLimit::Unlimited);
@@ -411,31 +400,31 @@ async fn counters_are_read_in_every_form() {
     assert_eq!(counters.get(&"GET:a.it/none".parse().unwrap()).unwrap().requests(), 3);
     let odd: Vec<_> = counters.unrecognized().iter().map(|(key, value)| (key.as_str(), &value["counter"])).collect();
     assert_eq!((counters.len(), odd), (9, vec![("GET:a.it/broken", &json!("three")), ("odd", &json!(3))]));
-    assert_eq!(service.calls(), 1);
 
     // PHP writes an empty map as an empty array.
     for data in [json!([]), json!({})] {
-        let service = FakeService::answering_with(Answer::json(200, json!({ "data": data }))).await;
-        assert!(service.oauth().counters(Period::total()).await.unwrap().is_empty());
-        assert_eq!(service.calls(), 1);
+        let counters: Counters = read("counters_total", Answer::json(200, json!({ "data": data }))).await;
+        assert!(counters.is_empty());
     }
     assert!(error("counters_total", Answer::json(200, json!({ "data": [1] }))).await.is_decode());
 }
 
 #[tokio::test]
 async fn failures_of_older_and_newer_keliweb_servers_mean_the_same() {
-    let refused = |status, body| Answer::json(status, body);
     for answer in [
-        refused(401, json!({ "error": "invalid_request", "message": "The refresh token is invalid." })),
-        refused(400, json!({ "error": "invalid_grant", "error_description": "The refresh token is invalid." })),
-        refused(401, json!({ "error": "invalid_grant" })),
+        Answer::json(401, json!({ "error": "invalid_request", "message": "The refresh token is invalid." })),
+        Answer::json(400, json!({ "error": "invalid_grant", "error_description": "The refresh token is invalid." })),
+        Answer::json(401, json!({ "error": "invalid_grant" })),
     ] {
         let error = error("refresh", answer).await;
         assert!(error.is_invalid_grant() && !error.is_unauthorized() && !error.is_invalid_input(), "{error:?}");
     }
     for answer in [
-        refused(401, json!({ "error": "invalid_credentials", "message": "The user credentials were incorrect." })),
-        refused(400, json!({ "error": "invalid_grant", "error_description": "The user credentials were incorrect." })),
+        Answer::json(401, json!({ "error": "invalid_credentials", "message": "The user credentials were incorrect." })),
+        Answer::json(
+            400,
+            json!({ "error": "invalid_grant", "error_description": "The user credentials were incorrect." }),
+        ),
     ] {
         let error = error("password_grant", answer).await;
         assert!(error.is_invalid_grant() && error.is_unauthorized() && !error.is_invalid_input(), "{error:?}");
@@ -443,7 +432,7 @@ async fn failures_of_older_and_newer_keliweb_servers_mean_the_same() {
     // A rejected refresh that is not about the token.
     let error = error(
         "refresh",
-        refused(400, json!({ "error": "invalid_request", "hint": "Check the `client_id` parameter" })),
+        Answer::json(400, json!({ "error": "invalid_request", "hint": "Check the `client_id` parameter" })),
     )
     .await;
     assert!(!error.is_invalid_grant() && error.is_invalid_input());
@@ -483,10 +472,6 @@ async fn an_error_can_be_cloned_and_sent_and_has_its_source() {
     assert!(error.to_string().starts_with(said.split(" (").next().unwrap()), "{error}");
 }
 
-fn refused(status: u16, body: Value) -> Answer {
-    Answer::json(status, body)
-}
-
 #[tokio::test]
 async fn every_documented_code_means_the_same_with_status_200() {
     for (code, invalid, missing) in [
@@ -506,7 +491,7 @@ async fn every_documented_code_means_the_same_with_status_200() {
         (999, false, false),
     ] {
         let body = json!({ "success": false, "message": "", "error": code, "data": null });
-        let error = error("update_token", refused(200, body)).await;
+        let error = error("update_token", Answer::json(200, body)).await;
         assert_eq!((error.is_invalid_input(), error.is_not_found()), (invalid, missing), "{code}");
         assert!(!error.is_unauthorized() && !error.is_transient() && !error.is_decode(), "{code}");
     }
@@ -516,11 +501,11 @@ async fn every_documented_code_means_the_same_with_status_200() {
 async fn a_status_of_failure_outweighs_a_code() {
     for (status, code) in [(403, 110), (403, 150), (500, 310)] {
         let body = json!({ "success": false, "message": "", "error": code, "data": null });
-        let error = error("update_token", refused(status, body)).await;
+        let error = error("update_token", Answer::json(status, body)).await;
         assert!(!error.is_invalid_input() && !error.is_not_found(), "{status} {code}: {error:?}");
     }
     let body = json!({ "success": false, "message": "", "error": 125, "data": null });
-    assert!(!error("find_token", refused(403, body)).await.is_not_found());
+    assert!(!error("find_token", Answer::json(403, body)).await.is_not_found());
 }
 
 #[tokio::test]
@@ -531,7 +516,7 @@ async fn only_find_token_reads_a_402_as_not_found() {
         // Only `find_token` reads 402 so.
         if operation.name != "find_token" {
             let body = json!({ "success": false, "message": "", "error": 125, "data": null });
-            let found = error_of(operation, refused(402, body)).await;
+            let found = error_of(operation, Answer::json(402, body)).await;
             assert!(!found.is_not_found() && !found.is_invalid_input(), "{operation}");
         }
     }
@@ -567,14 +552,14 @@ async fn only_keliweb_reads_a_redirect_to_a_login_page_as_a_failed_login() {
 async fn an_oauth_error_means_the_same_with_400_and_401() {
     for status in [400, 401] {
         for operation in keliweb::SERVICE.operations {
-            let error = error_of(operation, refused(status, json!({ "error": "invalid_client" }))).await;
+            let error = error_of(operation, Answer::json(status, json!({ "error": "invalid_client" }))).await;
             assert!(error.is_unauthorized() && !error.is_invalid_grant() && !error.is_invalid_input(), "{error:?}");
         }
         for code in ["invalid_grant", "invalid_credentials"] {
-            let error = error("password_grant", refused(status, json!({ "error": code }))).await;
+            let error = error("password_grant", Answer::json(status, json!({ "error": code }))).await;
             assert!(error.is_invalid_grant() && error.is_unauthorized(), "{status} {code}: {error:?}");
         }
-        let error = error("refresh", refused(status, json!({ "error": "invalid_grant" }))).await;
+        let error = error("refresh", Answer::json(status, json!({ "error": "invalid_grant" }))).await;
         assert!(error.is_invalid_grant() && !error.is_unauthorized(), "{status}: {error:?}");
     }
 }
@@ -596,7 +581,7 @@ async fn a_message_joins_the_fields_that_are_present() {
         (json!({ "errors": { "a": ["is wrong", "is odd"], "b": [] } }), "HTTP 403 Forbidden: a: is wrong"),
         (json!({ "message": "\u{0}" }), "HTTP 403 Forbidden"),
     ] {
-        let error = error("password_grant", refused(403, body.clone())).await;
+        let error = error("password_grant", Answer::json(403, body.clone())).await;
         assert!(error.to_string().ends_with(said), "{body}: {error}");
     }
 }
@@ -604,51 +589,44 @@ async fn a_message_joins_the_fields_that_are_present() {
 #[tokio::test]
 async fn a_long_code_is_truncated() {
     let body = json!({ "success": false, "message": "no", "error": "e".repeat(500), "data": null });
-    let error = error("get_credit", refused(403, body)).await;
+    let error = error("get_credit", Answer::json(403, body)).await;
     assert_eq!(error.code().unwrap(), "e".repeat(64) + "…");
 }
 
 #[tokio::test]
 async fn the_debug_of_an_error_has_everything_known() {
-    let answer = refused(429, json!({ "message": "slow down", "error": 7 })).header("retry-after", "99");
-    let shown = format!("{:?}", error_of_credit(answer).await);
+    let answer = Answer::json(429, json!({ "message": "slow down", "error": 7 })).header("retry-after", "99");
+    let service = FakeService::answering_with(answer).await;
+    let shown = format!("{:?}", service.oauth().credit().await.unwrap_err());
     for field in ["RateLimited", "get_credit", "429", "\"7\"", "slow down", "99s"] {
         assert!(shown.contains(field), "{field} is not in {shown}");
     }
 }
 
-async fn error_of_credit(answer: Answer) -> Error {
-    FakeService::answering_with(answer).await.oauth().credit().await.unwrap_err()
-}
-
 #[tokio::test]
 async fn a_token_type_is_kept_as_it_came() {
-    let service = FakeService::answering_with(with(success("refresh"), "token_type", json!("bearer"))).await;
-    assert_eq!(service.fatture().refresh(&RefreshToken::new("r")).await.unwrap().token_type(), "bearer");
+    let pair: TokenPair = read("refresh", with(success("refresh"), "token_type", json!("bearer"))).await;
+    assert_eq!(pair.token_type(), "bearer");
 }
 
 #[tokio::test]
 async fn a_token_of_an_unknown_type_is_rejected() {
     for kind in [json!("mac"), json!(""), json!(null), json!(7)] {
-        let service = FakeService::answering_with(with(success("refresh"), "token_type", kind.clone())).await;
-        let error = service.fatture().refresh(&RefreshToken::new("r")).await.unwrap_err();
+        let error = error("refresh", with(success("refresh"), "token_type", kind.clone())).await;
         assert!(error.is_decode() && error.to_string().contains("Bearer"), "{kind}: {error}");
-        assert_eq!(service.calls(), 1);
     }
 }
 
 #[tokio::test]
 async fn credit_keeps_the_decimal_places_that_were_sent() {
-    let service = FakeService::answering_with(Answer::json(200, json!({ "data": { "credit": " 19.900 " } }))).await;
-    let credit = service.oauth().credit().await.unwrap();
+    let credit: Credit = read("get_credit", Answer::json(200, json!({ "data": { "credit": " 19.900 " } }))).await;
     assert_eq!((credit.amount().to_string().as_str(), credit.to_string().as_str()), ("19.900", "19.900"));
 }
 
 #[tokio::test]
 async fn counters_of_unreadable_scopes_are_kept_apart() {
     let data = json!({ "odd": { "counter": 3, "paid": 1, "limit": null } });
-    let service = FakeService::answering_with(Answer::json(200, json!({ "data": data }))).await;
-    let counters = service.oauth().counters(Period::total()).await.unwrap();
+    let counters: Counters = read("counters_total", Answer::json(200, json!({ "data": data }))).await;
     assert_eq!(counters.len(), 0);
     let (name, counter) = &counters.unrecognized()[0];
     assert_eq!((name.as_str(), counter), ("odd", &json!({ "counter": 3, "paid": 1, "limit": null })));
@@ -656,8 +634,7 @@ async fn counters_of_unreadable_scopes_are_kept_apart() {
 
 #[tokio::test]
 async fn a_counter_is_found_by_its_scope() {
-    let service = FakeService::answering_with(success("counters_total")).await;
-    let counters = service.oauth().counters(Period::total()).await.unwrap();
+    let counters: Counters = read("counters_total", success("counters_total")).await;
     let get = |scope: &str| counters.get(&scope.parse().unwrap()).map(|counter| counter.requests());
     assert_eq!(get("GET:imprese.openapi.it/base"), Some(120));
     assert_eq!(get("GET:imprese.openapi.it/other"), None);
@@ -681,15 +658,14 @@ async fn an_error_names_the_place_of_a_flaw_in_a_response() {
 
 #[tokio::test]
 async fn credit_may_be_overdrawn() {
-    let service = FakeService::answering_with(Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
-    assert_eq!(service.oauth().credit().await.unwrap().to_string(), "-3.00");
+    let credit: Credit = read("get_credit", Answer::json(200, json!({ "data": { "credit": -3 } }))).await;
+    assert_eq!(credit.to_string(), "-3.00");
 }
 
 /// A program may pass on a response in the service's own form.
 #[tokio::test]
 async fn credit_and_counters_serialize_in_the_services_form() {
-    let service = FakeService::answering_with(success("get_credit")).await;
-    let credit = service.oauth().credit().await.unwrap();
+    let credit: Credit = read("get_credit", success("get_credit")).await;
     let written = serde_json::to_string(&credit).unwrap();
     assert_eq!(written, r#"{"credit":423.38}"#);
     assert_eq!(serde_json::from_str::<Credit>(&written).unwrap(), credit);
@@ -703,8 +679,7 @@ async fn credit_and_counters_serialize_in_the_services_form() {
     sent["secret-of-somebody"] = json!({ "token": "5f8711afe4754a532a7a8358" });
     sent["GET:imprese.openapi.it/IT-full"] = json!("5f8711afe4754a532a7a8358");
     let body = json!({ "data": sent, "success": true, "message": "", "error": null });
-    let counters =
-        FakeService::answering_with(Answer::json(200, body)).await.oauth().counters(Period::total()).await.unwrap();
+    let counters: Counters = read("counters_total", Answer::json(200, body)).await;
     assert_eq!((counters.len(), counters.unrecognized().len()), (3, 2));
     assert_eq!(serde_json::to_value(&counters).unwrap(), data);
     let again: Counters = serde_json::from_str(&serde_json::to_string(&counters).unwrap()).unwrap();

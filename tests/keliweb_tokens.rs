@@ -3,15 +3,16 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::Still;
 use common::fake::{Answer, Do, FakeService};
 use common::services::keliweb;
+use common::store::FakeStore;
 use gettone::clock::ManualClock;
 use gettone::keliweb::{Credentials, Fatture};
-use gettone::store::{MemoryStore, StoredToken, TokenStore};
+use gettone::store::MemoryStore;
 use serde_json::json;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -256,39 +257,24 @@ async fn two_accounts_in_one_store_have_a_token_each() {
 #[tokio::test]
 async fn after_wait_idle_the_new_pair_is_in_the_store() {
     let service = FakeService::answering([pair(1), pair(2)]).await;
-    let store = Watched::default();
+    let saved = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&saved);
+    let store = FakeStore::new(move |_, token| {
+        let (all, token) = (Arc::clone(&all), token.map(|token| token.access_token().clone()));
+        async move {
+            // Later, as on a disk.
+            tokio::task::yield_now().await;
+            all.lock().unwrap().extend(token);
+            Ok(())
+        }
+    });
     let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
     let fatture = builder.store(store.clone()).build().unwrap();
     for expected in ["a1", "a2"] {
         assert_eq!(token(&fatture).await, expected);
         fatture.wait_idle().await;
-        let saved = store.saved.lock().unwrap().clone();
-        assert_eq!(saved.last().map(String::as_str), Some(expected));
+        assert_eq!(saved.lock().unwrap().last(), Some(&expected.into()));
         clock.advance(2 * HOUR);
-    }
-}
-
-/// A store that remembers what it saves.
-#[derive(Debug, Default, Clone)]
-struct Watched {
-    store: MemoryStore,
-    saved: Arc<std::sync::Mutex<Vec<String>>>,
-}
-
-impl TokenStore for Watched {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, gettone::store::StoreError> {
-        self.store.load(name).await
-    }
-
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), gettone::store::StoreError> {
-        // Later, as on a disk.
-        tokio::task::yield_now().await;
-        self.saved.lock().unwrap().push(token.access_token().expose().to_owned());
-        self.store.save(name, token).await
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), gettone::store::StoreError> {
-        self.store.remove(name).await
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::error::Error as _;
 use std::fmt::{Debug, Display};
 
 use common::fake::{Answer, Do, FakeService};
@@ -21,14 +20,7 @@ fn shows<T: Debug + Display>(what: &str, value: &T) {
 }
 
 fn error(what: &str, error: &Error) {
-    shows(what, error);
-    let mut source = error.source();
-    while let Some(error) = source {
-        assert_clean(what, &format!("{error} {error:?} {error:#?}"));
-        source = error.source();
-    }
-    let (code, operation) = (error.code().unwrap_or_default(), error.operation().unwrap_or_default());
-    assert_clean(what, &format!("{code}\n{operation}\n{:?}", error.status()));
+    assert_clean(what, &services::laws::printed(error));
 }
 
 #[tokio::test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use gettone::clock::ManualClock;
 use gettone::openapi::v1::Oauth;
-use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
+use gettone::store::{FileStore, MemoryStore, StoredToken};
 use gettone::{Error, Retry, ScopeSet};
 use serde_json::{Map, Value, json};
 
 use super::fake::{Do, FakeService};
 use super::services::openapi_v1::BASE;
 use super::services::{Http, Operation, PLANTED, SecretKind, Setup, keliweb, openapi_v1, operation};
+use super::store::FakeStore;
 use super::{http, now, success};
 
 pub const CLIENT_SECRET: &str = PLANTED.client_secret;
@@ -102,7 +103,11 @@ pub async fn tokens() {
     oauth.clear().await.unwrap();
 
     let list = FakeService::new([answer(&listed)]).await;
-    let adopting = builder(list.url()).reuse_existing(true).store(Broken).build().unwrap();
+    let broken = FakeStore::new(|_, token| {
+        token.inspect(|token| debugs("a stored token", token));
+        std::future::ready(Err("broken".into()))
+    });
+    let adopting = builder(list.url()).reuse_existing(true).store(broken).build().unwrap();
     adopting.token(&less).await.unwrap();
     debugs("a broken store", &adopting.clear().await.unwrap_err());
 
@@ -131,25 +136,6 @@ pub async fn tokens() {
     std::fs::write(&path, stored.replacen(r#""expires_at":"#, r#""expires":"#, 1)).unwrap();
     builder(service.url()).store(store).build().unwrap().token(&scopes).await.unwrap_err();
     std::fs::remove_dir_all(folder).unwrap();
-}
-
-/// A store that can do nothing.
-#[derive(Debug)]
-struct Broken;
-
-impl TokenStore for Broken {
-    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
-        Err("broken".into())
-    }
-
-    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
-        debugs("a stored token", token);
-        Err("broken".into())
-    }
-
-    async fn remove(&self, _: &str) -> Result<(), StoreError> {
-        Err("broken".into())
-    }
 }
 
 const JSON: &str = "content-type: application/json\r\n";

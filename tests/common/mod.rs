@@ -8,6 +8,7 @@ pub mod fake;
 pub mod leaks;
 pub mod services;
 pub mod spec;
+pub mod store;
 
 use std::sync::{Arc, OnceLock};
 

@@ -6,11 +6,12 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::ManualClock;
 use gettone::emulator::Emulator;
 use gettone::keliweb::Fatture;
-use gettone::store::{MemoryStore, StoreError, StoreLock, StoredToken, TokenStore};
+use gettone::store::MemoryStore;
 use gettone::{AccessToken, Builder};
 use tokio::sync::Semaphore;
 
 use crate::common::http;
+use crate::common::store::FakeStore;
 use crate::world::fatture;
 
 /// Starts the service, whose time stands still until it is moved.
@@ -95,36 +96,21 @@ async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
     assert_eq!(emulator.count("password_grant"), 1);
 }
 
-/// A store that saves when a permit is added.
-#[derive(Debug, Clone)]
-struct Slow {
-    store: MemoryStore,
-    gate: Arc<Semaphore>,
-}
-
-impl TokenStore for Slow {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        self.store.load(name).await
-    }
-
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        self.gate.acquire().await?.forget();
-        self.store.save(name, token).await
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.store.remove(name).await
-    }
-
-    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        self.store.lock(name).await
-    }
-}
-
 #[tokio::test]
 async fn while_a_store_saves_no_call_is_rejected_and_wait_idle_waits_for_it() {
     let (emulator, clock) = service().await;
-    let store = Slow { store: MemoryStore::new(), gate: Arc::new(Semaphore::new(1)) };
+    // Each save needs a permit.
+    let gate = Arc::new(Semaphore::new(1));
+    let permits = Arc::clone(&gate);
+    let store = FakeStore::new(move |call, _| {
+        let permits = Arc::clone(&permits);
+        async move {
+            if call == "save" {
+                permits.acquire().await?.forget();
+            }
+            Ok(())
+        }
+    });
     let fatture = builder(&emulator).store(store.clone()).build().unwrap();
     let first = fatture.token().await.unwrap();
     fatture.wait_idle().await;
@@ -141,9 +127,9 @@ async fn while_a_store_saves_no_call_is_rejected_and_wait_idle_waits_for_it() {
         tokio::task::yield_now().await;
     }
     assert!(!ending.is_finished());
-    store.gate.add_permits(1);
+    gate.add_permits(1);
     ending.await.unwrap();
-    let restarted = builder(&emulator).store(store.store).build().unwrap();
+    let restarted = builder(&emulator).store(store.memory).build().unwrap();
     assert_eq!(restarted.token().await.unwrap(), fatture.token().await.unwrap());
     assert_eq!((emulator.count("refresh"), emulator.count("password_grant")), (1, 1));
 }

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use gettone::emulator::Emulator;
 use gettone::openapi::v1::Oauth;
-use gettone::store::{FileStore, StoreError, StoreLock, StoredToken, TokenStore};
+use gettone::store::FileStore;
 use gettone::{Builder, Error, ScopeSet};
 
+use crate::common::store::FakeStore;
 use crate::world::{fatture, oauth};
 
 fn builder(emulator: &Emulator) -> Builder<Oauth> {
@@ -35,33 +36,11 @@ impl Heard {
     }
 }
 
-/// A store whose every call fails, with the name of the call.
-#[derive(Debug)]
-struct Broken;
-
-impl TokenStore for Broken {
-    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
-        Err("cannot load".into())
-    }
-
-    async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
-        Err("cannot save".into())
-    }
-
-    async fn remove(&self, _: &str) -> Result<(), StoreError> {
-        Err("cannot remove".into())
-    }
-
-    async fn lock(&self, _: &str) -> Result<StoreLock, StoreError> {
-        Err("cannot lock".into())
-    }
-}
-
 #[tokio::test]
 async fn each_failure_of_a_store_is_reported_and_the_token_is_returned() {
     let emulator = Emulator::start().await.unwrap();
     let heard = Heard::default();
-    let oauth = builder(&emulator).store(Broken).on_store_failure(heard.by()).build().unwrap();
+    let oauth = builder(&emulator).store(FakeStore::failing()).on_store_failure(heard.by()).build().unwrap();
     oauth.token(&scopes()).await.unwrap();
     oauth.wait_idle().await;
     let texts = heard.texts();
@@ -113,7 +92,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
 async fn a_callback_that_panics_costs_no_caller_a_token() {
     let emulator = Emulator::start().await.unwrap();
     let panics = |_: &Error| panic!("of the program's own");
-    let oauth = builder(&emulator).store(Broken).on_store_failure(panics).build().unwrap();
+    let oauth = builder(&emulator).store(FakeStore::failing()).on_store_failure(panics).build().unwrap();
     let token = oauth.token(&scopes()).await.unwrap();
     oauth.wait_idle().await;
     assert_eq!(oauth.token(&scopes()).await.unwrap(), token);

@@ -1,7 +1,6 @@
 //! One cell of the table: a call, and whether it ends as the table says.
 
-use std::error::Error as _;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::TcpListener;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +10,7 @@ use gettone::clock::{Clock, ManualClock, Sleep};
 use gettone::{Error, reqwest};
 
 use crate::common::fake::{Do, FakeService, Identity, Received};
-use crate::common::services::{Client, Held, Http, PLANTED, Service, Setup, Way};
+use crate::common::services::{Client, Held, Http, PLANTED, Service, Setup, Way, laws};
 use crate::common::{leaks, now, until};
 use crate::fault::Fault;
 use crate::service::{CLOSE, RESET, first, good, in_a_line, operation};
@@ -212,7 +211,7 @@ impl Cell {
             // The token itself.
             Ok(_) if self.call.is_cached() => String::new(),
             Ok(shown) => shown.clone(),
-            Err(error) => all_of(error),
+            Err(error) => laws::printed(error),
         };
         found.extend(leaks::leak(&shown).map(|secret| format!("`{secret}` is shown")));
         found
@@ -311,17 +310,6 @@ fn said(error: &Error) -> String {
     let said = predicates.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned());
     let wait = error.retry_after().map(|wait| format!("wait:{}", wait.as_secs()));
     status.into_iter().chain(said).chain(wait).collect::<Vec<_>>().join(" ")
-}
-
-/// Returns all that can be printed of an error.
-fn all_of(error: &Error) -> String {
-    let mut text = format!("{error}\n{error:#}\n{error:?}\n{error:#?}\n{:?} {:?}", error.code(), error.operation());
-    let mut source = error.source();
-    while let Some(error) = source {
-        write!(text, "\n{error}\n{error:#}\n{error:?}\n{error:#?}").unwrap();
-        source = error.source();
-    }
-    text
 }
 
 /// Time that stands still, and moves on while the service keeps the client waiting.

@@ -1,11 +1,10 @@
 //! A server that was given the key once, and shows it in the names of the certificate of the next connection.
 
-use std::error::Error as _;
-
 use gettone::Retry;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use crate::common::fake::{Do, FakeService, Identity};
+use crate::common::services::laws::printed;
 use crate::common::{API_KEY, oauth};
 
 /// Returns the error of the connection with the second certificate: that of another call, or that of a retry.
@@ -36,14 +35,8 @@ async fn error_of_second(status: &'static str, retry: bool) -> gettone::Error {
 }
 
 fn assert_clean(error: &gettone::Error) {
-    let mut text = format!("{error}\n{error:?}");
-    let mut source = error.source();
-    while let Some(error) = source {
-        text += &format!("\n{error}\n{error:?}");
-        source = error.source();
-    }
-    assert!(!error.to_string().contains(API_KEY), "Display");
-    assert!(!text.contains(API_KEY), "Debug or source");
+    let text = printed(error);
+    assert!(!text.contains(API_KEY), "{text}");
 }
 
 #[tokio::test]

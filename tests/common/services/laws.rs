@@ -13,6 +13,17 @@ use serde_json::value::RawValue;
 
 pub const LONGEST_TOKEN: usize = 8 * 1024;
 
+/// Returns all that can be printed of an error and its sources.
+pub fn printed(error: &Error) -> String {
+    let mut text = format!("{:?} {:?} {:?} {:?}", error.code(), error.message(), error.operation(), error.status());
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        text += &format!("\n{error}\n{error:#}\n{error:?}\n{error:#?}");
+        next = error.source();
+    }
+    text
+}
+
 /// Asserts that a token can stand in a header and in a path.
 pub fn assert_sendable(token: &str) {
     assert!(!token.is_empty() && token.len() <= LONGEST_TOKEN, "{} bytes", token.len());
