@@ -11,24 +11,26 @@ use std::time::{Duration, SystemTime};
 
 use common::fake::{Answer, FakeService, Received};
 use common::services::openapi_v1::{end, scopes};
-use common::services::{CLIENT_ID, EXAMPLE, Operation, SERVICES, SecretKind, keliweb, operation};
+use common::services::{
+    CLIENT_ID, EXAMPLE, Http, Operation, Returned, SERVICES, SecretKind, Setup, keliweb, operation,
+};
 use common::spec::Spec;
-use common::{API_KEY, BASIC, EMAIL, operations};
+use common::{API_KEY, BASIC, EMAIL, http, operations};
 use gettone::keliweb::Fatture;
 use gettone::openapi::{
     Environment, Ttl,
     v1::{Oauth, TokenUpdate},
 };
 use gettone::{AccessToken, Error, Scope, ScopeSet};
+use httpmock::MockServer;
 use serde_json::{Value, json};
 
 fn token() -> AccessToken {
     AccessToken::new(EXAMPLE.token)
 }
 
-/// Calls an operation, and says in a line what it returns.
-async fn outcome(operation: &Operation, service: &FakeService) -> Result<String, String> {
-    let returned = service.call(operation).await;
+/// Says in a line what a call of an operation returned.
+fn outcome(operation: &Operation, returned: Result<Box<dyn Returned>, Error>) -> Result<String, String> {
     returned.map(|returned| returned.text()).map_err(|error| {
         let prefix = format!("{} {operation}: HTTP ", operation.service.name);
         let text = error.to_string();
@@ -38,7 +40,7 @@ async fn outcome(operation: &Operation, service: &FakeService) -> Result<String,
 }
 
 async fn assert_outcome(operation: &Operation, service: &FakeService, expected: Result<&str, &str>) {
-    let outcome = outcome(operation, service).await;
+    let outcome = outcome(operation, service.call(operation).await);
     assert_eq!(outcome.as_deref().map_err(String::as_str), expected, "{operation}");
 }
 
@@ -65,14 +67,28 @@ fn documented() -> Vec<(&'static Operation, u16, &'static str, Result<&'static s
     operations().flat_map(rows).collect()
 }
 
+/// The mock answers the documented request, by its method, its path and its credentials, and no other.
 #[tokio::test]
 async fn every_documented_answer_is_read_as_what_it_means() {
+    let server = MockServer::start_async().await;
     for (operation, status, example, expected) in documented() {
-        // The client retries after 429, and gets the same answer each time.
         let answer = Spec::of(operation.service).answer(operation.id, status, example);
-        let service = FakeService::answering_with(answer).await;
-        assert_outcome(operation, &service, expected).await;
-        assert_eq!(service.calls(), if status == 429 { 4 } else { 1 }, "{operation} {status} {example}");
+        let mock = server
+            .mock_async(|when, then| {
+                let when = when.method(operation.method).path(documented_path(operation));
+                if operation.sends.contains(&SecretKind::Login) {
+                    when.header("authorization", BASIC);
+                }
+                let then = then.status(status).body(answer.text());
+                answer.headers().iter().fold(then, |then, (name, value)| then.header(name, value));
+            })
+            .await;
+        let setup = Setup { http: Http::Given(http()), ..Setup::new(server.base_url()) };
+        let outcome = outcome(operation, operation.call(&EXAMPLE, &setup).await);
+        assert_eq!(outcome.as_deref().map_err(String::as_str), expected, "{operation} {status} {example}");
+        // The client retries after 429, and gets the same answer each time.
+        assert_eq!(mock.calls_async().await, if status == 429 { 4 } else { 1 }, "{operation} {status} {example}");
+        mock.delete_async().await;
     }
 }
 
