@@ -57,7 +57,7 @@ pub enum Kind {
 pub const KEYS: [usize; 3] = [0b01, 0b10, 0b11];
 
 pub enum Client {
-    Openapi { oauth: Oauth, sets: [ScopeSet; 3], handles: [TokenHandle; 3] },
+    Openapi { oauth: Oauth, sets: [ScopeSet; 3], handles: Vec<TokenHandle> },
     Keliweb(Fatture),
 }
 
@@ -315,6 +315,6 @@ fn client(kind: Kind, emulator: &Emulator, clock: &Arc<ManualClock>, kept: &Kept
         Kept::File(store, _) => builder.store(store.clone()),
     };
     let (oauth, sets) = (builder.build().unwrap(), sets(wildcard));
-    let handles = [0, 1, 2].map(|key: usize| oauth.token_for(&sets[key]));
+    let handles = sets.iter().map(|scopes| oauth.token_for(scopes)).collect();
     Client::Openapi { oauth, sets, handles }
 }
