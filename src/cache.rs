@@ -379,7 +379,7 @@ impl<S: TokenSource> Cache<S> {
     /// Waits until the slot has a usable token. Returns the error if its exchange fails, or if it is backing off.
     async fn wait_for_token(&self, slot: &Arc<Slot<S::Key>>) -> Result<AccessToken, Error> {
         self.0.source.check(&slot.key)?;
-        let mut has_waited = false;
+        let (mut revision_before, mut waits) = (None, 0);
         // If its runtime is dropped, an exchange ends without a result, and the callers begin another one.
         for _ in 0..MAX_EXCHANGES {
             // Subscribe before reading the state, so that no update is missed.
@@ -390,10 +390,12 @@ impl<S: TokenSource> Cache<S> {
             let (state, now) = (slot.state.load_full(), self.0.time.moment());
             if let Some(cached) = state.usable(&now) {
                 // A token with a lifetime of seconds is in its refresh window from the start.
-                if has_waited {
+                let is_new = revision_before.is_some_and(|revision| revision != state.revision);
+                // The first wait may be for an exchange that had brought this token and was about to end. The second is for its refresh.
+                if is_new || waits == 2 {
                     return Ok(cached.token.access_token.clone());
                 }
-                has_waited = true;
+                (revision_before, waits) = (Some(state.revision), waits + 1);
                 if let (Some(deadline), Ok(_)) = (slot.refresh_wait_deadline(), runtime::current()) {
                     // The result does not matter: the token is usable.
                     let _ = tokio::time::timeout_at(deadline, updates.changed()).await;
@@ -405,7 +407,7 @@ impl<S: TokenSource> Cache<S> {
                 return Err(failure.backing_off_error(&now));
             }
             self.start(slot)?;
-            has_waited = true;
+            revision_before = Some(state.revision);
             self.wait_for_exchange(slot, &mut updates).await?;
             let error = updates.borrow_and_update().clone();
             if let Some(error) = error {

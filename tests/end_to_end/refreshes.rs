@@ -45,8 +45,6 @@ async fn no_call_during_a_refresh_is_rejected() {
     emulator.set_latency(Duration::from_millis(10));
     let mut of_before = 0;
     for round in 0..50 {
-        // The exchange before may still be about to end: it is not the one to wait for.
-        fatture.wait_idle().await;
         let before = fatture.token().await.unwrap();
         clock.advance(MINUTES);
         let calls: tokio::task::JoinSet<_> = (0..100)

@@ -41,6 +41,25 @@ async fn the_next_token_is_returned_while_the_store_hangs() {
     assert_eq!(fixture.fetches(), 2);
 }
 
+/// The exchange that brought the token is still saving it when the token enters its refresh window.
+#[tokio::test]
+async fn callers_wait_for_the_refresh_and_not_for_the_save_before_it() {
+    let gate = Arc::new(Semaphore::new(0));
+    let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&gate)), ..FakeStore::default() };
+    let fixture = Fixture::with_store(Some(AnyStore::new(store)));
+    fixture.source.ends_previous.store(true, Ordering::SeqCst);
+    assert_eq!(fixture.get("a").await, "a#1");
+    fixture.clock.advance(57 * MINUTE);
+    let callers = fixture.spawn_callers("a", 5);
+    fixture.wait_for_waiters("a", 5).await;
+    assert_eq!(fixture.fetches(), 1);
+    gate.add_permits(2);
+    for token in callers.join_all().await {
+        assert_eq!(token.unwrap().expose(), "a#2");
+    }
+    assert_eq!(fixture.fetches(), 2);
+}
+
 #[tokio::test]
 async fn a_token_cleared_while_the_store_saves_it_does_not_come_back() {
     let gate = Arc::new(Semaphore::new(0));
