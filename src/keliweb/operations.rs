@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::{Response, StatusCode, Url};
+use reqwest::StatusCode;
 
 use super::generated::{Client, types};
 use super::{Credentials, TokenPair};
@@ -69,23 +69,8 @@ fn classify(failure: &Failure<'_>) -> Option<Kind> {
     }
 }
 
-/// Returns whether a response rejects the token of its request: with a 401, or with a redirect to the login page, which the HTTP client
-/// may have followed.
-pub(super) fn is_rejected(response: &Response, requested: &Url) -> bool {
-    let leads_to_login = || {
-        let location = response.headers().get(reqwest::header::LOCATION);
-        location.and_then(|value| value.to_str().ok()).is_some_and(is_login_page)
-    };
-    match response.status() {
-        StatusCode::UNAUTHORIZED => true,
-        _ if is_login_page(requested.path()) => false,
-        status if status.is_redirection() => leads_to_login(),
-        _ => is_login_page(response.url().path()),
-    }
-}
-
 /// Returns whether a reference (RFC 3986, section 4.1) leads to a login page.
-fn is_login_page(reference: &str) -> bool {
+pub(super) fn is_login_page(reference: &str) -> bool {
     let path = reference.split(['?', '#']).next().unwrap_or_default();
     path.trim_end_matches('/').rsplit('/').next().is_some_and(|last| last.eq_ignore_ascii_case("login"))
 }

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::Response;
-use reqwest::{Request, Url};
+use reqwest::header::LOCATION;
+use reqwest::{Request, Response, StatusCode, Url};
 
-use super::operations::is_rejected;
-use super::operations::{Grants, PASSWORD_GRANT, REFRESH, SERVICE};
+use super::operations::{Grants, PASSWORD_GRANT, REFRESH, SERVICE, is_login_page};
 use super::{Credentials, TokenPair};
 use crate::auth::managed::RequestRules;
 use crate::cache::{Ended, Fetched, Rotating, Rotation, TokenSource};
@@ -127,8 +126,18 @@ impl RequestRules for Tokens {
         Ok(Account)
     }
 
+    /// A 401 rejects the token, and so does a redirect to the login page, which the HTTP client may have followed.
     fn is_rejected(&self, response: &Response, requested: &Url) -> bool {
-        is_rejected(response, requested)
+        let leads_to_login = || {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            location.is_some_and(is_login_page)
+        };
+        match response.status() {
+            StatusCode::UNAUTHORIZED => true,
+            _ if is_login_page(requested.path()) => false,
+            status if status.is_redirection() => leads_to_login(),
+            _ => is_login_page(response.url().path()),
+        }
     }
 }
 
