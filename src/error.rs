@@ -248,7 +248,7 @@ impl Error {
         self.0.kind == Kind::RateLimited
     }
 
-    /// Returns whether what you named does not exist: status 404, and for a token of Openapi.it also 402 with code 125.
+    /// Returns whether what you named does not exist: status 404. A search for a token returns `None` instead.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.0.kind == Kind::NotFound

@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Request, Url};
-use reqwest::{Response, StatusCode};
+use reqwest::{Request, Response, StatusCode, Url};
 
 use super::authorize;
 use crate::cache::{Cache, FreshToken, Handle, TokenSource, Which};

@@ -19,7 +19,7 @@ type Hook = dyn Fn(&'static str, Option<&StoredToken>) -> Pending<'static, Done>
 type Done = Result<(), StoreError>;
 
 impl FakeStore {
-    /// The hook gets the name of the call, and the token if it is to be saved.
+    /// The hook gets the name of the call, and the token of a `save`.
     pub fn new<F: Future<Output = Done> + Send + 'static>(
         before: impl Fn(&'static str, Option<&StoredToken>) -> F + Send + Sync + 'static,
     ) -> Self {

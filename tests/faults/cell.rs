@@ -27,7 +27,7 @@ pub struct Cell {
     pub expected: Expected,
 }
 
-/// What is called.
+/// A call of a cell.
 #[derive(Clone, Copy)]
 pub struct Call {
     pub service: &'static Service,

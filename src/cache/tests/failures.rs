@@ -166,7 +166,7 @@ async fn a_slot_never_backs_off_for_longer_than_its_token_is_usable() {
                 }
                 fixture.clock.advance(SECOND / 4);
             }
-            // What is left of the hour, less the ten seconds in which callers no longer get the token.
+            // The rest of the hour, less the ten seconds in which callers no longer get the token.
             let left = (60 - minutes) * MINUTE - 10 * SECOND;
             assert!(
                 last > left * 3 / 4 && last < left,
