@@ -72,6 +72,44 @@ pub const SERVICES: &[Service] = &[
             ("ErrorCode", "crate::http::body::Received<::serde::de::IgnoredAny>"),
         ],
     },
+    Service {
+        spec: "spec/openapi-oauth-v2.yaml",
+        module: "openapi_oauth_v2",
+        replacements: &[
+            ("Scope", "crate::scope::Scope"),
+            ("Ttl", "crate::openapi::Ttl"),
+            ("TokenLimits", "crate::openapi::v2::TokenLimits"),
+            // Users see other forms of these than the vendor's schemas have.
+            ("TokenResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::Token>>"),
+            ("TokensResponse", "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Token>>"),
+            ("ScopesResponse", "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::UserScope>>"),
+            ("ScopeResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::ScopeDetail>>"),
+            ("WalletResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::Wallet>>"),
+            (
+                "TransactionsResponse",
+                "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Transaction>>",
+            ),
+            ("ErrorsResponse", "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::ErrorLog>>"),
+            (
+                "CallbacksResponse",
+                "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Callback>>",
+            ),
+            ("CallbackResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::Callback>>"),
+            ("StatsResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::Stats>>"),
+            ("StatsApiResponse", "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::ApiStats>>"),
+            (
+                "SubscriptionsResponse",
+                "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Subscription>>",
+            ),
+            (
+                "SubscriptionResponse",
+                "crate::http::body::Received<crate::openapi::v2::One<crate::openapi::v2::Subscription>>",
+            ),
+            ("StatsIpsResponse", "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Address>>"),
+            ("StatsApisResponse", "crate::http::body::Received<crate::openapi::v2::ByDomain>"),
+            ("DeletedResponse", "crate::http::body::Received<::serde::de::IgnoredAny>"),
+        ],
+    },
 ];
 
 /// A problem of a spec, and its place.

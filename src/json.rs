@@ -134,14 +134,19 @@ pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         Value::String(text) => text,
         _ => return Err(not_a("a whole number")),
     };
+    parse_whole(&text).ok_or_else(|| not_a("a whole number"))
+}
+
+/// Parses a number that is not negative. Drops a fraction; a number that is too large becomes the largest.
+pub(crate) fn parse_whole(text: &str) -> Option<u64> {
     let text = text.trim();
     // Rejects what `parse` would also accept: a sign, a fraction alone, `inf` and `nan`.
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(not_a("a whole number"));
+        return None;
     }
     // With a fraction or an exponent, or too large; `as` takes the nearest integer.
     let otherwise = || text.parse::<f64>().map(|number| number as u64);
-    text.parse().or_else(|_| otherwise()).map_err(|_| not_a("a whole number"))
+    text.parse().or_else(|_| otherwise()).ok()
 }
 
 /// Returns the error for an unexpected value. It does not show the value.

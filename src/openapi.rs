@@ -2,15 +2,19 @@
 //!
 //! Openapi.it sells some 270 endpoints, from company data to certified mail. Its Oauth service issues the tokens that all of them need.
 
+mod changes;
 mod credentials;
 mod environment;
+mod money;
 mod not_granted;
+mod options;
 mod period;
 mod requests;
 mod scope_of_request;
 mod sharing;
 mod ttl;
 pub mod v1;
+pub mod v2;
 
 pub use credentials::Credentials;
 pub use environment::Environment;

@@ -118,6 +118,10 @@ pub(crate) mod cache {
         event!(info, %key, "reusing a token of the account");
     }
 
+    pub(crate) fn expanded(key: &impl Display, count: usize, scopes: &impl Display) {
+        event!(debug, %key, count, %scopes, "wildcards expanded");
+    }
+
     pub(crate) fn not_looked(key: &impl Display, error: &Error) {
         event!(warn, %key, %error, "the account's tokens could not be listed");
     }

@@ -13,7 +13,6 @@ use super::{Cache, Fetched, Inner, STORE_CALL_TIMEOUT, STORE_LOCK_TIMEOUT, Slot,
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
-use crate::token::AccessToken;
 use crate::{runtime, trace};
 
 /// The right to change the state of a slot. Each slot has at most one. It is released however the task ends: normally, by a
@@ -328,8 +327,12 @@ impl<S: TokenSource> Exchange<S> {
         let now = self.now();
         let is_needed = state.usable(&now).is_none();
         // The slot's own token is in its refresh window, expired, or rejected.
-        let is_old = |token: &AccessToken| state.access_token() == Some(token) || ended.contains(token);
-        let validity = Validity::from_stored(&token, &now).filter(|_| !is_old(&token.access_token));
+        // Unless another process has extended it.
+        let is_own = |cached: &CachedToken| {
+            cached.token.access_token == token.access_token && token.expires_at <= cached.token.expires_at
+        };
+        let is_old = state.cached.as_ref().is_some_and(is_own) || ended.contains(&token.access_token);
+        let validity = Validity::from_stored(&token, &now).filter(|_| !is_old);
         match validity.filter(|validity| validity.is_fresh(&now) || (is_needed && validity.is_usable(&now))) {
             Some(validity) => {
                 trace::cache::loaded(&self.slot.key, validity.left(&now));

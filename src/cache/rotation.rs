@@ -16,8 +16,13 @@ pub(crate) trait Rotating: TokenSource {
     /// Requests a token with the credentials.
     fn request(&self, key: &Self::Key) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
-    /// Exchanges a refresh token for the next token.
-    fn refresh(&self, key: &Self::Key, token: &RefreshToken) -> impl Future<Output = Result<Fetched, Error>> + Send;
+    /// Exchanges the refresh token of the previous token for the next token.
+    fn refresh(
+        &self,
+        key: &Self::Key,
+        previous: &StoredToken,
+        token: &RefreshToken,
+    ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
     /// Returns whether the refresh token is still unused after this failure.
     fn is_unused(&self, error: &Error) -> bool;
@@ -50,12 +55,13 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         previous: Option<&StoredToken>,
     ) -> Result<Fetched, Error> {
         let now = source.time().now();
-        let renewal = previous.and_then(|token| token.renewal.as_ref()).filter(|renewal| now < renewal.expires_at);
-        let is_used = |renewal: &Renewal| self.sent().get(key) == Some(&renewal.refresh_token);
-        if let Some(Renewal { refresh_token, .. }) = renewal.filter(|renewal| !is_used(renewal)) {
+        let renewal = previous.and_then(|token| Some((token, token.renewal.as_ref()?)));
+        let is_usable =
+            |renewal: &Renewal| now < renewal.expires_at && self.sent().get(key) != Some(&renewal.refresh_token);
+        if let Some((previous, Renewal { refresh_token, .. })) = renewal.filter(|(_, renewal)| is_usable(renewal)) {
             // Recorded before it is sent: the task may be stopped at any moment after.
             self.sent().insert(key.clone(), refresh_token.clone());
-            match source.refresh(key, refresh_token).await {
+            match source.refresh(key, previous, refresh_token).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(error) if source.is_unused(&error) => {
                     self.sent().remove(key);

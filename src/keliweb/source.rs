@@ -86,7 +86,7 @@ impl Rotating for Tokens {
         Ok(fetched(&pair, &timing, PASSWORD_GRANT.operation))
     }
 
-    async fn refresh(&self, _: &Account, token: &RefreshToken) -> Result<Fetched, Error> {
+    async fn refresh(&self, _: &Account, _: &StoredToken, token: &RefreshToken) -> Result<Fetched, Error> {
         let (pair, timing) = self.grants.refresh(token).await?;
         Ok(fetched(&pair, &timing, REFRESH.operation))
     }

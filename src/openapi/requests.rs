@@ -1,9 +1,18 @@
 //! Decides which requests to the vendor's services get a token, and for which scope. All versions of the token service share these rules.
 
+use std::time::Duration;
+
 use reqwest::{Request, Url};
 
+use crate::auth::managed::Propagation;
 use crate::error::Error;
 use crate::scope::{Scope, ScopePattern, ScopeSet};
+
+/// The advice for a program that wants a token sent to another host.
+pub(super) const ADD_A_HOST: &str = "name the host with `Builder::scopes`";
+
+/// The response of a data service to a new token. Users saw it for 4 to 10 seconds.
+pub(super) const PROPAGATION: Propagation = Propagation { within: Duration::from_secs(15), phrase: "wrong token" };
 
 /// The domains that `*` as the whole host stands for.
 const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];

@@ -4,7 +4,6 @@
 //! means](crate::guide::services). Facts are from the vendor's page <https://developers.openapi.it/services/oauth>, unless
 //! `spec/openapi-oauth-v1.yaml` names another source.
 
-mod changes;
 mod counters;
 mod credit;
 mod grant;
@@ -22,7 +21,9 @@ use std::time::SystemTime;
 
 use reqwest::StatusCode;
 
+use super::changes::Change;
 use super::credentials::Credentials;
+use super::options::{SharedOptions, VendorClient};
 use super::period::{Period, Span};
 use super::ttl::Ttl;
 use crate::auth::TokenHandle;
@@ -245,10 +246,9 @@ impl Oauth {
         let body = types::ReplaceToken { scopes: not_empty(call, scopes)?, expire: Some(expire) };
         let client = self.api.client(call);
         let segment = segment(call, token)?;
-        let guard = self.drop_unless_done(Which::Changed, token);
-        let result = finish(&client.inner, client.replace_token(segment, &body).await);
-        guard.done();
-        self.drop_changed(token, changed(call, result), &client.inner.timing()).await
+        let change = Change::begin(&self.tokens, token);
+        let result = changed(call, finish(&client.inner, client.replace_token(segment, &body).await));
+        change.changed(result.map(|token| (token, client.inner.timing()))).await
     }
 
     /// Changes the scopes of a token, its lifetime, or both: `PATCH /token/{token}`.
@@ -274,10 +274,9 @@ impl Oauth {
         let body = types::UpdateToken { scopes: scopes.unwrap_or_default(), ttl: update.ttl, expire: None };
         let client = self.api.client(call);
         let segment = segment(call, token)?;
-        let guard = self.drop_unless_done(Which::Changed, token);
-        let result = finish(&client.inner, client.update_token(segment, &body).await);
-        guard.done();
-        self.drop_changed(token, changed(call, result), &client.inner.timing()).await
+        let change = Change::begin(&self.tokens, token);
+        let result = changed(call, finish(&client.inner, client.update_token(segment, &body).await));
+        change.changed(result.map(|token| (token, client.inner.timing()))).await
     }
 
     /// Deletes a token: `DELETE /token/{token}`.
@@ -295,10 +294,9 @@ impl Oauth {
     ///   holds the exchange that refreshes it.
     /// - [those of all operations](Self#errors)
     pub async fn delete_token(&self, token: &AccessToken) -> Result<(), Error> {
-        let guard = self.drop_unless_done(Which::Ended, token);
+        let change = Change::ending(&self.tokens, token);
         let result = self.api.delete_token(token).await;
-        guard.done();
-        self.drop_deleted(token, result).await
+        change.deleted(result).await
     }
 
     /// Lists the scopes of the account, for which tokens were requested: `GET /scopes`. Keeps the order and the duplicates of the service.
@@ -368,9 +366,7 @@ impl Assemble for Oauth {
     const BASE_URL: &'static str = "https://oauth.openapi.it";
 
     fn check(credentials: &Credentials, options: &Options) -> Result<(), Error> {
-        if options.scopes.as_ref().is_some_and(ScopeSet::is_empty) {
-            return Err(Error::invalid_input("scopes: an empty set, which covers no request"));
-        }
+        options.shared.check()?;
         credentials.authorization().map(drop)
     }
 
@@ -380,6 +376,14 @@ impl Assemble for Oauth {
         let api = Api { authorization: credentials.authorization()?, transport };
         let tokens = Managed::new(Cache::new(Tokens::new(api.clone(), &credentials, options), store, clock));
         Ok(Self { credentials: Arc::new(credentials), api, tokens })
+    }
+}
+
+impl VendorClient for Oauth {
+    const SANDBOX_URL: &'static str = "https://test.oauth.openapi.it";
+
+    fn shared_mut(options: &mut Options) -> &mut SharedOptions {
+        &mut options.shared
     }
 }
 

@@ -194,6 +194,12 @@ pub(crate) struct ScopeEntries<T> {
     pub(crate) unrecognized: Vec<(String, Value)>,
 }
 
+impl<T> ScopeEntries<T> {
+    pub(crate) fn empty() -> Self {
+        Self { known: Vec::new(), unrecognized: Vec::new() }
+    }
+}
+
 /// Reads a map keyed by scope. PHP writes an empty map as an empty array.
 pub(crate) fn read_scope_entries<'de, D, T>(deserializer: D) -> Result<ScopeEntries<T>, D::Error>
 where
@@ -230,5 +236,5 @@ where
         }
     }
 
-    deserializer.deserialize_any(Map(ScopeEntries { known: Vec::new(), unrecognized: Vec::new() }))
+    deserializer.deserialize_any(Map(ScopeEntries::empty()))
 }

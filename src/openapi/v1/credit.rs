@@ -1,15 +1,13 @@
 //! The credit of the account.
 
 use std::fmt;
-use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::http::body::Success;
-use crate::json::not_a;
+use crate::openapi::money::{amount, number};
 
 /// The amount that an account has left to spend, in euro, exact to the cent.
 ///
@@ -34,7 +32,7 @@ pub struct Credit {
 
 #[derive(Deserialize)]
 struct Data {
-    #[serde(deserialize_with = "exact")]
+    #[serde(deserialize_with = "amount")]
     credit: Decimal,
     /// The service repeats `success` here, one level down.
     #[serde(rename = "success")]
@@ -68,25 +66,11 @@ impl fmt::Display for Credit {
 
 impl Serialize for Credit {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Converts through the text, which rounds once; `Decimal` would divide. Its text is always a number.
-        let amount: f64 = self.credit.to_string().parse().map_err(serde::ser::Error::custom)?;
+        let amount = number(self.credit).map_err(serde::ser::Error::custom)?;
         let mut credit = serializer.serialize_struct("Credit", 1)?;
         credit.serialize_field("credit", &amount)?;
         credit.end()
     }
-}
-
-/// Reads a decimal number. Its shortest decimal form as a binary number is what the service wrote, for all numbers of up to 15 digits; with
-/// serde_json's `arbitrary_precision`, for all.
-fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text,
-        _ => return Err(not_a("an amount")),
-    };
-    let text = text.trim();
-    let amount = Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text));
-    amount.map_err(|_| not_a("an amount"))
 }
 
 #[cfg(test)]

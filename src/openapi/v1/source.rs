@@ -11,10 +11,11 @@ use super::options::Options;
 use super::pending::Pending;
 use super::reconcile::{AmbiguousCreate, Ends, UnknownTokens, since_1970};
 use super::token::Token;
-use crate::auth::managed::Propagation;
-use crate::auth::managed::RequestRules;
+use crate::auth::managed::{Propagation, RequestRules};
 use crate::cache::{Ended, Fetched, TokenSource, window};
 use crate::error::{Error, Operation};
+use crate::http::transport::Timing;
+use crate::openapi::changes::Changeable;
 use crate::openapi::credentials::Credentials;
 use crate::openapi::ttl::Ttl;
 use crate::openapi::{requests, sharing};
@@ -267,11 +268,32 @@ impl TokenSource for Tokens {
     }
 }
 
+impl Changeable for Tokens {
+    type Token = Token;
+
+    fn text(token: &Token) -> &AccessToken {
+        token.token()
+    }
+
+    fn is_missing(error: &Error) -> bool {
+        is_missing(error)
+    }
+
+    fn record(&self, token: &AccessToken, changed: Option<(&Token, &Timing)>) {
+        if self.ledger.remove(token)
+            && let Some((changed, timing)) = changed
+        {
+            // The service may return it under another text, with another expiration time.
+            self.ledger.add(changed, timing);
+        }
+    }
+}
+
 impl RequestRules for Tokens {
-    const ADD_A_HOST: &'static str = "name the host with `Builder::scopes`";
+    const ADD_A_HOST: &'static str = requests::ADD_A_HOST;
 
     fn is_recipient(&self, url: &Url) -> bool {
-        requests::is_recipient(self.options.scopes.as_ref(), url)
+        requests::is_recipient(self.options.shared.scopes.as_ref(), url)
     }
 
     fn refuse(&self, url: &Url) -> Error {
@@ -279,11 +301,10 @@ impl RequestRules for Tokens {
     }
 
     fn key_for(&self, request: &Request) -> Result<ScopeSet, Error> {
-        requests::scopes_for(self.options.scopes.as_ref(), request)
+        requests::scopes_for(self.options.shared.scopes.as_ref(), request)
     }
 
-    /// Users saw a new token rejected for 4 to 10 seconds.
     fn propagation(&self) -> Option<Propagation> {
-        Some(Propagation { within: Duration::from_secs(15), phrase: "wrong token" })
+        Some(requests::PROPAGATION)
     }
 }

@@ -1,0 +1,252 @@
+//! What a token may be used for at most, and what its use is counted against.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rust_decimal::Decimal;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::read;
+use crate::error::Error;
+use crate::json::{Word, parse_whole};
+use crate::openapi::money;
+
+/// A limit that the service states: a number, none, or unknown.
+///
+/// ```
+/// use gettone::openapi::v2::Limit;
+///
+/// let limit: Limit<u64> = serde_json::from_str("false")?;
+/// assert_eq!(limit, Limit::Unlimited);
+/// assert_ne!(limit, Limit::Limited(0)); // none at all
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit<T> {
+    /// At most this much. The service sends a number, or for a [rate limit](super::ScopeDetail::rate_limit) a text. What 0 means for a
+    /// token is not documented.
+    Limited(T),
+    /// There is no limit. The service sends `false`.
+    Unlimited,
+    /// The service sends null, nothing, or something undocumented, such as `true`.
+    #[default]
+    Unknown,
+}
+
+impl<T> Limit<T> {
+    /// Returns the number, if there is one.
+    pub fn limited(self) -> Option<T> {
+        match self {
+            Self::Limited(limit) => Some(limit),
+            Self::Unlimited | Self::Unknown => None,
+        }
+    }
+
+    fn of(value: &RawValue, parse: impl FnOnce(String) -> Option<T>) -> Self {
+        match Word::of(value) {
+            Word::Flag(false) => Self::Unlimited,
+            Word::Text(text) if text.eq_ignore_ascii_case("false") => Self::Unlimited,
+            Word::Text(text) | Word::Number(text) => parse(text).map_or(Self::Unknown, Self::Limited),
+            Word::Flag(true) | Word::Other => Self::Unknown,
+        }
+    }
+}
+
+impl Limit<String> {
+    pub(super) fn as_ref(&self) -> Limit<&str> {
+        match self {
+            Self::Limited(text) => Limit::Limited(text),
+            Self::Unlimited => Limit::Unlimited,
+            Self::Unknown => Limit::Unknown,
+        }
+    }
+}
+
+/// Writes the number, `unlimited` or `unknown`.
+impl<T: fmt::Display> fmt::Display for Limit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limited(limit) => limit.fmt(f),
+            Self::Unlimited => f.pad("unlimited"),
+            Self::Unknown => f.pad("unknown"),
+        }
+    }
+}
+
+/// Defines how a limit of one type is read.
+macro_rules! read_limit {
+    ($type:ty, $parse:expr) => {
+        impl<'de> Deserialize<'de> for Limit<$type> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value: Box<RawValue> = Box::deserialize(deserializer)?;
+                Ok(Self::of(&value, $parse))
+            }
+        }
+    };
+}
+
+read_limit!(u64, |text| parse_whole(&text));
+read_limit!(Decimal, |text| money::parse(&text));
+read_limit!(String, |text| Some(text).filter(|text| !text.is_empty()));
+
+#[cfg(feature = "schemars")]
+impl<T: schemars::JsonSchema> schemars::JsonSchema for Limit<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Limit_{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let limit = generator.subschema_for::<T>();
+        schemars::json_schema!({ "anyOf": [limit, { "type": "boolean" }, { "type": "null" }] })
+    }
+}
+
+/// The limits of a token: what it may be used for over its whole life, and from where. A leaked token can do no more.
+///
+/// The vendor documents neither a period nor a currency of these limits. By the vendor's other texts, amounts are in euro. What a data
+/// service responds when a limit is used up is not documented either.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use gettone::openapi::{Decimal, v2::TokenLimits};
+///
+/// let limits = TokenLimits::new().wallet_amount(Decimal::from(5)).ip([IpAddr::from([203, 0, 113, 10])]);
+/// # let _ = limits;
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
+#[must_use]
+pub struct TokenLimits {
+    total_requests: Limit<u64>,
+    wallet_requests: Limit<u64>,
+    subscription_requests: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Limit<f64>"))]
+    wallet_amount: Limit<Decimal>,
+    #[serde(deserialize_with = "read::texts")]
+    ip: Vec<String>,
+}
+
+impl TokenLimits {
+    /// Returns limits that limit nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the largest number of requests. Not zero, whose meaning is not documented.
+    pub fn total_requests(mut self, requests: u64) -> Self {
+        self.total_requests = Limit::Limited(requests);
+        self
+    }
+
+    /// Sets the largest number of requests that the wallet pays for. Not zero.
+    pub fn wallet_requests(mut self, requests: u64) -> Self {
+        self.wallet_requests = Limit::Limited(requests);
+        self
+    }
+
+    /// Sets the largest number of requests that a subscription pays for. Not zero.
+    pub fn subscription_requests(mut self, requests: u64) -> Self {
+        self.subscription_requests = Limit::Limited(requests);
+        self
+    }
+
+    /// Sets the largest amount that the wallet pays. More than zero.
+    pub fn wallet_amount(mut self, amount: Decimal) -> Self {
+        self.wallet_amount = Limit::Limited(amount);
+        self
+    }
+
+    /// Sets the only addresses that may use the token. At least one. Whether the service accepts IPv6 addresses is not documented.
+    pub fn ip(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        self.ip = addresses.into_iter().map(|address| address.to_string()).collect();
+        if self.ip.is_empty() {
+            // Refused by `check`: without an entry the token would be good from everywhere.
+            self.ip.push(String::new());
+        }
+        self
+    }
+
+    /// Returns the largest number of requests.
+    #[must_use]
+    pub fn max_total_requests(&self) -> Limit<u64> {
+        self.total_requests
+    }
+
+    /// Returns the largest number of requests that the wallet pays for.
+    #[must_use]
+    pub fn max_wallet_requests(&self) -> Limit<u64> {
+        self.wallet_requests
+    }
+
+    /// Returns the largest number of requests that a subscription pays for.
+    #[must_use]
+    pub fn max_subscription_requests(&self) -> Limit<u64> {
+        self.subscription_requests
+    }
+
+    /// Returns the largest amount that the wallet pays.
+    #[must_use]
+    pub fn max_wallet_amount(&self) -> Limit<Decimal> {
+        self.wallet_amount
+    }
+
+    /// Returns the only addresses that may use the token, as the service writes them. Empty if the service names none.
+    #[must_use]
+    pub fn allowed_ips(&self) -> &[String] {
+        &self.ip
+    }
+
+    fn counts(&self) -> [Limit<u64>; 3] {
+        [self.total_requests, self.wallet_requests, self.subscription_requests]
+    }
+
+    /// Returns whether use brings one of these limits nearer.
+    pub(super) fn can_be_used_up(&self) -> bool {
+        self.counts().into_iter().any(|limit| limit.limited().is_some()) || self.wallet_amount.limited().is_some()
+    }
+
+    /// Refuses limits whose meaning is not documented.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |reason| Err(Error::invalid_input(format!("limits: {reason}")));
+        if self.counts().contains(&Limit::Limited(0)) {
+            return refuse("0 requests, whose meaning the vendor does not document");
+        }
+        if self.wallet_amount.limited().is_some_and(|amount| amount <= Decimal::ZERO) {
+            return refuse("an amount that is not more than 0, whose meaning the vendor does not document");
+        }
+        if self.ip.iter().any(String::is_empty) {
+            return refuse(
+                "no address, so that the token could not be used from anywhere; leave `ip` out to allow all",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Writes the limits that are set, as the service reads them.
+impl Serialize for TokenLimits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let names = ["totalRequests", "walletRequests", "subscriptionRequests"];
+        for (name, limit) in names.into_iter().zip(self.counts()) {
+            if let Some(limit) = limit.limited() {
+                map.serialize_entry(name, &limit)?;
+            }
+        }
+        if let Some(amount) = self.wallet_amount.limited() {
+            map.serialize_entry("walletAmount", &money::number(amount).map_err(serde::ser::Error::custom)?)?;
+        }
+        if !self.ip.is_empty() {
+            map.serialize_entry("ip", &self.ip)?;
+        }
+        map.end()
+    }
+}

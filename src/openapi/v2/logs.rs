@@ -1,0 +1,290 @@
+//! What the platform recorded: failed calls, and deliveries to the account's own URLs.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::entries::Identified;
+use super::envelope::Object;
+use super::read;
+use crate::secret::Secret;
+
+/// A call that failed, at this service or at a data service.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct ErrorLog {
+    #[serde(deserialize_with = "read::required_text")]
+    id: String,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    scope: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    domain: Option<String>,
+    #[serde(rename = "errorAt", default, deserialize_with = "read::time")]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    at: Option<SystemTime>,
+    #[serde(rename = "httpResponseCode", default, deserialize_with = "read::status")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    status: Option<u16>,
+    #[serde(rename = "errorCode", default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<f64>"))]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    message: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    ip: Option<String>,
+}
+
+impl ErrorLog {
+    /// Returns the id of the entry.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the scope of the call, as the service writes it: method, host and first segment of the path.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// Returns the host that was called.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    /// Returns when the call failed.
+    #[must_use]
+    pub fn at(&self) -> Option<SystemTime> {
+        self.at
+    }
+
+    /// Returns the status of the response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Returns the code of the failure as the service writes it: a number, which may have a fraction. It means something only together with
+    /// the [domain](Self::domain).
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// Returns the message of the failure.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Returns the address that called.
+    #[must_use]
+    pub fn ip(&self) -> Option<&str> {
+        self.ip.as_deref()
+    }
+}
+
+impl Object for ErrorLog {
+    const KEY: &'static str = "id";
+}
+
+impl Identified for ErrorLog {
+    fn identity(&self) -> Secret {
+        self.id.as_str().into()
+    }
+}
+
+/// A delivery of the platform to a URL of the account.
+///
+/// [`list_callbacks`](super::Oauth::list_callbacks) returns a part of what [`get_callback`](super::Oauth::get_callback) returns. Its URL,
+/// its headers and its data may contain secrets: [`Debug`](fmt::Debug) prints none of them.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Callback {
+    #[serde(deserialize_with = "read::required_text")]
+    id: String,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    scope: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    domain: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    url: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    method: Option<String>,
+    #[serde(default, deserialize_with = "read::text")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    field: Option<String>,
+    #[serde(rename = "httpResponseCode", default, deserialize_with = "read::status")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    status: Option<u16>,
+    #[serde(default, deserialize_with = "read::flag")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    active: Option<bool>,
+    #[serde(default, deserialize_with = "read::time")]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    created_at: Option<SystemTime>,
+    #[serde(default, deserialize_with = "read::time")]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    started_at: Option<SystemTime>,
+    #[serde(default, deserialize_with = "read::time")]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    completed_at: Option<SystemTime>,
+    #[serde(default, deserialize_with = "read::count")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    elapsed_time: Option<u64>,
+    #[serde(default, deserialize_with = "read::count")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    attempt: Option<u64>,
+    #[serde(default, deserialize_with = "read::count")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    retry: Option<u64>,
+    #[serde(default, deserialize_with = "read::json")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    data: Option<Value>,
+    #[serde(default, deserialize_with = "read::json")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    custom: Option<Value>,
+    #[serde(default, deserialize_with = "read::json")]
+    #[cfg_attr(feature = "schemars", schemars(!default))]
+    headers: Option<Value>,
+}
+
+impl Callback {
+    /// Returns the id of the delivery.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Returns the scope of the call that it is about, as the service writes it.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref()
+    }
+
+    /// Returns the host of the data service. Only in the detail.
+    #[must_use]
+    pub fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    /// Returns the URL of the account that it goes to. Its query may contain a secret.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    /// Returns the method of the delivery. Only in the detail.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// Returns the name of the field that the URL was given in, such as `webhookUrl`. Only in the detail.
+    #[must_use]
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Returns the status that the URL responded with. A status does not mean that the delivery is over: see
+    /// [`completed_at`](Self::completed_at).
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Returns whether the delivery is not over yet. Only in the detail.
+    #[must_use]
+    pub fn is_active(&self) -> Option<bool> {
+        self.active
+    }
+
+    /// Returns when the delivery was created. Only in the detail.
+    #[must_use]
+    pub fn created_at(&self) -> Option<SystemTime> {
+        self.created_at
+    }
+
+    /// Returns when the delivery began.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        self.started_at
+    }
+
+    /// Returns when the delivery was over. `None` before that.
+    #[must_use]
+    pub fn completed_at(&self) -> Option<SystemTime> {
+        self.completed_at
+    }
+
+    /// Returns how long the delivery took. Only in the detail.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.elapsed_time.map(Duration::from_millis)
+    }
+
+    /// Returns the number of this attempt. Only in the detail.
+    #[must_use]
+    pub fn attempt(&self) -> Option<u64> {
+        self.attempt
+    }
+
+    /// Returns how many retries there were. Only in the detail.
+    #[must_use]
+    pub fn retries(&self) -> Option<u64> {
+        self.retry
+    }
+
+    /// Returns what is delivered. Only in the detail.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.data.as_ref()
+    }
+
+    /// Returns the data that the caller gave for the delivery. Only in the detail.
+    #[must_use]
+    pub fn custom(&self) -> Option<&Value> {
+        self.custom.as_ref()
+    }
+
+    /// Returns the headers of the delivery, with their signatures. Only in the detail.
+    #[must_use]
+    pub fn headers(&self) -> Option<&Value> {
+        self.headers.as_ref()
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback")
+            .field("id", &self.id)
+            .field("scope", &self.scope)
+            .field("status", &self.status)
+            .field("started_at", &self.started_at)
+            .field("completed_at", &self.completed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Object for Callback {
+    const KEY: &'static str = "id";
+}
+
+impl Identified for Callback {
+    fn identity(&self) -> Secret {
+        self.id.as_str().into()
+    }
+}

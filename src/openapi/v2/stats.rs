@@ -1,0 +1,183 @@
+//! Figures of use: of an account, a domain, a scope or a token.
+
+use std::fmt;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::envelope::Object;
+use super::read;
+use crate::json::from_raw;
+use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
+
+/// How much an account, a domain, a scope or a token was used.
+///
+/// Which figures the service returns depends on what they are of; it requires none of them. Do not expect sums to match: the vendor's own
+/// examples do not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
+pub struct Stats {
+    #[serde(deserialize_with = "read::count")]
+    total_requests: Option<u64>,
+    #[serde(deserialize_with = "read::count")]
+    wallet_requests: Option<u64>,
+    #[serde(deserialize_with = "read::count")]
+    subscription_requests: Option<u64>,
+    #[serde(deserialize_with = "read::count")]
+    error_requests: Option<u64>,
+    #[serde(deserialize_with = "read::amount")]
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
+    wallet_amount: Option<Decimal>,
+    #[serde(deserialize_with = "read::count")]
+    total_ips: Option<u64>,
+    #[serde(deserialize_with = "read::count")]
+    total_apis: Option<u64>,
+    #[serde(deserialize_with = "read::count")]
+    total_scopes: Option<u64>,
+    #[serde(deserialize_with = "read::texts")]
+    ip: Vec<String>,
+}
+
+impl Stats {
+    /// Returns the number of requests.
+    #[must_use]
+    pub fn total_requests(&self) -> Option<u64> {
+        self.total_requests
+    }
+
+    /// Returns how many of them the wallet paid for.
+    #[must_use]
+    pub fn wallet_requests(&self) -> Option<u64> {
+        self.wallet_requests
+    }
+
+    /// Returns how many of them a subscription paid for.
+    #[must_use]
+    pub fn subscription_requests(&self) -> Option<u64> {
+        self.subscription_requests
+    }
+
+    /// Returns how many of them failed.
+    #[must_use]
+    pub fn error_requests(&self) -> Option<u64> {
+        self.error_requests
+    }
+
+    /// Returns how much the wallet paid.
+    #[must_use]
+    pub fn wallet_amount(&self) -> Option<Decimal> {
+        self.wallet_amount
+    }
+
+    /// Returns the number of addresses that called. Of an account and of a domain.
+    #[must_use]
+    pub fn total_ips(&self) -> Option<u64> {
+        self.total_ips
+    }
+
+    /// Returns the number of domains that were called. Of an account.
+    #[must_use]
+    pub fn total_apis(&self) -> Option<u64> {
+        self.total_apis
+    }
+
+    /// Returns the number of scopes that were called. Of a domain.
+    #[must_use]
+    pub fn total_scopes(&self) -> Option<u64> {
+        self.total_scopes
+    }
+
+    /// Returns the addresses that called, as the service writes them. Of a token, a scope, and a domain that was
+    /// [asked for alone](super::Oauth::stats_api).
+    #[must_use]
+    pub fn ips(&self) -> &[String] {
+        &self.ip
+    }
+}
+
+impl Object for Stats {
+    const KEY: &'static str = "totalRequests";
+}
+
+/// How much a domain was used, and each scope of it.
+///
+/// ```no_run
+/// # async fn run(oauth: gettone::openapi::v2::Oauth) -> Result<(), gettone::Error> {
+/// use gettone::openapi::Period;
+///
+/// let company = oauth.stats_api("company.openapi.com", Period::total()).await?;
+/// for (scope, stats) in company.scopes() {
+///     println!("{scope}: {}", stats.total_requests().unwrap_or_default());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct ApiStats {
+    #[cfg_attr(feature = "schemars", schemars(flatten))]
+    stats: Stats,
+    #[cfg_attr(feature = "schemars", schemars(with = "std::collections::BTreeMap<String, Stats>"))]
+    scopes: Vec<(Scope, Stats)>,
+    #[cfg_attr(feature = "schemars", schemars(skip))]
+    unrecognized: Vec<(String, Value)>,
+}
+
+impl ApiStats {
+    /// Returns the figures of the domain.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns the figures of each scope, in the service's order.
+    #[must_use]
+    pub fn scopes(&self) -> &[(Scope, Stats)] {
+        &self.scopes
+    }
+
+    /// Returns the entries that are not a scope with its figures, as the service sent them.
+    #[must_use]
+    pub fn unrecognized(&self) -> &[(String, Value)] {
+        &self.unrecognized
+    }
+}
+
+impl fmt::Debug for ApiStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiStats")
+            .field("stats", &self.stats)
+            .field("scopes", &self.scopes)
+            .field("unrecognized", &Entries(self.unrecognized.len()))
+            .finish()
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiStats {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let stats = from_raw(&text).map_err(de::Error::custom)?;
+        let ByScope { scopes } = from_raw(&text).map_err(de::Error::custom)?;
+        let ScopeEntries { known, unrecognized } = scopes;
+        Ok(Self { stats, scopes: known, unrecognized })
+    }
+}
+
+#[derive(Deserialize)]
+struct ByScope {
+    #[serde(default = "ScopeEntries::empty", deserialize_with = "scopes")]
+    scopes: ScopeEntries<Stats>,
+}
+
+fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ScopeEntries<Stats>, D::Error> {
+    let value = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(read_scope_entries(&mut serde_json::Deserializer::from_str(value.get()))
+        .unwrap_or_else(|_| ScopeEntries::empty()))
+}
+
+impl Object for ApiStats {
+    const KEY: &'static str = Stats::KEY;
+}
