@@ -104,16 +104,18 @@ use rust_decimal::Decimal;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::scope::ScopeSet;
+use crate::scope::{Scope, ScopeSet};
 
 pub use api::Api;
 pub use builder::EmulatorBuilder;
 pub use fault::Fault;
 pub use keliweb::{CLIENT_ID, CLIENT_SECRET, Customer, PASSWORD, PassportVersion, USERNAME};
-pub use openapi::{Account, EMAIL, Limit, PRODUCTION_KEY, SANDBOX_KEY, ScopesResponse, UnknownTokenResponse};
+pub use openapi::{
+    Account, EMAIL, Limit, PRODUCTION_KEY, SANDBOX_KEY, ScopesResponse, TokenEnvelope, UnknownTokenResponse,
+};
 pub use record::{IssuedToken, RecordedRequest};
 
-use api::{KELIWEB, PRODUCTION, SANDBOX};
+use api::{KELIWEB, PRODUCTION, PRODUCTION_V2, SANDBOX, SANDBOX_V2};
 use clock::MovedClock;
 use router::State;
 
@@ -189,16 +191,28 @@ impl Emulator {
         format!("http://{}{path}", self.address)
     }
 
-    /// Returns the base URL of Openapi.it Oauth in production.
+    /// Returns the base URL of version 1 of Openapi.it Oauth in production.
     #[must_use]
     pub fn production_url(&self) -> String {
         self.url(PRODUCTION)
     }
 
-    /// Returns the base URL of Openapi.it Oauth in the sandbox.
+    /// Returns the base URL of version 1 of Openapi.it Oauth in the sandbox.
     #[must_use]
     pub fn sandbox_url(&self) -> String {
         self.url(SANDBOX)
+    }
+
+    /// Returns the base URL of version 2 of Openapi.it Oauth in production.
+    #[must_use]
+    pub fn production_v2_url(&self) -> String {
+        self.url(PRODUCTION_V2)
+    }
+
+    /// Returns the base URL of version 2 of Openapi.it Oauth in the sandbox.
+    #[must_use]
+    pub fn sandbox_v2_url(&self) -> String {
+        self.url(SANDBOX_V2)
     }
 
     /// Returns the base URL of Keliweb Fatture.
@@ -286,7 +300,17 @@ impl Emulator {
     /// # }
     /// ```
     pub fn set_credit(&self, credit: impl Into<Option<Decimal>>) {
-        self.shared.state().openapi.set_credit(credit.into());
+        let now = self.shared.clock.now();
+        self.shared.state().openapi.set_credit(credit.into(), now);
+    }
+
+    /// Adds an entry to the log of callbacks, which version 2 of Oauth shows: that the platform sent the result of a call with
+    /// this scope to a URL of the first account, which responded with this status. Nothing is sent. Returns the entry's id.
+    ///
+    /// A scope whose host begins with `test.` belongs to the sandbox.
+    pub fn add_callback(&self, scope: &Scope, url: impl Into<String>, status: u16) -> String {
+        let now = self.shared.clock.now();
+        self.shared.state().openapi.add_callback(scope.clone(), url.into(), status, now)
     }
 
     /// Sets for how long `/echo` rejects a new token of Openapi.it as a "Wrong Token". Users saw 4 to 10 seconds.
@@ -294,7 +318,7 @@ impl Emulator {
         self.shared.state().openapi.activation_delay = delay;
     }
 
-    /// Sets whether a token of Openapi.it is *single*. All tokens are at first. One that is not cannot be changed or deleted: the
+    /// Sets whether a token of version 1 of Openapi.it Oauth is *single*. All tokens are at first. One that is not cannot be changed or deleted: the
     /// response is the documented 403.
     pub fn set_single(&self, token: &str, is_single: bool) {
         self.shared.state().openapi.set_single(token, is_single);
@@ -319,8 +343,8 @@ impl Emulator {
         self.shared.state().record.count(operation)
     }
 
-    /// Returns every token so far, also those that are no longer valid: first production's, then the sandbox's, then Keliweb's,
-    /// each the oldest first.
+    /// Returns every token so far, also those that are no longer valid: first version 1's of production and of the sandbox, then
+    /// version 2's of the two, then Keliweb's, each the oldest first.
     #[must_use]
     pub fn tokens(&self) -> Vec<IssuedToken> {
         let now = self.shared.clock.now();

@@ -5,6 +5,8 @@ use std::fmt;
 /// The path prefixes of the services.
 pub(super) const PRODUCTION: &str = "/production";
 pub(super) const SANDBOX: &str = "/sandbox";
+pub(super) const PRODUCTION_V2: &str = "/v2/production";
+pub(super) const SANDBOX_V2: &str = "/v2/sandbox";
 pub(super) const KELIWEB: &str = "/keliweb";
 
 /// One of the emulator's APIs.
@@ -22,10 +24,14 @@ pub(super) const KELIWEB: &str = "/keliweb";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Api {
-    /// Openapi.it Oauth in production.
+    /// Version 1 of Openapi.it Oauth, in production.
     Production,
-    /// Openapi.it Oauth in the sandbox.
+    /// Version 1 of Openapi.it Oauth, in the sandbox.
     Sandbox,
+    /// Version 2 of Openapi.it Oauth, in production.
+    ProductionV2,
+    /// Version 2 of Openapi.it Oauth, in the sandbox.
+    SandboxV2,
     /// Keliweb Fatture, including its protected endpoint.
     Keliweb,
     /// The protected endpoint of Openapi.it.
@@ -39,6 +45,8 @@ impl fmt::Display for Api {
         f.pad(match self {
             Self::Production => "production",
             Self::Sandbox => "sandbox",
+            Self::ProductionV2 => "production (version 2)",
+            Self::SandboxV2 => "sandbox (version 2)",
             Self::Keliweb => "keliweb",
             Self::Echo => "echo",
             Self::Unknown => "unknown",

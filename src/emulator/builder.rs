@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::clock::MovedClock;
 use super::keliweb::{self, Customer, PassportVersion};
-use super::openapi::{self, Account, Limit, ScopesResponse, UnknownTokenResponse};
+use super::openapi::{self, Account, Limit, ScopesResponse, TokenEnvelope, UnknownTokenResponse};
 use super::router::State;
 use super::server::{self, MAX_CONNECTIONS};
 use super::{Emulator, Shared};
@@ -109,7 +109,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets whether a scope without an asterisk must be in the catalog. If it must and is not, `PUT` responds with 406 and code
+    /// Sets whether version 1 checks that a scope without an asterisk is in the catalog; version 2 always does. If it must and is not, `PUT` responds with 406 and code
     /// 270, as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented. Default: no, every scope
     /// is granted.
     pub fn strict(mut self, is_strict: bool) -> Self {
@@ -126,6 +126,27 @@ impl EmulatorBuilder {
     /// Sets the form of the response to `GET /scopes`. Default: flat.
     pub fn scopes_response(mut self, response: ScopesResponse) -> Self {
         self.openapi.scopes_response = response;
+        self
+    }
+
+    /// Adds scopes that the accounts have not activated. Version 2 shows them as not enabled and makes no token for them: 422
+    /// with code 90. Version 1 makes tokens for them all the same. The hosts of the sandbox begin with `test.`. Default: none.
+    pub fn disable(mut self, pattern: ScopePattern) -> Self {
+        self.openapi.disabled.push(pattern);
+        self
+    }
+
+    /// Gives each account, in each environment, a subscription to each scope of the [catalog](Self::catalog) that a pattern
+    /// covers: that many calls in a year from the start of the emulator. A call is taken from a subscription before it is free
+    /// or paid.
+    pub fn subscription(mut self, pattern: ScopePattern, requests: u64) -> Self {
+        self.openapi.subscriptions.push((pattern, requests));
+        self
+    }
+
+    /// Sets the form of version 2's responses with a token. Default: flat.
+    pub fn token_envelope(mut self, envelope: TokenEnvelope) -> Self {
+        self.openapi.token_envelope = envelope;
         self
     }
 
@@ -158,8 +179,9 @@ impl EmulatorBuilder {
         let (openapi, keliweb) = (self.openapi.completed(), self.keliweb.completed());
         let account = openapi.accounts.first().cloned().unwrap_or_default();
         let customer = keliweb.customers.first().cloned().unwrap_or_default();
-        let state = Mutex::new(State::new(openapi, keliweb, &format!("http://{address}")));
-        let shared = Arc::new(Shared { clock: Arc::new(MovedClock::new(self.clock)), state });
+        let clock = Arc::new(MovedClock::new(self.clock));
+        let state = Mutex::new(State::new(openapi, keliweb, &format!("http://{address}"), clock.now()));
+        let shared = Arc::new(Shared { clock, state });
         let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), self.connections));
         Ok(Emulator { address, shared, server, account, customer })
     }

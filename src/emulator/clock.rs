@@ -72,3 +72,12 @@ pub(super) fn day(time: SystemTime) -> time::Date {
     let seconds = i64::try_from(to_unix(time)).unwrap_or_default();
     time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH).date()
 }
+
+/// Returns the time as RFC 3339 writes it, in UTC and whole seconds. `offset` is one of the two ways to write that: `Z` or `+00:00`.
+pub(super) fn rfc3339(time: SystemTime, offset: &str) -> String {
+    let seconds = i64::try_from(to_unix(time)).unwrap_or_default();
+    let utc = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = utc.to_calendar_date();
+    let (hour, minute, second) = utc.to_hms();
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{offset}", u8::from(month))
+}

@@ -121,6 +121,7 @@ impl Keliweb {
             api: Api::Keliweb,
             token: pair.access.clone(),
             refresh_token: pair.refresh.clone(),
+            name: None,
             scopes: Vec::new(),
             issued_at: pair.issued_at,
             expires_at: pair.expires_at(),

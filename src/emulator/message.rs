@@ -38,6 +38,13 @@ impl Request {
         known.eq_ignore_ascii_case(scheme).then(|| value.trim())
     }
 
+    /// Returns the address of the caller: the first one in `X-Forwarded-For`, so that a test can call from any address, or the
+    /// connection's.
+    pub(super) fn caller(&self) -> IpAddr {
+        let first = self.header("x-forwarded-for").split(',').next().unwrap_or_default();
+        first.trim().parse().unwrap_or(self.peer)
+    }
+
     /// Returns the bearer token.
     pub(super) fn bearer(&self) -> Option<&str> {
         self.authorization("bearer")

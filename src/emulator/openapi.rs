@@ -4,29 +4,35 @@
 //! versions.
 
 mod account;
+mod catalog;
 mod echo;
+mod figures;
 mod ledger;
+mod log;
 mod scopes;
 mod settings;
+mod subscriptions;
 mod usage;
 mod v1;
+mod v2;
+mod wallet;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::clock::from_unix;
+use super::clock::to_unix;
 use super::message::{Request, Response};
 use super::record::IssuedToken;
-use crate::scope::ScopeSet;
-use ledger::{Environment, Ledger, Token};
+use crate::scope::{Scope, ScopeSet};
+use ledger::{Environment, Ledger};
 
 pub use account::{Account, EMAIL, PRODUCTION_KEY, SANDBOX_KEY};
 pub(super) use settings::Settings;
-pub use settings::{Limit, ScopesResponse, UnknownTokenResponse};
-pub(super) use v1::operation;
+pub use settings::{Limit, ScopesResponse, TokenEnvelope, UnknownTokenResponse};
 
 /// The hosts at which the emulator itself can be reached.
 const LOOPBACK: [&str; 2] = ["127.0.0.1", "localhost"];
@@ -41,25 +47,39 @@ pub(super) struct Openapi {
     pub(super) granted: Option<ScopeSet>,
 }
 
+/// Returns the name of an operation. `path` is the part below the API's prefix.
+pub(super) fn operation(api: Api, request: &Request, path: &str) -> &'static str {
+    match api {
+        Api::ProductionV2 | Api::SandboxV2 => v2::operation(request, path),
+        _ => v1::operation(&request.method, path),
+    }
+}
+
 impl Openapi {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, now: SystemTime) -> Self {
         Self {
-            production: Environment::new(&settings, false),
-            sandbox: Environment::new(&settings, true),
+            production: Environment::new(&settings, false, now),
+            sandbox: Environment::new(&settings, true, now),
             settings,
             activation_delay: Duration::ZERO,
             granted: None,
         }
     }
 
-    /// Responds as Oauth in production. `path` is the part below the prefix.
-    pub(super) fn production(&mut self, request: &Request, path: &str, now: SystemTime) -> Response {
-        v1::respond(&mut self.production, request, path, now, &self.settings, self.granted.as_ref())
+    /// Responds as version 1 of Oauth. `path` is the part below the prefix.
+    pub(super) fn v1(&mut self, request: &Request, path: &str, is_sandbox: bool, now: SystemTime) -> Response {
+        let environment = if is_sandbox { &mut self.sandbox } else { &mut self.production };
+        v1::respond(environment, request, path, now, &self.settings, self.granted.as_ref())
     }
 
-    /// Responds as Oauth in the sandbox. `path` is the part below the prefix.
-    pub(super) fn sandbox(&mut self, request: &Request, path: &str, now: SystemTime) -> Response {
-        v1::respond(&mut self.sandbox, request, path, now, &self.settings, self.granted.as_ref())
+    /// Responds as version 2 of Oauth. `path` is the part below the prefix.
+    pub(super) fn v2(&mut self, request: &Request, path: &str, is_sandbox: bool, now: SystemTime) -> Response {
+        let (environment, host) = if is_sandbox {
+            (&mut self.sandbox, "test.oauth.openapi.com")
+        } else {
+            (&mut self.production, "oauth.openapi.com")
+        };
+        v2::respond(environment, request, (host, path), now, &self.settings, self.granted.as_ref())
     }
 
     /// Returns whether a request is for the protected endpoint.
@@ -74,43 +94,60 @@ impl Openapi {
     }
 
     /// Sets the first account's credit in both environments.
-    pub(super) fn set_credit(&mut self, credit: Option<Decimal>) {
+    pub(super) fn set_credit(&mut self, credit: Option<Decimal>, now: SystemTime) {
         let Self { production, sandbox, .. } = self;
         for ledger in [production, sandbox].into_iter().filter_map(|environment| environment.ledgers.first_mut()) {
-            ledger.usage.credit = credit;
+            ledger.usage.wallet.set(credit, now);
         }
     }
 
+    /// Adds a callback to the log of the first account, in the environment that the scope's host belongs to. Returns its id.
+    pub(super) fn add_callback(&mut self, scope: Scope, url: String, status: u16, now: SystemTime) -> String {
+        let is_sandbox = scope.host().starts_with("test.");
+        let environment = if is_sandbox { &mut self.sandbox } else { &mut self.production };
+        let ledger = environment.ledgers.first_mut();
+        ledger.map(|ledger| ledger.logs.add_callback(scope, url, status, now)).unwrap_or_default()
+    }
+
     pub(super) fn set_single(&mut self, token: &str, is_single: bool) {
-        let known = self.tokens_mut().filter(|known| known.text.expose() == token);
-        known.for_each(|known| known.is_single = is_single);
+        let tokens = self.ledgers_mut().flat_map(|ledger| &mut ledger.tokens);
+        tokens.filter(|known| known.text.expose() == token).for_each(|known| known.is_single = is_single);
     }
 
     pub(super) fn revoke_all(&mut self) {
-        self.tokens_mut().for_each(|token| token.is_deleted = true);
+        for ledger in self.ledgers_mut() {
+            ledger.tokens.iter_mut().for_each(|token| token.is_deleted = true);
+            ledger.v2.revoke_all();
+        }
     }
 
-    fn tokens_mut(&mut self) -> impl Iterator<Item = &mut Token> {
-        let ledgers = self.production.ledgers.iter_mut().chain(&mut self.sandbox.ledgers);
-        ledgers.flat_map(|ledger| &mut ledger.tokens)
+    fn ledgers_mut(&mut self) -> impl Iterator<Item = &mut Ledger> {
+        self.production.ledgers.iter_mut().chain(&mut self.sandbox.ledgers)
     }
 
     pub(super) fn issued(&self, now: SystemTime) -> Vec<IssuedToken> {
-        let of = |api: Api, ledgers: &[Ledger]| -> Vec<IssuedToken> {
-            let tokens = ledgers.iter().flat_map(|ledger| &ledger.tokens);
-            let issued = |token: &Token| IssuedToken {
-                api,
-                token: token.text.clone(),
-                refresh_token: None,
-                scopes: token.scopes.clone(),
-                issued_at: token.issued_at,
-                expires_at: from_unix(token.expire),
-                is_valid: token.is_valid(now),
-            };
-            tokens.map(issued).collect()
-        };
-        [of(Api::Production, &self.production.ledgers), of(Api::Sandbox, &self.sandbox.ledgers)].concat()
+        let mut issued = Vec::new();
+        let (production, sandbox) = (&self.production.ledgers, &self.sandbox.ledgers);
+        for (api, ledgers) in [(Api::Production, production), (Api::Sandbox, sandbox)] {
+            issued.extend(ledgers.iter().flat_map(|ledger| &ledger.tokens).map(|token| token.issued(api, now)));
+        }
+        for (api, ledgers) in [(Api::ProductionV2, production), (Api::SandboxV2, sandbox)] {
+            issued.extend(ledgers.iter().flat_map(|ledger| ledger.v2.issued(api, now)));
+        }
+        issued
     }
+}
+
+/// Returns 24 hexadecimal digits of time, chance and a number, as in the vendor's samples: a token, or the id of something.
+fn unique_id(now: SystemTime) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed) & 0xff_ffff;
+    format!("{:08x}{:010x}{number:06x}", to_unix(now) & 0xffff_ffff, fastrand::u64(..1 << 40))
+}
+
+/// Returns an amount as a number, digit by digit: a binary number would round.
+fn number(amount: Decimal) -> Value {
+    serde_json::from_str(&amount.to_string()).unwrap_or_default()
 }
 
 fn success(data: &Value) -> Response {

@@ -28,9 +28,16 @@ use crate::secret::Secret;
 pub struct RecordedRequest {
     /// The API.
     pub api: Api,
-    /// The operation: `create_token`, `list_tokens`, `find_token`, `replace_token`, `update_token`, `delete_token`,
-    /// `list_scopes`, `get_credit`, `counters_total`, `counters_day`, `counters_month`, `counters_year`; `password_grant`,
-    /// `refresh`, `api`, `login_page`; `echo`; or `unknown`.
+    /// The operation, or `unknown`. Several APIs have operations of the same name; [`api`](Self::api) tells them apart.
+    ///
+    /// - Openapi.it Oauth, version 1: `create_token`, `list_tokens`, `find_token`, `replace_token`, `update_token`,
+    ///   `delete_token`, `list_scopes`, `get_credit`, `counters_total`, `counters_day`, `counters_month`, `counters_year`.
+    /// - Openapi.it Oauth, version 2: `create_token`, `list_tokens`, `find_token`, `update_token` (a `PATCH` with e-mail and key),
+    ///   `refresh_token` (a `PATCH` with a Bearer), `delete_token`, `list_scopes`, `get_scope`, `get_wallet`,
+    ///   `list_wallet_transactions`, `list_errors`, `list_callbacks`, `get_callback`, `get_stats`, `list_stats_ips`,
+    ///   `list_stats_apis`, `get_stats_api`, `list_subscriptions`, `get_subscription`.
+    /// - Keliweb Fatture: `password_grant`, `refresh`, `api`, `login_page`.
+    /// - The protected endpoint of Openapi.it: `echo`.
     pub operation: &'static str,
     /// The method.
     pub method: String,
@@ -50,8 +57,10 @@ pub struct IssuedToken {
     pub api: Api,
     /// The access token.
     pub token: Secret,
-    /// The refresh token that came with it. Only Keliweb Fatture issues those.
+    /// The refresh token that came with it. Keliweb Fatture and version 2 of Openapi.it Oauth issue those.
     pub refresh_token: Option<Secret>,
+    /// The name that the token has, if any. Only version 2 of Openapi.it Oauth has names.
+    pub name: Option<String>,
     /// The scopes; none at Keliweb Fatture, which has no scopes.
     pub scopes: Vec<Scope>,
     /// The time when the token was issued.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::api::{Api, KELIWEB, PRODUCTION, SANDBOX};
+use super::api::{Api, KELIWEB, PRODUCTION, PRODUCTION_V2, SANDBOX, SANDBOX_V2};
 use super::fault::{Delivery, FaultQueue};
 use super::keliweb::{self, Keliweb};
 use super::message::{Request, Response};
@@ -20,9 +20,9 @@ pub(super) struct State {
 
 impl State {
     /// Creates the state. `base_url` is the emulator's own, without a path.
-    pub(super) fn new(openapi: openapi::Settings, keliweb: keliweb::Settings, base_url: &str) -> Self {
+    pub(super) fn new(openapi: openapi::Settings, keliweb: keliweb::Settings, base_url: &str, now: SystemTime) -> Self {
         Self {
-            openapi: Openapi::new(openapi),
+            openapi: Openapi::new(openapi, now),
             keliweb: Keliweb::new(keliweb, format!("{base_url}{KELIWEB}")),
             faults: FaultQueue::default(),
             latency: Duration::ZERO,
@@ -35,7 +35,9 @@ impl State {
         let (api, path) = self.route(request);
         let fault = self.faults.take(&request.method, [&request.path, path]);
         let (operation, failure): (_, fn(u16, &str) -> Response) = match api {
-            Api::Production | Api::Sandbox => (openapi::operation(&request.method, path), openapi::failure),
+            Api::Production | Api::Sandbox | Api::ProductionV2 | Api::SandboxV2 => {
+                (openapi::operation(api, request, path), openapi::failure)
+            }
             Api::Keliweb => (keliweb::operation(request, path), keliweb::failure),
             Api::Echo => ("echo", openapi::failure),
             Api::Unknown => ("unknown", openapi::failure),
@@ -68,6 +70,10 @@ impl State {
             (Api::Production, rest)
         } else if let Some(rest) = below(SANDBOX) {
             (Api::Sandbox, rest)
+        } else if let Some(rest) = below(PRODUCTION_V2) {
+            (Api::ProductionV2, rest)
+        } else if let Some(rest) = below(SANDBOX_V2) {
+            (Api::SandboxV2, rest)
         } else if let Some(rest) = below(KELIWEB) {
             (Api::Keliweb, rest)
         } else if keliweb::protects(path) {
@@ -79,8 +85,8 @@ impl State {
 
     fn respond(&mut self, request: &Request, api: Api, path: &str, now: SystemTime) -> Response {
         match api {
-            Api::Production => self.openapi.production(request, path, now),
-            Api::Sandbox => self.openapi.sandbox(request, path, now),
+            Api::Production | Api::Sandbox => self.openapi.v1(request, path, api == Api::Sandbox, now),
+            Api::ProductionV2 | Api::SandboxV2 => self.openapi.v2(request, path, api == Api::SandboxV2, now),
             Api::Echo => self.openapi.echo(request, now),
             Api::Keliweb => self.keliweb.respond(request, path, now),
             Api::Unknown => openapi::failure(404, "Not Found"),

@@ -64,6 +64,25 @@ pub enum ScopesResponse {
     Nested,
 }
 
+/// The form of version 2's responses with a token, of which the vendor's schema and what users see differ.
+///
+/// ```
+/// use gettone::emulator::{Emulator, TokenEnvelope};
+///
+/// let builder = Emulator::builder().token_envelope(TokenEnvelope::Wrapped);
+/// # drop(builder);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TokenEnvelope {
+    /// The token's fields at the root, all of them, as in the schema. Times end in `Z`.
+    #[default]
+    Flat,
+    /// `data` beside `success`, `message` and `error`, as users see it. Times end in `+00:00`. `POST`, `GET` and `PATCH` of one
+    /// token show only `token`, `name`, `createdAt` and `expireAt`, and after a refresh `refreshToken`; the list shows all fields.
+    Wrapped,
+}
+
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) accounts: Vec<Account>,
@@ -74,6 +93,10 @@ pub(crate) struct Settings {
     pub(crate) is_strict: bool,
     pub(crate) unknown_token: UnknownTokenResponse,
     pub(crate) scopes_response: ScopesResponse,
+    /// What an account has not activated.
+    pub(crate) disabled: Vec<ScopePattern>,
+    pub(crate) subscriptions: Vec<(ScopePattern, u64)>,
+    pub(crate) token_envelope: TokenEnvelope,
 }
 
 impl Default for Settings {
@@ -87,6 +110,9 @@ impl Default for Settings {
             is_strict: false,
             unknown_token: UnknownTokenResponse::default(),
             scopes_response: ScopesResponse::default(),
+            disabled: Vec::new(),
+            subscriptions: Vec::new(),
+            token_envelope: TokenEnvelope::default(),
         }
     }
 }
@@ -108,6 +134,11 @@ impl Settings {
             .collect();
         self.catalog.extend(parsed(echoes));
         self
+    }
+
+    /// Returns whether the accounts have activated a scope.
+    pub(super) fn is_enabled(&self, scope: &Scope) -> bool {
+        !self.disabled.iter().any(|pattern| pattern.covers(scope))
     }
 
     pub(super) fn limit(&self, scope: &Scope) -> Limit {

@@ -1,30 +1,32 @@
 //! The calls of an account, and its credit.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
 
-use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use time::{Date, Month};
 
+use super::catalog::Catalog;
+use super::figures::{Charge, Figures};
 use super::settings::{Limit, Settings};
+use super::subscriptions::Subscription;
+use super::wallet::Wallet;
+use crate::emulator::clock::day;
 use crate::scope::Scope;
 
 pub(super) struct Usage {
     calls: BTreeMap<Scope, Calls>,
-    pub(super) credit: Option<Decimal>,
+    pub(super) wallet: Wallet,
+    pub(super) subscriptions: Vec<Subscription>,
 }
 
 /// The calls of one scope.
 #[derive(Default)]
 struct Calls {
-    total: u64,
-    days: BTreeMap<Date, Counter>,
-}
-
-#[derive(Default)]
-struct Counter {
-    calls: u64,
-    paid: u64,
+    /// The calls that nothing paid for.
+    free: u64,
+    days: BTreeMap<Date, Figures>,
 }
 
 /// The days whose calls are counted.
@@ -37,53 +39,83 @@ pub(super) enum Range {
 }
 
 impl Usage {
-    pub(super) fn new(credit: Option<Decimal>) -> Self {
-        Self { calls: BTreeMap::new(), credit }
+    pub(super) fn new(wallet: Wallet, subscriptions: Vec<Subscription>) -> Self {
+        Self { calls: BTreeMap::new(), wallet, subscriptions }
     }
 
-    /// Counts a call and takes its price. If the credit is too low, does neither and returns `false`.
-    pub(super) fn call(&mut self, scope: &Scope, day: Date, settings: &Settings) -> bool {
-        let before = self.calls.get(scope).map_or(0, |calls| calls.total);
-        let is_paid = match settings.limit(scope) {
-            Limit::Unlimited => false,
-            Limit::Calls(free) => before >= free,
-            Limit::Unknown => true,
-        };
-        if is_paid && !settings.price.is_zero() {
-            let Some(left) = self.credit.and_then(|credit| credit.checked_sub(settings.price)) else { return false };
-            if left.is_sign_negative() {
-                return false;
+    /// Returns what pays for the next call of a scope: a subscription first.
+    pub(super) fn charge(&self, scope: &Scope, now: SystemTime, settings: &Settings) -> Charge {
+        if self.subscriptions.iter().any(|subscription| subscription.has(scope, now)) {
+            return Charge::Subscription;
+        }
+        let before = self.calls.get(scope).map_or(0, |calls| calls.free);
+        match settings.limit(scope) {
+            Limit::Unlimited => Charge::Free,
+            Limit::Calls(free) if before < free => Charge::Free,
+            Limit::Calls(_) | Limit::Unknown => Charge::Wallet(settings.price),
+        }
+    }
+
+    /// Counts a call and takes what pays for it. If the credit is too low, does neither and returns `false`.
+    pub(super) fn call(&mut self, scope: &Scope, charge: Charge, address: IpAddr, now: SystemTime) -> bool {
+        match charge {
+            Charge::Free => {}
+            Charge::Subscription => {
+                let found = self.subscriptions.iter_mut().find(|subscription| subscription.has(scope, now));
+                found.into_iter().for_each(|subscription| subscription.take(now));
             }
-            self.credit = Some(left);
+            Charge::Wallet(price) if !self.wallet.pay(price, scope.host(), now) => return false,
+            Charge::Wallet(_) => {}
         }
         let calls = self.calls.entry(scope.clone()).or_default();
-        calls.total += 1;
-        let counter = calls.days.entry(day).or_default();
-        counter.calls += 1;
-        counter.paid += u64::from(is_paid);
+        calls.free += u64::from(charge == Charge::Free);
+        calls.days.entry(day(now)).or_default().add(charge, address);
         true
     }
 
-    /// Returns `data` of a counter: an entry for each scope that was called.
+    /// Counts a failed call of a scope that exists.
+    pub(super) fn fail(&mut self, scope: &Scope, address: IpAddr, now: SystemTime, catalog: &Catalog) {
+        if catalog.contains(scope) || self.calls.contains_key(scope) {
+            self.calls.entry(scope.clone()).or_default().days.entry(day(now)).or_default().fail(address);
+        }
+    }
+
+    /// Returns the sums for each scope that was called.
+    pub(super) fn by_scope(&self, range: Range) -> impl Iterator<Item = (&Scope, Figures)> {
+        let sums = self.calls.iter().map(move |(scope, calls)| {
+            let mut sum = Figures::default();
+            calls.days.iter().filter(|(day, _)| range.has(**day)).for_each(|(_, figures)| sum.merge(figures));
+            (scope, sum)
+        });
+        sums.filter(|(_, sum)| !sum.is_empty())
+    }
+
+    /// Returns `data` of a counter of version 1: an entry for each scope that was called.
     pub(super) fn counters(&self, range: Range, settings: &Settings) -> Value {
-        let entry = |(scope, calls): (&Scope, &Calls)| {
-            let counted = calls.days.iter().filter(|(day, _)| range.has(**day));
-            let (counter, paid) = counted.fold((0, 0), |(calls, paid), (_, day)| (calls + day.calls, paid + day.paid));
-            if counter == 0 {
-                return None;
-            }
+        let entry = |(scope, sum): (&Scope, Figures)| {
             let limit = match settings.limit(scope) {
                 Limit::Unlimited => json!(false),
                 Limit::Calls(free) => json!(free),
                 Limit::Unknown => Value::Null,
             };
-            Some((scope.to_string(), json!({ "counter": counter, "paid": paid, "limit": limit })))
+            (scope.to_string(), json!({ "counter": sum.calls, "paid": sum.paid, "limit": limit }))
         };
-        Value::Object(self.calls.iter().filter_map(entry).collect::<Map<_, _>>())
+        let called = self.by_scope(range).filter(|(_, sum)| sum.calls > 0);
+        Value::Object(called.map(entry).collect::<Map<_, _>>())
     }
 }
 
 impl Range {
+    /// Parses a `date` of version 2: a year, a month or a day.
+    pub(super) fn of_date(text: &str) -> Option<Self> {
+        let kind = match text.matches('-').count() {
+            0 => "year",
+            1 => "month",
+            _ => "day",
+        };
+        Self::parse(kind, text)
+    }
+
     /// Parses the kind and the date of a path; `None` for any format but the documented one.
     pub(super) fn parse(kind: &str, text: &str) -> Option<Self> {
         let mut parts = text.split('-');

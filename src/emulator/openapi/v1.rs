@@ -1,7 +1,6 @@
 //! Oauth 1.0.0: the twelve operations.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use percent_encoding::percent_decode_str;
@@ -11,11 +10,10 @@ use super::ledger::{Environment, Ledger, Token};
 use super::scopes::{Rejected, Rules};
 use super::settings::{ScopesResponse, Settings, UnknownTokenResponse};
 use super::usage::Range;
-use super::{failure, failure_with_code, success};
+use super::{failure, failure_with_code, number, success, unique_id};
 use crate::emulator::clock::to_unix;
 use crate::emulator::message::{Request, Response};
 use crate::scope::ScopeSet;
-use crate::secret::Secret;
 
 /// 365 days: the longest lifetime of a token, and the default.
 const YEAR: u64 = 365 * 24 * 60 * 60;
@@ -34,16 +32,12 @@ pub(super) fn respond(
     if operation == "unknown" {
         return failure(404, "Not Found");
     }
-    let login = request.basic();
-    let is_login_of = |ledger: &&mut Ledger| {
-        login.as_ref().is_some_and(|(email, key)| ledger.email == *email && ledger.key == Secret::from(key.as_str()))
-    };
-    let Some(ledger) = environment.ledgers.iter_mut().find(is_login_of) else {
+    let Some(ledger) = environment.ledgers.iter_mut().find(|ledger| ledger.is_login(request)) else {
         return failure(401, "Wrong email or API key").with("www-authenticate", "Basic realm=\"oauth\"");
     };
     let last = segments.last().copied().unwrap_or_default();
     let parameter = percent_decode_str(last).decode_utf8_lossy();
-    let rules = Rules { catalog: &environment.catalog, is_strict: settings.is_strict, granted };
+    let rules = Rules { catalog: environment.catalog.scopes(), is_strict: settings.is_strict, granted };
     match operation {
         "create_token" => create_token(ledger, request, now, &rules),
         "list_tokens" => list_tokens(ledger, request, now),
@@ -105,7 +99,7 @@ fn create_token(ledger: &mut Ledger, request: &Request, now: SystemTime, rules: 
     let Ok(expiry) = expiry(&fields, now) else { return failure(406, "invalid ttl or expire") };
     let expire = expiry.unwrap_or_else(|| to_unix(now).saturating_add(YEAR));
     ledger.remember(&scopes);
-    let text = token_text(now);
+    let text = unique_id(now);
     let token =
         Token { text: text.as_str().into(), scopes, issued_at: now, expire, is_single: true, is_deleted: false };
     let body = json!({
@@ -199,12 +193,10 @@ fn list_scopes(ledger: &Ledger, form: ScopesResponse) -> Response {
 }
 
 fn get_credit(ledger: &Ledger) -> Response {
-    let Some(credit) = ledger.usage.credit else {
+    let Some(credit) = ledger.usage.wallet.credit() else {
         return failure_with_code(404, "non-existent Openapi credit", 320);
     };
-    // Digit by digit: a binary number would round.
-    let number: Value = serde_json::from_str(&credit.to_string()).unwrap_or_default();
-    success(&json!({ "credit": number }))
+    success(&json!({ "credit": number(credit) }))
 }
 
 fn changeable<'a>(ledger: &'a mut Ledger, text: &str, now: SystemTime) -> Result<&'a mut Token, Unchangeable> {
@@ -246,11 +238,4 @@ fn unix_seconds(value: Option<&Value>) -> Result<Option<u64>, ()> {
 /// Returns a token as responses show it.
 fn shown(token: &Token) -> Value {
     json!({ "scopes": token.scopes, "expire": token.expire, "token": token.text.expose() })
-}
-
-/// Makes the text of a token: 24 hexadecimal digits of time, chance and a number, as in the vendor's samples.
-fn token_text(now: SystemTime) -> String {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed) & 0xff_ffff;
-    format!("{:08x}{:010x}{number:06x}", to_unix(now) & 0xffff_ffff, fastrand::u64(..1 << 40))
 }
