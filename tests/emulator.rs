@@ -18,3 +18,5 @@ mod keliweb;
 mod limits;
 #[path = "emulator/openapi_v1.rs"]
 mod openapi_v1;
+#[path = "emulator/openapi_v2.rs"]
+mod openapi_v2;
