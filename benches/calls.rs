@@ -13,6 +13,7 @@ use gettone::keliweb::{self, Fatture};
 use gettone::openapi::{
     self, Period,
     v1::{Counters, Oauth},
+    v2,
 };
 use gettone::{AccessToken, ScopeList, ScopeSet, reqwest};
 use ratio::{growth, rounds, row, title};
@@ -86,6 +87,45 @@ struct Token {
     token: String,
 }
 
+/// A response of version 2.
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct Wallet {
+    credit: f64,
+    created_at: String,
+    updated_at: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(dead_code)]
+struct SecondToken {
+    token: String,
+    name: Option<String>,
+    created_at: String,
+    expire_at: String,
+    updated_at: Option<String>,
+    scopes: Vec<String>,
+    refresh_token: String,
+}
+
+#[derive(Deserialize)]
+#[allow(dead_code)]
+struct UserScope {
+    id: String,
+    scope: String,
+    method: String,
+    domain: String,
+    endpoint: String,
+    enabled: bool,
+}
+
 #[derive(Deserialize)]
 #[allow(dead_code)]
 struct Pair {
@@ -129,11 +169,11 @@ fn emulated(runtime: &Runtime) {
             let emulator = Emulator::start().await.unwrap();
             let account = emulator.account();
             let account = (account.email().to_owned(), account.production_key().expose().to_owned());
-            tell.send((emulator.production_url(), account)).unwrap();
+            tell.send((emulator.production_url(), emulator.production_v2_url(), account)).unwrap();
             std::future::pending::<()>().await;
         });
     });
-    let (base, account) = told.recv().unwrap();
+    let (base, base_v2, account) = told.recv().unwrap();
     let http = http();
     let credentials = openapi::Credentials::new(account.0.clone(), account.1.clone());
     let client = Oauth::builder(credentials).base_url(base.clone()).http_client(http.clone()).build().unwrap();
@@ -159,6 +199,33 @@ fn emulated(runtime: &Runtime) {
         "tokens of an account, one of ten scopes",
         || read(&runtime.block_on(by_hand(&url))),
         || runtime.block_on(client.list_tokens()).unwrap(),
+    );
+
+    let credentials = openapi::Credentials::new(account.0.clone(), account.1.clone());
+    let client = v2::Oauth::builder(credentials).base_url(base_v2.clone()).http_client(http.clone()).build().unwrap();
+    let url = format!("{base_v2}/wallet");
+    rounds(
+        CALL_ROUNDS,
+        "version 2: wallet",
+        || serde_json::from_slice::<Data<Wallet>>(&runtime.block_on(by_hand(&url))).unwrap().data,
+        || runtime.block_on(client.wallet()).unwrap(),
+    );
+    let scope = ScopeSet::parse(["GET:127.0.0.1/echo"]).unwrap();
+    let token = v2::NewToken::new(&scope, openapi::Ttl::days(1).unwrap());
+    runtime.block_on(client.create_token(token)).unwrap();
+    let url = format!("{base_v2}/tokens?limit=100&skip=0");
+    rounds(
+        CALL_ROUNDS,
+        "version 2: tokens of an account, one of one scope",
+        || serde_json::from_slice::<Data<Vec<SecondToken>>>(&runtime.block_on(by_hand(&url))).unwrap().data,
+        || runtime.block_on(client.list_tokens(v2::PageRange::default())).unwrap(),
+    );
+    let url = format!("{base_v2}/scopes");
+    rounds(
+        CALL_ROUNDS,
+        "version 2: scopes of the catalog",
+        || serde_json::from_slice::<Data<Vec<UserScope>>>(&runtime.block_on(by_hand(&url))).unwrap().data,
+        || runtime.block_on(client.list_scopes()).unwrap(),
     );
 }
 

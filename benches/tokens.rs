@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use coarse::coarse;
 use gettone::clock::{Clock, Sleep, SystemClock};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, v1::Oauth};
+use gettone::openapi::{self, v1::Oauth, v2};
 use gettone::{AccessToken, ScopeSet, reqwest};
 use ratio::{row, title};
 use server::Server;
@@ -99,6 +99,13 @@ fn hits(runtime: &Runtime, server: &Server) {
     row("Fatture::token, against a bare ArcSwap, same clock", bare, || at_once(fatture.token()).unwrap());
     row("by a set of 1, against a handle (bar 4x)", || at_once(handle.get()), || at_once(oauth.token(&one)));
     row("by a set of 10, against a handle", || at_once(of_ten.get()), || at_once(oauth.token(&ten)));
+
+    let credentials = openapi::Credentials::new("test@example.com", "key");
+    let second = v2::Oauth::builder(credentials).base_url(server.url()).http_client(http()).build().unwrap();
+    let second_handle = second.token_for(&one);
+    runtime.block_on(second_handle.get()).unwrap();
+    row("version 2, a handle, against version 1 (bar 1x)", || at_once(handle.get()), || at_once(second_handle.get()));
+    row("version 2, by a set of 1, against version 1", || at_once(oauth.token(&one)), || at_once(second.token(&one)));
 }
 
 fn empty(runtime: &Runtime, server: &Server) {

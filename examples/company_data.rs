@@ -6,7 +6,7 @@
 use std::error::Error;
 
 use gettone::emulator::{EMAIL, Emulator, PRODUCTION_KEY};
-use gettone::openapi::{Credentials, Environment, v1::Oauth};
+use gettone::openapi::{Credentials, Environment, v2::Oauth};
 use gettone::reqwest::{Client, ClientBuilder, StatusCode};
 use gettone::{ScopeSet, same_origin};
 use reqwest_middleware::ClientWithMiddleware;
@@ -96,7 +96,7 @@ async fn emulated() -> Result<()> {
     println!("Openapi.it (emulated on this machine)");
     let emulator = Emulator::start().await?;
     let oauth = Oauth::builder(Credentials::new(EMAIL, PRODUCTION_KEY))
-        .base_url(emulator.production_url())
+        .base_url(emulator.production_v2_url())
         .clock(emulator.clock())
         .scopes(ScopeSet::parse(["GET:127.0.0.1/echo"])?) // `/echo` stands for a paid endpoint
         .build()?;

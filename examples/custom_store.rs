@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use gettone::emulator::{EMAIL, Emulator, PRODUCTION_KEY};
-use gettone::openapi::{Credentials, Environment, v1::Oauth};
+use gettone::emulator::{EMAIL, Emulator, SANDBOX_KEY};
+use gettone::openapi::{Credentials, Environment, v2::Oauth};
 use gettone::store::{StoreError, StoreLock, StoredToken, TokenStore};
 use gettone::{Builder, ScopeSet, Secret};
 use tokio::sync::Mutex;
@@ -111,8 +111,8 @@ async fn run() -> Result<(), StoreError> {
 /// SCAFFOLDING, not to copy: the emulator, and what it counted.
 async fn emulated(scopes: &ScopeSet) -> Result<(), StoreError> {
     let emulator = Emulator::start().await?;
-    let credentials = Credentials::new(EMAIL, PRODUCTION_KEY);
-    let builder = || Oauth::builder(credentials.clone()).base_url(emulator.production_url()).clock(emulator.clock());
+    let credentials = Credentials::new(EMAIL, SANDBOX_KEY);
+    let builder = || Oauth::builder(credentials.clone()).base_url(emulator.sandbox_v2_url()).clock(emulator.clock());
     share("emulated on this machine", scopes, builder).await?;
     println!("  tokens made                   {}", emulator.count("create_token"));
     Ok(())

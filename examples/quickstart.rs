@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::{Clock, ManualClock};
 use gettone::emulator::{Api, CLIENT_ID, CLIENT_SECRET, EMAIL, Emulator, PASSWORD, PRODUCTION_KEY, USERNAME};
 use gettone::keliweb::{self, Fatture};
-use gettone::openapi::{self, Environment, v1::Oauth};
+use gettone::openapi::{self, Environment, v1, v2::Oauth};
 use gettone::reqwest::{Client, Response};
 use gettone::{ScopeSet, same_origin};
 
@@ -22,7 +22,7 @@ async fn invoices(fatture: &Fatture, http: &Client, url: &str) -> Result<Respons
     Ok(http.execute(request).await?.error_for_status()?)
 }
 
-/// Calls a service of Openapi.it.
+/// Calls a service of Openapi.it, with a token of version 2 of its Oauth.
 async fn company(oauth: &Oauth, http: &Client, url: &str) -> Result<Response> {
     let mut request = http.get(url).build()?;
     oauth.authorize(&mut request).await?; // requests a token for this endpoint, or shares the one that another call requested
@@ -84,7 +84,10 @@ async fn run() -> Result<()> {
 async fn emulated() -> Result<()> {
     println!("Both services (emulated on this machine)");
     let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
-    let emulator = Emulator::builder().clock(clock.clone()).start().await?;
+    let endpoints =
+        ScopeSet::parse(["companies", "people", "vehicles"].map(|name| format!("GET:127.0.0.1/echo/{name}")))?;
+    let catalog = endpoints.iter().map(|scope| scope.clone().try_into()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let emulator = Emulator::builder().clock(clock.clone()).catalog(catalog).start().await?;
     let http = Client::builder().redirect(same_origin()).no_proxy().build()?;
 
     let credentials = keliweb::Credentials::new(CLIENT_ID, CLIENT_SECRET, USERNAME, PASSWORD);
@@ -97,22 +100,30 @@ async fn emulated() -> Result<()> {
     let [calls, logins, refreshes] = ["api", "password_grant", "refresh"].map(|operation| emulator.count(operation));
     println!("Keliweb Fatture: {calls} calls over {hours} simulated hours: {logins} login, {refreshes} refreshes");
 
-    let endpoints = ["companies", "people", "vehicles"].map(|name| format!("/echo/{name}"));
     let oauth = Oauth::builder(openapi::Credentials::new(EMAIL, PRODUCTION_KEY))
-        .base_url(emulator.production_url())
-        .clock(clock)
-        .scopes(ScopeSet::parse(endpoints.each_ref().map(|path| format!("GET:127.0.0.1{path}")))?)
+        .base_url(emulator.production_v2_url())
+        .clock(clock.clone())
+        .scopes(endpoints.clone())
         .build()?;
     let mut calls = tokio::task::JoinSet::new();
-    for number in 0..12 {
-        let url = emulator.url(&format!("{}/{number}", endpoints[number % endpoints.len()]));
+    for (number, scope) in endpoints.iter().cycle().take(12).enumerate() {
+        let url = emulator.url(&format!("/{}/{number}", scope.path()));
         let (oauth, http) = (oauth.clone(), http.clone());
         calls.spawn(async move { company(&oauth, &http, &url).await });
     }
     calls.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
     oauth.revoke_created().await?;
     let [calls, made] = ["echo", "create_token"].map(|operation| emulator.count(operation));
-    let (endpoints, left) = (endpoints.len(), emulator.count_valid_tokens(Api::Production));
-    println!("Openapi.it: {calls} calls at once to {endpoints} endpoints: {made} tokens made, {left} left behind");
+    let left = emulator.count_valid_tokens(Api::ProductionV2);
+    println!(
+        "Openapi.it: {calls} calls at once to {} endpoints: {made} tokens made, {left} left behind",
+        endpoints.len()
+    );
+
+    // Version 1, which the vendor calls deprecated, has the same methods. A program keeps to one of the two.
+    let credentials = openapi::Credentials::new(EMAIL, PRODUCTION_KEY);
+    let oauth = v1::Oauth::builder(credentials).base_url(emulator.production_url()).clock(clock).build()?;
+    oauth.token(&ScopeSet::parse(["*:127.0.0.1/*"])?).await?;
+    println!("Openapi.it, version 1: {} token made and deleted", oauth.revoke_created().await?);
     Ok(())
 }

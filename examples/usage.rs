@@ -1,4 +1,4 @@
-//! Shows what an account of Openapi.it called and what it has left, as tables: `cargo run --example usage --features emulator`
+//! Shows what an account of Openapi.it called and what it has left, by version 1, as tables: `cargo run --example usage --features emulator`
 //!
 //! It runs against the emulator, on this machine. With an account it reads credit and counters, which is free of charge: see
 //! `-- --help`. The service returns how many requests are billed, not what one of them costs.

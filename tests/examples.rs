@@ -119,13 +119,13 @@ fn every_example_is_short_and_says_first_what_it_shows_and_how_to_run_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     examples.sort();
-    assert_eq!(examples.len(), 6, "{examples:?}");
+    assert_eq!(examples.len(), 7, "{examples:?}");
     for path in examples {
         let (name, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
         let first = text.lines().next().unwrap();
         let command = format!(": `cargo run --example {name} --features emulator");
         assert!(first.starts_with("//! Shows ") && first.contains(&command), "{name}: {first}");
-        assert!(text.lines().count() < 120, "{name}: {} lines", text.lines().count());
+        assert!(text.lines().count() < 130, "{name}: {} lines", text.lines().count());
         let functions: Vec<&str> = text.split("\nasync fn ").collect();
         let (last, before) = functions.split_last().unwrap();
         let is_marked =
@@ -146,7 +146,13 @@ fn quickstart_counts_logins_refreshes_and_tokens() {
         .and_then(|rest| rest.strip_suffix(" refreshes"));
     // A token lives an hour, and the client refreshes it at most six minutes before its end.
     assert!(refreshes.is_some_and(|count| (23..=26).contains(&count.parse().unwrap())), "{out}");
-    assert_lines(&out, &["Openapi.it: 12 calls at once to 3 endpoints: 3 tokens made, 0 left behind"]);
+    assert_lines(
+        &out,
+        &[
+            "Openapi.it: 12 calls at once to 3 endpoints: 3 tokens made, 0 left behind",
+            "Openapi.it, version 1: 1 token made and deleted",
+        ],
+    );
 }
 
 #[test]
@@ -220,6 +226,38 @@ fn usage_adds_up_to_the_cent() {
 }
 
 #[test]
+fn spend_adds_up_to_the_cent() {
+    let out = emulated("spend");
+    // 25 calls at 0.045 EUR: 17 beyond the free ones, 6 that have none, and 2 beyond the subscription.
+    let long = "█".repeat(25);
+    assert_lines(
+        &out,
+        &[
+            "wallet 422.255 EUR",
+            "transactions EUR",
+            "API usage - imprese.openapi.it -1.035",
+            "API usage - sms.openapi.com -0.090",
+            "2026-10 EUR requests",
+            "GET:imprese.openapi.it/base 0.765 27",
+            "GET:imprese.openapi.it/IT-full 0.270 6",
+            "GET:sms.openapi.com/root 0.090 7",
+            "day EUR",
+            &format!("2026-10-20 {long} 0.405"),
+            "2026-10-22 0.000",
+            "2026-10-25 ██████ 0.090",
+        ],
+    );
+    // The table and the chart are aligned.
+    let (text, ..) = run(command("spend"));
+    let ends: Vec<usize> = text
+        .lines()
+        .filter(|line| line.contains(" 0."))
+        .filter_map(|line| Some(line[..line.find(" 0.")?].chars().count()))
+        .collect();
+    assert!(ends.len() == 10 && ends.iter().all(|end| *end == ends[0]), "{ends:?}\n{text}");
+}
+
+#[test]
 fn emulator_prints_what_to_try() {
     let mut child = command("emulator").stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -274,10 +312,12 @@ fn assert_asks_for(name: &str, arguments: &[&str], account: &[&str], host: &str)
 #[test]
 fn an_account_leads_to_the_sandbox_and_only_a_flag_to_production() {
     let account = &ACCOUNT[..2];
-    for name in ["company_data", "custom_store", "usage", "quickstart"] {
-        assert_asks_for(name, &[], account, "test.oauth.openapi.it");
-        assert_asks_for(name, &["--production"], account, "oauth.openapi.it");
+    for name in ["company_data", "custom_store", "spend", "quickstart"] {
+        assert_asks_for(name, &[], account, "test.oauth.openapi.com");
+        assert_asks_for(name, &["--production"], account, "oauth.openapi.com");
     }
+    assert_asks_for("usage", &[], account, "test.oauth.openapi.it");
+    assert_asks_for("usage", &["--production"], account, "oauth.openapi.it");
 }
 
 #[test]
@@ -307,6 +347,7 @@ fn help_is_printed_and_nothing_is_requested() {
         ("emulator", &["--port <number>"], &[]),
         ("invoices", &["--production <URL> <token file>"], keliweb),
         ("quickstart", &["--production"], &ACCOUNT),
+        ("spend", &["--production"], openapi),
         ("usage", &["--production"], openapi),
     ] {
         let (proxy, hosts) = closed_proxy();
@@ -346,6 +387,7 @@ fn a_wrong_argument_or_a_missing_variable_is_named() {
     for (name, arguments, expected) in [
         ("company_data", &["--prod"][..], "unknown argument `--prod`; expected none, or --production"),
         ("custom_store", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
+        ("spend", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
         ("usage", &["--prod"], "unknown argument `--prod`; expected none, or --production"),
         ("invoices", &["--production"], "expected no arguments, or: --production <URL> <token file>"),
         ("company_data", &["--production"], "OPENAPI_EMAIL is not set, OPENAPI_API_KEY is not set"),

@@ -110,8 +110,15 @@ fn answer((path, body): &(String, String), number: usize) -> String {
     if path == "/credit" {
         return r#"{"data":{"credit":85.01},"success":true,"message":"","error":null}"#.to_owned();
     }
+    if path == "/wallet" {
+        return r#"{"data":{"credit":85.01}}"#.to_owned();
+    }
     let asked: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     let end = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 86_400;
     let scopes = &asked["scopes"];
+    if path == "/tokens" {
+        // In the year 2100.
+        return format!(r#"{{"token":"t{number}","scopes":{scopes},"expireAt":"2100-01-01T00:00:00Z"}}"#);
+    }
     format!(r#"{{"scopes":{scopes},"expire":{end},"token":"t{number}","success":true,"message":"","error":null}}"#)
 }
