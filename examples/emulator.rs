@@ -46,14 +46,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
 fn introduce(emulator: &Emulator) {
     let (account, customer) = (emulator.account(), emulator.customer());
     let (production, sandbox, keliweb) = (emulator.production_url(), emulator.sandbox_url(), emulator.keliweb_url());
+    let (production_v2, sandbox_v2) = (emulator.production_v2_url(), emulator.sandbox_v2_url());
     let (email, key, echo) = (account.email(), account.production_key().expose(), emulator.url("/echo/hello"));
     let api = emulator.url("/api/hello");
     let (id, secret) = (customer.client_id(), customer.client_secret().expose());
     let (username, password) = (customer.username(), customer.password().expose());
     println!(
         "Openapi.it Oauth\n\
-         \x20 production  {production}\n\
-         \x20 sandbox     {sandbox}\n\
+         \x20 version 1   {production} (production), {sandbox} (sandbox)\n\
+         \x20 version 2   {production_v2} (production), {sandbox_v2} (sandbox)\n\
          \x20 e-mail      {email}\n\
          \x20 API key     {key} (production), {} (sandbox)\n\
          \n\
@@ -71,6 +72,13 @@ fn introduce(emulator: &Emulator) {
          \x20 curl -s -H \"Authorization: Bearer $TOKEN\" {echo}\n\
          \x20 curl -s -u {email}:{key} {production}/counters/total\n\
          \x20 curl -s -u {email}:{key} {production}/credit\n\
+         \n\
+         \x20 TOKEN=$(curl -s -u {email}:{key} {production_v2}/tokens \\\n\
+         \x20   -H 'Content-Type: application/json' -d '{{\"scopes\":[\"GET:127.0.0.1/echo\"],\"limits\":{{\"totalRequests\":2}}}}' \\\n\
+         \x20   | sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\n\
+         \x20 curl -s -H \"Authorization: Bearer $TOKEN\" {echo}\n\
+         \x20 curl -s -u {email}:{key} {production_v2}/stats\n\
+         \x20 curl -s -u {email}:{key} {production_v2}/wallet/transactions\n\
          \n\
          \x20 TOKEN=$(curl -s {keliweb}/oauth/token -H 'Accept: application/json' -d grant_type=password \\\n\
          \x20   -d client_id={id} -d client_secret={secret} \\\n\

@@ -32,6 +32,8 @@
 //! |---|---|
 //! | [`production_url`](Emulator::production_url) | Openapi.it Oauth 1.0.0, all twelve operations |
 //! | [`sandbox_url`](Emulator::sandbox_url) | the same, with its own keys, tokens, credit and counters |
+//! | [`production_v2_url`](Emulator::production_v2_url) | Openapi.it Oauth 2.1.0, all eighteen operations: its own tokens, on the accounts of version 1 with their keys, credit and calls |
+//! | [`sandbox_v2_url`](Emulator::sandbox_v2_url) | the same in the sandbox |
 //! | [`keliweb_url`](Emulator::keliweb_url) | Keliweb Fatture: `POST /oauth/token` with both grants |
 //! | `/echo` | a service of Openapi.it, with any method and any path below: requires a token with the scope `METHOD:host/echo`, counts the call, takes its price from the credit, and responds with what it received |
 //! | `/api` | Keliweb Fatture, with any method and any path below: requires an access token. Also below [`keliweb_url`](Emulator::keliweb_url) |
@@ -49,6 +51,23 @@
 //! the call; `GET /credit` still shows the rest. An account without a credit record gets 402 too. [`Emulator::set_credit`]
 //! changes the credit while the emulator runs.
 //!
+//! # Version 2
+//!
+//! What version 2 shows follows from the calls of `/echo` with a token of either version:
+//!
+//! - `/stats` counts accepted and failed calls, by address, by domain, by scope and by day. A caller's address is that of the
+//!   connection, or the first one in an `X-Forwarded-For` header, so that a test can call from any address.
+//! - `/wallet/transactions` has each paid call, and each rise of the credit by [`Emulator::set_credit`].
+//! - `/errors` has each failed call of `/echo` and of version 2 that belongs to an account. Faults that a test sets are not in it:
+//!   no service processed those requests.
+//! - `/subscriptions` has what [`EmulatorBuilder::subscription`] sets. A call is taken from a subscription before it is free or
+//!   paid.
+//! - `/callbacks` has what [`Emulator::add_callback`] adds, because nothing here delivers one.
+//!
+//! A token needs scopes that are in the [catalog](EmulatorBuilder::catalog) and not [disabled](EmulatorBuilder::disable). `/echo`
+//! enforces the limits of a token: it responds with 403 to a call from an address that the token does not name, and with 402 if a
+//! limit is used up. A refresh deletes the token and makes another one with the same scopes, name, limits and use.
+//!
 //! # Resource limits
 //!
 //! So that no program on the machine can block the emulator:
@@ -58,6 +77,8 @@
 //!   tokio's time, whatever the [clock](EmulatorBuilder::clock).
 //! - At most 512 connections are open at once; others wait.
 //! - [`requests`](Emulator::requests) keeps 64 MiB.
+//! - The errors, transactions and callbacks of an account are the newest 10,000 of each.
+//! - Stats tell 1,000 addresses apart.
 //!
 //! # What is not known
 //!
@@ -74,6 +95,27 @@
 //! - The response of `POST` and `PATCH` to a scope that does not exist ([`EmulatorBuilder::strict`]).
 //! - What makes a token not *single* ([`Emulator::set_single`]), and what is checked first if two things are wrong.
 //! - The time zone of the counters' days (here UTC), and the period of a `limit` (here all time).
+//! - Version 2: whether it sees the tokens of version 1 (here each version lists and changes only its own, and `/echo` accepts
+//!   both).
+//! - Version 2: a failed login (here 401 without a code, but for `PATCH`, which has a documented one), and an account without a
+//!   credit record (here its credit is 0).
+//! - Version 2: the lifetime without a `ttl` (here thirty days), a `ttl` of more than a year (here 422), and a `ttl` of 0 or less
+//!   in `PATCH` (here as in `POST`: thirty days).
+//! - Version 2: a scope with an asterisk (here 422 with code 80), and an empty list of scopes (here as without one).
+//! - Version 2: what is shown of a token without a name (here no `name`), without limits (here an empty object) and before any
+//!   update (here `updatedAt` is `createdAt`).
+//! - Version 2: whether `limits` in `PATCH` replaces all limits (here yes; a limit that is `null` or `false` is none), a limit of 0
+//!   (here no call), and networks in `ip` (here 422).
+//! - Version 2: what a call beyond a limit, or from another address, gets (here 402 and 403 without a code), and whether failed
+//!   calls use a limit up (here no, although the token's stats count them).
+//! - Version 2: which fields may go with a refresh (here all are ignored), how long the new token is valid (here as long as the old
+//!   one was, from then), whether an expired token can be refreshed (here no), and whether `ip` binds that call too (here no).
+//! - Version 2: the order of lists (here the oldest token first, and the newest error, transaction and callback first), a page that
+//!   cannot be (here the list's "Query error", or 422 without a code), and the response of an empty list (here `[]`, and never
+//!   404).
+//! - Version 2: whether stats count free calls (here only in `totalRequests`), calls of Oauth itself (here no) and failed calls for
+//!   scopes that do not exist (here no).
+//! - Version 2: the requirements of a scope (here fulfilled if it is enabled), and the period of a subscription (here a year).
 //! - The version of Keliweb Fatture's server software ([`PassportVersion`]), and all of its failures.
 //!
 //! The tokens are not signed. The emulator does nothing with an invoice or with a call of a service of Openapi.it: `/api` and
@@ -82,6 +124,7 @@
 mod api;
 mod builder;
 mod clock;
+mod controls;
 mod fault;
 mod form;
 mod keliweb;
@@ -98,13 +141,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use rust_decimal::Decimal;
 use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
-use crate::scope::{Scope, ScopeSet};
 
 pub use api::Api;
 pub use builder::EmulatorBuilder;
@@ -240,93 +280,6 @@ impl Emulator {
     #[must_use]
     pub fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.shared.clock) as _
-    }
-
-    /// Moves the emulator's clock forward. A client with another clock falls behind.
-    pub fn advance(&self, duration: Duration) {
-        self.shared.clock.advance(duration);
-    }
-
-    /// Delays every response from now on, in real time. The emulator processes a request at once: one that the client gives up on
-    /// was processed all the same.
-    pub fn set_latency(&self, latency: Duration) {
-        self.shared.state().latency = latency;
-    }
-
-    /// Lets the next requests fail, of any kind. Faults happen in the order in which they were set.
-    pub fn fail_next(&self, times: usize, fault: Fault) {
-        self.fail_next_on(times, "", fault);
-    }
-
-    /// Lets the next requests fail that have this method and a path that begins like this: `"POST /token"`, `"DELETE"`,
-    /// `"/echo"`. The path may include a service's prefix, as in `"POST /sandbox/token"`.
-    pub fn fail_next_on(&self, times: usize, on: &str, fault: Fault) {
-        self.shared.state().faults.plan(times, on, fault);
-    }
-
-    /// Drops the faults that have not happened yet.
-    pub fn clear_faults(&self) {
-        self.shared.state().faults.clear();
-    }
-
-    /// Grants only scopes that this set covers from now on, whatever is requested.
-    pub fn grant_only(&self, scopes: impl Into<ScopeSet>) {
-        self.shared.state().openapi.granted = Some(scopes.into());
-    }
-
-    /// Grants everything again.
-    pub fn grant_all(&self) {
-        self.shared.state().openapi.granted = None;
-    }
-
-    /// Sets the credit of the first account of Openapi.it in both environments, in euro; `None` removes its credit record.
-    ///
-    /// ```
-    /// use gettone::emulator::Emulator;
-    /// use gettone::openapi::{Credentials, Decimal, v1::Oauth};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let emulator = Emulator::start().await?;
-    /// let account = emulator.account();
-    /// let credentials = Credentials::new(account.email(), account.production_key().clone());
-    /// let oauth = Oauth::builder(credentials).base_url(emulator.production_url()).build()?;
-    ///
-    /// emulator.set_credit(Decimal::new(5, 2)); // 0.05 euro
-    /// assert_eq!(oauth.credit().await?.amount(), Decimal::new(5, 2));
-    /// emulator.set_credit(None);
-    /// assert!(oauth.credit().await.unwrap_err().is_not_found());
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn set_credit(&self, credit: impl Into<Option<Decimal>>) {
-        let now = self.shared.clock.now();
-        self.shared.state().openapi.set_credit(credit.into(), now);
-    }
-
-    /// Adds an entry to the log of callbacks, which version 2 of Oauth shows: that the platform sent the result of a call with
-    /// this scope to a URL of the first account, which responded with this status. Nothing is sent. Returns the entry's id.
-    ///
-    /// A scope whose host begins with `test.` belongs to the sandbox.
-    pub fn add_callback(&self, scope: &Scope, url: impl Into<String>, status: u16) -> String {
-        let now = self.shared.clock.now();
-        self.shared.state().openapi.add_callback(scope.clone(), url.into(), status, now)
-    }
-
-    /// Sets for how long `/echo` rejects a new token of Openapi.it as a "Wrong Token". Users saw 4 to 10 seconds.
-    pub fn set_activation_delay(&self, delay: Duration) {
-        self.shared.state().openapi.activation_delay = delay;
-    }
-
-    /// Sets whether a token of version 1 of Openapi.it Oauth is *single*. All tokens are at first. One that is not cannot be changed or deleted: the
-    /// response is the documented 403.
-    pub fn set_single(&self, token: &str, is_single: bool) {
-        self.shared.state().openapi.set_single(token, is_single);
-    }
-
-    /// Revokes every token of both services, refresh tokens too.
-    pub fn revoke_all(&self) {
-        self.shared.state().revoke_all();
     }
 
     /// Returns the requests so far, the oldest first. If they take more than 64 MiB, after some hundred thousand requests, the

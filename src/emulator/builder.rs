@@ -109,9 +109,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets whether version 1 checks that a scope without an asterisk is in the catalog; version 2 always does. If it must and is not, `PUT` responds with 406 and code
-    /// 270, as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented. Default: no, every scope
-    /// is granted.
+    /// Sets whether version 1 checks that a scope without an asterisk is in the catalog; version 2 always does. If it is not, `PUT`
+    /// responds with 406 and code 270, as documented; `POST` and `PATCH` respond with 406 and no code, because none is documented.
+    /// Default: no, every scope is granted.
     pub fn strict(mut self, is_strict: bool) -> Self {
         self.openapi.is_strict = is_strict;
         self

@@ -73,7 +73,7 @@ pub(super) fn day(time: SystemTime) -> time::Date {
     time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH).date()
 }
 
-/// Returns the time as RFC 3339 writes it, in UTC and whole seconds. `offset` is one of the two ways to write that: `Z` or `+00:00`.
+/// Returns the time as RFC 3339 writes it, in UTC and whole seconds. `offset` is how UTC is written: `Z` or `+00:00`.
 pub(super) fn rfc3339(time: SystemTime, offset: &str) -> String {
     let seconds = i64::try_from(to_unix(time)).unwrap_or_default();
     let utc = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);

@@ -11,7 +11,8 @@ pub const PRODUCTION_KEY: &str = "production-key-of-the-emulator";
 /// The API key of the default [`Account`] in the sandbox.
 pub const SANDBOX_KEY: &str = "sandbox-key-of-the-emulator";
 
-/// An account of Openapi.it: an e-mail address, and in each environment its own API key, tokens, credit and counters.
+/// An account of Openapi.it: an e-mail address, and in each environment its own API key, tokens, credit and counters. It is the
+/// same account for both versions of Oauth.
 ///
 /// ```
 /// use gettone::emulator::{Account, Emulator};
