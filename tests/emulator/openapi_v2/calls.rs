@@ -193,7 +193,13 @@ async fn a_subscription_pays_before_free_calls_and_the_wallet() {
     let counted = fixture.ask("GET", "/counters/total", Value::Null).await.body["data"][ECHO].clone();
     assert_eq!(counted, json!({ "counter": 4, "paid": 1, "limit": 1 }));
 
-    // After a year it pays no more.
-    fixture.seconds(YEAR);
+    // After a year it pays no more, even if calls are left.
+    let post = text(&fixture.create(&["POST:127.0.0.1/echo"], json!({ "ttl": YEAR })).await["token"]);
+    assert_eq!(fixture.call("POST", "/echo", &post).await.status, 200);
+    assert_eq!(fixture.data("/stats").await["subscriptionRequests"], 3);
+    fixture.seconds(YEAR - 60);
     assert_eq!(fixture.data(&path).await["active"], false);
+    assert_eq!(fixture.call("POST", "/echo", &post).await.status, 200);
+    let stats = fixture.data("/stats").await;
+    assert_eq!((&stats["subscriptionRequests"], &stats["walletRequests"]), (&json!(3), &json!(2)));
 }

@@ -1,6 +1,6 @@
 //! Tokens: created, found, listed, changed, refreshed, deleted.
 
-use gettone::emulator::{Api, Emulator, TokenEnvelope};
+use gettone::emulator::{Account, Api, Emulator, TokenEnvelope};
 use serde_json::{Value, json};
 
 use super::*;
@@ -225,6 +225,38 @@ async fn each_environment_and_each_version_has_its_own_tokens() {
     for token in [&v1, &production, &sandbox] {
         assert_eq!(fixture.echo(token).await, 401);
     }
+}
+
+#[tokio::test]
+async fn each_account_has_its_own_tokens() {
+    let other = Account::new("other@example.com", "other-key", "other-sandbox-key");
+    let fixture = start_with(Emulator::builder().account(Account::default()).account(other)).await;
+    let base = fixture.emulator.production_v2_url();
+    let login = Login::Basic("other@example.com", "other-key");
+    let ask = async |login, method: &str, path: &str, body| fixture.v2_at(&base, login, method, path, body).await;
+    let first = fixture.create(&[ECHO], json!({})).await;
+    let second = ask(login, "POST", "/tokens", json!({ "scopes": [ECHO] })).await.body;
+    let path = format!("/tokens/{}", text(&second["token"]));
+    assert_eq!(fixture.v2("GET", &path, Value::Null).await.code(), (404, json!(120)));
+    assert_eq!(ask(login, "GET", "/tokens", Value::Null).await.body["data"], json!([second]));
+    assert_eq!(fixture.data("/tokens").await, json!([first]));
+
+    // A refresh has no login: the token says whose it is.
+    let refresh = text(&second["refreshToken"]);
+    let wrong = text(&first["refreshToken"]);
+    assert_eq!(ask(Login::Bearer(&wrong), "PATCH", &path, json!({})).await.code(), (401, json!(130)));
+    let new = ask(Login::Bearer(&refresh), "PATCH", &path, json!({})).await.body;
+    assert_eq!(ask(login, "GET", "/tokens", Value::Null).await.body["data"], json!([new]));
+    assert_eq!(fixture.data("/tokens").await, json!([first]));
+
+    // Calls and failures belong to the account of the token.
+    assert_eq!(fixture.echo(&text(&new["token"])).await, 200);
+    assert_eq!(fixture.data("/stats/ips").await, json!([]));
+    assert_eq!(ask(login, "GET", "/stats/ips", Value::Null).await.body["data"], json!(["127.0.0.1"]));
+    let codes =
+        |log: &Value| log.as_array().unwrap().iter().map(|entry| entry["errorCode"].clone()).collect::<Vec<_>>();
+    assert_eq!(codes(&fixture.data("/errors").await), [120]);
+    assert_eq!(codes(&ask(login, "GET", "/errors", Value::Null).await.body["data"]), [130]);
 }
 
 #[tokio::test]
