@@ -115,7 +115,8 @@
 //!   404).
 //! - Version 2: whether stats count free calls (here only in `totalRequests`), calls of Oauth itself (here no) and failed calls for
 //!   scopes that do not exist (here no).
-//! - Version 2: the requirements of a scope (here fulfilled if it is enabled), and the period of a subscription (here a year).
+//! - Version 2: the requirements of a scope (here fulfilled if it is enabled), the period of a subscription (here a year), and what
+//!   `GET /subscriptions?id=` returns (here that subscription in all detail).
 //! - The version of Keliweb Fatture's server software ([`PassportVersion`]), and all of its failures.
 //!
 //! The tokens are not signed. The emulator does nothing with an invoice or with a call of a service of Openapi.it: `/api` and

@@ -2,6 +2,8 @@
 
 #[path = "openapi_v2/calls.rs"]
 mod calls;
+#[path = "openapi_v2/clients.rs"]
+mod clients;
 #[path = "openapi_v2/failures.rs"]
 mod failures;
 #[path = "openapi_v2/logs.rs"]

@@ -59,7 +59,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn thousands_of_tokens_are_made_used_and_listed() {
-    const TOKENS: usize = 2_000;
+    const TOKENS: usize = 1_000;
     let fixture = start().await;
     let work = async {
         let mut made = BTreeSet::new();
