@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 /// | predicate | what happened | what to do |
 /// |---|---|---|
 /// | [`is_unauthorized`](Self::is_unauthorized) | the service rejected the credentials | correct them |
-/// | [`is_invalid_grant`](Self::is_invalid_grant) | the service rejected the user name and password, or the refresh token | correct them; for a refresh token, use the password |
+/// | [`is_invalid_grant`](Self::is_invalid_grant) | the service rejected the user name and password, or the refresh token | correct them; for a refresh token, use the password or the API key |
 /// | [`is_not_found`](Self::is_not_found) | what you named does not exist | |
 /// | [`is_invalid_input`](Self::is_invalid_input) | the client or the service rejected the call | correct the call as the message says |
 /// | [`is_rate_limited`](Self::is_rate_limited) | the service received too many requests | wait for [`retry_after`](Self::retry_after) |
@@ -23,7 +23,7 @@ use reqwest::StatusCode;
 /// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried out the call | check before you retry |
 /// | [`is_backing_off`](Self::is_backing_off) | nothing was sent: the client pauses after a failure | wait for [`retry_after`](Self::retry_after) |
 /// | [`is_decode`](Self::is_decode) | the client cannot use the response | if a token has expired, check the machine's clock; otherwise report it |
-/// | [`not_granted`](Self::not_granted) | the service granted less than requested | request less |
+/// | [`not_granted`](Self::not_granted) | the service granted less than requested, or a wildcard stands for nothing | request less |
 /// | [`is_store`](Self::is_store) | a token store failed | repair the store |
 ///
 /// More than one predicate may hold. [The guide](crate::guide::errors) lists the statuses behind each of them.
@@ -38,9 +38,9 @@ use reqwest::StatusCode;
 /// Cheap to clone.
 ///
 /// ```
-/// # async fn credit(oauth: gettone::openapi::v1::Oauth) {
-/// match oauth.credit().await {
-///     Ok(credit) => println!("{credit} EUR left"),
+/// # async fn credit(oauth: gettone::openapi::v2::Oauth) {
+/// match oauth.wallet().await {
+///     Ok(wallet) => println!("{} EUR left", wallet.credit()),
 ///     Err(e) if e.is_unauthorized() => println!("wrong e-mail address or API key"),
 ///     Err(e) if e.is_rate_limited() => println!("wait for {:?}", e.retry_after()),
 ///     Err(e) if e.is_transient() => println!("try again later: {e}"),
@@ -228,15 +228,17 @@ impl Error {
         self.0.after_uncertain_attempt
     }
 
-    /// Returns whether the service rejected the credentials: status 401, `invalid_client`, a wrong user name or password, or (Keliweb
-    /// Fatture) a redirect to its login page. For a rejected refresh token only [`is_invalid_grant`](Self::is_invalid_grant) holds.
+    /// Returns whether the service rejected the credentials: status 401, `invalid_client`, a wrong user name or password, a redirect to the
+    /// login page (Keliweb Fatture), or status 403 (version 2 of Openapi.it). For a rejected refresh token only
+    /// [`is_invalid_grant`](Self::is_invalid_grant) holds.
     #[must_use]
     pub fn is_unauthorized(&self) -> bool {
         matches!(self.0.kind, Kind::Unauthorized | Kind::InvalidGrant { credentials: true })
     }
 
     /// Returns whether the user name and password, or the refresh token, are wrong, expired or revoked: `invalid_grant` (RFC 6749,
-    /// section 5.2), or what older versions of the server software send instead.
+    /// section 5.2), or what older versions of the server software send instead; for a refresh token of Openapi.it, status 401 or 403. Also
+    /// whether a [`RefreshClient`](crate::openapi::v2::RefreshClient) has no refresh token left.
     #[must_use]
     pub fn is_invalid_grant(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidGrant { .. })
@@ -248,7 +250,7 @@ impl Error {
         self.0.kind == Kind::RateLimited
     }
 
-    /// Returns whether what you named does not exist: status 404. A search for a token returns `None` instead.
+    /// Returns whether what you named does not exist: status 404. A search for a token returns `None` instead, and a list is empty.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.0.kind == Kind::NotFound
@@ -270,7 +272,7 @@ impl Error {
     /// Returns whether the service may have carried out the call: after a timeout, a lost response, a maintenance page, status 408 or any
     /// 5xx, in this attempt or an earlier one of the same call.
     ///
-    /// After such an error of `create_token` the token may exist, and after one of `refresh` both tokens may be spent.
+    /// After such an error of `create_token` the token may exist, and after one of `refresh` or `refresh_token` both tokens may be spent.
     /// [The guide](crate::guide::errors#ambiguous-calls) says how to find out.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
@@ -296,7 +298,7 @@ impl Error {
     }
 
     /// Returns whether the call is wrong. Either the client rejected it before it sent anything ([`status`](Self::status) is `None`), or
-    /// the service did: status 400, 406 or 422, and for counters 404 with code 610.
+    /// the service did: status 400, 406 or 422, and for counters of version 1 of Openapi.it 404 with code 610.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidInput | Kind::Rejected)
@@ -323,7 +325,8 @@ impl Error {
     }
 
     /// Returns the service's own code: a number of Openapi.it such as `"110"`, or an OAuth 2.0 error such as
-    /// `"invalid_grant"` (RFC 6749, section 5.2).
+    /// `"invalid_grant"` (RFC 6749, section 5.2). A number means something only together with the [service](Self::service) and the
+    /// [operation](Self::operation).
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
@@ -352,14 +355,15 @@ impl Error {
         self.0.is_backing_off
     }
 
-    /// Returns the service of the call, `Openapi.it Oauth` or `Keliweb Fatture`. `None` if the error does not come from a call.
+    /// Returns the service of the call: `Openapi.it Oauth v2`, `Openapi.it Oauth` (version 1) or `Keliweb Fatture`. `None` if the error does
+    /// not come from a call.
     #[must_use]
     pub fn service(&self) -> Option<&'static str> {
         self.0.operation.map(|operation| operation.service)
     }
 
-    /// Returns the operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`. `None`
-    /// if the error does not come from a call.
+    /// Returns the operation that failed: the `operationId` of the spec, for Keliweb Fatture `password_grant` or `refresh`, and for an exchange
+    /// of a refresh token of Openapi.it `refresh_token`. `None` if the error does not come from a call.
     #[must_use]
     pub fn operation(&self) -> Option<&'static str> {
         self.0.operation.map(|operation| operation.name)

@@ -1,6 +1,13 @@
-//! Openapi.it: the client of its Oauth 1.0.0 in [`v1`], and the types that all versions of that service share.
+//! Openapi.it: the clients of its Oauth, in [`v2`] and [`v1`], and the types that both share.
 //!
-//! Openapi.it sells some 270 endpoints, from company data to certified mail. Its Oauth service issues the tokens that all of them need.
+//! Openapi.it sells some 270 endpoints, from company data to certified mail. Its Oauth service issues the tokens that all of them need. The
+//! vendor calls version 1 deprecated: start with [`v2`]. Which version a program talks to shows in its code; no client switches.
+//!
+//! | | [`v2`] | [`v1`] |
+//! |---|---|---|
+//! | host | `oauth.openapi.com` | `oauth.openapi.it` |
+//! | client | [`v2::Oauth`], [`v2::RefreshClient`] | [`v1::Oauth`] |
+//! | moving from version 1 to version 2 | [the guide](crate::guide::migrating#from-version-1-to-version-2) | |
 
 mod changes;
 mod credentials;
@@ -19,6 +26,6 @@ pub mod v2;
 pub use credentials::Credentials;
 pub use environment::Environment;
 pub use period::Period;
-/// The decimal number of [`Credit::amount`](v1::Credit::amount), from the crate `rust_decimal`.
+/// An amount of money, such as [`v2::Wallet::credit`], as a decimal number of the crate `rust_decimal`.
 pub use rust_decimal::Decimal;
 pub use ttl::Ttl;

@@ -71,7 +71,7 @@ token_type! {
 token_type! {
     /// A refresh token, which a service exchanges for a new access token (RFC 6749, section 1.5). Opaque.
     ///
-    /// Like a [`Secret`], it is never printed. At Keliweb Fatture it works once.
+    /// Like a [`Secret`], it is never printed. It works once: the exchange returns the next one.
     ///
     /// ```no_run
     /// # async fn run(fatture: gettone::keliweb::Fatture, stored: String) -> Result<(), gettone::Error> {
@@ -111,7 +111,8 @@ pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns whether a refresh token from a service or a store can be sent. It goes into a form, which takes any character.
+/// Returns whether a refresh token from a service or a store can be sent. That of Keliweb Fatture goes into a form, which takes any character.
+/// Version 2 of Openapi.it sends it in a header, and checks its characters there.
 pub(crate) fn is_usable_refresh_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= MAX_LENGTH
 }

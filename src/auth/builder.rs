@@ -14,7 +14,8 @@ use crate::http::retry::Retry;
 use crate::http::transport::Transport;
 use crate::store::{AnyStore, OnFailure, ReportingStore, TokenStore};
 
-/// The trait of all clients: [`keliweb::Fatture`](crate::keliweb::Fatture) and [`openapi::v1::Oauth`](crate::openapi::v1::Oauth). Sealed.
+/// The trait of all clients: [`openapi::v2::Oauth`](crate::openapi::v2::Oauth), [`openapi::v2::RefreshClient`](crate::openapi::v2::RefreshClient),
+/// [`openapi::v1::Oauth`](crate::openapi::v1::Oauth) and [`keliweb::Fatture`](crate::keliweb::Fatture). Sealed.
 #[allow(private_bounds)] // This seals it.
 pub trait Service: Assemble {
     /// The credentials of an account.
@@ -63,7 +64,7 @@ pub(crate) struct Parts<C: Service> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use gettone::openapi::{Credentials, v1::Oauth};
+/// use gettone::openapi::{Credentials, v2::Oauth};
 ///
 /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key"))
 ///     .timeout(Duration::from_secs(20))
@@ -173,7 +174,7 @@ impl<C: Service> Builder<C> {
     /// together with [`http_client`](Self::http_client).
     ///
     /// ```
-    /// use gettone::openapi::{Credentials, v1::Oauth};
+    /// use gettone::openapi::{Credentials, v2::Oauth};
     ///
     /// let proxy = reqwest::Proxy::https("http://proxy.example.com:3128").unwrap();
     /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).http(|http| http.proxy(proxy)).build()?;
@@ -196,7 +197,7 @@ impl<C: Service> Builder<C> {
     /// proxy of the environment sees the credentials.
     ///
     /// ```
-    /// use gettone::openapi::{Credentials, v1::Oauth};
+    /// use gettone::openapi::{Credentials, v2::Oauth};
     ///
     /// let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).referer(false).build().unwrap();
     /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).http_client(http).build()?;
@@ -213,8 +214,9 @@ impl<C: Service> Builder<C> {
     ///
     /// # Security
     ///
-    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same client id). A
-    /// client that gets a token has not proved that it knows the password.
+    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same client id, for a
+    /// [`RefreshClient`](crate::openapi::v2::RefreshClient) the name of its pair). A client that gets a token has not proved that it knows
+    /// the password.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), gettone::Error> {
@@ -265,7 +267,7 @@ impl<C: Service> Builder<C> {
     /// use std::sync::Arc;
     /// use std::time::SystemTime;
     /// use gettone::clock::ManualClock;
-    /// use gettone::openapi::{Credentials, v1::Oauth};
+    /// use gettone::openapi::{Credentials, v2::Oauth};
     ///
     /// let clock = Arc::new(ManualClock::new(SystemTime::UNIX_EPOCH));
     /// let oauth = Oauth::builder(Credentials::new("test@example.com", "key")).clock(clock.clone()).build()?;

@@ -198,11 +198,11 @@ pub(crate) use managed_methods;
 /// It saves the lookup of the token: while the token is fresh, [`get`](Self::get) takes no lock and allocates nothing.
 ///
 /// ```no_run
-/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
+/// # async fn run(oauth: gettone::openapi::v2::Oauth) -> Result<(), gettone::Error> {
 /// use gettone::{ScopeSet, TokenHandle};
 ///
-/// let imprese: TokenHandle = oauth.token_for(&ScopeSet::parse(["GET:imprese.openapi.it/base"])?);
-/// let token = imprese.get().await?;
+/// let company: TokenHandle = oauth.token_for(&ScopeSet::parse(["GET:company.openapi.com/IT-start"])?);
+/// let token = company.get().await?;
 /// # let _ = token;
 /// # Ok(())
 /// # }
@@ -246,7 +246,7 @@ impl TokenHandle {
     ///
     /// # Errors
     ///
-    /// The errors of `token` of the client, such as [`v1::Oauth::token`](crate::openapi::v1::Oauth::token).
+    /// The errors of `token` of the client, such as [`v2::Oauth::token`](crate::openapi::v2::Oauth::token).
     #[inline]
     pub async fn get(&self) -> Result<AccessToken, Error> {
         if let Some(token) = self.fresh.get() {

@@ -10,9 +10,10 @@ use crate::error::{Error, Kind};
 ///
 /// By default the client sends a call up to four times within its [timeout](crate::Builder::timeout), but only if that can do no harm:
 ///
-/// - reading and deleting: after no connection, a 429, a 502, 503 or 504, a maintenance page, a lost response, or none in time;
+/// - reading, deleting, and giving a cached token another lifetime: after no connection, a 429, a 502, 503 or 504, a maintenance page, a lost
+///   response, or none in time;
 /// - replacing, updating and the password grant: the same, but not after a lost response or none in time;
-/// - creating a token and refreshing one: only after no connection or a 429. The service has not carried out the call then.
+/// - creating a token, and exchanging a refresh token: only after no connection or a 429. The service has not carried out the call then.
 ///
 /// A failed TLS handshake, for example because of an untrusted certificate, does not count as no connection: the client does not retry it.
 ///
@@ -64,7 +65,7 @@ impl Retry {
         self
     }
 
-    /// Sets how long an attempt may take, if the call can be retried without a response (reading and deleting). All other attempts, and
+    /// Sets how long an attempt may take, if the call can be retried without a response (the first line of the list above). All other attempts, and
     /// the last one, have all the time that the call has left. Not zero. Default: 20 s.
     #[must_use]
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// [`Scope::sandbox`](crate::Scope::sandbox) returns.
 ///
 /// ```
-/// use gettone::openapi::{Credentials, Environment, v1::Oauth};
+/// use gettone::openapi::{Credentials, Environment, v2::Oauth};
 ///
 /// let environment: Environment = "sandbox".parse()?;
 /// let credentials = Credentials::new("test@example.com", "API key of the sandbox");
@@ -22,10 +22,10 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Environment {
-    /// Production, `https://oauth.openapi.it`. The vendor bills calls of its data services.
+    /// Production: `https://oauth.openapi.com`, for version 1 `https://oauth.openapi.it`. The vendor bills calls of its data services.
     #[default]
     Production,
-    /// The sandbox, `https://test.oauth.openapi.it`, free of charge.
+    /// The sandbox, free of charge: `https://test.oauth.openapi.com`, for version 1 `https://test.oauth.openapi.it`.
     Sandbox,
 }
 

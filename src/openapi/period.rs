@@ -1,4 +1,4 @@
-//! The periods that counters are read for: days, months, years, all time.
+//! The periods that figures of use are read for: days, months, years, all time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,22 +9,23 @@ use time::{Date, Month, OffsetDateTime};
 
 use crate::error::Error;
 
-/// A period of the calendar that has counters: a day, a month, a year, or all time.
+/// A period of the calendar that has figures of use: a day, a month, a year, or all time.
 ///
-/// [`Display`](fmt::Display) and serde write it as the service does: `2022-01-01`, `2022-01`, `2022`, `total`.
+/// [`Display`](fmt::Display) and serde write it as version 1 does: `2022-01-01`, `2022-01`, `2022`, `total`. Version 2 writes the first three
+/// the same way, and has no word for all time.
 ///
-/// Read the counters of this month and of the month before:
+/// Read the figures of this month and of the month before:
 ///
 /// ```no_run
 /// use std::time::SystemTime;
 ///
 /// use gettone::openapi::Period;
 ///
-/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), gettone::Error> {
+/// # async fn run(oauth: gettone::openapi::v2::Oauth) -> Result<(), gettone::Error> {
 /// let this_month = Period::month_containing(SystemTime::now())?;
-/// let counters = oauth.counters(this_month).await?;
+/// let stats = oauth.stats(this_month).await?;
 /// if let Some(last_month) = this_month.previous() {
-///     let before = oauth.counters(last_month).await?;
+///     let before = oauth.stats(last_month).await?;
 /// }
 /// # Ok(())
 /// # }
@@ -104,7 +105,7 @@ impl Period {
 
     /// Returns the day that contains a moment, in UTC.
     ///
-    /// The service does not document the time zone of its days. If it is Italy's, the service counts a call in the first hour or
+    /// The vendor does not document the time zone of its days. If it is Italy's, the service counts a call in the first hour or
     /// two after midnight there for the day after the returned one.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// The lifetime of a token: 1 second to 365 days, in whole seconds.
 ///
-/// The vendor's page documents "up to one year", and calls a shorter lifetime safer.
+/// The vendor documents at most one year for both versions, and calls a shorter lifetime safer.
 ///
 /// ```
 /// use gettone::openapi::Ttl;

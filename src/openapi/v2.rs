@@ -2,7 +2,8 @@
 //! no API key.
 //!
 //! Facts are from the vendor's OpenAPI file for version 2, unless `spec/openapi-oauth-v2.yaml` names another source. The guide says [what
-//! is not known](crate::guide::services), and [what changes](crate::guide::migrating) for a program that used [version 1](super::v1).
+//! is not known](crate::guide::services#what-version-2-leaves-open), and [what
+//! changes](crate::guide::migrating#from-version-1-to-version-2) for a program that used [version 1](super::v1).
 
 mod entries;
 mod envelope;
@@ -106,8 +107,8 @@ generated_client!("openapi_oauth_v2");
 /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost response, 429, 502, 503, 504 or a maintenance page, after
 ///   the attempts of [`Retry`](crate::Retry).
 /// - [`is_decode`](Error::is_decode): the response is not the documented one.
-/// - any other [`status`](Error::status), with the [`code`](Error::code) of the service. Five codes mean something else than in
-///   version 1.
+/// - any other [`status`](Error::status), with the [`code`](Error::code) of the service. [Five
+///   codes](crate::guide::migrating#codes-with-two-meanings) mean something else than in version 1.
 #[derive(Clone)]
 pub struct Oauth {
     credentials: Arc<Credentials>,

@@ -19,7 +19,8 @@ use crate::openapi::ttl::Ttl;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Renewal {
-    /// Extends the lifetime of the token: `PATCH /tokens/{token}` with another `ttl`. The account does not fill with tokens.
+    /// Extends the lifetime of the token: `PATCH /tokens/{token}` with another `ttl`. The account does not fill with tokens. A token that
+    /// leaks stays valid as long as the program runs.
     ///
     /// That the token keeps its text, its limits and its use so far is likely, but not documented. If the response names another token, the
     /// client returns that one from then on. If the service does not have the token, or does not extend it, the client creates another one.
@@ -69,7 +70,8 @@ impl Options {
 
 /// Settings for version 2 of Openapi.it Oauth.
 impl Builder<Oauth> {
-    /// Sets the lifetime of the tokens that the client caches. Default: one day.
+    /// Sets the lifetime of the tokens that the client caches. Default: one day. With [`Renewal::Extend`] the client gives a token that lifetime
+    /// again and again.
     #[must_use]
     pub fn ttl(mut self, ttl: Ttl) -> Self {
         self.options.ttl = ttl;
