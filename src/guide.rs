@@ -8,17 +8,24 @@
 //! | [Processes](processes) | tokens that are kept after a client is dropped, in a file or a store of your own |
 //! | [Testing](testing) | tests with the emulator, a clock or a mock |
 //! | [Security](security) | what the client stores, sends and prints, and what to do after a leak |
-//! | [Migrating](migrating) | each call of the vendors' SDKs beside the call here |
-//! | [Services](services) | what is known of the two services, and what is not |
+//! | [Migrating](migrating) | from version 1 of Openapi.it's Oauth to version 2, and from the vendors' SDKs |
+//! | [Services](services) | each operation, what the vendors document, and what they leave open |
 
-/// Returns the definitions of links to items, and to their methods and variants.
+/// Returns the definitions of links to items, and to their methods and variants. `as`: what precedes the item in the label.
 macro_rules! items {
-    ($($kind:ident $module:literal => $item:ident { $($member:ident)* })*) => {
-        concat!($(
-            "[`", stringify!($item), "`]: ", $module, "::", stringify!($item), "\n",
-            $("[`", stringify!($item), "::", stringify!($member), "`]: ",
+    ($($kind:ident $module:literal $(as $prefix:literal)? => $item:ident { $($member:ident)* })*) => {
+        concat!($(item!(concat!("[`" $(, $prefix)?), $module, $item, $($member)*),)*)
+    };
+}
+
+/// Returns the definitions of links to one item.
+macro_rules! item {
+    ($label:expr, $module:literal, $item:ident, $($member:ident)*) => {
+        concat!(
+            $label, stringify!($item), "`]: ", $module, "::", stringify!($item), "\n",
+            $($label, stringify!($item), "::", stringify!($member), "`]: ",
               $module, "::", stringify!($item), "::", stringify!($member), "\n",)*
-        )*)
+        )
     };
 }
 
@@ -36,8 +43,8 @@ macro_rules! links {
     (always) => {
         items! {
             struct "crate" => AccessToken { expose }
-            struct "crate" => Builder { base_url build connect_timeout http http_client on_store_failure reuse_existing scopes store timeout ttl }
-            struct "crate" => Error { code is_ambiguous is_backing_off is_connect is_decode is_invalid_grant is_invalid_input is_not_found is_rate_limited is_store is_timeout is_transient is_unauthorized message not_granted operation retry_after status }
+            struct "crate" => Builder { base_url build connect_timeout http http_client limits on_store_failure renewal reuse_existing scopes store timeout token_name ttl }
+            struct "crate" => Error { code is_ambiguous is_backing_off is_connect is_decode is_invalid_grant is_invalid_input is_not_found is_rate_limited is_store is_timeout is_transient is_unauthorized message not_granted operation retry_after service status }
             struct "crate" => RefreshToken {}
             struct "crate" => Retry { attempt_timeout max_retry_after }
             struct "crate" => Scope { for_request sandbox }
@@ -56,9 +63,29 @@ macro_rules! links {
             enum "crate::openapi::v1" => CounterLimit {}
             struct "crate::openapi::v1" => Counters {}
             struct "crate::openapi::v1" => Credit {}
-            struct "crate::openapi::v1" => Oauth { authorize builder clear counters create_token credit delete_token find_token list_scopes list_tokens list_tokens_with_scope replace_token revoke_created token token_for update_token wait_idle }
-            struct "crate::openapi::v1" => Token { scopes }
+            struct "crate::openapi::v1" as "v1::" => Oauth { authorize builder counters create_token credit delete_token find_token list_scopes list_tokens list_tokens_with_scope replace_token revoke_created token update_token }
+            struct "crate::openapi::v1" as "v1::" => Token {}
             struct "crate::openapi::v1" => TokenList {}
+            struct "crate::openapi::v2" => ApiStats {}
+            struct "crate::openapi::v2" => Callback {}
+            struct "crate::openapi::v2" => Entries { next }
+            struct "crate::openapi::v2" => ErrorLog {}
+            enum "crate::openapi::v2" => Limit {}
+            struct "crate::openapi::v2" => NewToken {}
+            struct "crate::openapi::v2" => Oauth { authorize clear create_token delete_token expand find_token get_callback get_scope get_subscription list_scopes list_tokens refresh_token revoke_created stats stats_api stats_apis stats_ips stream_callbacks stream_errors stream_subscriptions stream_tokens stream_wallet_transactions token token_for update_token wait_idle wallet }
+            struct "crate::openapi::v2" => Page {}
+            struct "crate::openapi::v2" => PageRange {}
+            struct "crate::openapi::v2" => RefreshClient { token }
+            struct "crate::openapi::v2" => RefreshCredentials {}
+            enum "crate::openapi::v2" => Renewal { Extend Replace }
+            struct "crate::openapi::v2" => ScopeDetail { free_limits }
+            struct "crate::openapi::v2" => Stats {}
+            struct "crate::openapi::v2" => Subscription {}
+            struct "crate::openapi::v2" => Token { scopes }
+            struct "crate::openapi::v2" => TokenLimits { ip }
+            struct "crate::openapi::v2" => Transaction {}
+            struct "crate::openapi::v2" => UserScope { is_enabled }
+            struct "crate::openapi::v2" => Wallet {}
             struct "crate::store" => AnyStore {}
             struct "crate::store" => FileStore {}
             struct "crate::store" => MemoryStore {}
@@ -69,7 +96,7 @@ macro_rules! links {
     (emulator) => {
         items! {
             mod "crate" => emulator {}
-            struct "crate::emulator" => Emulator { clock fail_next_on set_latency }
+            struct "crate::emulator" => Emulator { clock fail_next_on keliweb_url production_url production_v2_url sandbox_url sandbox_v2_url set_latency }
             enum "crate::emulator" => Fault { Html LostRequest LostResponse Status StatusWithRetryAfter TruncatedResponse }
         }
     };
@@ -77,7 +104,7 @@ macro_rules! links {
         items! {
             struct "crate" => Middleware {}
             struct "crate::keliweb" => Fatture { middleware }
-            struct "crate::openapi::v1" => Oauth { middleware }
+            struct "crate::openapi::v2" => Oauth { middleware }
         }
     };
     // In the documentation a picture is part of the page, and what the text refers to is one transparent dot.
@@ -94,9 +121,13 @@ macro_rules! links {
             "every request" => tokens "#every-request"
             "before the end" => tokens "#before-the-program-ends"
             "lost responses" => tokens "#lost-responses"
+            "renewal" => tokens "#renewal-in-version-2"
+            "limits" => tokens "#limits-for-a-token-that-leaks"
+            "without the key" => tokens "#a-client-without-the-api-key"
             "Scopes" => scopes ""
             "gets no token" => scopes "#what-authorize-requests"
             "cached scopes" => scopes "#which-cached-token-serves-a-call"
+            "wildcards" => scopes "#what-a-wildcard-becomes"
             "not granted" => scopes "#what-was-not-granted"
             "Errors" => errors ""
             "retries" => errors "#retries"
@@ -112,7 +143,12 @@ macro_rules! links {
             "on the wire" => security "#on-the-wire"
             "the file" => security "#the-file"
             "printed" => security "#what-is-printed-and-traced"
+            "version 1 to version 2" => migrating "#from-version-1-to-version-2"
+            "codes" => migrating "#codes-with-two-meanings"
             "Services" => services ""
+            "version 2" => services "#openapiit-version-2"
+            "version 1" => services "#openapiit-version-1"
+            "open questions" => services "#what-version-2-leaves-open"
             "reported" => services "#what-users-report"
             "revocation" => services "#what-keliweb-documents"
             "login page" => services "#how-the-server-software-behaves"
@@ -157,16 +193,17 @@ page!(services);
 ///     match line.split('"').collect::<Vec<_>>()[..] {
 ///         // "label" => page "#anchor"
 ///         ["", label, page, anchor, ""] => links.push((label.to_owned(), format!("{}.md{anchor}", page.replace("=>", "").trim()))),
-///         // kind "module" => Item { member member }
-///         [kind, module, rest] if module.starts_with("crate") => {
+///         // kind "module" => Item { member member }, or kind "module" as "prefix" => Item { member member }
+///         [kind, module, rest] | [kind, module, _, _, rest] if module.starts_with("crate") => {
+///             let prefix = line.split_once(r#"" as ""#).map_or("", |(_, rest)| rest.split('"').next().unwrap());
 ///             let mut words = rest.split_whitespace().filter(|word| !["=>", "{", "}", "{}"].contains(word));
 ///             let (kind, item) = (kind.trim(), words.next().unwrap());
 ///             let folder = format!("https://docs.rs/gettone/latest/{}", module.replace("crate", "gettone").replace("::", "/"));
 ///             let url = if kind == "mod" { format!("{folder}/{item}/index.html") } else { format!("{folder}/{kind}.{item}.html") };
-///             links.push((format!("`{item}`"), url.clone()));
+///             links.push((format!("`{prefix}{item}`"), url.clone()));
 ///             for member in words {
 ///                 let of = if member.starts_with(char::is_uppercase) { "variant" } else { "method" };
-///                 links.push((format!("`{item}::{member}`"), format!("{url}#{of}.{member}")));
+///                 links.push((format!("`{prefix}{item}::{member}`"), format!("{url}#{of}.{member}")));
 ///             }
 ///         }
 ///         _ => {}

@@ -1,19 +1,20 @@
 //! Clients that request, cache and refresh the tokens of [Openapi.it](openapi), which sells some 270 endpoints from company data to
 //! certified mail, and of [Keliweb Fatture](keliweb), an electronic invoicing service.
 //!
-//! For Openapi.it, this crate speaks version 1 of its Oauth, which the vendor calls deprecated in favor of version 2 on another host. As far
-//! as is known, tokens of version 1 keep working, and no date for its end is confirmed ([services](guide::services)).
+//! Openapi.it's Oauth has two versions, on two hosts. [`openapi::v2`] is the one to start with. [`openapi::v1`] is for programs that use the
+//! other, which the vendor calls deprecated; the guide says [what is known of its end](guide::services) and
+//! [how to move](guide::migrating#from-version-1-to-version-2).
 //!
 //! ```no_run
-//! use gettone::openapi::{Credentials, v1::Oauth};
+//! use gettone::openapi::{Credentials, v2::Oauth};
 //! use gettone::reqwest;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let oauth = Oauth::builder(Credentials::from_env()?).build()?; // reads `OPENAPI_EMAIL` and `OPENAPI_API_KEY`
 //! let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 //!
-//! let mut request = http.get("https://imprese.openapi.it/base/12345670124").build()?;
-//! oauth.authorize(&mut request).await?; // the cached token for `GET:imprese.openapi.it/base`, or a new one
+//! let mut request = http.get("https://company.openapi.com/IT-start/12485671007").build()?;
+//! oauth.authorize(&mut request).await?; // the cached token for `GET:company.openapi.com/IT-start`, or a new one
 //! let response = http.execute(request).await?; // in production the vendor may bill this call
 //!
 //! oauth.wait_idle().await; // before the program ends
@@ -28,6 +29,8 @@
 //!
 //! | item | |
 //! |---|---|
+//! | [`openapi::v2::Oauth`] | a client of Openapi.it Oauth 2.1.0: cached tokens, and its eighteen operations |
+//! | [`openapi::v2::RefreshClient`] | a client of the same without the API key: one token and its refresh token |
 //! | [`openapi::v1::Oauth`] | a client of Openapi.it Oauth 1.0.0: cached tokens, and its twelve operations |
 //! | [`keliweb::Fatture`] | a client of Keliweb Fatture: a cached token, and the two grants |
 //! | [`Builder`] | the settings of a client: address, time limits, retries, proxy, store |
@@ -47,11 +50,13 @@
 //!
 //! | to | use | guide |
 //! |---|---|---|
-//! | set a token on a request | [`Oauth::authorize`](openapi::v1::Oauth::authorize), [`Fatture::authorize`](keliweb::Fatture::authorize) | [tokens](guide::tokens) |
+//! | set a token on a request | [`Oauth::authorize`](openapi::v2::Oauth::authorize), [`Fatture::authorize`](keliweb::Fatture::authorize) | [tokens](guide::tokens) |
 //! | set a token on every request, and retry after a 401 | [`Middleware`] | [tokens](guide::tokens) |
-//! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v1::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
-//! | finish before the program ends | [`Oauth::wait_idle`](openapi::v1::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
-//! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v1::Oauth::revoke_created) | [tokens](guide::tokens) |
+//! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v2::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
+//! | finish before the program ends | [`Oauth::wait_idle`](openapi::v2::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
+//! | limit what a token may spend, and from where | [`Builder::limits`] | [tokens](guide::tokens#limits-for-a-token-that-leaks) |
+//! | give a worker a token, and not the API key | [`RefreshClient`](openapi::v2::RefreshClient) | [tokens](guide::tokens#a-client-without-the-api-key) |
+//! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v2::Oauth::revoke_created) | [tokens](guide::tokens) |
 //! | call from synchronous code | a tokio runtime with its own thread | [tokens](guide::tokens) |
 //! | limit which requests get a token | [`Builder::scopes`] | [scopes](guide::scopes) |
 //! | request no more than you need | [`ScopeSet::minimal_cover`], [`ScopeSet::missing_from`] | [scopes](guide::scopes) |
@@ -59,8 +64,10 @@
 //! | keep tokens across restarts, or share them between processes | [`Builder::store`] with a [`FileStore`](store::FileStore) | [processes](guide::processes) |
 //! | test without an account | [`emulator`], [`ManualClock`](clock::ManualClock) | [testing](guide::testing) |
 //! | know what is stored, sent and printed | | [security](guide::security) |
-//! | create, change and refresh tokens yourself | [`Oauth::create_token`](openapi::v1::Oauth::create_token), [`Fatture::refresh`](keliweb::Fatture::refresh) | [services](guide::services) |
-//! | move from a vendor's SDK | | [migrating](guide::migrating) |
+//! | see what wildcards stand for | [`Oauth::expand`](openapi::v2::Oauth::expand) | [scopes](guide::scopes#what-a-wildcard-becomes) |
+//! | create, change and refresh tokens yourself | [`Oauth::create_token`](openapi::v2::Oauth::create_token), [`Fatture::refresh`](keliweb::Fatture::refresh) | [services](guide::services) |
+//! | see what an account spends | [`Oauth::wallet`](openapi::v2::Oauth::wallet), [`Oauth::stats_api`](openapi::v2::Oauth::stats_api) | [services](guide::services#openapiit-version-2) |
+//! | move from version 1 to version 2, or from a vendor's SDK | | [migrating](guide::migrating) |
 //!
 //! # Examples
 //!
@@ -71,7 +78,8 @@
 //! | `quickstart` | a day of calls at both services, and how few tokens it takes |
 //! | `invoices` | Keliweb Fatture: a token that a file keeps between runs, and a retry after a 401 |
 //! | `company_data` | Openapi.it: parallel requests through `reqwest-middleware` that share one token |
-//! | `usage` | credit and counters as tables |
+//! | `spend` | Openapi.it: what an account has left, and what it was spent on, for each scope and each day |
+//! | `usage` | Openapi.it, version 1: credit and counters as tables |
 //! | `custom_store` | a store of your own that two clients share |
 //! | `emulator` | both services for curl and other languages |
 //!
@@ -83,14 +91,14 @@
 //! | `native-tls` | | TLS by the operating system's own library |
 //! | `middleware` | | [`Middleware`], and a method `middleware` of each client |
 //! | `emulator` | | [`emulator`] |
-//! | `schemars` | | `schemars::JsonSchema` for responses ([`Token`](openapi::v1::Token), [`Credit`](openapi::v1::Credit), [`Counters`](openapi::v1::Counters), [`TokenPair`](keliweb::TokenPair)), for what they consist of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
+//! | `schemars` | | `schemars::JsonSchema` for responses (of [version 2](openapi::v2) all but the pages, of [version 1](openapi::v1) `Token`, `Credit` and `Counters`, and [`TokenPair`](keliweb::TokenPair)), for what they consist of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
 //! | `tracing` | | spans and events, as below |
 //! | `full` | | `emulator`, `middleware`, `schemars` and `tracing` |
 //!
 //! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`,
 //! and each retry an event at `DEBUG`. Events with the target `gettone::cache` say that a cached token was returned, requested, obtained,
-//! loaded from the store, shared from a broader token or adopted from the account; that a request for one failed or is backing off; that one
-//! was invalidated or cleared; that the account's tokens could not be searched; that the store failed; and that a damaged file was set
+//! loaded from the store, shared from a broader token or adopted from the account; which scopes the wildcards of a set were expanded to; that a
+//! request for a token failed or is backing off; that one was invalidated or cleared; that the account's tokens could not be searched; that the store failed; and that a damaged file was set
 //! aside, or a damaged token skipped.
 //!
 #![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
