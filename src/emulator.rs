@@ -7,21 +7,21 @@
 //! ```
 //! use gettone::ScopeSet;
 //! use gettone::emulator::{Api, Emulator, Fault};
-//! use gettone::openapi::{Credentials, v1::Oauth};
+//! use gettone::openapi::{Credentials, v2::Oauth};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let emulator = Emulator::start().await?;
 //! let account = emulator.account();
 //! let credentials = Credentials::new(account.email(), account.production_key().clone());
-//! let oauth = Oauth::builder(credentials).base_url(emulator.production_url()).build()?;
+//! let oauth = Oauth::builder(credentials).base_url(emulator.production_v2_url()).build()?;
 //!
 //! emulator.fail_next(1, Fault::LostResponse); // the service creates the token, and the response is lost
 //! let token = oauth.token(&ScopeSet::parse(["GET:127.0.0.1/echo"])?).await?;
 //! let http = gettone::reqwest::Client::builder().redirect(gettone::same_origin()).no_proxy().build()?;
 //! let response = http.get(emulator.url("/echo/me")).bearer_auth(token.expose()).send().await?;
 //! assert_eq!(response.status(), 200);
-//! assert_eq!(emulator.count_valid_tokens(Api::Production), 1); // no second token was created
+//! assert_eq!(emulator.count_valid_tokens(Api::ProductionV2), 1); // no second token was created
 //! # Ok(())
 //! # }
 //! ```
@@ -41,7 +41,7 @@
 //! The host of a scope is that of the request's `Host` header, without its port. `127.0.0.1` and `localhost` accept tokens of
 //! both environments. A host of the [catalog](EmulatorBuilder::catalog), such as `imprese.openapi.it`, protects every path: it
 //! accepts tokens of production, and `test.imprese.openapi.it` accepts those of the sandbox. Put the token on such a request with
-//! `bearer_auth`: [`authorize`](crate::openapi::v1::Oauth::authorize) rejects a `Host` header that differs from the URL's host.
+//! `bearer_auth`: [`authorize`](crate::openapi::v2::Oauth::authorize) rejects a `Host` header that differs from the URL's host.
 //!
 //! # Credit
 //!

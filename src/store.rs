@@ -120,7 +120,7 @@ impl Error {
 /// - `lock`: it requests the token without the lock.
 /// - `save`: it [removes](Self::remove) the record, because its refresh token may be spent, and continues with the token in memory. So
 ///   a store that has saved the token must not return an error.
-/// - `remove`: the client may load the token again. Only [`clear`](crate::openapi::v1::Oauth::clear) and the calls that delete or change
+/// - `remove`: the client may load the token again. Only [`clear`](crate::openapi::v2::Oauth::clear) and the calls that delete or change
 ///   tokens return the error.
 ///
 /// The client drops the future of a call that takes too long, at whatever point it has reached. A call that panics counts as failed.
@@ -146,8 +146,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The store may still have the record. [`clear`](crate::openapi::v1::Oauth::clear) and
-    /// [`revoke_created`](crate::openapi::v1::Oauth::revoke_created) return the error, with [`is_store`](crate::Error::is_store) set.
+    /// The store may still have the record. [`clear`](crate::openapi::v2::Oauth::clear) and
+    /// [`revoke_created`](crate::openapi::v2::Oauth::revoke_created) return the error, with [`is_store`](crate::Error::is_store) set.
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token. The default implementation

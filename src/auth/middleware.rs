@@ -18,12 +18,12 @@ use crate::error::Error;
 /// A middleware for `reqwest-middleware` that authorizes each request, returned by [`Oauth::middleware`] and [`Fatture::middleware`].
 ///
 /// ```no_run
-/// # async fn run(oauth: gettone::openapi::v1::Oauth) -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn run(oauth: gettone::openapi::v2::Oauth) -> Result<(), Box<dyn std::error::Error>> {
 /// use gettone::{reqwest, reqwest_middleware};
 ///
 /// let http = reqwest::Client::builder().redirect(gettone::same_origin()).build()?;
 /// let http = reqwest_middleware::ClientBuilder::new(http).with(oauth.middleware()).build();
-/// let response = http.get("https://imprese.openapi.it/base/12345670124").send().await?;
+/// let response = http.get("https://company.openapi.com/IT-start/12485671007").send().await?;
 /// # let _ = response;
 /// # Ok(())
 /// # }
@@ -59,9 +59,9 @@ use crate::error::Error;
 ///
 /// [`Fatture::authorize`]: crate::keliweb::Fatture::authorize
 /// [`Fatture::middleware`]: crate::keliweb::Fatture::middleware
-/// [`Oauth::authorize`]: crate::openapi::v1::Oauth::authorize
-/// [`Oauth::middleware`]: crate::openapi::v1::Oauth::middleware
-/// [invalidates]: crate::openapi::v1::Oauth::invalidate
+/// [`Oauth::authorize`]: crate::openapi::v2::Oauth::authorize
+/// [`Oauth::middleware`]: crate::openapi::v2::Oauth::middleware
+/// [invalidates]: crate::openapi::v2::Oauth::invalidate
 #[derive(Clone)]
 pub struct Middleware {
     tokens: Arc<dyn AnyManaged>,
@@ -77,7 +77,7 @@ impl Middleware {
     /// client and handle the 401 themselves.
     ///
     /// ```no_run
-    /// # fn run(oauth: gettone::openapi::v1::Oauth, http: gettone::reqwest::Client) {
+    /// # fn run(oauth: gettone::openapi::v2::Oauth, http: gettone::reqwest::Client) {
     /// let layer = oauth.middleware().allow_other_hosts();
     /// let http = reqwest_middleware::ClientBuilder::new(http).with(layer).build();
     /// # }

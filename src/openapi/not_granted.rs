@@ -8,7 +8,7 @@ impl Error {
         Self::new(Kind::NotGranted).with_message(format!("not granted: {scopes}")).with_detail(scopes)
     }
 
-    /// Returns the scopes that the service did not grant, if that is why the call failed.
+    /// Returns the scopes that the service did not grant, or the wildcards that stand for no scope, if that is why the call failed.
     #[must_use]
     pub fn not_granted(&self) -> Option<&ScopeSet> {
         self.detail()

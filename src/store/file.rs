@@ -40,7 +40,7 @@ use crate::trace;
 ///   an exchange take longer. The store waits for the file itself for at most 5 s.
 ///
 /// ```no_run
-/// use gettone::openapi::{Credentials, v1::Oauth};
+/// use gettone::openapi::{Credentials, v2::Oauth};
 /// use gettone::store::FileStore;
 ///
 /// # async fn run() -> Result<(), gettone::Error> {

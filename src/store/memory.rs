@@ -12,7 +12,7 @@ use crate::runtime;
 /// A single client does not need it: it caches its tokens anyway.
 ///
 /// ```no_run
-/// use gettone::openapi::{Credentials, v1::Oauth};
+/// use gettone::openapi::{Credentials, v2::Oauth};
 /// use gettone::store::MemoryStore;
 ///
 /// # fn run() -> Result<(), gettone::Error> {
