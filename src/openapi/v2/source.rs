@@ -82,7 +82,8 @@ impl Tokens {
                 if is_missing(&error) {
                     self.ledger.remove(&previous.access_token);
                 }
-                return Ok(None);
+                // The service may ask for a pause before the next request.
+                return if self.api.transport.wait_after(&error).await { Ok(None) } else { Err(error) };
             }
         };
         self.ledger.replaced(&previous.access_token, token.token(), end_of(&token, &timing));
@@ -295,9 +296,10 @@ impl TokenSource for Tokens {
     }
 
     /// Allows for a `PATCH`, and for two rounds of a few pages of `GET /tokens`, `GET /scopes`, `POST /tokens` and `DELETE /tokens`, with a
-    /// pause between.
+    /// pause before each.
     fn max_duration(&self) -> Duration {
-        self.api.transport.timeout.saturating_mul(13).saturating_add(self.api.transport.retry.longest_rest())
+        let rests = self.api.transport.retry.longest_rest().saturating_mul(2);
+        self.api.transport.timeout.saturating_mul(13).saturating_add(rests)
     }
 
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
