@@ -11,7 +11,7 @@ use std::any::Any;
 
 use common::fake::{Answer, Do, FakeService};
 use common::services::{Operation, RetrySafety, Returned, keliweb, openapi_v1, operation};
-use common::{operations, success};
+use common::{operations, success, success_of};
 use gettone::keliweb::TokenPair;
 use gettone::openapi::v1::{CounterLimit, Counters, Credit, Token, TokenList};
 use gettone::{AccessToken, Error, ScopeList};
@@ -35,7 +35,7 @@ async fn error_of(operation: &Operation, answer: Answer) -> Error {
 
 /// Calls an operation, which must succeed with one request.
 async fn assert_succeeds(operation: &Operation, answer: Answer) {
-    returned(operation.name, answer).await;
+    returned_by(operation, answer).await;
 }
 
 /// Calls the operation of this name likewise, and returns what it returns.
@@ -44,10 +44,14 @@ async fn read<T: 'static>(name: &str, answer: Answer) -> T {
 }
 
 async fn returned(name: &str, answer: Answer) -> Box<dyn Returned> {
+    returned_by(operation(name), answer).await
+}
+
+async fn returned_by(operation: &Operation, answer: Answer) -> Box<dyn Returned> {
     let service = FakeService::answering_with(answer.clone()).await;
-    let returned = service.call(operation(name)).await;
-    assert_eq!(service.calls(), 1, "{name}");
-    returned.unwrap_or_else(|error| panic!("{name} {}: {error}", answer.text()))
+    let returned = service.call(operation).await;
+    assert_eq!(service.calls(), 1, "{operation}");
+    returned.unwrap_or_else(|error| panic!("{operation} {}: {error}", answer.text()))
 }
 
 #[tokio::test]
@@ -69,26 +73,26 @@ async fn success_false_with_status_200_is_a_failure() {
 #[tokio::test]
 async fn a_documented_code_means_the_same_with_status_200() {
     let body = |code: u32| Answer::json(200, json!({ "success": false, "message": "", "error": code, "data": null }));
-    assert!(error("create_token", body(110)).await.is_invalid_input());
+    assert!(error("v1 create_token", body(110)).await.is_invalid_input());
     assert!(error("replace_token", body(170)).await.is_not_found());
-    assert!(error("update_token", body(310)).await.is_invalid_input());
-    assert!(error("delete_token", body(150)).await.is_not_found());
+    assert!(error("v1 update_token", body(310)).await.is_invalid_input());
+    assert!(error("v1 delete_token", body(150)).await.is_not_found());
     assert!(error("get_credit", body(320)).await.is_not_found());
     assert!(error("counters_day", body(610)).await.is_invalid_input());
-    assert_eq!(read::<Option<Token>>("find_token", body(125)).await, None);
+    assert_eq!(read::<Option<Token>>("v1 find_token", body(125)).await, None);
 }
 
 #[tokio::test]
 async fn an_unexpected_error_field_does_not_spoil_a_success() {
     for operation in openapi_v1::SERVICE.operations {
         for odd in [json!(125.22), json!("none"), json!(true), json!({}), json!([]), json!(-1), json!(0)] {
-            assert_succeeds(operation, with(success(operation.name), "error", odd)).await;
+            assert_succeeds(operation, with(success_of(operation), "error", odd)).await;
         }
         for success_field in [json!("true"), json!("True"), json!(null), json!(1)] {
-            assert_succeeds(operation, with(success(operation.name), "success", success_field)).await;
+            assert_succeeds(operation, with(success_of(operation), "success", success_field)).await;
         }
         for message in [json!(null), json!(["x"]), json!("all is well")] {
-            assert_succeeds(operation, with(success(operation.name), "message", message)).await;
+            assert_succeeds(operation, with(success_of(operation), "message", message)).await;
         }
     }
 }
@@ -112,7 +116,7 @@ async fn a_status_of_failure_is_a_failure_whatever_the_body_says() {
 #[tokio::test]
 async fn a_failure_in_a_nested_object_is_a_failure() {
     let inner = json!({ "data": [], "success": false, "message": "not today", "error": 999 });
-    let found = error("list_scopes", Answer::json(200, json!({ "data": inner }))).await;
+    let found = error("v1 list_scopes", Answer::json(200, json!({ "data": inner }))).await;
     assert!(
         found.to_string().ends_with("HTTP 200 OK, but the response reports a failure, code 999: not today"),
         "{found}"
@@ -122,11 +126,11 @@ async fn a_failure_in_a_nested_object_is_a_failure() {
         let body = format!(
             r#"{{"success":{outer},"error":null,"data":{{"data":[],"success":{inner},"error":7}},"message":""}}"#
         );
-        let found = error("list_scopes", Answer::json(200, body)).await;
+        let found = error("v1 list_scopes", Answer::json(200, body)).await;
         assert_eq!((found.code(), found.is_decode()), (Some("7"), false));
     }
     let inner = json!({ "data": ["GET:a.it/b"], "success": true, "message": "", "error": null });
-    assert_eq!(read::<ScopeList>("list_scopes", Answer::json(200, json!({ "data": inner }))).await.len(), 1);
+    assert_eq!(read::<ScopeList>("v1 list_scopes", Answer::json(200, json!({ "data": inner }))).await.len(), 1);
 }
 
 #[tokio::test]
@@ -138,13 +142,13 @@ async fn a_response_with_nothing_but_an_error_is_a_failure() {
     let error_of_grant = error("password_grant", Answer::json(200, json!({ "error": "invalid_grant" }))).await;
     assert!(error_of_grant.is_invalid_grant() && error_of_grant.is_unauthorized(), "{error_of_grant:?}");
     let body = json!({ "message": "Wrong Token", "error": 125.22, "data": null });
-    assert_eq!(read::<Option<Token>>("find_token", Answer::json(200, body)).await, None);
+    assert_eq!(read::<Option<Token>>("v1 find_token", Answer::json(200, body)).await, None);
 }
 
 #[tokio::test]
 async fn a_success_is_read_whatever_its_content_type_is() {
     for operation in operations() {
-        let answer = success(operation.name);
+        let answer = success_of(operation);
         let html = Answer::html(200, answer.text());
         let marked = Answer::json(200, format!("\u{feff}{}", answer.text()));
         for answer in [html, marked] {
@@ -171,11 +175,11 @@ async fn a_token_with_an_unusual_number_is_read() {
         (json!(u64::MAX), latest),
         (json!("99999999999999999999999999"), latest),
     ] {
-        let token: Token = read("create_token", with(success("create_token"), "expire", sent.clone())).await;
+        let token: Token = read("v1 create_token", with(success("v1 create_token"), "expire", sent.clone())).await;
         assert_eq!(common::unix(token.expires_at()), expected, "{sent}");
     }
     for sent in [json!(-1), json!("soon"), json!(null), json!([])] {
-        assert!(error("create_token", with(success("create_token"), "expire", sent)).await.is_decode());
+        assert!(error("v1 create_token", with(success("v1 create_token"), "expire", sent)).await.is_decode());
     }
     // More than a moment can be: the lifetime is capped so that it can be added to any.
     let pair: TokenPair = read("refresh", with(success("refresh"), "expires_in", json!(u64::MAX))).await;
@@ -186,7 +190,7 @@ async fn a_token_with_an_unusual_number_is_read() {
 async fn a_token_without_scopes_does_not_spoil_a_list() {
     let token = |scopes: Value| json!({ "scopes": scopes, "expire": 1, "token": "t" });
     let body = json!({ "data": [token(json!(null)), token(json!(["GET:a.it/b"]))] });
-    let tokens: TokenList = read("list_tokens", Answer::json(200, body)).await;
+    let tokens: TokenList = read("v1 list_tokens", Answer::json(200, body)).await;
     assert_eq!(tokens.iter().map(|token| token.scopes().len()).collect::<Vec<_>>(), [0, 1]);
 }
 
@@ -212,10 +216,10 @@ async fn unusual_codes_are_kept_as_they_came() {
 async fn a_402_means_not_found_only_with_its_code() {
     let body = |code: Value| json!({ "success": false, "message": "", "error": code, "data": null });
     for code in [json!(125), json!("125"), json!(125.22)] {
-        assert_eq!(read::<Option<Token>>("find_token", Answer::json(402, body(code))).await, None);
+        assert_eq!(read::<Option<Token>>("v1 find_token", Answer::json(402, body(code))).await, None);
     }
     for code in [json!(126), json!(null), json!(1251)] {
-        let error = error("find_token", Answer::json(402, body(code))).await;
+        let error = error("v1 find_token", Answer::json(402, body(code))).await;
         assert!(!error.is_not_found() && error.status().unwrap() == 402);
     }
     // For other operations the code 125 is not documented.
@@ -336,14 +340,14 @@ async fn an_error_about_an_undocumented_response_shows_no_values() {
 
 #[tokio::test]
 async fn a_token_with_status_201_is_read() {
-    let token: Token = read("create_token", success("create_token").status(201)).await;
+    let token: Token = read("v1 create_token", success("v1 create_token").status(201)).await;
     assert_eq!(token.token().expose(), "5f8711afe4754a532a7a8358");
 }
 
 #[tokio::test]
 async fn undocumented_fields_are_ignored() {
     for operation in operations() {
-        assert_succeeds(operation, with(success(operation.name), "new", json!({ "a": [1] }))).await;
+        assert_succeeds(operation, with(success_of(operation), "new", json!({ "a": [1] }))).await;
     }
 }
 
@@ -364,7 +368,7 @@ async fn one_unreadable_scope_does_not_spoil_the_others() {
     let body =
         json!({ "data": ["GET:imprese.openapi.it/base", "nonsense", 7, "*:*/*", "POST:imprese.openapi.it/base"] });
     for body in [body.clone(), json!({ "data": body })] {
-        let list: ScopeList = read("list_scopes", Answer::json(200, body)).await;
+        let list: ScopeList = read("v1 list_scopes", Answer::json(200, body)).await;
         assert_eq!(
             list.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             ["GET:imprese.openapi.it/base", "POST:imprese.openapi.it/base"]
@@ -491,7 +495,7 @@ async fn every_documented_code_means_the_same_with_status_200() {
         (999, false, false),
     ] {
         let body = json!({ "success": false, "message": "", "error": code, "data": null });
-        let error = error("update_token", Answer::json(200, body)).await;
+        let error = error("v1 update_token", Answer::json(200, body)).await;
         assert_eq!((error.is_invalid_input(), error.is_not_found()), (invalid, missing), "{code}");
         assert!(!error.is_unauthorized() && !error.is_transient() && !error.is_decode(), "{code}");
     }
@@ -501,11 +505,11 @@ async fn every_documented_code_means_the_same_with_status_200() {
 async fn a_status_of_failure_outweighs_a_code() {
     for (status, code) in [(403, 110), (403, 150), (500, 310)] {
         let body = json!({ "success": false, "message": "", "error": code, "data": null });
-        let error = error("update_token", Answer::json(status, body)).await;
+        let error = error("v1 update_token", Answer::json(status, body)).await;
         assert!(!error.is_invalid_input() && !error.is_not_found(), "{status} {code}: {error:?}");
     }
     let body = json!({ "success": false, "message": "", "error": 125, "data": null });
-    assert!(!error("find_token", Answer::json(403, body)).await.is_not_found());
+    assert!(!error("v1 find_token", Answer::json(403, body)).await.is_not_found());
 }
 
 #[tokio::test]

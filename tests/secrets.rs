@@ -85,7 +85,7 @@ fn no_other_value_shows_a_secret() {
     let pair: keliweb::TokenPair = serde_json::from_str(&good("refresh")).unwrap();
     assert_eq!(pair.access_token().expose(), ISSUED_ACCESS);
     debugs("TokenPair", &pair);
-    let token: openapi::v1::Token = serde_json::from_str(&good("create_token")).unwrap();
+    let token: openapi::v1::Token = serde_json::from_str(&good("v1 create_token")).unwrap();
     assert_eq!(token.token().expose(), ISSUED_ACCESS);
     debugs("Token", &token);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::fake::{Answer, Do, FakeService, Identity};
 use common::services::{EXAMPLE, Http, Setup};
-use common::{API_KEY, EMAIL, Still, fatture, now, oauth, operations, success};
+use common::{API_KEY, EMAIL, Still, fatture, now, oauth, operations, success, success_of};
 use gettone::openapi::{
     Credentials,
     v1::{Oauth, TokenUpdate},
@@ -176,7 +176,7 @@ fn is_child() -> bool {
 #[tokio::test]
 async fn what_keeps_credentials_safe_cannot_be_configured_away() {
     for operation in operations() {
-        let elsewhere = FakeService::answering_with(success(operation.name)).await;
+        let elsewhere = FakeService::answering_with(success_of(operation)).await;
         let proxy = FakeService::new([Do::Hang]).await;
         let service = FakeService::answering_with(Answer::empty(307).header("location", &elsewhere.url())).await;
         let follow = |http: reqwest::ClientBuilder| http.redirect(reqwest::redirect::Policy::limited(5));

@@ -78,7 +78,7 @@ async fn every_operation_that_returns_a_token_rejects_one_that_cannot_be_sent() 
             let entry = entry(&json!(bad));
             let body = if is_list { json!({ "data": [entry] }) } else { entry };
             let service = FakeService::answering_with(Answer::json(200, body)).await;
-            let error = service.call(operation(name)).await.unwrap_err();
+            let error = service.call(operation(&format!("v1 {name}"))).await.unwrap_err();
             assert!(error.is_decode(), "{name}: {error:?}");
             if !is_list {
                 assert_refused(&error, rule);

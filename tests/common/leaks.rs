@@ -14,7 +14,7 @@ use super::fake::{Do, FakeService};
 use super::services::openapi_v1::BASE;
 use super::services::{Http, Operation, PLANTED, SecretKind, Setup, keliweb, openapi_v1, operation};
 use super::store::FakeStore;
-use super::{http, now, success};
+use super::{http, now, success_of};
 
 pub const CLIENT_SECRET: &str = PLANTED.client_secret;
 pub const PASSWORD: &str = PLANTED.password;
@@ -80,11 +80,11 @@ pub async fn tokens() {
     let path = folder.join("tokens.json");
     let answer = |body: &str| Do::answer("200 OK", JSON, body);
     let (scopes, less) = ([BASE, "GET:comparabili.openapi.it/root"], [BASE]);
-    let (made, listed, pair) = (openapi_v1::token(ISSUED_ACCESS, scopes, END), good("list_tokens"), good("refresh"));
+    let (made, listed, pair) = (openapi_v1::token(ISSUED_ACCESS, scopes, END), good("v1 list_tokens"), good("refresh"));
     let (scopes, less) = (ScopeSet::parse(scopes).unwrap(), ScopeSet::parse(less).unwrap());
     let builder = |url: String| openapi_v1::builder(&PLANTED, &Setup { retry: Retry::default(), ..setup(&url) });
 
-    let service = FakeService::new([answer(&made.to_string()), answer(&echo(operation("create_token")))]).await;
+    let service = FakeService::new([answer(&made.to_string()), answer(&echo(operation("v1 create_token")))]).await;
     let store = FileStore::open(&path).await.unwrap();
     let oauth = builder(service.url()).store(store.clone()).build().unwrap();
     let handle = oauth.token_for(&scopes);
@@ -183,17 +183,17 @@ fn change(json: &mut Value, to: &impl Fn(&str, &mut Value)) {
     }
 }
 
-/// Returns a documented success, with the tokens that are looked for as those that it issues.
+/// Returns a documented success of the [`operation`] of this name, with the tokens that are looked for as those that it issues.
 pub fn good(name: &str) -> String {
-    issuing(name, ISSUED_REFRESH).to_string()
+    issuing(operation(name), ISSUED_REFRESH).to_string()
 }
 
-/// The same with this refresh token.
-pub fn issuing(name: &str, refresh_token: &str) -> Value {
-    let mut body = serde_json::from_str(success(name).text()).unwrap();
+/// The same of an operation, with this refresh token.
+pub fn issuing(operation: &Operation, refresh_token: &str) -> Value {
+    let mut body = serde_json::from_str(success_of(operation).text()).unwrap();
     change(&mut body, &|name, value| match name {
         "token" | "access_token" => *value = ISSUED_ACCESS.into(),
-        "refresh_token" => *value = refresh_token.into(),
+        "refresh_token" | "refreshToken" => *value = refresh_token.into(),
         _ => {}
     });
     body
@@ -218,7 +218,7 @@ pub fn echoing_success(operation: &Operation) -> String {
         }
     }
 
-    let mut body = issuing(operation.name, ISSUED_REFRESH);
+    let mut body = issuing(operation, ISSUED_REFRESH);
     spread(&mut body);
     if body.get("message").is_some() {
         body["message"] = BASIC.into();
@@ -245,11 +245,11 @@ pub fn acts(operation: &Operation) -> Vec<Do> {
     .iter()
     .map(|status| Do::answer(status, JSON, &echo))
     .collect();
-    let good = good(operation.name);
+    let good = issuing(operation, ISSUED_REFRESH).to_string();
     let within = good.find(ISSUED_ACCESS).unwrap_or(good.len() - ISSUED_ACCESS.len()) + 12;
-    let mut misplaced = issuing(operation.name, ISSUED_REFRESH);
+    let mut misplaced = issuing(operation, ISSUED_REFRESH);
     change(&mut misplaced, &|name, value| {
-        if ["expire", "expires_in"].contains(&name) {
+        if ["expire", "expires_in", "expireAt"].contains(&name) {
             *value = ISSUED_REFRESH.into();
         }
     });

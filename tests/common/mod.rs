@@ -15,13 +15,14 @@ use std::sync::{Arc, OnceLock};
 use gettone::clock::ManualClock;
 use gettone::keliweb::Fatture;
 use gettone::openapi::v1::Oauth;
+use gettone::openapi::v2;
 use gettone::{Builder, Error, Service};
 
 use fake::{Answer, FakeService};
-use services::{EXAMPLE, Http, Operation, Returned, Setup, keliweb, openapi_v1, operation};
+use services::{EXAMPLE, Http, Operation, Returned, Setup, keliweb, openapi_v1, openapi_v2, operation};
 use spec::Spec;
 
-pub use services::{EMAIL, now, operations, unix};
+pub use services::{EMAIL, iso, now, operations, unix};
 
 pub const API_KEY: &str = EXAMPLE.api_key;
 /// `test@example.com:0123456789abcdef` in base64, written out so that the crate's own encoding is not what checks it.
@@ -32,19 +33,28 @@ impl FakeService {
         oauth(&self.url()).http_client(http()).build().unwrap()
     }
 
+    pub fn oauth_v2(&self) -> v2::Oauth {
+        oauth_v2(&self.url()).http_client(http()).build().unwrap()
+    }
+
     pub fn fatture(&self) -> Fatture {
         fatture(&self.url()).http_client(http()).build().unwrap()
     }
 
     /// Calls an operation with the arguments that the specs have as examples.
     pub async fn call(&self, operation: &Operation) -> Result<Box<dyn Returned>, Error> {
-        operation.call(&EXAMPLE, &Setup { http: Http::Given(http()), ..Setup::new(self.url()) }).await
+        let setup = Setup { http: Http::Given(http()), ..Setup::new(self.url()) };
+        operation.call(operation.service.example, &setup).await
     }
 }
 
-/// Returns a documented success of an operation.
+/// Returns a documented success of the [`operation`] of this name.
 pub fn success(name: &str) -> Answer {
-    let operation = operation(name);
+    success_of(operation(name))
+}
+
+/// Returns a documented success of an operation.
+pub fn success_of(operation: &Operation) -> Answer {
     Spec::of(operation.service).answer(operation.id, 200, operation.success)
 }
 
@@ -72,6 +82,10 @@ pub async fn until(mut done: impl FnMut() -> bool) {
 
 pub fn oauth(url: &str) -> Builder<Oauth> {
     openapi_v1::builder(&EXAMPLE, &Setup::new(url))
+}
+
+pub fn oauth_v2(url: &str) -> Builder<v2::Oauth> {
+    openapi_v2::builder(&EXAMPLE, &Setup::new(url))
 }
 
 pub fn fatture(url: &str) -> Builder<Fatture> {

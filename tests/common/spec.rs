@@ -7,7 +7,7 @@ use saphyr::{LoadableYamlNode, Scalar, Yaml};
 use serde_json::{Map, Value};
 
 use super::fake::Answer;
-use super::services::{SERVICES, Service, keliweb, openapi_v1};
+use super::services::{SERVICES, Service, keliweb, openapi_v1, openapi_v2};
 
 /// A spec file.
 #[derive(Clone, Copy)]
@@ -24,8 +24,12 @@ impl Spec {
         Self::of(&keliweb::SERVICE)
     }
 
-    pub fn openapi() -> Self {
+    pub fn openapi_v1() -> Self {
         Self::of(&openapi_v1::SERVICE)
+    }
+
+    pub fn openapi_v2() -> Self {
+        Self::of(&openapi_v2::SERVICE)
     }
 
     /// Lists every operation, with its method, its path and itself.

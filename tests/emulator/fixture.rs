@@ -181,7 +181,7 @@ pub fn client(grant: &'static str) -> [(&'static str, &'static str); 3] {
 
 pub fn openapi() -> &'static Spec {
     static SPEC: OnceLock<Spec> = OnceLock::new();
-    SPEC.get_or_init(Spec::openapi)
+    SPEC.get_or_init(Spec::openapi_v1)
 }
 
 pub fn keliweb() -> &'static Spec {

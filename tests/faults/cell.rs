@@ -8,12 +8,15 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, Sleep};
 use gettone::{Error, reqwest};
+use serde_json::Value;
 
 use crate::common::fake::{Do, FakeService, Identity, Received};
-use crate::common::services::{Client, Held, Http, PLANTED, Service, Setup, Way, laws};
-use crate::common::{leaks, now, until};
+use crate::common::services::openapi_v1::{self, BASE};
+use crate::common::services::openapi_v2::{self, RESOURCE};
+use crate::common::services::{Client, Held, Http, PLANTED, Service, Setup, Way, keliweb, laws};
+use crate::common::{leaks, now, unix, until};
 use crate::fault::Fault;
-use crate::service::{CLOSE, RESET, first, good, in_a_line, operation};
+use crate::service::{CLOSE, DAY, RESET, first, good, in_a_line, operation};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,9 +43,42 @@ impl Call {
         self.way.name.ends_with(", lost")
     }
 
+    /// Returns the token that the service created although the request failed.
+    fn lost_token(&self) -> Option<Value> {
+        let is_second = std::ptr::eq(self.service, &openapi_v2::SERVICE);
+        self.finds_the_lost().then(|| match is_second {
+            // Its name is the one of the request.
+            true => {
+                let name = format!("gettone-{:032x}", fastrand::Rng::with_seed(SEED).u128(..));
+                openapi_v2::token("lost0123456789abcdef0123", &name, &[RESOURCE], now() + DAY, "lost-refresh")
+            }
+            // The token tells when it was made, as those in the vendor's samples do.
+            false => {
+                let token = format!("{:08x}0123456789abcdef", unix(now()));
+                openapi_v1::token(token, [BASE], unix(now() + first_lifetime()))
+            }
+        })
+    }
+
     /// Returns how many requests of each operation there are if the first one fails and the others do not.
     pub fn recovered(&self) -> Vec<usize> {
-        vec![1; self.way.operations.len() - usize::from(self.finds_the_lost())]
+        // A token that cannot be extended is one that can be made.
+        let extends = self.way.column == "extend";
+        vec![1; if extends { 2 } else { self.way.operations.len() - usize::from(self.finds_the_lost()) }]
+    }
+
+    /// Returns the lifetime of the token that the client gets first.
+    fn lifetime(&self) -> Duration {
+        match self.service.name {
+            name if name == keliweb::SERVICE.name => HOUR,
+            name if name == openapi_v1::SERVICE.name => first_lifetime(),
+            _ => DAY,
+        }
+    }
+
+    /// Whether the client has no call beside those for its token.
+    fn is_of_worker(&self) -> bool {
+        self.way.name.starts_with("worker.")
     }
 
     /// Whether it returns a cached token.
@@ -52,7 +88,7 @@ impl Call {
 
     /// Whether a refresh ends the token that the client holds, so that callers wait for the next one, but not for long.
     fn ends_what_is_held(&self) -> bool {
-        self.way.operations[0] == "refresh"
+        ["refresh", "refresh_token"].contains(&self.way.operations[0])
     }
 
     /// Returns what can be printed of the result, or the token.
@@ -83,7 +119,8 @@ struct Outcome {
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { fault, call, lasts, .. } = self;
-        write!(f, "{fault}, which {} | {}", if *lasts { "lasts" } else { "passes" }, call.way.name)
+        let (label, way) = (call.service.label, call.way.name);
+        write!(f, "{fault}, which {} | {label} {way}", if *lasts { "lasts" } else { "passes" })
     }
 }
 
@@ -108,7 +145,9 @@ impl Cell {
         let fault = Fault::new(self.fault, &time);
         let service = Arc::new(FakeService::listening(listener, self.script(&fault, &time)));
         let clock = Arc::new(Time { time: Arc::clone(&time), service: Arc::clone(&service) });
-        let client = (self.call.service.connect)(&PLANTED, &setup(&service, fault.is_of_tls(), &clock)).unwrap();
+        let is_shared = self.call.is_of_worker() && fault.is_on_kept_connection();
+        let setup = setup(&service, fault.is_of_tls(), is_shared, &clock);
+        let client = (self.call.service.connect)(&PLANTED, &setup).unwrap();
         let client = client.as_ref();
         // The client draws the lifetimes of tokens by chance: they are the same in each cell.
         fastrand::seed(SEED);
@@ -142,15 +181,15 @@ impl Cell {
     /// Returns what the service does with each connection.
     fn script(&self, fault: &Fault, time: &Arc<ManualClock>) -> Vec<Do> {
         let secure = |act: Do| if fault.is_of_tls() { act.over_tls() } else { act };
-        let lost = self.call.finds_the_lost().then(first_lifetime);
-        let well = secure(Do::Reply(good(time, lost, CLOSE)));
+        let of = self.call.service;
+        let well = secure(Do::Reply(good(of, time, self.call.lost_token(), CLOSE)));
         let mut script = Vec::new();
         if self.call.way.held != Held::Nothing {
-            script.push(secure(Do::Reply(first(time))));
+            script.push(secure(Do::Reply(first(of, time))));
         }
         let kept = fault.is_on_kept_connection();
         script.push(match kept {
-            true => Do::Keep(good(time, None, ""), Box::new(fault.act.clone())),
+            true => Do::Keep(good(of, time, None, ""), Box::new(fault.act.clone())),
             false => fault.act.clone(),
         });
         match (self.lasts, kept) {
@@ -165,9 +204,8 @@ impl Cell {
     async fn prepare(&self, fault: &Fault, client: &dyn Client, time: &ManualClock) {
         if self.call.way.held != Held::Nothing {
             assert_eq!(self.call.make(client).await.unwrap(), leaks::ISSUED_ACCESS);
-            let lifetime = if self.call.ends_what_is_held() { HOUR } else { first_lifetime() };
             let left = if self.call.way.held == Held::Expired { Duration::ZERO } else { 200 * SECOND };
-            time.advance(lifetime - left);
+            time.advance(self.call.lifetime() - left);
         }
         if fault.is_on_kept_connection() {
             client.call(self.call.service.harmless, &PLANTED).await.unwrap();
@@ -191,6 +229,7 @@ impl Cell {
             _ => "a success".to_owned(),
         };
         same("result", result.as_ref().map_or_else(said, |_| "a success".to_owned()), says);
+        let operation = |request: &Received| operation(self.call.service, request);
         let names: Vec<&str> = requests.iter().map(operation).collect();
         same("requests", in_a_line(&names), in_a_line(&self.requests(fault)));
         if let (Held::NearItsEnd, Ok(token)) = (self.call.way.held, result) {
@@ -351,7 +390,8 @@ impl Clock for Time {
     }
 }
 
-fn setup(service: &FakeService, tls: bool, clock: &Arc<Time>) -> Setup {
+/// `is_shared`: whether all clients of a service share their connections.
+fn setup(service: &FakeService, tls: bool, is_shared: bool, clock: &Arc<Time>) -> Setup {
     // The crate's own HTTP client, so that its settings are tested; but it knows no certificate but ours.
     let of_tests = |http: reqwest::ClientBuilder| http.tls_certs_only([Identity::local().certificate()]);
     // OpenSSL reads all certificates whenever a client is built, so there it is one for all.
@@ -361,6 +401,7 @@ fn setup(service: &FakeService, tls: bool, clock: &Arc<Time>) -> Setup {
         of_tests(http.connect_timeout(10 * SECOND)).build().unwrap()
     };
     let http = match cfg!(feature = "native-tls") {
+        false if is_shared => Http::Given(shared()),
         false => Http::Own(Arc::new(of_tests)),
         true => Http::Given(SHARED.get_or_init(shared).clone()),
     };

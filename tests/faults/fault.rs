@@ -144,6 +144,7 @@ fn told_back(request: &Received) -> String {
         ("pass+word%2F%C3%A8-77aa", leaks::PASSWORD),
         (leaks::REFRESH_TOKEN, leaks::REFRESH_TOKEN),
         ("access%2Ftoken-9b2d", leaks::ACCESS_TOKEN),
+        (leaks::ISSUED_ACCESS, leaks::ISSUED_ACCESS),
         (leaks::BASIC, leaks::API_KEY),
     ];
     let held = sent.into_iter().filter(|(sent, _)| request.contains(sent));
@@ -151,7 +152,8 @@ fn told_back(request: &Received) -> String {
 }
 
 fn issued() -> String {
-    json!({ "access_token": leaks::ISSUED_ACCESS, "refresh_token": leaks::ISSUED_REFRESH }).to_string()
+    let (access, refresh) = (leaks::ISSUED_ACCESS, leaks::ISSUED_REFRESH);
+    json!({ "access_token": access, "refresh_token": refresh, "token": access, "refreshToken": refresh }).to_string()
 }
 
 fn page() -> String {
@@ -163,6 +165,7 @@ fn wrong_types() -> Value {
     json!({
         "data": leaks::ISSUED_ACCESS, "scopes": leaks::ISSUED_ACCESS, "expire": leaks::ISSUED_ACCESS, "token": [leaks::ISSUED_ACCESS],
         "token_type": 7, "expires_in": leaks::ISSUED_REFRESH, "access_token": { leaks::ISSUED_ACCESS: 1 }, "refresh_token": [],
+        "expireAt": leaks::ISSUED_ACCESS, "refreshToken": [leaks::ISSUED_REFRESH],
         "success": "perhaps", "message": [leaks::ISSUED_REFRESH], "error": { leaks::ISSUED_REFRESH: 1 },
     })
 }

@@ -75,7 +75,7 @@ pub const NOWS: [u64; 6] = [1_634_169_600, 0, 1, 253_402_300_799, 253_402_300_80
 
 /// Lists the secrets in each request of the client.
 fn secrets(service: Service) -> Vec<String> {
-    PLANTED.sent(operation(if service == Service::Keliweb { "password_grant" } else { "create_token" }))
+    PLANTED.sent(operation(if service == Service::Keliweb { "password_grant" } else { "v1 create_token" }))
 }
 
 /// Takes a client through its life. Returns how many tokens it returned.

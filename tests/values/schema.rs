@@ -89,8 +89,8 @@ fn the_types_of_keliweb_match_the_spec() {
 }
 
 #[test]
-fn the_types_of_openapi_match_the_spec() {
-    let spec = Spec::openapi();
+fn the_types_of_openapi_v1_match_the_spec() {
+    let spec = Spec::openapi_v1();
     assert_eq!(of::<Token>(), in_spec(&spec, "Token"));
     assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
     assert_eq!(of::<Scope>(), in_spec(&spec, "Scope"));

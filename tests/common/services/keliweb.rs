@@ -10,7 +10,10 @@ use super::*;
 
 pub static SERVICE: Service = Service {
     name: "Keliweb Fatture",
+    label: "keliweb",
     spec: include_str!("../../../spec/keliweb-fatture.yaml"),
+    example: &EXAMPLE,
+    always: &[],
     operations: &OPERATIONS,
     ways: WAYS,
     harmless: "password_grant",
@@ -46,6 +49,8 @@ const fn grant(
         success: "issued",
         retry,
         sends,
+        scheme: None,
+        absence: None,
     }
 }
 

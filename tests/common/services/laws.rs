@@ -105,6 +105,20 @@ impl<'a> Data<'a> {
     }
 }
 
+/// Returns how many entries a body lists: in `data`, where one object is an entry, or at its root.
+pub fn entries(body: &[u8]) -> Option<usize> {
+    if body.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice::<Vec<IgnoredAny>>(body).ok().map(|entries| entries.len());
+    }
+    let data = Data::read(body)?;
+    match data.data.get().as_bytes().first()? {
+        b'[' => data.len(),
+        b'{' => Some(1),
+        b'n' => Some(0),
+        _ => None,
+    }
+}
+
 struct Names(usize);
 
 impl<'de> Deserialize<'de> for Names {

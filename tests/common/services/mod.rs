@@ -7,6 +7,7 @@
 pub mod keliweb;
 pub mod laws;
 pub mod openapi_v1;
+pub mod openapi_v2;
 
 use std::any::Any;
 use std::fmt;
@@ -17,26 +18,46 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::{Clock, ManualClock};
 use gettone::{AccessToken, Builder, Error, Retry, Scope, reqwest};
 
-pub static SERVICES: [&Service; 2] = [&keliweb::SERVICE, &openapi_v1::SERVICE];
+pub static SERVICES: [&Service; 3] = [&keliweb::SERVICE, &openapi_v1::SERVICE, &openapi_v2::SERVICE];
 
 /// Lists every operation of every service.
 pub fn operations() -> impl Iterator<Item = &'static Operation> + Clone {
     SERVICES.into_iter().flat_map(|service| service.operations)
 }
 
-/// Returns the operation of this name.
+/// Returns the operation of this name. If several services have one, the label of the service is in front: `v2 list_tokens`.
 pub fn operation(name: &str) -> &'static Operation {
-    operations().find(|operation| operation.name == name).unwrap_or_else(|| panic!("no such operation: {name}"))
+    let (label, bare) = name.split_once(' ').map_or((None, name), |(label, bare)| (Some(label), bare));
+    let is_meant =
+        |operation: &&Operation| operation.name == bare && label.is_none_or(|label| label == operation.service.label);
+    let mut meant = operations().filter(is_meant);
+    match (meant.next(), meant.next()) {
+        (Some(operation), None) => operation,
+        (None, _) => panic!("no such operation: {name}"),
+        (Some(one), Some(other)) => panic!("{name} may be {one} or {other}"),
+    }
+}
+
+/// Returns the place of an operation among all.
+pub fn place_of(operation: &Operation) -> usize {
+    operations().position(|known| std::ptr::eq(known, operation)).unwrap()
 }
 
 /// A service, as the tests see it.
 pub struct Service {
     /// As errors name it.
     pub name: &'static str,
+    /// A word for it, without blanks.
+    pub label: &'static str,
     /// The text of its spec.
     pub spec: &'static str,
+    /// The secrets that its spec has as examples.
+    pub example: &'static Secrets,
+    /// The optional parameters that the client sends with each request that can have them.
+    pub always: &'static [&'static str],
     pub operations: &'static [Operation],
-    /// What a client can call beside the operations.
+    /// What a client can call beside the operations. The name of one that is an operation with an optional parameter ends in `?` and that
+    /// parameter.
     pub ways: &'static [Way],
     /// An operation that leaves nothing behind at the service.
     pub harmless: &'static str,
@@ -69,17 +90,40 @@ pub struct Operation {
     pub retry: RetrySafety,
     /// The secrets that a request holds.
     pub sends: &'static [SecretKind],
+    /// The scheme of the header `Authorization`.
+    pub scheme: Option<Scheme>,
+    /// The status of failure under which it succeeds, because what was asked for is not there.
+    pub absence: Option<u16>,
+}
+
+/// How a request authenticates, if a header does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// With the e-mail address and the API key.
+    Basic,
+    /// With the refresh token.
+    Bearer,
+}
+
+impl Scheme {
+    fn of(header: &str) -> Option<Self> {
+        match header.split(' ').next() {
+            Some("Basic") => Some(Self::Basic),
+            Some("Bearer") => Some(Self::Bearer),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Debug for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name)
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name)
+        write!(f, "{} {}", self.service.label, self.name)
     }
 }
 
@@ -89,11 +133,12 @@ impl Operation {
         (self.service.connect)(secrets, setup)?.call(self.name, secrets).await
     }
 
-    /// Whether a request is one of this operation.
-    pub fn is_asked_by(&self, method: &str, target: &str, body: &str) -> bool {
+    /// Whether a request is one of this operation. `authorization`: the value of that header.
+    pub fn is_asked_by(&self, method: &str, target: &str, authorization: Option<&str>, body: &str) -> bool {
         let path = target.split('?').next().unwrap_or_default();
         let fits = |(is, documented): (&str, &str)| is == documented || documented.starts_with('{') && !is.is_empty();
         method == self.method
+            && authorization.and_then(Scheme::of) == self.scheme
             && path.split('/').count() == self.path.split('/').count()
             && path.split('/').zip(self.path.split('/')).all(fits)
             && body.contains(self.mark)
@@ -145,7 +190,8 @@ pub enum Held {
 }
 
 /// An operation's name or its `operationId`, the status and the name of an example, and what a call returns for it: [`Returned::text`], or
-/// what the error says after its service, its operation and `HTTP`, with its predicates.
+/// what the error says after its service, its operation and `HTTP`, with its predicates. A line for a name overrules one for an
+/// `operationId`.
 pub type Documented = (&'static str, u16, &'static str, Result<&'static str, &'static str>);
 
 /// A fault, the name or the column of the ways that it is about, or `*` for all, the number of requests, and what the error says. An empty
@@ -170,12 +216,12 @@ pub trait Returned: fmt::Debug + Any + Send + Sync {
     /// Asserts that it is well formed, and what this body says.
     fn assert_is_in(&self, body: &[u8]);
 
-    /// Returns the scopes in it, which may be printed whatever they are.
-    fn scopes(&self) -> Vec<&Scope> {
+    /// Returns the texts in it that may be printed whatever they are, such as its scopes.
+    fn visible(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether the service may say it with a status of failure.
+    /// Whether it says that what was asked for is not there.
     fn is_absence(&self) -> bool {
         false
     }
@@ -186,9 +232,14 @@ impl dyn Returned {
         (self as &dyn Any).downcast_ref()
     }
 
-    /// Returns all that can be printed of it.
+    /// Returns all that can be printed of it, without what may be printed whatever it is.
     pub fn shown(&self) -> String {
-        format!("{self:?}\n{self:#?}")
+        let mut visible = self.visible();
+        visible.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        visible.into_iter().fold(format!("{self:?}\n{self:#?}"), |shown, text| {
+            // A text is printed in quotes and with escapes, a scope as it is.
+            shown.replace(&format!("{text:?}"), "").replace(&text, "")
+        })
     }
 }
 
@@ -204,6 +255,15 @@ impl Returned for AccessToken {
     fn assert_is_in(&self, _: &[u8]) {
         laws::assert_sendable(self.expose());
     }
+}
+
+/// A deletion.
+impl Returned for () {
+    fn text(&self) -> String {
+        "deleted".to_owned()
+    }
+
+    fn assert_is_in(&self, _: &[u8]) {}
 }
 
 /// The secrets of a client and of its calls.
@@ -311,4 +371,17 @@ pub fn now() -> SystemTime {
 
 pub fn unix(moment: SystemTime) -> u64 {
     moment.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Writes a moment as in RFC 3339, in whole seconds: `2021-10-14T00:00:00Z`.
+pub fn iso(moment: SystemTime) -> String {
+    let (days, second) = (unix(moment) / 86_400, unix(moment) % 86_400);
+    // A year begins in March here, so that the day of a leap year is its last one; and 400 years are always 146097 days.
+    let (era, day) = ((days + 719_468) / 146_097, (days + 719_468) % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) = (400 * era + year + month / 10, (month + 2) % 12 + 1);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }

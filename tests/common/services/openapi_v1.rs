@@ -14,7 +14,10 @@ use super::*;
 
 pub static SERVICE: Service = Service {
     name: "Openapi.it Oauth",
+    label: "v1",
     spec: include_str!("../../../spec/openapi-oauth-v1.yaml"),
+    example: &EXAMPLE,
+    always: &[],
     operations: &OPERATIONS,
     ways: WAYS,
     harmless: "get_credit",
@@ -51,7 +54,22 @@ const fn operation(
     retry: RetrySafety,
     sends: &'static [SecretKind],
 ) -> Operation {
-    Operation { service: &SERVICE, name, id: name, method, path, mark: "", request, success, retry, sends }
+    // Only a token may be absent: 402 with the code 125.
+    let absence = if matches!(name.as_bytes(), b"find_token") { Some(402) } else { None };
+    Operation {
+        service: &SERVICE,
+        name,
+        id: name,
+        method,
+        path,
+        mark: "",
+        request,
+        success,
+        retry,
+        sends,
+        scheme: Some(Scheme::Basic),
+        absence,
+    }
 }
 
 const MAKING: &[&str] = &["create_token", "list_tokens", "create_token"];
@@ -129,8 +147,12 @@ impl Client for Oauth {
     }
 }
 
-fn all(list: &ScopeList) -> String {
-    list.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ")
+pub fn texts(list: &ScopeList) -> Vec<String> {
+    list.iter().map(Scope::to_string).collect()
+}
+
+pub fn all(list: &ScopeList) -> String {
+    texts(list).join(" ")
 }
 
 impl Returned for Token {
@@ -145,8 +167,8 @@ impl Returned for Token {
         laws::assert_hidden(self, self.token().expose(), &format!("{:?}", self.scopes()));
     }
 
-    fn scopes(&self) -> Vec<&Scope> {
-        Token::scopes(self).iter().collect()
+    fn visible(&self) -> Vec<String> {
+        texts(self.scopes())
     }
 }
 
@@ -159,8 +181,8 @@ impl Returned for Option<Token> {
         self.iter().for_each(|token| token.assert_is_in(body));
     }
 
-    fn scopes(&self) -> Vec<&Scope> {
-        self.iter().flat_map(Returned::scopes).collect()
+    fn visible(&self) -> Vec<String> {
+        self.iter().flat_map(Returned::visible).collect()
     }
 
     fn is_absence(&self) -> bool {
@@ -179,18 +201,9 @@ impl Returned for TokenList {
         assert_eq!(laws::Data::read(body).and_then(laws::Data::len).unwrap_or(count), count);
     }
 
-    fn scopes(&self) -> Vec<&Scope> {
-        self.iter().flat_map(Returned::scopes).collect()
+    fn visible(&self) -> Vec<String> {
+        self.iter().flat_map(Returned::visible).collect()
     }
-}
-
-/// A deletion.
-impl Returned for () {
-    fn text(&self) -> String {
-        "deleted".to_owned()
-    }
-
-    fn assert_is_in(&self, _: &[u8]) {}
 }
 
 impl Returned for ScopeList {
@@ -205,8 +218,8 @@ impl Returned for ScopeList {
         assert_eq!(data.and_then(laws::Data::len).unwrap_or(count), count);
     }
 
-    fn scopes(&self) -> Vec<&Scope> {
-        self.iter().collect()
+    fn visible(&self) -> Vec<String> {
+        texts(self)
     }
 }
 
@@ -238,8 +251,8 @@ impl Returned for Counters {
         }
     }
 
-    fn scopes(&self) -> Vec<&Scope> {
-        self.iter().map(|(scope, _)| scope).collect()
+    fn visible(&self) -> Vec<String> {
+        self.iter().map(|(scope, _)| scope.to_string()).collect()
     }
 }
 
