@@ -2,7 +2,8 @@
 use std::time::Duration;
 
 use crate::common::fake::{Answer, FakeService};
-use crate::common::{EMAIL, Still, http, mint, minted, now, oauth, unix};
+use crate::common::services::openapi_v2;
+use crate::common::{EMAIL, Still, http, mint, minted, now, oauth, success, unix};
 use gettone::keliweb::{self, Fatture};
 use gettone::store::{MemoryStore, StoredToken, TokenStore};
 use gettone::{AccessToken, ScopeSet};
@@ -111,8 +112,19 @@ async fn a_refusal_with_status_200_is_no_deletion() {
         if revoked.is_ok() {
             wrong.push(format!("{no}: revoked {revoked:?}; tried again: {} {again:?}", service.calls() > calls));
         }
+        let second = FakeService::deciding(move |asked| match asked.method.as_str() {
+            "DELETE" => Answer::json(200, no),
+            _ => success("v2 create_token"),
+        })
+        .await;
+        let oauth = second.oauth_v2();
+        oauth.token(&ScopeSet::parse([openapi_v2::RESOURCE]).unwrap()).await.unwrap();
+        if let Ok(revoked) = oauth.revoke_created().await {
+            wrong.push(format!("{no}: version 2 revoked {revoked}"));
+        }
+        assert_eq!(second.calls(), 2);
     }
-    assert!(wrong.is_empty(), "{} of 11:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of 22:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// A program that lists the tokens to delete them must not mistake a refusal for an empty list.
@@ -133,6 +145,11 @@ async fn a_refusal_with_status_200_is_no_empty_list() {
         }
         if let Ok(found) = oauth.find_token(&AccessToken::new("t")).await {
             wrong.push(format!("{no}: found {found:?}"));
+        }
+        for operation in openapi_v2::SERVICE.operations {
+            if let Ok(read) = service.call(operation).await {
+                wrong.push(format!("{no}: {operation} {read:?}"));
+            }
         }
     }
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));

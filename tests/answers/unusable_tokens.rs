@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use gettone::keliweb::Fatture;
+use gettone::openapi::Ttl;
+use gettone::openapi::v2::{NewToken, PageRange};
 use gettone::store::{MemoryStore, StoredToken};
 use gettone::{Error, ScopeSet};
 use serde_json::{Value, json};
 
 use crate::common::fake::{Answer, FakeService};
 use crate::common::services::{keliweb, openapi_v1, operation};
-use crate::common::{self, Still, http, now, unix};
+use crate::common::{self, Still, http, iso, now, unix};
 
 /// Longer than any pause after an unreadable response.
 const PAUSE: Duration = Duration::from_secs(3 * 60 * 60);
@@ -46,11 +48,22 @@ fn unusable() -> Vec<(String, &'static str)> {
 }
 
 /// The operations of Openapi.it that return a token, and whether the response is a list.
-const OPENAPI: [(&str, bool); 4] =
-    [("create_token", false), ("find_token", true), ("replace_token", true), ("update_token", true)];
+const OPENAPI: [(&str, bool); 8] = [
+    ("v1 create_token", false),
+    ("v1 find_token", true),
+    ("replace_token", true),
+    ("v1 update_token", true),
+    ("v2 create_token", false),
+    ("v2 find_token", false),
+    ("v2 update_token", false),
+    ("refresh_token", false),
+];
 
+/// Returns a token as both versions write it.
 fn entry(token: &Value) -> Value {
-    openapi_v1::token(token.clone(), ["GET:a.it/b"], unix(now()) + 3600)
+    let mut entry = openapi_v1::token(token.clone(), ["GET:a.it/b"], unix(now()) + 3600);
+    entry["expireAt"] = json!(iso(now() + Duration::from_secs(3600)));
+    entry
 }
 
 fn pair(access: &str, refresh: impl Into<Value>) -> Answer {
@@ -78,7 +91,7 @@ async fn every_operation_that_returns_a_token_rejects_one_that_cannot_be_sent() 
             let entry = entry(&json!(bad));
             let body = if is_list { json!({ "data": [entry] }) } else { entry };
             let service = FakeService::answering_with(Answer::json(200, body)).await;
-            let error = service.call(operation(&format!("v1 {name}"))).await.unwrap_err();
+            let error = service.call(operation(name)).await.unwrap_err();
             assert!(error.is_decode(), "{name}: {error:?}");
             if !is_list {
                 assert_refused(&error, rule);
@@ -103,6 +116,12 @@ async fn a_token_that_cannot_be_sent_does_not_spoil_the_others_in_a_list() {
     assert!(tokens.iter().all(|token| token.token().expose() == "good"));
     assert_eq!((tokens.len(), tokens.unrecognized().len(), service.calls()), (bad.len(), bad.len(), 1));
     assert_eq!(serde_json::from_str::<Value>(tokens.unrecognized()[1].expose()).unwrap(), entry(&json!(bad[1])));
+
+    let page = service.oauth_v2().list_tokens(PageRange::default()).await.unwrap();
+    assert!(page.iter().all(|token| token.token().expose() == "good"));
+    assert_eq!((page.len(), page.unrecognized().len(), service.calls()), (bad.len(), bad.len(), 2));
+    assert_eq!(serde_json::from_str::<Value>(page.unrecognized()[1].expose()).unwrap(), entry(&json!(bad[1])));
+    assert!(!format!("{page:?} {page:#?}").contains("s3cret"), "{page:?}");
 }
 
 #[tokio::test]
@@ -139,6 +158,55 @@ async fn a_token_of_openapi_that_cannot_be_sent_is_never_cached() {
         oauth.wait_idle().await;
         assert!(!format!("{store:?}").contains("s3cret"));
         assert!(service.requests().iter().all(|asked| asked.method != "DELETE"));
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_version_2_that_cannot_be_sent_is_never_cached() {
+    for (bad, rule) in unusable() {
+        let made = AtomicUsize::new(0);
+        let bad_entry = entry(&json!(bad));
+        let service = FakeService::deciding(move |asked| match (asked.method.as_str(), made.load(SeqCst)) {
+            // The client searches for the token of an unreadable response.
+            ("GET", _) => Answer::json(200, json!({ "data": [bad_entry] })),
+            // If it finds none, it requests another.
+            (_, 0 | 1) => {
+                made.fetch_add(1, SeqCst);
+                Answer::json(200, &bad_entry)
+            }
+            _ => Answer::json(200, entry(&json!("good"))),
+        })
+        .await;
+        let store = MemoryStore::new();
+        let (builder, clock) = common::oauth_v2(&service.url()).http_client(http()).store(store.clone()).still();
+        let oauth = builder.build().unwrap();
+        assert_refused(&oauth.token(&scopes()).await.unwrap_err(), rule);
+        assert!(oauth.token(&scopes()).await.unwrap_err().is_backing_off());
+        oauth.wait_idle().await;
+        assert_eq!(service.calls(), 3, "{bad:?}");
+        clock.advance(PAUSE);
+        // The service's token is over by then, so the client does not use it longer than the service says.
+        assert_eq!(
+            oauth.create_token(NewToken::new(&scopes(), Ttl::days(1).unwrap())).await.unwrap().token().expose(),
+            "good"
+        );
+        assert!(!format!("{store:?}").contains("s3cret"));
+        assert!(service.requests().iter().all(|asked| asked.method != "DELETE"));
+    }
+}
+
+/// It goes into a header, as the access token does.
+#[tokio::test]
+async fn a_bad_refresh_token_of_version_2_does_not_spoil_the_access_token() {
+    for bad in [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), json!("r".repeat(8 * 1024 + 1))]
+    {
+        for name in ["v2 create_token", "v2 find_token", "v2 update_token", "refresh_token"] {
+            let mut entry = entry(&json!("good"));
+            entry["refreshToken"] = bad.clone();
+            let service = FakeService::answering_with(Answer::json(200, entry)).await;
+            let shown = service.call(operation(name)).await.unwrap().text();
+            assert!(shown.starts_with("good") && shown.contains("refresh -,"), "{name} {bad}: {shown}");
+        }
     }
 }
 
