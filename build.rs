@@ -107,7 +107,7 @@ pub const SERVICES: &[Service] = &[
             ),
             ("StatsIpsResponse", "crate::http::body::Received<crate::openapi::v2::Many<crate::openapi::v2::Address>>"),
             ("StatsApisResponse", "crate::http::body::Received<crate::openapi::v2::ByDomain>"),
-            ("DeletedResponse", "crate::http::body::Received<::serde::de::IgnoredAny>"),
+            ("DeletedResponse", "crate::http::body::Received<crate::openapi::v2::Deleted>"),
         ],
     },
 ];

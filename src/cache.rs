@@ -89,6 +89,12 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         false
     }
 
+    /// Returns whether nothing but the last token leads to the next one, so that a lost token cannot be replaced. The cache then saves a
+    /// token before callers get it, fetches nothing while it cannot read the store's record, and looks at the record again after a failure.
+    fn depends_on_last_token(&self) -> bool {
+        false
+    }
+
     /// Requests a token from the service.
     ///
     /// The cache calls this on the exchange's own task, one call at a time for each key, unless an earlier call took longer than

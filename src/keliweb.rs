@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
-use crate::auth::managed::{Managed, managed_methods};
+use crate::auth::managed::{Managed, clear_method, managed_methods};
 use crate::cache::{Cache, Handle};
 use crate::error::Error;
 use crate::http::generated_client;
@@ -158,3 +158,5 @@ managed_methods! {
     /// The request must go to the scheme, host and port of the client's own address
     /// ([`Builder::base_url`](crate::Builder::base_url)).
 }
+
+clear_method!(Fatture);

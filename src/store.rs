@@ -298,15 +298,13 @@ impl ReportingStore {
         Self { store, on_failure }
     }
 
-    /// Reports a failure that no call returns.
-    pub(crate) fn failed(&self, action: &'static str, error: StoreError) {
+    /// Reports a failure, and returns it for a call that has to end with it.
+    pub(crate) fn failed(&self, action: &'static str, error: StoreError) -> Error {
         // The error, the subscriber and the function are code of the user. If one of them panics, the exchange continues.
-        let _ = caught(|| {
-            trace::cache::store_failed(action, &*error);
-            if let Some(on_failure) = &self.on_failure {
-                on_failure(&Error::store(action, error));
-            }
-        });
+        let _ = caught(|| trace::cache::store_failed(action, &*error));
+        let error = Error::store(action, error);
+        let _ = caught(|| self.on_failure.as_ref().map(|on_failure| on_failure(&error)));
+        error
     }
 
     pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {

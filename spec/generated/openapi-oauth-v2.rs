@@ -874,7 +874,7 @@ not be empty: the path would be that of the collection
         &'a self,
         token: &'a str,
     ) -> Result<
-        ResponseValue<crate::http::body::Received<::serde::de::IgnoredAny>>,
+        ResponseValue<crate::http::body::Received<crate::openapi::v2::Deleted>>,
         Error<()>,
     > {
         let url = format!(

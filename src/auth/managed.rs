@@ -173,7 +173,16 @@ macro_rules! managed_methods {
             pub async fn wait_idle(&self) {
                 self.tokens.wait_idle().await;
             }
+        }
+    };
+}
 
+pub(crate) use managed_methods;
+
+/// Defines `clear`, for a client that can request a token anew.
+macro_rules! clear_method {
+    ($client:ident) => {
+        impl $client {
             /// Drops all tokens requested from this client since it was built, from memory and from the store. They stay valid at
             /// the service.
             ///
@@ -191,7 +200,7 @@ macro_rules! managed_methods {
     };
 }
 
-pub(crate) use managed_methods;
+pub(crate) use clear_method;
 
 /// A handle to the cached token of one set of scopes, returned by `token_for` of a client. Cheap to clone.
 ///

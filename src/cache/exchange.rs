@@ -38,6 +38,8 @@ enum StoreRecord {
     Usable(CachedToken),
     /// Not usable, but perhaps good for a refresh.
     Stale(Option<StoredToken>),
+    /// The store has, or may have, the token that leads to the next one.
+    Unreadable(Error),
 }
 
 /// The reason why an exchange brought no token.
@@ -164,15 +166,27 @@ impl<S: TokenSource> Exchange<S> {
             StoreRecord::Stale(stored) => {
                 // The stored token is ours or a later one, unless ours could not be saved.
                 let unsaved = cached.filter(|_| state.cached.as_ref().is_some_and(|cached| !cached.is_saved));
-                self.fetch_and_publish(state, unsaved.or(stored.as_ref()).or(cached)).await
+                let fetched = self.fetch_and_publish(state, unsaved.or(stored.as_ref()).or(cached)).await;
+                match fetched {
+                    // Another process may have used the refresh token first, and saved what it got.
+                    Err(failure) if cache.0.source.depends_on_last_token() => {
+                        match self.load_stored(store, state).await {
+                            StoreRecord::Usable(cached) => self.publish(|| Some(cached)).map(drop),
+                            StoreRecord::Stale(_) | StoreRecord::Unreadable(_) => Err(failure),
+                        }
+                    }
+                    result => result,
+                }
             }
+            StoreRecord::Unreadable(_) if cached.is_some() => self.fetch_and_publish(state, cached).await,
+            StoreRecord::Unreadable(error) => Err(error.with_operation(cache.0.source.operation()).into()),
         }
     }
 
     /// Fetches a token, publishes it, and saves it.
     ///
     /// It publishes first: the service may have ended the previous token, and no caller should get that while the store
-    /// saves. The exchange ends after the store call.
+    /// saves. The exchange ends after the store call. Only a token that cannot be replaced is saved first.
     async fn fetch_and_publish(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
         if self.cache.0.ended.is_cleared(self.ends_seen) {
             // All tokens were cleared: the exchange could not publish what it fetches.
@@ -186,10 +200,11 @@ impl<S: TokenSource> Exchange<S> {
         if !is_adopted {
             self.cache.0.ended.reinstate(&token.access_token, self.ends_seen);
         }
-        let cached =
-            CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved: self.cache.0.store.is_none() };
+        let saves_first = self.cache.0.source.depends_on_last_token();
+        let is_saved = self.cache.0.store.is_none() || (saves_first && self.save(&token).await);
+        let cached = CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved };
         if !validity.is_usable(&now) {
-            if self.update_state(|state| state.obtained_expired(cached.clone())) {
+            if self.update_state(|state| state.obtained_expired(cached.clone())) && !saves_first {
                 self.save(&cached.token).await;
             }
             let error =
@@ -198,7 +213,9 @@ impl<S: TokenSource> Exchange<S> {
         }
         if self.publish(|| Some(cached.clone()))? {
             trace::cache::obtained(&self.slot.key, validity.left(&now));
-            self.save(&cached.token).await;
+            if !saves_first {
+                self.save(&cached.token).await;
+            }
         }
         Ok(())
     }
@@ -252,19 +269,24 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
-    /// Saves a token. If the store fails, reports that, and keeps the token in memory.
-    async fn save(&self, token: &StoredToken) {
-        let Some(store) = &self.cache.0.store else { return };
+    /// Saves a token. If the store fails, reports that, and keeps the token in memory. Returns whether the store has it.
+    async fn save(&self, token: &StoredToken) -> bool {
+        let Some(store) = &self.cache.0.store else { return false };
         match with_call_timeout(store.save(&self.slot.name, token)).await {
-            Ok(()) => drop(self.slot.state.rcu(|state| state.saved(&token.access_token))),
-            Err(error) => {
-                store.failed("save", error);
-                // A store without a record is better than one with the previous token, which may be used up.
-                if let Err(error) = with_call_timeout(store.remove(&self.slot.name)).await {
-                    store.failed("remove", error);
-                }
+            Ok(()) => {
+                self.slot.state.rcu(|state| state.saved(&token.access_token));
+                return true;
             }
+            Err(error) => drop(store.failed("save", error)),
         }
+        // A store without a record is better than one with the previous token, which may be used up. But the failed call may have saved
+        // this one, and if it cannot be replaced, nothing is removed.
+        if !self.cache.0.source.depends_on_last_token()
+            && let Err(error) = with_call_timeout(store.remove(&self.slot.name)).await
+        {
+            store.failed("remove", error);
+        }
+        false
     }
 
     /// Records a failure in the slot's state, and keeps the error for the waiters.
@@ -310,19 +332,18 @@ impl<S: TokenSource> Exchange<S> {
     /// Loads the slot's store record, and judges whether its token is usable.
     async fn load_stored(&self, store: &ReportingStore, state: &State) -> StoreRecord {
         let Inner { source, ended, .. } = &*self.cache.0;
+        let unreadable = |error: StoreError| match store.failed("load", error) {
+            error if source.depends_on_last_token() => StoreRecord::Unreadable(error),
+            _ => StoreRecord::Stale(None),
+        };
         let token = match with_call_timeout(store.load(&self.slot.name)).await {
             Ok(Some(token)) if token.is_named(&self.slot.name) && source.is_for(&token, &self.slot.key) => token,
             Ok(Some(_)) => {
                 let name = &self.slot.name;
-                let error = format!("the record under {name} is that of another token; it is ignored");
-                store.failed("load", error.into());
-                return StoreRecord::Stale(None);
+                return unreadable(format!("the record under {name} is that of another token; it is ignored").into());
             }
             Ok(None) => return StoreRecord::Stale(None),
-            Err(error) => {
-                store.failed("load", error);
-                return StoreRecord::Stale(None);
-            }
+            Err(error) => return unreadable(error),
         };
         let now = self.now();
         let is_needed = state.usable(&now).is_none();

@@ -47,6 +47,15 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_sent(&self, key: &K, renewal: &Renewal) -> bool {
+        self.sent().get(key) == Some(&renewal.refresh_token)
+    }
+
+    /// Returns whether the service may have used up the refresh token of this token.
+    pub(crate) fn has_sent(&self, key: &K, token: &StoredToken) -> bool {
+        token.renewal.as_ref().is_some_and(|renewal| self.is_sent(key, renewal))
+    }
+
     /// Refreshes the previous token if its refresh token is still usable. Otherwise requests a token with the credentials.
     pub(crate) async fn fetch<S: Rotating<Key = K>>(
         &self,

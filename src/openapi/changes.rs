@@ -61,7 +61,7 @@ impl<'a, S: Changeable> Change<'a, S> {
         let is_meant = |text: &&AccessToken| *text == self.token || self.is_same;
         let which = which(texts.filter(is_meant).cloned().collect());
         let cleared = self.tokens.cache().clear(which).await;
-        result.and_then(|(changed, _)| cleared.map(|()| changed))
+        cleared.and(result.map(|(changed, _)| changed))
     }
 
     /// Drops the token from the cache if the service has deleted it, may have deleted it, or does not have it.

@@ -28,7 +28,7 @@ use super::period::{Period, Span};
 use super::ttl::Ttl;
 use crate::auth::TokenHandle;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
-use crate::auth::managed::{Managed, managed_methods};
+use crate::auth::managed::{Managed, clear_method, managed_methods};
 use crate::cache::{Cache, Which};
 use crate::error::Error;
 use crate::http::generated_client;
@@ -406,3 +406,5 @@ managed_methods! {
     /// # }
     /// ```
 }
+
+clear_method!(Oauth);

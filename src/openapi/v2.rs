@@ -32,7 +32,7 @@ use super::changes::Change;
 use super::credentials::Credentials;
 use crate::auth::TokenHandle;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
-use crate::auth::managed::{Managed, managed_methods};
+use crate::auth::managed::{Managed, clear_method, managed_methods};
 use crate::cache::{Cache, Which};
 use crate::error::Error;
 use crate::http::generated_client;
@@ -49,6 +49,7 @@ pub use entries::Entries;
 pub(crate) use envelope::{Address, ByDomain, Many, One};
 pub use limits::{Limit, TokenLimits};
 pub use logs::{Callback, ErrorLog};
+pub(crate) use operations::Deleted;
 pub use options::Renewal;
 pub use page::{Page, PageRange};
 pub use refresh_client::{RefreshClient, RefreshCredentials};
@@ -377,3 +378,5 @@ managed_methods! {
     /// # }
     /// ```
 }
+
+clear_method!(Oauth);

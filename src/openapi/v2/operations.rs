@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::envelope::{Entry, Many, One};
@@ -13,7 +14,7 @@ use super::page::{Page, PageRange};
 use super::scopes::UserScope;
 use super::token::Token;
 use crate::error::{Error, Kind, Operation};
-use crate::http::body::Received;
+use crate::http::body::{Received, Success};
 use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
 use crate::http::secrets::SecretParts;
@@ -41,8 +42,7 @@ pub(super) const REFRESH_TOKEN: Call = Call {
     rules: &ResponseRules { classify: classify_refresh, ..*RULES },
     ..call("update_token", RetrySafety::AtMostOnce)
 };
-pub(super) const DELETE_TOKEN: Call =
-    Call { rules: &ResponseRules { is_flat: true, ..*RULES }, ..call("delete_token", RetrySafety::Idempotent) };
+pub(super) const DELETE_TOKEN: Call = call("delete_token", RetrySafety::Idempotent);
 pub(super) const LIST_SCOPES: Call = call("list_scopes", RetrySafety::Idempotent);
 pub(super) const GET_SCOPE: Call = call("get_scope", RetrySafety::Idempotent);
 pub(super) const GET_WALLET: Call = call("get_wallet", RetrySafety::Idempotent);
@@ -98,6 +98,13 @@ const CODES: &[(&str, StatusCode)] = &[
 const NO_TOKENS: &str = "120";
 const NO_CALLBACKS: &str = "200";
 const NO_SUBSCRIPTIONS: &str = "220";
+
+/// The response to a deletion. Its message is all that it documents.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Deleted {
+    #[serde(rename = "success")]
+    _success: Option<Success>,
+}
 
 /// The calls of a client that authenticate with the account's e-mail address and API key.
 #[derive(Clone)]
@@ -261,9 +268,9 @@ fn joined(scopes: &[Scope]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join(","))
 }
 
-/// Returns whether an error is the service's own "Not Found", and not the 404 of a wrong address or a gateway.
+/// Returns whether an error is the service's own "Not Found", and not the 404 of a wrong address or a gateway: its codes are numbers.
 pub(super) fn is_missing(error: &Error) -> bool {
-    error.is_not_found() && error.code().is_some()
+    error.is_not_found() && number(error).is_some_and(|code| code.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 pub(super) fn invalid(call: &Call, reason: &str) -> Error {

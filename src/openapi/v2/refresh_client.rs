@@ -1,12 +1,12 @@
 //! A client without the API key, from a token and its refresh token alone.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Request, Url};
+use reqwest::{Request, StatusCode, Url};
 
-use super::operations::{REFRESH_TOKEN, refresh};
+use super::operations::{REFRESH_TOKEN, is_missing, refresh};
 use super::options::PRODUCTION;
 use super::token::Token;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
@@ -18,7 +18,7 @@ use crate::http::transport::{Timing, Transport};
 use crate::openapi::options::SharedOptions;
 use crate::openapi::requests;
 use crate::openapi::ttl::Ttl;
-use crate::store::{Renewal, StoredToken};
+use crate::store::{Renewal, StoredToken, fnv_1a};
 use crate::token::{AccessToken, RefreshToken};
 
 /// A token and its refresh token, for a [`RefreshClient`].
@@ -40,15 +40,16 @@ pub struct RefreshCredentials {
 impl RefreshCredentials {
     /// Creates credentials from a token and its refresh token.
     ///
-    /// `name` is that of the record in a [store](Builder::store): processes that share it share one token. Choose one that no other pair of
-    /// tokens has. It must not be a secret.
+    /// `name` is a part of the name of the record in a [store](Builder::store), beside a checksum of the token: processes that are given the
+    /// same name and the same pair share one token, and a new pair under the same name has a record of its own. It must not be a secret.
     #[must_use]
     pub fn new(name: impl Into<String>, token: impl Into<AccessToken>, refresh_token: impl Into<RefreshToken>) -> Self {
         let (name, token, refresh_token) = (name.into(), token.into(), refresh_token.into());
         Self { name, token, refresh_token, expires_at: None }
     }
 
-    /// Creates credentials from a token of the account. `None` if the response had no refresh token.
+    /// Creates credentials from a token of the account. `None` if the response had no refresh token, as users report of
+    /// [`create_token`](super::Oauth::create_token): look the token up in [`stream_tokens`](super::Oauth::stream_tokens) then.
     #[must_use]
     pub fn from_token(name: impl Into<String>, token: &Token) -> Option<Self> {
         let credentials = Self::new(name, token.token().clone(), token.refresh_token()?.clone());
@@ -68,12 +69,13 @@ impl RefreshCredentials {
 ///
 /// Give a worker such a pair if it must not hold the key, which can create tokens for everything. A refresh returns another token and
 /// another refresh token with the same scopes, and **ends both old ones**. So the client does what [`keliweb`](crate::keliweb) tokens
-/// need: it refreshes once at a time, on a task of its own, saves the new pair before anything else, and never sends a refresh token
+/// need: it refreshes once at a time, on a task of its own, saves the new pair before any caller gets it, and never sends a refresh token
 /// again that the service may have used up.
 ///
 /// Give it a [store](Builder::store) that survives restarts. Without one, the new pair is gone with the process, and the old one no longer
 /// works. A pair that is lost cannot be had again: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody
-/// with the key has to [create](super::Oauth::create_token) another token.
+/// with the key has to [create](super::Oauth::create_token) another token. So the client has no `clear`, and if it cannot read the store
+/// after a restart, it fails rather than use the pair that it was built with, which may be an old one.
 ///
 /// ```no_run
 /// use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
@@ -114,8 +116,9 @@ impl RefreshClient {
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_grant`](Error::is_invalid_grant): the service rejected the refresh token, or may have used it up without a response. The
-    ///   pair is lost.
+    /// - [`is_invalid_grant`](Error::is_invalid_grant): the service rejected the refresh token, may have used it up without a response, or
+    ///   returned none with the last token. The pair is lost.
+    /// - [`is_store`](Error::is_store): the store, which may have a newer pair than the client was built with, cannot be read.
     /// - [`is_not_found`](Error::is_not_found): the account no longer has the token.
     /// - [`is_transient`](Error::is_transient): no connection, 429, or another failure that may pass.
     /// - [`is_decode`](Error::is_decode): the response is not the documented one.
@@ -157,8 +160,20 @@ impl Assemble for RefreshClient {
         let Parts { credentials, options, transport, store } = parts;
         let clock = transport.clock.clone();
         let RefreshCredentials { name, token, refresh_token, expires_at } = credentials;
-        let initial = Mutex::new(Some(Initial { token, refresh_token, expires_at }));
-        let source = Pair { transport, name, options, initial, rotation: Rotation::default() };
+        let record =
+            format!("openapi-oauth-v2 refresh {:?} {name:?} {:016x}", transport.base_url, fnv_1a(token.expose()));
+        let now = clock.moment();
+        let latest = now.after(Ttl::MAX.into()).now;
+        let initial = StoredToken {
+            access_token: token,
+            obtained_at: now.now,
+            expires_at: expires_at.map_or(now.now, |expires_at| expires_at.min(latest)),
+            renewal: Some(Renewal { refresh_token, expires_at: latest }),
+            scopes: None,
+            name: None,
+        };
+        let initial = Mutex::new(Some(initial));
+        let source = Pair { transport, name, record, options, initial, rotation: Rotation::default() };
         let cache = Cache::new(source, store, clock);
         let token = cache.handle(&Only);
         Ok(Self { tokens: Managed::new(cache), token })
@@ -186,27 +201,19 @@ impl fmt::Display for Only {
 pub(crate) struct Pair {
     transport: Arc<Transport>,
     name: String,
+    /// The name of the record. Every pair in that record descends from the one that the client was built with.
+    record: String,
     options: SharedOptions,
-    /// The pair that the client was built with, until it was used.
-    initial: Mutex<Option<Initial>>,
+    /// The pair that the client was built with, until the client sees a later one.
+    initial: Mutex<Option<StoredToken>>,
     rotation: Rotation<Only>,
 }
 
-struct Initial {
-    token: AccessToken,
-    refresh_token: RefreshToken,
-    expires_at: Option<SystemTime>,
-}
-
 impl Pair {
-    fn initial(&self) -> MutexGuard<'_, Option<Initial>> {
-        self.initial.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the error for a pair that is lost.
     fn lost(&self) -> Error {
-        let message = "no refresh token is left: the last one is used up, or may be; create a token with the API key, and build \
-                       another client from it";
+        let message = "no refresh token is left: the last one is used up or may be, or the service returned none; create a token with \
+                       the API key, and build another client from it";
         Error::new(Kind::InvalidGrant { credentials: false }).with_message(message).with_operation(self.operation())
     }
 
@@ -222,24 +229,23 @@ fn fetched(token: &Token, timing: &Timing) -> Fetched {
         access_token: token.token().clone(),
         obtained_at: sent.now,
         expires_at: timing.here(token.expires_at()).min(sent.after(Ttl::MAX.into()).now),
-        renewal: token.refresh_token().map(|refresh_token| renewal(refresh_token.clone(), sent.now)),
+        // How long a refresh token lasts is not documented, nor whether it works after its token has expired. There is nothing to lose in
+        // trying.
+        renewal: token.refresh_token().map(|refresh_token| Renewal {
+            refresh_token: refresh_token.clone(),
+            expires_at: sent.after(Ttl::MAX.into()).now,
+        }),
         scopes: None,
         name: None,
     };
     Fetched { token, sent, operation: REFRESH_TOKEN.operation, is_adopted: false }
 }
 
-/// Returns the record of a refresh token. How long one lasts is not documented, nor whether it works after its token has expired. There is
-/// nothing to lose in trying.
-fn renewal(refresh_token: RefreshToken, now: SystemTime) -> Renewal {
-    Renewal { refresh_token, expires_at: now + Duration::from(Ttl::MAX) }
-}
-
 impl TokenSource for Pair {
     type Key = Only;
 
     fn record_name(&self, _: &Only) -> String {
-        format!("openapi-oauth-v2 refresh {:?} {:?}", self.transport.base_url, self.name)
+        self.record.clone()
     }
 
     fn operation(&self) -> Operation {
@@ -259,53 +265,51 @@ impl TokenSource for Pair {
         &self,
         only: &Only,
         previous: Option<&StoredToken>,
-        _: &Ended<AccessToken>,
+        ended: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
-        self.rotation.fetch(self, only, previous).await
+        let initial = {
+            let mut initial = self.initial.lock().unwrap_or_else(PoisonError::into_inner);
+            if previous.is_some() {
+                *initial = None;
+            }
+            initial.clone()
+        };
+        let sent = self.transport.clock.moment();
+        match initial.filter(|initial| !self.rotation.has_sent(only, initial)) {
+            Some(token) if sent.now < token.expires_at && !ended.contains(&token.access_token) => {
+                Ok(Fetched { token, sent, operation: self.operation(), is_adopted: true })
+            }
+            initial => self.rotation.fetch(self, only, previous.or(initial.as_ref())).await,
+        }
     }
 
-    /// Allows for a refresh of the pair in the store, and one of the pair that the client was built with.
     fn max_duration(&self) -> Duration {
-        let Transport { timeout, retry, .. } = &*self.transport;
-        timeout.saturating_mul(2).saturating_add(retry.longest_rest())
+        self.transport.timeout
+    }
+
+    fn depends_on_last_token(&self) -> bool {
+        true
     }
 }
 
 impl Rotating for Pair {
-    /// Returns the pair that the client was built with, once.
+    /// There are no credentials but the refresh token.
     async fn request(&self, _: &Only) -> Result<Fetched, Error> {
-        let Some(initial) = self.initial().take() else { return Err(self.lost()) };
-        let sent = self.transport.clock.moment();
-        let Initial { token, refresh_token, expires_at } = &initial;
-        if let Some(expires_at) = expires_at.filter(|expires_at| *expires_at > sent.now) {
-            let token = StoredToken {
-                access_token: token.clone(),
-                obtained_at: sent.now,
-                expires_at,
-                renewal: Some(renewal(refresh_token.clone(), sent.now)),
-                scopes: None,
-                name: None,
-            };
-            return Ok(Fetched { token, sent, operation: self.operation(), is_adopted: true });
-        }
-        let result = self.exchange(token, refresh_token).await;
-        if result.as_ref().is_err_and(|error| self.is_unused(error)) {
-            *self.initial() = Some(initial);
-        }
-        result
+        Err(self.lost())
     }
 
     async fn refresh(&self, _: &Only, previous: &StoredToken, token: &RefreshToken) -> Result<Fetched, Error> {
         self.exchange(&previous.access_token, token).await
     }
 
+    /// Returns whether something other than the service refused the request, such as a firewall.
     fn is_unused(&self, error: &Error) -> bool {
-        (error.is_connect() || error.is_rate_limited() || error.is_invalid_input()) && !error.is_ambiguous()
+        let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED) || is_missing(error);
+        !is_refused && !error.is_ambiguous() && !error.is_decode()
     }
 
-    async fn wait_after(&self, error: &Error) -> bool {
-        let has_another = self.initial().is_some();
-        has_another && self.transport.wait_after(error).await
+    async fn wait_after(&self, _: &Error) -> bool {
+        false
     }
 
     fn time(&self) -> &Time {

@@ -9,7 +9,7 @@ use super::entries::{Entries, Identified};
 use super::expand::{concrete, expand};
 use super::generated::types;
 use super::ledger::Ledger;
-use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_TOKENS, invalid, is_missing};
+use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_SCOPES, LIST_TOKENS, invalid, is_missing};
 use super::options::{Options, Renewal};
 use super::token::Token;
 use crate::auth::managed::{Propagation, RequestRules};
@@ -50,8 +50,7 @@ impl Tokens {
             Some(scopes) => Ok(scopes),
             None => {
                 let catalog = self.api.list_scopes().await?;
-                let expanded =
-                    expand(scopes, &catalog).map_err(|error| error.with_operation(CREATE_TOKEN.operation))?;
+                let expanded = expand(scopes, &catalog).map_err(|error| error.with_operation(LIST_SCOPES.operation))?;
                 let set: ScopeSet = expanded.iter().cloned().map(ScopePattern::from).collect();
                 trace::cache::expanded(scopes, set.len(), &set);
                 Ok(expanded)
