@@ -198,8 +198,9 @@ async fn a_token_of_version_2_that_cannot_be_sent_is_never_cached() {
 /// It goes into a header, as the access token does.
 #[tokio::test]
 async fn a_bad_refresh_token_of_version_2_does_not_spoil_the_access_token() {
-    for bad in [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), json!("r".repeat(8 * 1024 + 1))]
-    {
+    let unsendable = ["r\r\nx-injected: 1", "r r", "r\u{e8}", "r\0"];
+    let odd = [json!(""), json!(null), json!(7), json!(["r"]), json!({}), json!(true), json!("r".repeat(8 * 1024 + 1))];
+    for bad in odd.into_iter().chain(unsendable.map(Value::from)) {
         for name in ["v2 create_token", "v2 find_token", "v2 update_token", "refresh_token"] {
             let mut entry = entry(&json!("good"));
             entry["refreshToken"] = bad.clone();
@@ -208,6 +209,13 @@ async fn a_bad_refresh_token_of_version_2_does_not_spoil_the_access_token() {
             assert!(shown.starts_with("good") && shown.contains("refresh -,"), "{name} {bad}: {shown}");
         }
     }
+    let service = FakeService::answering_with(Answer::empty(500)).await;
+    for bad in unsendable {
+        let error = service.oauth_v2().refresh_token(&"t".into(), &bad.into()).await.unwrap_err();
+        assert!(error.is_invalid_input() && error.operation() == Some("refresh_token"), "{error:?}");
+        assert!(error.to_string().ends_with("the refresh token has a character that is not allowed in a header"));
+    }
+    assert_eq!(service.calls(), 0);
 }
 
 #[tokio::test]

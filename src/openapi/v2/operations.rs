@@ -211,17 +211,25 @@ pub(super) async fn refresh(
     refresh_token: &RefreshToken,
 ) -> Result<(Token, Timing), Error> {
     let call = &REFRESH_TOKEN;
-    let text = Zeroizing::new(format!("Bearer {}", refresh_token.expose()));
-    let unsendable = |_| invalid(call, "the refresh token has a character that is not allowed in a header");
-    let mut bearer = HeaderValue::from_str(&text).map_err(unsendable)?;
-    bearer.set_sensitive(true);
     if refresh_token.expose().is_empty() {
         return Err(invalid(call, "the refresh token is empty"));
     }
+    let unsendable = || invalid(call, "the refresh token has a character that is not allowed in a header");
+    if !is_sendable(refresh_token) {
+        return Err(unsendable());
+    }
+    let text = Zeroizing::new(format!("Bearer {}", refresh_token.expose()));
+    let mut bearer = HeaderValue::from_str(&text).map_err(|_| unsendable())?;
+    bearer.set_sensitive(true);
     let client = client(transport, call, bearer);
     let response = client.update_token(segment(call, token)?, &types::UpdateToken::default()).await;
     let response = finish(&client.inner, response);
     Ok((one(call, response)?, client.inner.timing()))
+}
+
+/// Returns whether a refresh token can be sent in a header. Other characters than these might not reach the service as they are.
+pub(super) fn is_sendable(refresh_token: &RefreshToken) -> bool {
+    refresh_token.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Returns a client for one call, with the credentials of that call alone.

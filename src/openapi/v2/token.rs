@@ -2,11 +2,12 @@
 
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::entries::Identified;
 use super::envelope::Object;
 use super::limits::TokenLimits;
+use super::operations::is_sendable;
 use super::read;
 use super::stats::Stats;
 use crate::error::Error;
@@ -41,7 +42,7 @@ pub struct Token {
     #[serde(default, deserialize_with = "read::optional")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     scopes: Option<ScopeList>,
-    #[serde(default, deserialize_with = "usable")]
+    #[serde(default, deserialize_with = "refreshing")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     refresh_token: Option<RefreshToken>,
     #[serde(default, deserialize_with = "read::lenient")]
@@ -112,6 +113,11 @@ impl Token {
         let patterns = scopes.unrecognized().iter().filter_map(|entry| entry.parse::<ScopePattern>().ok());
         Some(scopes.iter().cloned().map(ScopePattern::from).chain(patterns).collect())
     }
+}
+
+/// Reads a refresh token. One that cannot be sent counts as absent, so that the access token beside it is kept.
+fn refreshing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
+    Ok(usable(deserializer)?.filter(is_sendable))
 }
 
 impl Object for Token {
