@@ -14,5 +14,6 @@ use hostile::authorize::{self, Case};
 
 fuzz_target!(|text: &str| {
     let case = Case::read(text);
-    let _ = (authorize::openapi(&case), authorize::keliweb(&case, "https://fatture.keliweb.it"));
+    let _ = (authorize::openapi(&case), authorize::openapi_v2(&case));
+    let _ = authorize::keliweb(&case, "https://fatture.keliweb.it");
 });

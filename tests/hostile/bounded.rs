@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gettone::openapi::v1::{Counters, Token};
+use gettone::openapi::v2::{self, Page};
 use gettone::{Error, ScopeList};
 use proptest::collection::vec;
 use proptest::option;
@@ -143,7 +144,7 @@ static SECRETS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 });
 
 /// Places of a value, at the `@`, each with an operation that reads it.
-const PLACES: [(&str, &str); 39] = [
+const PLACES: [(&str, &str); 68] = [
     ("v1 list_tokens", "@"),
     ("v1 delete_token", "[@]"),
     ("v1 delete_token", r#"{@}"#),
@@ -183,6 +184,42 @@ const PLACES: [(&str, &str); 39] = [
     ("counters_month", r#"{"data":{"GET:a.it/b":{"counter":@,"paid":1,"limit":false}}}"#),
     ("counters_year", r#"{"data":{"GET:a.it/b":{"counter":0,"paid":@,"limit":@}}}"#),
     ("counters_total", r#"{"data":{@:{"counter":1,"paid":1}}}"#),
+    ("v2 create_token", r#"{"token":"t","expireAt":@}"#),
+    ("v2 create_token", r#"{"token":@,"expireAt":"2022-08-16T09:06:20Z","refreshToken":@,"name":@}"#),
+    ("v2 create_token", r#"{"token":"t","expireAt":"2022-08-16T09:06:20Z","scopes":@,"limits":@,"stats":@}"#),
+    (
+        "refresh_token",
+        r#"{"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z","limits":{"totalRequests":@,"walletAmount":@,"ip":[@]},
+        "stats":{"totalRequests":@,"walletAmount":@,"ip":["a",@]}}}"#,
+    ),
+    ("refresh_token", r#"{"success":false,"error":@,"message":@,"data":null}"#),
+    ("v2 find_token", r#"{"data":[@]}"#),
+    ("v2 find_token", r#"{"token":@,"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z"}}"#),
+    ("v2 update_token", r#"{"success":@,"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z"},"error":@}"#),
+    ("v2 delete_token", r#"{"message":@,"data":@}"#),
+    ("v2 list_tokens", r#"{"data":@,"success":true}"#),
+    ("v2 list_tokens", r#"{"data":[@,{"token":"t","expireAt":"2022-08-16T09:06:20Z","refreshToken":@}]}"#),
+    ("v2 list_tokens", r#"{"success":false,"error":@,"message":"no","data":@}"#),
+    ("v2 list_scopes", r#"{"data":[@,{"scope":@,"id":"1"},{"scope":"GET:a.it/b","id":@,"enabled":@}]}"#),
+    ("get_scope", r#"{"data":{"id":@,"scope":@,"enabled":@,"rateLimit":@,"freeLimits":@}}"#),
+    (
+        "get_scope",
+        r#"{"data":{"id":"1","scope":"GET:a.it/b","rateLimit":@,"freeLimits":{"dayLimit":@},"requirements":{"a":@},"prices":@}}"#,
+    ),
+    ("get_wallet", r#"{"data":{"credit":@,"createdAt":@}}"#),
+    ("get_wallet", r#"{"credit":@,"data":[{"credit":@}]}"#),
+    ("list_wallet_transactions", r#"{"data":[{"id":@,"amount":1},{"id":"1","amount":@,"description":@}]}"#),
+    ("list_errors", r#"{"data":[{"id":"1","scope":@,"errorCode":@,"httpResponseCode":@,"errorAt":@,"message":@}]}"#),
+    ("list_callbacks", r#"{"data":[@,{"id":"1","url":@,"httpResponseCode":@,"completedAt":@}]}"#),
+    ("get_callback", r#"{"data":{"id":"1","data":@,"custom":@,"headers":@,"elapsedTime":@,"active":@}}"#),
+    ("get_stats", r#"{"data":{"totalRequests":@,"walletAmount":@,"totalIps":@,"ip":@}}"#),
+    ("list_stats_ips", r#"{"data":["10.0.0.5",@]}"#),
+    ("list_stats_apis", r#"{"data":{"a.it":@,"b.it":{"totalRequests":@}}}"#),
+    ("list_stats_apis", r#"{"data":@}"#),
+    ("get_stats_api", r#"{"data":{"totalRequests":1,"ip":@,"scopes":@}}"#),
+    ("get_stats_api", r#"{"data":{"scopes":{"GET:a.it/b":@,@:{"totalRequests":1},"x":@}}}"#),
+    ("list_subscriptions", r#"{"data":[{"id":"1","availableRequests":@,"active":@},@]}"#),
+    ("get_subscription", r#"{"data":{"id":"1","price":@,"totalRequests":@,"type":@,"autorenew":@,"expiresAt":@}}"#),
 ];
 
 fn put(value: &[u8], place: &str) -> Vec<u8> {
@@ -261,15 +298,41 @@ fn an_unreadable_entry_does_not_spoil_the_others() {
     for value in VALUES.iter().filter(|value| serde_json::from_slice::<Box<RawValue>>(value).is_ok()) {
         let list = put(value, r#"{"data":["GET:a.it/b",@,"GET:a.it/c"]}"#);
         let map = put(value, r#"{"data":{"GET:a.it/b":{"counter":1,"paid":0},"x":@}}"#);
-        let read = |operation, body: &[u8]| {
+        let read = |operation: &str, body: &[u8]| {
             ask(operation, 0, 200, body).unwrap_or_else(|error| panic!("{}: {error}", value.escape_ascii()))
         };
         let (list, counters) = (read("v1 list_scopes", &list), read("counters_total", &map));
+        assert_keeps_the_rest(value, read);
         let list = list.downcast::<ScopeList>().unwrap();
         assert_eq!((list.as_slice().first().unwrap().path(), list.as_slice().last().unwrap().path()), ("b", "c"));
         let counters = counters.downcast::<Counters>().unwrap();
         assert_eq!((counters.len(), counters.unrecognized().len()), (1, 1));
     }
+}
+
+/// Asserts the same of the lists and maps of version 2.
+fn assert_keeps_the_rest(value: &[u8], read: impl Fn(&str, &[u8]) -> Box<dyn Returned>) {
+    let token = |text: &str| format!(r#"{{"token":"{text}","expireAt":"2022-08-16T09:06:20Z"}}"#);
+    let tokens = format!(r#"{{"data":[{},@,{}]}}"#, token("a"), token("b"));
+    let tokens = read("v2 list_tokens", &put(value, &tokens));
+    let tokens = tokens.downcast::<Page<v2::Token>>().unwrap();
+    let texts: Vec<_> = tokens.iter().map(|token| token.token().expose()).collect();
+    assert_eq!((texts, tokens.unrecognized().len()), (vec!["a", "b"], 1));
+
+    let scopes = r#"{"data":[{"scope":"GET:a.it/b"},@,{"scope":"GET:a.it/c"}]}"#;
+    let scopes = read("v2 list_scopes", &put(value, scopes));
+    let scopes = scopes.downcast::<Page<v2::UserScope>>().unwrap();
+    assert_eq!((scopes.len(), scopes.unrecognized().len(), scopes[1].scope().path()), (2, 1, "c"));
+
+    let figures = r#"{"data":{"totalRequests":1,"scopes":{"GET:a.it/b":{"totalRequests":2},"x":@}}}"#;
+    let figures = read("get_stats_api", &put(value, figures));
+    let figures = figures.downcast::<v2::ApiStats>().unwrap();
+    assert_eq!((figures.scopes().len(), figures.unrecognized().len()), (1, 1));
+
+    let figures = r#"{"data":{"a.it":{"totalRequests":2},"x":@}}"#;
+    let figures = read("list_stats_apis", &put(value, figures));
+    let figures = figures.downcast::<Vec<(String, v2::Stats)>>().unwrap();
+    assert_eq!((figures[0].0.as_str(), figures[0].1.total_requests()), ("a.it", Some(2)));
 }
 
 #[test]
@@ -306,8 +369,10 @@ fn no_other_field_turns_a_refusal_into_a_success() {
         for field in ["x", "error", "message", "error_description", "hint", "errors", "data", "token"] {
             for place in [format!(r#"{{"success":false,"{field}":@}}"#), format!(r#"{{"{field}":@,"success":false}}"#)]
             {
-                let error = ask("v1 delete_token", 0, 200, &put(value, &place)).unwrap_err();
-                assert!(!error.is_decode(), "{place}: {error}");
+                for name in ["v1 delete_token", "v2 delete_token", "v2 list_tokens", "get_stats"] {
+                    let error = ask(name, 0, 200, &put(value, &place)).unwrap_err();
+                    assert!(!error.is_decode(), "{name} {place}: {error}");
+                }
             }
         }
     }
@@ -350,6 +415,18 @@ fn no_depth_is_too_deep() {
     assert_eq!(error.code(), Some("150"));
     assert!(ask("v1 list_scopes", 0, 200, &put(&deep, r#"{"data":["GET:a.it/b",@]}"#)).is_ok());
     assert!(ask("counters_total", 0, 200, &put(&deep, r#"{"data":{"x":@}}"#)).is_ok());
+    for (name, place) in [
+        ("v2 delete_token", r#"{"message":@,"data":@}"#),
+        (
+            "v2 create_token",
+            r#"{"token":"t","expireAt":"2022-08-16T09:06:20Z","limits":@,"stats":@,"name":@,"scopes":@}"#,
+        ),
+        ("v2 list_tokens", r#"{"data":[@]}"#),
+        ("get_callback", r#"{"data":{"id":"1","data":@,"custom":@,"headers":@}}"#),
+        ("get_stats_api", r#"{"data":{"totalRequests":@,"scopes":{"GET:a.it/b":@,"x":@}}}"#),
+    ] {
+        assert!(ask(name, 0, 200, &put(&deep, place)).is_ok(), "{name}");
+    }
 }
 
 #[test]
@@ -490,7 +567,7 @@ fn json() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 34] = [
     "success",
     "error",
     "message",
@@ -510,6 +587,18 @@ const NAMES: [&str; 22] = [
     "refresh_token",
     "token_type",
     "expires_in",
+    "expireAt",
+    "refreshToken",
+    "limits",
+    "stats",
+    "id",
+    "scope",
+    "enabled",
+    "totalRequests",
+    "walletAmount",
+    "ip",
+    "amount",
+    "prices",
     "GET:a.it/b",
     "*:*/*",
     "x",
@@ -633,10 +722,13 @@ fn no_file_loses_what_could_be_read() {
     }
 }
 
-const SERVICES: [Service; 4] = [
+const SERVICES: [Service; 7] = [
     Service::Keliweb,
     Service::Openapi { wild: false, reuse: false },
+    Service::OpenapiV2 { wild: false, replace: false },
     Service::Openapi { wild: true, reuse: true },
+    Service::Worker,
+    Service::OpenapiV2 { wild: true, replace: true },
     Service::Openapi { wild: false, reuse: true },
 ];
 
@@ -644,7 +736,8 @@ const SERVICES: [Service; 4] = [
 const ANSWERS: [&str; 4] = [
     r#"{"token_type":"Bearer","expires_in":@,"access_token":"issued-access-55d1-08bf","refresh_token":"issued-refresh-1",
         "scopes":["GET:a.it/b","GET:a.it/c","GET:127.0.0.1/below"],"expire":@,"token":"issued-access-55d1-08bf",
-        "data":[{"scopes":["GET:a.it/b","GET:a.it/c"],"expire":@,"token":"listed-access-aa01-77cc"}]}"#,
+        "expireAt":"2021-10-14T01:00:00Z","refreshToken":"issued-refresh-2",
+        "data":[{"scopes":["GET:a.it/b","GET:a.it/c"],"expire":@,"token":"listed-access-aa01-77cc"},{"scope":"GET:a.it/b","enabled":true}]}"#,
     r#"{"data":["GET:a.it/b","GET:a.it/c"],"scopes":[],"expire":@,"token":"lacking-access-55d1-08bf","success":true}"#,
     r#"{"success":false,"error":@,"message":"no"}"#,
     "@",

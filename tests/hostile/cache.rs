@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock};
 use gettone::keliweb::Fatture;
-use gettone::openapi::v1::Oauth;
+use gettone::openapi::{v1, v2};
 use gettone::store::{StoreError, StoredToken, TokenStore};
 use gettone::test_transport;
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
 use super::answers::{Exchange, URL};
 use super::secrets::{assert_clean_error, splice};
-use super::services::{Http, PLANTED, Setup, keliweb, openapi_v1, operation};
+use super::services::{Http, PLANTED, Setup, keliweb, openapi_v1, openapi_v2, operation};
 use super::{block_on, http};
 
 /// The content of a store, the answers of a service, and the time.
@@ -37,6 +37,10 @@ pub enum Service {
     Keliweb,
     /// Whether the scopes have a wildcard, and whether the client reuses existing tokens.
     Openapi { wild: bool, reuse: bool },
+    /// Version 2: whether the scopes have a wildcard, and whether the client replaces tokens in place of extending them.
+    OpenapiV2 { wild: bool, replace: bool },
+    /// The client of version 2 without the API key.
+    Worker,
 }
 
 impl<'a> Story<'a> {
@@ -46,21 +50,26 @@ impl<'a> Story<'a> {
         let mut parts = rest.split(|byte| *byte == 0);
         let stored = parts.next().unwrap_or_default();
         *room = parts.map(Exchange::read).take(6).collect();
-        let service = match flags & 1 {
+        let (wild, other) = (flags & 4 != 0, flags & 8 != 0);
+        let service = match flags & 3 {
             0 => Service::Keliweb,
-            _ => Service::Openapi { wild: flags & 2 != 0, reuse: flags & 4 != 0 },
+            1 => Service::Openapi { wild, reuse: other },
+            2 => Service::OpenapiV2 { wild, replace: other },
+            _ => Service::Worker,
         };
         let now = NOWS[usize::from(now) % NOWS.len()];
-        Self { service, now, stored, broken: flags & 8 != 0, answers: room }
+        Self { service, now, stored, broken: flags & 16 != 0, answers: room }
     }
 
     pub fn write(&self) -> Vec<u8> {
         let flags = match self.service {
             Service::Keliweb => 0,
-            Service::Openapi { wild, reuse } => 1 | u8::from(wild) << 1 | u8::from(reuse) << 2,
+            Service::Openapi { wild, reuse } => 1 | u8::from(wild) << 2 | u8::from(reuse) << 3,
+            Service::OpenapiV2 { wild, replace } => 2 | u8::from(wild) << 2 | u8::from(replace) << 3,
+            Service::Worker => 3,
         };
         let now = NOWS.iter().position(|now| *now == self.now).unwrap_or_default();
-        let mut bytes = vec![flags | u8::from(self.broken) << 3, now.try_into().unwrap()];
+        let mut bytes = vec![flags | u8::from(self.broken) << 4, now.try_into().unwrap()];
         bytes.extend_from_slice(self.stored);
         for answer in self.answers {
             bytes.push(0);
@@ -75,7 +84,12 @@ pub const NOWS: [u64; 6] = [1_634_169_600, 0, 1, 253_402_300_799, 253_402_300_80
 
 /// Lists the secrets in each request of the client.
 fn secrets(service: Service) -> Vec<String> {
-    PLANTED.sent(operation(if service == Service::Keliweb { "password_grant" } else { "v1 create_token" }))
+    PLANTED.sent(operation(match service {
+        Service::Keliweb => "password_grant",
+        Service::Openapi { .. } => "v1 create_token",
+        Service::OpenapiV2 { .. } => "v2 create_token",
+        Service::Worker => "refresh_token",
+    }))
 }
 
 /// Takes a client through its life. Returns how many tokens it returned.
@@ -108,16 +122,30 @@ pub fn check(story: &Story<'_>) -> usize {
                 Service::Openapi { wild, reuse } => {
                     let builder = openapi_v1::builder(&PLANTED, &setup).store(store.clone()).reuse_existing(reuse);
                     let oauth = builder.scopes(openapi_v1::set(["GET:127.0.0.1/below"])).build().unwrap();
-                    let scopes: &[&str] = if wild { &["*:a.it/*"] } else { &["GET:a.it/b", "GET:a.it/c"] };
-                    let scopes = ScopeSet::parse(scopes).unwrap();
-                    life(&Scoped(oauth, scopes), &store, &clock, &secrets).await
+                    life(&Scoped(oauth, scopes(wild)), &store, &clock, &secrets).await
+                }
+                Service::OpenapiV2 { wild, replace } => {
+                    let renewal = if replace { v2::Renewal::Replace } else { v2::Renewal::Extend };
+                    let builder = openapi_v2::builder(&PLANTED, &setup).store(store.clone()).renewal(renewal);
+                    let oauth = builder.scopes(openapi_v1::set(["GET:127.0.0.1/below"])).build().unwrap();
+                    life(&Scoped(oauth, scopes(wild)), &store, &clock, &secrets).await
+                }
+                Service::Worker => {
+                    let builder = openapi_v2::worker(&PLANTED, &setup).store(store.clone());
+                    let worker = builder.scopes(openapi_v1::set(["GET:127.0.0.1/below"])).build().unwrap();
+                    life(&worker, &store, &clock, &secrets).await
                 }
             }
         })
     })
 }
 
-/// The calls that both clients have.
+fn scopes(wild: bool) -> ScopeSet {
+    let scopes: &[&str] = if wild { &["*:a.it/*"] } else { &["GET:a.it/b", "GET:a.it/c"] };
+    ScopeSet::parse(scopes).unwrap()
+}
+
+/// The calls that all clients have.
 trait Client {
     async fn token(&self) -> Result<AccessToken, Error>;
     async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error>;
@@ -126,52 +154,51 @@ trait Client {
     async fn wait_idle(&self);
 }
 
-impl Client for Fatture {
-    async fn token(&self) -> Result<AccessToken, Error> {
-        self.token().await
-    }
+/// Defines the calls of a client.
+macro_rules! client {
+    ($type:ty, |$self:ident| $client:expr, token: $token:expr, end: $end:expr) => {
+        impl Client for $type {
+            async fn token(&self) -> Result<AccessToken, Error> {
+                let $self = self;
+                $token.await
+            }
 
-    async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
-        self.authorize(request).await.map(drop)
-    }
+            async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
+                let $self = self;
+                $client.authorize(request).await.map(drop)
+            }
 
-    async fn end(&self) -> Result<(), Error> {
-        self.clear().await
-    }
+            async fn end(&self) -> Result<(), Error> {
+                let $self = self;
+                $end.await
+            }
 
-    fn invalidate(&self, token: &AccessToken) {
-        self.invalidate(token);
-    }
+            fn invalidate(&self, token: &AccessToken) {
+                let $self = self;
+                $client.invalidate(token);
+            }
 
-    async fn wait_idle(&self) {
-        self.wait_idle().await;
-    }
+            async fn wait_idle(&self) {
+                let $self = self;
+                $client.wait_idle().await;
+            }
+        }
+    };
 }
 
-struct Scoped(Oauth, ScopeSet);
+/// A client, and the scopes of its token.
+struct Scoped<C>(C, ScopeSet);
 
-impl Client for Scoped {
-    async fn token(&self) -> Result<AccessToken, Error> {
-        self.0.token(&self.1).await
-    }
-
-    async fn authorize(&self, request: &mut reqwest::Request) -> Result<(), Error> {
-        self.0.authorize(request).await.map(drop)
-    }
-
-    async fn end(&self) -> Result<(), Error> {
-        self.0.revoke_created().await?;
-        self.0.clear().await
-    }
-
-    fn invalidate(&self, token: &AccessToken) {
-        self.0.invalidate(token);
-    }
-
-    async fn wait_idle(&self) {
-        self.0.wait_idle().await;
-    }
-}
+client!(Fatture, |it| it, token: it.token(), end: it.clear());
+client!(v2::RefreshClient, |it| it, token: it.token(), end: it.clear());
+client!(Scoped<v1::Oauth>, |it| it.0, token: it.0.token(&it.1), end: async {
+    it.0.revoke_created().await?;
+    it.0.clear().await
+});
+client!(Scoped<v2::Oauth>, |it| it.0, token: it.0.token(&it.1), end: async {
+    it.0.revoke_created().await?;
+    it.0.clear().await
+});
 
 async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secrets: &[String]) -> usize {
     let mut handed_out = 0;

@@ -13,7 +13,7 @@ use super::services::{self, EMAIL, operations, place_of};
 const PART: usize = 8;
 
 /// Places of a text, each with an operation that reads it.
-const PLACES: [(&str, &str); 30] = [
+const PLACES: [(&str, &str); 46] = [
     ("get_credit", r#"{"success":false,"message":@}"#),
     ("get_credit", r#"{"success":false,"message":"no","error":@}"#),
     ("v1 delete_token", r#"{"success":false,"error":@,"data":null}"#),
@@ -44,6 +44,28 @@ const PLACES: [(&str, &str); 30] = [
     ("get_credit", r#"{"data":{"credit":@,@:1}}"#),
     ("v1 find_token", "@"),
     ("v1 delete_token", r#"[@"#),
+    ("get_wallet", r#"{"success":false,"message":@}"#),
+    ("refresh_token", r#"{"success":false,"message":@,"error":@,"data":null}"#),
+    ("refresh_token", r#"{"message":@,"hint":@,"errors":{@:[@]}}"#),
+    ("v2 update_token", r#"{"success":false,"message":@,"error":110}"#),
+    ("v2 create_token", r#"{"success":false,"message":"no","error":@}"#),
+    ("v2 delete_token", r#"{"success":false,"error":@,"data":null}"#),
+    ("v2 list_tokens", r#"{"success":false,"message":@,"error":@,"data":@}"#),
+    (
+        "v2 list_tokens",
+        r#"{"data":[@,{"token":"t","expireAt":@},{"token":@,"expireAt":"2022-08-16T09:06:20Z","refreshToken":@}]}"#,
+    ),
+    (
+        "v2 find_token",
+        r#"{"token":@,"expireAt":"2022-08-16T09:06:20Z","refreshToken":@,"scopes":[@],"limits":{@:@},"x":@}"#,
+    ),
+    ("v2 list_scopes", r#"{"data":[@,{"scope":@},{"scope":"GET:a.it/b","enabled":@}]}"#),
+    ("get_callback", r#"{"data":{"id":"1","data":@,"custom":{@:@},"headers":{"a":@},"url":@}}"#),
+    ("list_callbacks", r#"{"data":[{"id":"1","url":@},@]}"#),
+    ("get_stats_api", r#"{"data":{"totalRequests":@,"scopes":{@:@,"GET:a.it/b":@}}}"#),
+    ("list_stats_apis", r#"{"data":{@:@,"a.it":@}}"#),
+    ("list_errors", r#"{"data":[@,{"id":1,"errorAt":@}]}"#),
+    ("list_subscriptions", r#"{"data":[@],"message":@}"#),
 ];
 
 /// Most often the status of the place.

@@ -204,6 +204,11 @@ fn a_request_to_openapi_gets_a_token_as_the_documented_rule_says() {
 }
 
 #[test]
+fn a_request_gets_a_token_of_version_2_by_the_same_rule() {
+    cases(case(), [600, 1_500], openapi_v2);
+}
+
+#[test]
 fn a_request_to_keliweb_gets_a_token_only_at_the_address_of_the_client() {
     // Half of the requests go to the client's own address, or nearly so.
     let near = (
