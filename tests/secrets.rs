@@ -4,12 +4,14 @@
 mod common;
 
 use std::fmt::{Debug, Display};
+use std::time::SystemTime;
 
 use common::fake::{Answer, Do, FakeService};
 use common::leaks::*;
 use common::operations;
 use common::services::{self, PLANTED, SERVICES};
 use gettone::keliweb;
+use gettone::openapi::v2::{RefreshClient, RefreshCredentials, TokenUpdate};
 use gettone::openapi::{self, Environment, Period, Ttl, v1::Oauth};
 use gettone::{AccessToken, Error, RefreshToken, Retry, Scope, ScopePattern, Secret};
 use serde_json::json;
@@ -48,8 +50,17 @@ async fn no_value_shows_a_secret() {
         error("no connection", &call(operation, &nobody.url()).await.unwrap_err());
     }
     for token in ["", "..", &format!("{ACCESS_TOKEN}\\")] {
-        error("a bad token", &oauth("http://127.0.0.1:1").delete_token(&AccessToken::new(token)).await.unwrap_err());
+        let (token, refresh_token) = (AccessToken::new(token), RefreshToken::new(REFRESH_TOKEN));
+        error("a bad token", &oauth("http://127.0.0.1:1").delete_token(&token).await.unwrap_err());
+        let second = oauth_v2("http://127.0.0.1:1");
+        error("a bad token", &second.delete_token(&token).await.unwrap_err());
+        error("a bad token", &second.find_token(&token).await.unwrap_err());
+        error("a bad token", &second.update_token(&token, TokenUpdate::new().name("x")).await.unwrap_err());
+        error("a bad token", &second.refresh_token(&token, &refresh_token).await.unwrap_err());
     }
+    let bad = RefreshToken::new(format!("{REFRESH_TOKEN}\n"));
+    let token = AccessToken::new(ACCESS_TOKEN);
+    error("a bad refresh token", &oauth_v2("http://127.0.0.1:1").refresh_token(&token, &bad).await.unwrap_err());
     for url in [
         format!("https://user:{API_KEY}@example.com"),
         format!("https://example.com/?key={API_KEY}"),
@@ -57,8 +68,13 @@ async fn no_value_shows_a_secret() {
         format!("http://example.com/{API_KEY}"),
     ] {
         let credentials = openapi::Credentials::new("test@example.com", API_KEY);
-        error("a bad URL", &Oauth::builder(credentials).base_url(url).build().unwrap_err());
+        error("a bad URL", &Oauth::builder(credentials.clone()).base_url(&url).build().unwrap_err());
+        error("a bad URL", &openapi::v2::Oauth::builder(credentials).base_url(&url).build().unwrap_err());
+        let pair = RefreshCredentials::new("worker", ACCESS_TOKEN, REFRESH_TOKEN);
+        error("a bad URL", &RefreshClient::builder(pair).base_url(url).build().unwrap_err());
     }
+    let pair = RefreshCredentials::new("", ACCESS_TOKEN, REFRESH_TOKEN);
+    error("bad credentials of a worker", &RefreshClient::builder(pair).build().unwrap_err());
     let line_break = openapi::Credentials::new("test@example.com", format!("{API_KEY}\n"));
     error("a bad key", &Oauth::builder(line_break).build().unwrap_err());
 }
@@ -73,6 +89,10 @@ fn no_other_value_shows_a_secret() {
     let setup = setup("http://127.0.0.1:1");
     debugs("the builder of Oauth", &services::openapi_v1::builder(&PLANTED, &setup));
     debugs("the builder of Fatture", &services::keliweb::builder(&PLANTED, &setup));
+    debugs("the builder of v2::Oauth", &services::openapi_v2::builder(&PLANTED, &setup));
+    debugs("the builder of RefreshClient", &services::openapi_v2::worker(&PLANTED, &setup));
+    let pair = RefreshCredentials::new("worker", ACCESS_TOKEN, REFRESH_TOKEN);
+    debugs("RefreshCredentials", &(&pair, pair.clone().expires_at(SystemTime::UNIX_EPOCH)));
     for service in SERVICES {
         debugs(service.name, &(service.connect)(&PLANTED, &setup).unwrap());
     }
@@ -88,6 +108,17 @@ fn no_other_value_shows_a_secret() {
     let token: openapi::v1::Token = serde_json::from_str(&good("v1 create_token")).unwrap();
     assert_eq!(token.token().expose(), ISSUED_ACCESS);
     debugs("Token", &token);
+    let token: openapi::v2::Token = serde_json::from_str(&good("v2 create_token")).unwrap();
+    assert_eq!(token.token().expose(), ISSUED_ACCESS);
+    assert_eq!(token.refresh_token().map(RefreshToken::expose), Some(ISSUED_REFRESH));
+    debugs("v2::Token", &token);
+    debugs("RefreshCredentials", &RefreshCredentials::from_token("worker", &token).unwrap());
+    // The address of a callback, its data and its headers may be secrets of the account.
+    let delivered = json!({ "id": "1", "url": format!("https://example.com/?key={API_KEY}"), "data": { API_KEY: BASIC },
+        "custom": [ACCESS_TOKEN], "headers": { "Authorization": REFRESH_TOKEN }, "domain": PASSWORD });
+    let delivered: openapi::v2::Callback = serde_json::from_value(delivered).unwrap();
+    assert_eq!(delivered.headers().unwrap()["Authorization"], REFRESH_TOKEN);
+    debugs("v2::Callback", &delivered);
 }
 
 #[tokio::test]
@@ -107,7 +138,12 @@ async fn an_error_keeps_the_rest_of_the_services_message() {
         error.to_string(),
         "Openapi.it Oauth get_credit: HTTP 403 Forbidden, code 7: key [redacted] has no rights"
     );
-    assert_eq!(service.calls(), 1);
+    let error = oauth_v2(&service.url()).wallet().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Openapi.it Oauth v2 get_wallet: HTTP 403 Forbidden, code 7: key [redacted] has no rights"
+    );
+    assert_eq!(service.calls(), 2);
 }
 
 #[test]
@@ -181,6 +217,12 @@ fn unrecognized_entries_are_counted_and_not_shown() {
     let counters: openapi::v1::Counters = serde_json::from_value(json!({ API_KEY: 1 })).unwrap();
     assert_eq!(format!("{counters:?}"), "Counters { known: [], unrecognized: 1 entry }");
     assert_eq!(format!("{:?}", openapi::v1::TokenList::default()), "TokenList { tokens: [], unrecognized: 0 entries }");
+    let page = openapi::v2::Page::<openapi::v2::Token>::default();
+    assert_eq!(format!("{page:?}"), "Page { entries: [], unrecognized: 0 entries, next: None }");
+    let stats = json!({ "scopes": { API_KEY: BASIC, "GET:a.it/b": API_KEY } });
+    let stats: openapi::v2::ApiStats = serde_json::from_value(stats).unwrap();
+    assert!(format!("{stats:?}").ends_with("scopes: [], unrecognized: 2 entries }"), "{stats:?}");
+    assert_eq!(stats.unrecognized().len(), 2);
 }
 
 #[tokio::test]
@@ -199,4 +241,20 @@ async fn a_token_is_redacted_below_any_base_url() {
     let oauth = oauth(&format!("{}/token/v1", service.url()));
     let error = oauth.delete_token(&AccessToken::new(ACCESS_TOKEN)).await.unwrap_err();
     assert!(error.to_string().ends_with(": no [redacted] here"), "{error}");
+    let second = oauth_v2(&format!("{}/tokens/v2", service.url()));
+    let error = second.delete_token(&AccessToken::new(ACCESS_TOKEN)).await.unwrap_err();
+    assert!(error.to_string().ends_with(": no [redacted] here"), "{error}");
+}
+
+/// A `PATCH` has two secrets, in its path and in a header.
+#[tokio::test]
+async fn both_secrets_of_a_patch_are_redacted() {
+    let message = format!("no {ACCESS_TOKEN}, {REFRESH_TOKEN}, {API_KEY} here");
+    let service = FakeService::answering_with(Answer::json(401, json!({ "message": message, "error": 130 }))).await;
+    let (second, token) = (oauth_v2(&service.url()), AccessToken::new(ACCESS_TOKEN));
+    let error = second.refresh_token(&token, &RefreshToken::new(REFRESH_TOKEN)).await.unwrap_err();
+    // A refresh has no API key.
+    assert!(error.to_string().ends_with(&format!(": no [redacted], [redacted], {API_KEY} here")), "{error}");
+    let error = second.update_token(&token, TokenUpdate::new().name("x")).await.unwrap_err();
+    assert!(error.to_string().ends_with(&format!(": no [redacted], {REFRESH_TOKEN}, [redacted] here")), "{error}");
 }

@@ -33,6 +33,8 @@ async fn no_trace_shows_a_secret_and_each_call_has_its_span() {
         "token loaded from the store",
         "using a broader token",
         "reusing a token of the account",
+        "wildcards expanded",
+        "the account's tokens could not be listed",
         "token request failed",
         "backing off",
         "token invalidated",

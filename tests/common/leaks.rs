@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use gettone::clock::ManualClock;
 use gettone::openapi::v1::Oauth;
+use gettone::openapi::v2;
 use gettone::store::{FileStore, MemoryStore, StoredToken};
 use gettone::{Error, Retry, ScopeSet};
 use serde_json::{Map, Value, json};
 
 use super::fake::{Do, FakeService};
 use super::services::openapi_v1::BASE;
-use super::services::{Http, Operation, PLANTED, SecretKind, Setup, keliweb, openapi_v1, operation};
+use super::services::openapi_v2::RESOURCE;
+use super::services::{Http, Operation, PLANTED, SecretKind, Setup, keliweb, openapi_v1, openapi_v2, operation};
 use super::store::FakeStore;
 use super::{http, now, success_of};
 
@@ -67,6 +69,10 @@ pub fn oauth(url: &str) -> Oauth {
     openapi_v1::builder(&PLANTED, &setup(url)).build().unwrap()
 }
 
+pub fn oauth_v2(url: &str) -> v2::Oauth {
+    openapi_v2::builder(&PLANTED, &setup(url)).build().unwrap()
+}
+
 /// Calls an operation with the secrets, and looks at what it returns.
 pub async fn call(operation: &Operation, url: &str) -> Result<(), Error> {
     let returned = operation.call(&PLANTED, &setup(url)).await?;
@@ -74,8 +80,10 @@ pub async fn call(operation: &Operation, url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes tokens of both services through all that can become of cached tokens, and looks at all that can be printed.
+/// Takes tokens of all services through all that can become of cached tokens, and looks at all that can be printed.
 pub async fn tokens() {
+    tokens_of_version_2().await;
+    refreshed_without_the_key().await;
     let folder = std::env::temp_dir().join(format!("gettone-leaks-{}", std::process::id()));
     let path = folder.join("tokens.json");
     let answer = |body: &str| Do::answer("200 OK", JSON, body);
@@ -136,6 +144,88 @@ pub async fn tokens() {
     std::fs::write(&path, stored.replacen(r#""expires_at":"#, r#""expires":"#, 1)).unwrap();
     builder(service.url()).store(store).build().unwrap().token(&scopes).await.unwrap_err();
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A documented success of version 2 with the tokens of the requests, so that the next request has them too.
+fn planted(name: &str) -> Do {
+    let mut body = issuing(operation(name), REFRESH_TOKEN);
+    change(&mut body, &|name, value| {
+        if name == "token" {
+            *value = ACCESS_TOKEN.into();
+        }
+    });
+    Do::answer("200 OK", JSON, &body.to_string())
+}
+
+async fn tokens_of_version_2() {
+    let resource = openapi_v1::set([RESOURCE]);
+    let clock = || Arc::new(ManualClock::new(now()));
+    let client = |service: &FakeService, clock: &Arc<ManualClock>| {
+        let setup = Setup { clock: Arc::clone(clock) as _, retry: Retry::default(), ..setup(&service.url()) };
+        openapi_v2::builder(&PLANTED, &setup)
+    };
+    // Each end of an extension. No other request has the token, so that no other answer repeats it.
+    for act in acts(operation("v2 update_token")) {
+        let service = FakeService::new([planted("v2 create_token"), act, Do::Hang]).await;
+        let (clock, memory) = (clock(), MemoryStore::new());
+        let oauth = client(&service, &clock).store(memory.clone()).build().unwrap();
+        let handle = oauth.token_for(&resource);
+        handle.get().await.unwrap();
+        clock.advance(Duration::from_secs(24 * 60 * 60 - 200));
+        handle.get().await.unwrap();
+        oauth.wait_idle().await;
+        debugs("a client with a token of version 2", &(&oauth, &handle, &memory));
+        clock.advance(Duration::from_secs(4_000));
+        debugs("an extended token, or an error", &handle.get().await);
+        debugs("what is deleted, or an error", &oauth.revoke_created().await);
+    }
+    // A lost token, which the client then searches for among all others.
+    let listed = Do::answer("200 OK", JSON, &echoing_success(operation("v2 list_tokens")));
+    let service = FakeService::new([Do::Hang, listed.clone()]).await;
+    let oauth = client(&service, &clock()).build().unwrap();
+    debugs("a token that is not found", &oauth.token(&resource).await);
+    let (mut stream, mut count) = (oauth.stream_tokens(), 0);
+    while let Some(token) = stream.next().await {
+        debugs("a token of a stream", &token.unwrap());
+        count += 1;
+    }
+    debugs("a stream", &(&stream, stream.unrecognized()));
+    assert!(count > 0 && !stream.unrecognized().is_empty());
+    // A search that fails does not keep the caller from a token for ever.
+    let odd = Do::answer("200 OK", JSON, ISSUED_ACCESS);
+    let service = FakeService::new([Do::Hang, odd.clone(), odd, planted("v2 create_token")]).await;
+    let time = clock();
+    let oauth = client(&service, &time).build().unwrap();
+    debugs("a failed search", &oauth.token(&resource).await.unwrap_err());
+    time.advance(Duration::from_secs(60 * 60));
+    assert_eq!(oauth.token(&resource).await.unwrap().expose(), ACCESS_TOKEN);
+    // A wildcard, which the client expands.
+    let scopes = Do::answer("200 OK", JSON, &echoing_success(operation("v2 list_scopes")));
+    let service = FakeService::new([scopes, planted("v2 create_token")]).await;
+    let oauth = client(&service, &clock()).build().unwrap();
+    let wild = openapi_v1::set(["GET:api.openapi.com/*"]);
+    debugs("an expansion", &(&oauth.token(&wild).await.unwrap(), &oauth));
+}
+
+/// Takes the client without the key through each end of a refresh.
+async fn refreshed_without_the_key() {
+    for act in acts(operation("refresh_token")) {
+        let service = FakeService::new([planted("refresh_token"), act]).await;
+        let (clock, memory) = (Arc::new(ManualClock::new(now())), MemoryStore::new());
+        let setup = Setup { clock: Arc::clone(&clock) as _, retry: Retry::default(), ..setup(&service.url()) };
+        let worker = openapi_v2::worker(&PLANTED, &setup).store(memory.clone()).build().unwrap();
+        worker.token().await.unwrap();
+        let mut request = http().get("https://api.openapi.com/resource/1").build().unwrap();
+        worker.authorize(&mut request).await.unwrap();
+        debugs("a request of a worker", &request);
+        clock.advance(Duration::from_secs(5 * 365 * 24 * 60 * 60));
+        for _ in 0..2 {
+            debugs("a refreshed token, or an error", &worker.token().await);
+        }
+        worker.wait_idle().await;
+        debugs("a worker with a token", &(&worker, &memory));
+        debugs("a cleared worker", &worker.clear().await);
+    }
 }
 
 const JSON: &str = "content-type: application/json\r\n";

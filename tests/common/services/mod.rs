@@ -10,6 +10,7 @@ pub mod openapi_v1;
 pub mod openapi_v2;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -234,7 +235,7 @@ impl dyn Returned {
 
     /// Returns all that can be printed of it, without what may be printed whatever it is.
     pub fn shown(&self) -> String {
-        let mut visible = self.visible();
+        let mut visible: Vec<String> = self.visible().into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         visible.sort_by_key(|text| std::cmp::Reverse(text.len()));
         visible.into_iter().fold(format!("{self:?}\n{self:#?}"), |shown, text| {
             // A text is printed in quotes and with escapes, a scope as it is.
