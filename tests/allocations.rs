@@ -10,8 +10,12 @@ use std::hint::black_box;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use common::account::FakeAccount;
+use common::fake::{Answer, FakeService};
+use common::services::{EXAMPLE, Http, Setup, openapi_v2};
+use common::{Still, http, now, oauth_v2};
 use gettone::store::{FileStore, StoredToken, TokenStore};
 use gettone::{Scope, ScopePattern, ScopeSet};
 
@@ -91,6 +95,26 @@ async fn a_cached_token_is_returned_without_an_allocation() {
     let again = ScopeSet::parse(scopes.iter().map(ToString::to_string)).unwrap();
     assert_eq!(allocations(|| at_once(oauth.token(&again)).unwrap()), 0);
     assert_eq!(service.count("POST /token"), 1);
+}
+
+#[tokio::test]
+async fn a_cached_token_of_version_2_is_returned_without_an_allocation() {
+    let made = openapi_v2::token("t", "n", &[openapi_v2::RESOURCE], now() + Duration::from_secs(3600), "r");
+    let service = FakeService::answering_with(Answer::json(200, made)).await;
+    let (builder, _) = oauth_v2(&service.url()).http_client(http()).still();
+    let oauth = builder.build().unwrap();
+    let scopes = ScopeSet::parse([openapi_v2::RESOURCE]).unwrap();
+    let handle = oauth.token_for(&scopes);
+    handle.get().await.unwrap();
+    assert_eq!(allocations(|| at_once(handle.get()).unwrap()), 0);
+    assert_eq!(allocations(|| at_once(oauth.token(&scopes)).unwrap()), 0);
+    assert_eq!(service.calls(), 1);
+
+    let setup = Setup { http: Http::Given(http()), ..Setup::new(service.url()) };
+    let worker = openapi_v2::worker(&EXAMPLE, &setup).build().unwrap();
+    worker.token().await.unwrap();
+    assert_eq!(allocations(|| at_once(worker.token()).unwrap()), 0);
+    assert_eq!(service.calls(), 2);
 }
 
 /// Other threads read the file, so all threads are counted; the other tests take next to nothing.

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use common::fake::{Answer, Do, FakeService};
 use common::services::{EXAMPLE, Http, RetrySafety, Setup};
-use common::{Still, fatture, http, oauth, operations};
+use common::{Still, fatture, http, oauth, oauth_v2, operations};
 use gettone::clock::ManualClock;
 use gettone::keliweb::Fatture;
 use gettone::openapi::v1::Oauth;
+use gettone::openapi::v2::{self, TokenUpdate};
 use gettone::{AccessToken, Retry};
 
 fn clients(url: &str) -> (Oauth, Fatture, Arc<ManualClock>) {
@@ -109,7 +110,29 @@ async fn a_missing_token_after_an_ambiguous_deletion_counts_as_deleted() {
         let result = oauth.delete_token(&token).await;
         assert_eq!(result.is_ok(), deleted, "{script:?}: {result:?}");
         assert_eq!(service.calls(), script.len());
+        let service = FakeService::new(script.clone()).await;
+        let result = second(&service).delete_token(&token).await;
+        assert_eq!(result.is_ok(), deleted, "{script:?}: {result:?}");
+        assert_eq!(service.calls(), script.len());
     }
+}
+
+fn second(service: &FakeService) -> v2::Oauth {
+    oauth_v2(&service.url()).still().0.http_client(http()).build().unwrap()
+}
+
+/// An update may have been carried out when it is repeated, a refresh never.
+#[tokio::test]
+async fn an_update_is_repeated_after_a_504_and_a_refresh_is_not() {
+    let gateway = Do::answer("504 Gateway Timeout", "", "");
+    let token = AccessToken::new("656d1e2f8b3c2a001f7e4a12");
+    let service = FakeService::new([gateway]).await;
+    let error = second(&service).update_token(&token, TokenUpdate::new().name("x")).await.unwrap_err();
+    assert!(error.is_ambiguous());
+    assert_eq!(service.calls(), 4);
+    let error = second(&service).refresh_token(&token, &"656d1e2f8b3c2a001f7e4a13".into()).await.unwrap_err();
+    assert!(error.is_ambiguous());
+    assert_eq!(service.calls(), 5);
 }
 
 #[tokio::test]
@@ -160,6 +183,8 @@ async fn a_404_of_a_wrong_address_is_not_a_deletion() {
     let (oauth, ..) = clients(&service.url());
     assert!(oauth.delete_token(&AccessToken::new("5f8041e42efdfc468b6e60ea")).await.unwrap_err().is_not_found());
     assert_eq!(service.calls(), 2);
+    assert!(second(&service).delete_token(&AccessToken::new("t")).await.unwrap_err().is_not_found());
+    assert_eq!(service.calls(), 3);
 }
 
 #[tokio::test]

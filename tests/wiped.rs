@@ -4,7 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use gettone::openapi::v2::{RefreshCredentials, Token};
 use gettone::{AccessToken, Secret};
+use zeroize::Zeroizing;
 
 /// Long enough to occur nowhere else in memory. The text is built at run time, so that it is not a constant of the program.
 const LENGTH: usize = 48;
@@ -60,4 +62,15 @@ fn a_secret_is_wiped_when_the_last_clone_is_dropped() {
     drop(AccessToken::new(text()));
     assert_eq!(FREED_WITH_MARK.load(Ordering::Relaxed), 0);
     assert!(FREED.load(Ordering::Relaxed) > 0);
+
+    // A token of version 2 has two secrets. The text that it is read from is the program's own.
+    for (name, other) in [("token", "refreshToken"), ("refreshToken", "token")] {
+        let json = format!(r#"{{"{name}":"{}","{other}":"t","expireAt":"2025-12-19T10:00:00Z"}}"#, text());
+        let json = Zeroizing::new(json);
+        FREED_WITH_MARK.store(0, Ordering::Relaxed);
+        let token: Token = serde_json::from_str(&json).unwrap();
+        let credentials = RefreshCredentials::from_token("worker", &token).unwrap();
+        drop((token.clone(), token, credentials.clone(), credentials));
+        assert_eq!(FREED_WITH_MARK.load(Ordering::Relaxed), 0, "{name}");
+    }
 }

@@ -10,14 +10,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::fake::{Answer, Do, FakeService, Identity};
-use common::services::{EXAMPLE, Http, Setup};
-use common::{API_KEY, EMAIL, Still, fatture, now, oauth, operations, success, success_of};
-use gettone::openapi::{
-    Credentials,
-    v1::{Oauth, TokenUpdate},
-};
+use common::fake::{Answer, Do, FakeService, Identity, Received};
+use common::services::{EXAMPLE, Http, Operation, PLANTED, Setup, openapi_v2};
+use common::{API_KEY, EMAIL, Still, fatture, http, iso, leaks, now, oauth, oauth_v2, operations, success, success_of};
+use gettone::clock::{Clock, ManualClock};
+use gettone::openapi::v1::{Oauth, TokenUpdate};
+use gettone::openapi::{Credentials, Period, v2};
 use gettone::{AccessToken, Retry, ScopeSet};
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
 #[tokio::test]
@@ -44,12 +44,31 @@ async fn a_token_is_one_segment_of_the_path_whatever_it_contains() {
         oauth.delete_token(&token).await.unwrap_err();
         oauth.replace_token(&token, &scopes, now()).await.unwrap_err();
         oauth.update_token(&token, TokenUpdate::new().scopes(&scopes)).await.unwrap_err();
-        for (request, method) in service.requests().iter().zip(["GET", "DELETE", "PUT", "PATCH"]) {
+        let second = oauth_v2(&service.url()).build().unwrap();
+        second.find_token(&token).await.unwrap_err();
+        second.delete_token(&token).await.unwrap_err();
+        second.update_token(&token, v2::TokenUpdate::new().name("x")).await.unwrap_err();
+        second.refresh_token(&token, &"r".into()).await.unwrap_err();
+        second.get_scope(token.expose()).await.unwrap_err();
+        second.get_callback(token.expose()).await.unwrap_err();
+        second.get_subscription(token.expose()).await.unwrap_err();
+        second.stats_api(token.expose(), Period::total()).await.unwrap_err();
+        let places = ["GET /token", "DELETE /token", "PUT /token", "PATCH /token"].into_iter().chain([
+            "GET /tokens",
+            "DELETE /tokens",
+            "PATCH /tokens",
+            "PATCH /tokens",
+            "GET /scopes",
+            "GET /callbacks",
+            "GET /subscriptions",
+            "GET /stats/apis",
+        ]);
+        for (request, place) in service.requests().iter().zip(places) {
             let lines: Vec<_> = request.lines().collect();
-            assert_eq!(lines[0], format!("{method} /token/{segment} HTTP/1.1"));
+            assert_eq!(lines[0], format!("{place}/{segment} HTTP/1.1"));
             assert!(!lines.iter().any(|line| line.to_lowercase().starts_with("x-evil")), "{request}");
         }
-        assert_eq!(service.calls(), 4);
+        assert_eq!(service.calls(), 12);
     }
 }
 
@@ -60,8 +79,130 @@ async fn a_token_that_cannot_be_a_segment_is_rejected() {
         let error = service.oauth().delete_token(&AccessToken::new(token)).await.unwrap_err();
         assert!(error.is_invalid_input() && error.operation() == Some("delete_token"), "{token}: {error:?}");
         assert!(service.oauth().find_token(&AccessToken::new(token)).await.unwrap_err().is_invalid_input());
+        // Without a token, a deletion would be one of the whole list.
+        let (second, access_token) = (service.oauth_v2(), AccessToken::new(token));
+        for (error, operation) in [
+            (second.delete_token(&access_token).await.unwrap_err(), "delete_token"),
+            (second.find_token(&access_token).await.unwrap_err(), "find_token"),
+            (second.update_token(&access_token, v2::TokenUpdate::new().name("x")).await.unwrap_err(), "update_token"),
+            (second.refresh_token(&access_token, &"r".into()).await.unwrap_err(), "refresh_token"),
+            (second.get_scope(token).await.unwrap_err(), "get_scope"),
+            (second.get_callback(token).await.unwrap_err(), "get_callback"),
+            (second.get_subscription(token).await.unwrap_err(), "get_subscription"),
+            (second.stats_api(token, Period::total()).await.unwrap_err(), "get_stats_api"),
+        ] {
+            assert!(error.is_invalid_input() && error.operation() == Some(operation), "{token}: {error:?}");
+        }
     }
     assert_eq!(service.calls(), 0);
+}
+
+/// Answers each operation of version 2 with its documented success. The end of a token is in a day by this clock.
+fn version_2(request: &Received, clock: &ManualClock) -> Answer {
+    let Received { method, target, body, .. } = request;
+    let is_of = |known: &&Operation| known.is_asked_by(method, target, request.header("authorization"), body);
+    let Some(operation) = openapi_v2::SERVICE.operations.iter().find(is_of) else { return Answer::empty(400) };
+    let mut body: Value = serde_json::from_str(&leaks::issuing(operation, leaks::ISSUED_REFRESH).to_string()).unwrap();
+    if let Some(end) = body.get_mut("expireAt") {
+        *end = iso(clock.now() + DAY).into();
+    }
+    Answer::json(200, body)
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Asserts that each request has one credential: the refresh token if it is a refresh, else the e-mail address and the API key. Nothing of the
+/// other one is in it. Returns how many refreshes there are.
+fn assert_one_credential(requests: &[Received]) -> usize {
+    let mut refreshes = 0;
+    for request in requests {
+        let headers: Vec<_> = request.headers.iter().filter(|(name, _)| name == "authorization").collect();
+        let [(_, header)] = headers.as_slice() else { panic!("{} credentials: {request}", headers.len()) };
+        let is_refresh = request.method == "PATCH" && request.body == "{}";
+        refreshes += usize::from(is_refresh);
+        let others: &[&str] = match is_refresh {
+            true => {
+                let tokens = [leaks::REFRESH_TOKEN, leaks::ISSUED_REFRESH].map(|token| format!("Bearer {token}"));
+                assert!(tokens.contains(header), "{request}");
+                &[leaks::API_KEY, leaks::BASIC, EMAIL, "Basic"]
+            }
+            false => {
+                assert_eq!(*header, format!("Basic {}", leaks::BASIC), "{request}");
+                &[leaks::REFRESH_TOKEN, leaks::ISSUED_REFRESH, "Bearer"]
+            }
+        };
+        let shown = others.iter().find(|other| request.to_lowercase().contains(&other.to_lowercase()));
+        assert_eq!(shown, None, "{request}");
+    }
+    refreshes
+}
+
+#[tokio::test]
+async fn the_refresh_token_and_the_api_key_are_never_in_one_request() {
+    let clock = Arc::new(ManualClock::new(now()));
+    let time = Arc::clone(&clock);
+    let service = FakeService::deciding(move |request| version_2(request, &time)).await;
+    let all = openapi_v2::SERVICE.operations.iter().map(|operation| operation.name);
+    let ways = openapi_v2::SERVICE.ways.iter().map(|way| way.name.split(',').next().unwrap());
+    for name in all.chain(ways) {
+        let before = service.calls();
+        let setup = Setup { http: Http::Given(http()), clock: Arc::clone(&clock) as _, ..Setup::new(service.url()) };
+        let client = (openapi_v2::SERVICE.connect)(&PLANTED, &setup).unwrap();
+        client.call(name, &PLANTED).await.unwrap();
+        let is_cached = name.contains('.');
+        if is_cached {
+            // The end of its lifetime: an extension with the key, or a refresh without.
+            clock.advance(DAY - Duration::from_secs(200));
+            client.call(name, &PLANTED).await.unwrap();
+            client.wait_idle().await;
+        }
+        let requests = service.requests().split_off(before);
+        assert_eq!(requests.len(), if is_cached { 2 } else { 1 }, "{name}");
+        let refreshes = assert_one_credential(&requests);
+        let expected = match name {
+            "refresh_token" => 1,
+            _ if name.starts_with("worker.") => 2,
+            _ => 0,
+        };
+        assert_eq!(refreshes, expected, "{name}");
+    }
+}
+
+/// A refused credential is not replaced by the other one, and a repeat has the same one.
+#[tokio::test]
+async fn a_failure_does_not_bring_the_other_credential() {
+    for status in [401, 403, 404, 429, 503] {
+        let service = FakeService::answering_with(Answer::empty(status)).await;
+        let mut refreshes = 0;
+        let all = openapi_v2::SERVICE.operations.iter().map(|operation| operation.name);
+        for name in all.chain(["oauth.token", "oauth.authorize", "worker.token", "worker.authorize"]) {
+            let before = service.calls();
+            let setup = Setup { http: Http::Given(http()), ..Setup::new(service.url()) };
+            let client = (openapi_v2::SERVICE.connect)(&PLANTED, &setup).unwrap();
+            client.call(name, &PLANTED).await.unwrap_err();
+            let found = assert_one_credential(&service.requests().split_off(before));
+            let is_refresh = name == "refresh_token" || name.starts_with("worker.");
+            assert_eq!(found > 0, is_refresh, "{name} {status}");
+            refreshes += found;
+        }
+        // Only 429 says that the service has not processed the request.
+        assert_eq!(refreshes, if status == 429 { 12 } else { 3 }, "{status}");
+    }
+}
+
+/// An HTTP client of the user may have a credential of its own.
+#[tokio::test]
+async fn a_header_of_the_users_client_is_replaced_and_not_added_to() {
+    let headers = [(reqwest::header::AUTHORIZATION, "Bearer own".parse().unwrap())].into_iter().collect();
+    let own =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).default_headers(headers);
+    let service = FakeService::deciding(|request| version_2(request, &ManualClock::new(now()))).await;
+    let setup = Setup { http: Http::Given(own.build().unwrap()), ..Setup::new(service.url()) };
+    for operation in openapi_v2::SERVICE.operations {
+        operation.call(&PLANTED, &setup).await.unwrap();
+    }
+    assert_eq!(assert_one_credential(&service.requests()), 1);
+    assert_eq!(service.calls(), openapi_v2::SERVICE.operations.len());
 }
 
 #[tokio::test]
@@ -106,6 +247,9 @@ fn credentials_go_over_https_or_to_loopback() {
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{url}: {error}");
         assert!(!error.to_string().contains("hunter2"));
         assert!(fatture(url).build().unwrap_err().is_invalid_input(), "{url}");
+        assert!(oauth_v2(url).build().unwrap_err().is_invalid_input(), "{url}");
+        let worker = openapi_v2::worker(&EXAMPLE, &Setup::new(url));
+        assert!(worker.build().unwrap_err().is_invalid_input(), "{url}");
     }
 }
 
@@ -121,6 +265,13 @@ fn invalid_credentials_are_rejected() {
         let error = Oauth::builder(Credentials::new(email, key)).build().unwrap_err();
         assert!(error.is_invalid_input() && error.to_string().contains(reason), "{error}");
     }
+    for (name, token, refresh_token) in [("", "t", "r"), ("n", "", "r"), ("n", "t", "")] {
+        let pair = v2::RefreshCredentials::new(name, token, refresh_token);
+        let error = v2::RefreshClient::builder(pair).build().unwrap_err();
+        assert!(error.is_invalid_input() && error.to_string().contains("is empty"), "{error}");
+    }
+    let error = v2::Oauth::builder(Credentials::new(EMAIL, "")).build().unwrap_err();
+    assert!(error.is_invalid_input() && error.to_string().contains("empty"), "{error}");
     for missing in 0..4 {
         let mut fields = ["id", "secret", "name", "password"];
         fields[missing] = "";
@@ -402,6 +553,12 @@ fn an_empty_set_of_scopes_is_rejected() {
     assert!(error.is_invalid_input());
     assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
     builder().scopes(ScopeSet::parse(["*:*/*"]).unwrap()).build().unwrap();
+    let url = "https://oauth.openapi.com";
+    let second = oauth_v2(url).scopes(ScopeSet::default()).build().unwrap_err();
+    let worker = openapi_v2::worker(&EXAMPLE, &Setup::new(url)).scopes(ScopeSet::default()).build().unwrap_err();
+    for error in [second, worker] {
+        assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
+    }
 }
 
 #[test]
@@ -422,6 +579,14 @@ fn a_base_url_wins_over_an_environment() {
         builder().environment(Sandbox).base_url("https://service.example.com"),
     ] {
         let client = format!("{:?}", builder.build().unwrap());
+        assert!(client.contains("base_url: \"https://service.example.com\""), "{client}");
+    }
+    let pair = || v2::RefreshCredentials::new("worker", EXAMPLE.token, EXAMPLE.refresh_token);
+    let second = v2::Oauth::builder(Credentials::new(EMAIL, API_KEY)).environment(Sandbox);
+    let second = format!("{:?}", second.base_url("https://service.example.com").build().unwrap());
+    let worker = v2::RefreshClient::builder(pair()).environment(Sandbox);
+    let worker = format!("{:?}", worker.base_url("https://service.example.com").build().unwrap());
+    for client in [second, worker] {
         assert!(client.contains("base_url: \"https://service.example.com\""), "{client}");
     }
     let production = builder().environment(gettone::openapi::Environment::Production).build().unwrap();
@@ -495,7 +660,7 @@ async fn a_failure_without_a_response_says_what_happened() {
     }
 }
 
-/// Calls both services on runtimes without IO or without timers.
+/// Calls all services on runtimes without IO or without timers.
 #[test]
 fn an_incomplete_runtime_is_an_error_and_no_panic() {
     use tokio::runtime::Builder;
@@ -518,7 +683,14 @@ fn an_incomplete_runtime_is_an_error_and_no_panic() {
         (build(false, true), "enable_all"),
     ] {
         let (oauth, fatture) = (oauth(url).build().unwrap(), fatture(url).build().unwrap());
+        let second = oauth_v2(url).build().unwrap();
+        let worker = openapi_v2::worker(&EXAMPLE, &Setup::new(url)).build().unwrap();
+        let scopes = ScopeSet::parse([openapi_v2::RESOURCE]).unwrap();
         for error in [
+            runtime.block_on(second.wallet()).unwrap_err(),
+            runtime.block_on(async { second.stream_tokens().next().await }).unwrap().unwrap_err(),
+            runtime.block_on(second.token(&scopes)).unwrap_err(),
+            runtime.block_on(worker.token()).unwrap_err(),
             runtime.block_on(oauth.credit()).unwrap_err(),
             runtime.block_on(fatture.password_grant()).unwrap_err(),
             runtime.block_on(fatture.token()).unwrap_err(),
