@@ -17,6 +17,8 @@ mod page;
 mod read;
 mod reading;
 mod refresh_client;
+#[cfg(feature = "schemars")]
+mod schema;
 mod scopes;
 mod source;
 mod stats;

@@ -1,9 +1,13 @@
 //! The schemas of the public types match those of the specs.
 
-use gettone::openapi::{
-    Period, Ttl,
-    v1::{Counter, CounterLimit, Counters, Credit, Token},
+use std::collections::BTreeSet;
+
+use gettone::openapi::v1::{Counter, CounterLimit, Counters, Credit, Token};
+use gettone::openapi::v2::{
+    self, ApiStats, Callback, ErrorLog, FreeLimits, ScopeDetail, Stats, Subscription, TokenLimits, Transaction,
+    UserScope, Wallet,
 };
+use gettone::openapi::{Period, Ttl};
 use gettone::{AccessToken, RefreshToken, Scope, ScopeList, ScopePattern, ScopeSet, Secret, keliweb};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -108,6 +112,138 @@ fn the_types_of_openapi_v1_match_the_spec() {
     assert_eq!(of::<Counter>(), in_spec(&spec, "Counter"));
     assert_eq!(of::<Counters>(), in_spec(&spec, "Counters"));
     assert_eq!(of::<CounterLimit>(), in_spec(&spec, "Limit"));
+}
+
+/// Returns the properties of a schema of a spec, also those that it has from other schemas.
+fn properties(spec: &Spec, schema: &Value) -> Map<String, Value> {
+    let schema = spec.resolve(schema);
+    let own = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+    parts.flat_map(|part| properties(spec, part)).chain(own).collect()
+}
+
+/// Lists the types that a schema allows.
+fn kinds(spec: &Spec, schema: &Value) -> BTreeSet<String> {
+    let schema = spec.resolve(schema);
+    let text = |kind: &Value| kind.as_str().unwrap().to_owned();
+    let mut kinds: BTreeSet<String> = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().map(text).collect(),
+        Some(kind) => BTreeSet::from([text(kind)]),
+        None => BTreeSet::new(),
+    };
+    for several in ["allOf", "oneOf", "anyOf"] {
+        let parts = schema.get(several).and_then(Value::as_array).into_iter().flatten();
+        kinds.extend(parts.flat_map(|part| self::kinds(spec, part)));
+    }
+    kinds.extend((schema.get("nullable") == Some(&json!(true))).then(|| "null".to_owned()));
+    kinds
+}
+
+/// The vendor's schemas require nothing, and users see other forms than they say. So our types accept what the spec allows, and require what
+/// a program needs.
+#[test]
+fn the_types_of_openapi_v2_match_the_spec() {
+    let spec = Spec::openapi_v2();
+    assert_eq!(of::<AccessToken>(), in_spec(&spec, "AccessToken"));
+    assert_eq!(of::<RefreshToken>(), in_spec(&spec, "RefreshToken"));
+    assert_eq!(of::<Scope>(), in_spec(&spec, "Scope"));
+    assert_eq!(of::<Ttl>(), in_spec(&spec, "Ttl"));
+    let none: &[&str] = &[];
+    // What our type requires, and what of the spec's is in its scope already.
+    let parts = ["domain", "endpoint", "method"];
+    for (name, ours, required, left_out) in [
+        ("Token", of::<v2::Token>(), &["expireAt", "token"][..], none),
+        ("TokenLimits", of::<TokenLimits>(), none, none),
+        ("UserScope", of::<UserScope>(), &["scope"], &parts[..]),
+        ("ScopeDetail", of::<ScopeDetail>(), &["id", "scope"], &parts),
+        ("ScopeLimits", of::<FreeLimits>(), none, none),
+        ("Wallet", of::<Wallet>(), &["credit"], none),
+        ("WalletTransaction", of::<Transaction>(), &["amount", "id"], none),
+        ("ErrorLog", of::<ErrorLog>(), &["id"], none),
+        ("Callback", of::<Callback>(), &["id"], none),
+        ("Subscription", of::<Subscription>(), &["id"], none),
+        // One type for all figures.
+        ("TokenStats", of::<Stats>(), none, none),
+        ("AccountStats", of::<Stats>(), none, none),
+        ("ApiStats", of::<Stats>(), none, none),
+        ("ScopeStats", of::<Stats>(), none, none),
+        ("ApiDetailStats", of::<ApiStats>(), none, none),
+    ] {
+        assert_eq!(ours.get("required").unwrap_or(&json!([])), &json!(required), "{name}");
+        let theirs = properties(&spec, spec.schema(name));
+        let ours = ours["properties"].as_object().unwrap();
+        for (property, schema) in theirs.iter().filter(|(property, _)| !left_out.contains(&property.as_str())) {
+            let ours = ours.get(property).unwrap_or_else(|| panic!("{name} has no {property}"));
+            let accepted = kinds(&spec, ours);
+            let is_accepted = |kind: &String| {
+                // Null is one of the things that may be missing.
+                kind == "null" || accepted.contains(kind) || kind == "number" && accepted.contains("integer")
+            };
+            // Without a type, all is accepted.
+            assert!(
+                accepted.is_empty() || kinds(&spec, schema).iter().all(is_accepted),
+                "{name}.{property}: {ours}, but the spec has {schema}"
+            );
+        }
+        let is_more = |property: &&String| !theirs.contains_key(*property);
+        let more: Vec<_> = ours.keys().filter(is_more).collect();
+        assert!(more.is_empty() || name.ends_with("Stats"), "{name} has {more:?}, which the spec has not");
+    }
+}
+
+/// Asserts that values match the schema of a type, and can be read as it.
+fn assert_reads<T: JsonSchema + serde::de::DeserializeOwned>(values: &[Value]) {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_deserialize();
+    let schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(!values.is_empty());
+    for value in values {
+        let flaws: Vec<_> = validator.iter_errors(value).map(|flaw| flaw.to_string()).collect();
+        assert!(flaws.is_empty(), "{value}: {flaws:?} by {schema}");
+        serde_json::from_value::<T>(value.clone()).unwrap_or_else(|error| panic!("{value}: {error}"));
+    }
+}
+
+#[test]
+fn every_documented_object_of_openapi_v2_matches_the_schema_of_its_type() {
+    let spec = Spec::openapi_v2();
+    // What an operation answers: at the root, in `data`, or as the entries of it.
+    let answered = |operation: &str| -> Vec<Value> {
+        let examples = spec.answers().into_iter().filter(|(id, status, _)| id == operation && *status == 200);
+        let bodies = examples
+            .map(|(id, status, name)| serde_json::from_str::<Value>(spec.answer(&id, status, &name).text()).unwrap());
+        let data = bodies.map(|body| body.get("data").cloned().unwrap_or(body));
+        data.flat_map(|data| match data {
+            Value::Array(entries) => entries,
+            one => vec![one],
+        })
+        .collect()
+    };
+    let tokens = ["create_token", "list_tokens", "find_token", "update_token"].map(answered).concat();
+    assert_reads::<v2::Token>(&tokens);
+    assert_reads::<TokenLimits>(&[tokens[0]["limits"].clone(), json!({}), json!({ "totalRequests": false })]);
+    assert_reads::<UserScope>(&answered("list_scopes"));
+    let scopes = answered("get_scope");
+    assert_reads::<ScopeDetail>(&scopes);
+    assert_reads::<FreeLimits>(&[scopes[0]["freeLimits"].clone(), json!({})]);
+    assert_reads::<Wallet>(&answered("get_wallet"));
+    assert_reads::<Transaction>(&answered("list_wallet_transactions"));
+    assert_reads::<ErrorLog>(&answered("list_errors"));
+    assert_reads::<Callback>(&["list_callbacks", "get_callback"].map(answered).concat());
+    let by_domain = answered("list_stats_apis");
+    let domains: Vec<Value> = by_domain[0].as_object().unwrap().values().cloned().collect();
+    assert_reads::<Stats>(&[domains, answered("get_stats"), vec![json!({})]].concat());
+    assert_reads::<ApiStats>(&[answered("get_stats_api"), vec![json!({})]].concat());
+    assert_reads::<Subscription>(&["list_subscriptions", "get_subscription"].map(answered).concat());
+}
+
+#[test]
+fn limits_are_written_by_their_schema() {
+    let all = TokenLimits::new().total_requests(7).wallet_requests(1).subscription_requests(2);
+    let all = all.wallet_amount(gettone::openapi::Decimal::new(1250, 2)).ip(["203.0.113.10".parse().unwrap()]);
+    for limits in [TokenLimits::new(), TokenLimits::new().total_requests(7), all] {
+        is_written_by_its_schema(&limits);
+    }
 }
 
 /// Asserts that a serialized value matches the schemas of its type, for reading and for writing.

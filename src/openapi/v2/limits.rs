@@ -125,12 +125,16 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Limit<T> {
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
 #[must_use]
 pub struct TokenLimits {
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>", skip_serializing_if = "Option::is_none"))]
     total_requests: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>", skip_serializing_if = "Option::is_none"))]
     wallet_requests: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>", skip_serializing_if = "Option::is_none"))]
     subscription_requests: Limit<u64>,
-    #[cfg_attr(feature = "schemars", schemars(with = "Limit<f64>"))]
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<f64>>", skip_serializing_if = "Option::is_none"))]
     wallet_amount: Limit<Decimal>,
     #[serde(deserialize_with = "read::texts")]
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Vec<String>>", skip_serializing_if = "Option::is_none"))]
     ip: Vec<String>,
 }
 

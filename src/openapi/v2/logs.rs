@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::entries::Identified;
 use super::envelope::Object;
 use super::read;
+#[cfg(feature = "schemars")]
+use super::schema;
 use crate::secret::Secret;
 
 /// A call that failed, at this service or at a data service.
@@ -128,7 +130,7 @@ pub struct Callback {
     #[cfg_attr(feature = "schemars", schemars(!default))]
     field: Option<String>,
     #[serde(rename = "httpResponseCode", default, deserialize_with = "read::status")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     status: Option<u16>,
     #[serde(default, deserialize_with = "read::flag")]
     #[cfg_attr(feature = "schemars", schemars(!default))]

@@ -59,16 +59,16 @@ pub struct ScopeDetail {
     #[cfg_attr(feature = "schemars", schemars(!default))]
     enabled: Option<bool>,
     #[serde(default)]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<Limit<String>>"))]
     rate_limit: Limit<String>,
     #[serde(default, deserialize_with = "read::lenient")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<FreeLimits>"))]
     free_limits: FreeLimits,
     #[serde(default, deserialize_with = "read::flags")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<BTreeMap<String, bool>>"))]
     requirements: BTreeMap<String, bool>,
     #[serde(default, deserialize_with = "read::amounts")]
-    #[cfg_attr(feature = "schemars", schemars(!default, with = "BTreeMap<String, f64>"))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<BTreeMap<String, f64>>"))]
     prices: BTreeMap<String, Decimal>,
 }
 
@@ -127,9 +127,13 @@ impl Object for ScopeDetail {
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
 pub struct FreeLimits {
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>"))]
     day_limit: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>"))]
     month_limit: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>"))]
     year_limit: Limit<u64>,
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>"))]
     total_limit: Limit<u64>,
 }
 

@@ -38,6 +38,7 @@ pub struct Stats {
     #[serde(deserialize_with = "read::count")]
     total_scopes: Option<u64>,
     #[serde(deserialize_with = "read::texts")]
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<Vec<String>>"))]
     ip: Vec<String>,
 }
 
@@ -120,7 +121,7 @@ impl Object for Stats {
 pub struct ApiStats {
     #[cfg_attr(feature = "schemars", schemars(flatten))]
     stats: Stats,
-    #[cfg_attr(feature = "schemars", schemars(with = "std::collections::BTreeMap<String, Stats>"))]
+    #[cfg_attr(feature = "schemars", schemars(with = "Option<std::collections::BTreeMap<String, Stats>>"))]
     scopes: Vec<(Scope, Stats)>,
     #[cfg_attr(feature = "schemars", schemars(skip))]
     unrecognized: Vec<(String, Value)>,

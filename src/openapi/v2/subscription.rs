@@ -8,6 +8,8 @@ use serde::Deserialize;
 use super::entries::Identified;
 use super::envelope::Object;
 use super::read;
+#[cfg(feature = "schemars")]
+use super::schema;
 use crate::secret::Secret;
 
 /// A subscription of the account.
@@ -30,10 +32,10 @@ pub struct Subscription {
     #[cfg_attr(feature = "schemars", schemars(!default))]
     active: Option<bool>,
     #[serde(default, deserialize_with = "read::count")]
-    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     available_requests: Option<u64>,
     #[serde(default, deserialize_with = "read::count")]
-    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     total_requests: Option<u64>,
     #[serde(default, deserialize_with = "read::time")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]

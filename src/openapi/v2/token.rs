@@ -46,10 +46,10 @@ pub struct Token {
     #[cfg_attr(feature = "schemars", schemars(!default))]
     refresh_token: Option<RefreshToken>,
     #[serde(default, deserialize_with = "read::lenient")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<TokenLimits>"))]
     limits: TokenLimits,
     #[serde(default, deserialize_with = "read::lenient")]
-    #[cfg_attr(feature = "schemars", schemars(!default))]
+    #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<Stats>"))]
     stats: Stats,
 }
 
