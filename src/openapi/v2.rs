@@ -285,7 +285,8 @@ impl Oauth {
     /// ends the old token and its refresh token.
     ///
     /// If the response is lost, both may be gone; [`stream_tokens`](Self::stream_tokens) shows their successor. So the client never
-    /// retries this call once the service may have carried it out. If the client cached the old token, it drops that.
+    /// retries this call once the service may have carried it out. If the client cached the old token, it drops that, and
+    /// [`revoke_created`](Self::revoke_created) deletes the new one in its place.
     ///
     /// # Errors
     ///

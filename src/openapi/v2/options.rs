@@ -81,7 +81,8 @@ impl Builder<Oauth> {
     /// Sets the limits of the tokens that the client caches: what somebody who finds such a token can do with it at most. Default: none.
     ///
     /// The limits are those of one token over its whole life. With [`ttl`](Self::ttl) of a day, a limit of 5 euro is one of 5 euro a day,
-    /// because the client then [replaces](Renewal::Replace) tokens by default. Clients with other limits do not share their tokens in a store.
+    /// because the client then [replaces](Renewal::Replace) tokens by default: for each set of scopes, and in each process that does not share
+    /// a store. Clients with other limits do not share their tokens in a store.
     #[must_use]
     pub fn limits(mut self, limits: TokenLimits) -> Self {
         self.options.limits = Some(limits);
