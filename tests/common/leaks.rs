@@ -224,7 +224,6 @@ async fn refreshed_without_the_key() {
         }
         worker.wait_idle().await;
         debugs("a worker with a token", &(&worker, &memory));
-        debugs("a cleared worker", &worker.clear().await);
     }
 }
 

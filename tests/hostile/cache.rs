@@ -190,7 +190,10 @@ macro_rules! client {
 struct Scoped<C>(C, ScopeSet);
 
 client!(Fatture, |it| it, token: it.token(), end: it.clear());
-client!(v2::RefreshClient, |it| it, token: it.token(), end: it.clear());
+client!(v2::RefreshClient, |it| it, token: it.token(), end: async {
+    it.wait_idle().await;
+    Ok(())
+});
 client!(Scoped<v1::Oauth>, |it| it.0, token: it.0.token(&it.1), end: async {
     it.0.revoke_created().await?;
     it.0.clear().await

@@ -70,7 +70,8 @@ impl RefreshCredentials {
 /// Give a worker such a pair if it must not hold the key, which can create tokens for everything. A refresh returns another token and
 /// another refresh token with the same scopes, and **ends both old ones**. So the client does what [`keliweb`](crate::keliweb) tokens
 /// need: it refreshes once at a time, on a task of its own, saves the new pair before any caller gets it, and never sends a refresh token
-/// again that the service may have used up.
+/// again that the service may have used up. (Another process with the same store does not know that a response was lost, and sends it once
+/// more. If the service never received it, that saves the pair.)
 ///
 /// Give it a [store](Builder::store) that survives restarts. Without one, the new pair is gone with the process, and the old one no longer
 /// works. A pair that is lost cannot be had again: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody
