@@ -1,6 +1,8 @@
 //! Responses that the services do not document, but were seen to send or may send.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "answers/codes.rs"]
+mod codes;
 mod common;
 #[path = "answers/misleading.rs"]
 mod misleading;
@@ -14,7 +16,7 @@ use common::services::{Operation, RetrySafety, Returned, keliweb, openapi_v1, op
 use common::{operations, success, success_of};
 use gettone::keliweb::TokenPair;
 use gettone::openapi::v1::{CounterLimit, Counters, Credit, Token, TokenList};
-use gettone::openapi::v2::{self, Page};
+use gettone::openapi::v2;
 use gettone::{AccessToken, Error, ScopeList};
 use serde_json::{Value, json};
 
@@ -95,56 +97,6 @@ async fn a_documented_code_means_the_same_with_status_200() {
     assert!(error("get_credit", body(320)).await.is_not_found());
     assert!(error("counters_day", body(610)).await.is_invalid_input());
     assert_eq!(read::<Option<Token>>("v1 find_token", body(125)).await, None);
-
-    for code in [70, 80, 90] {
-        assert!(error("v2 create_token", body(code)).await.is_invalid_input());
-    }
-    for code in [100, 110, 150] {
-        assert!(error("v2 update_token", body(code)).await.is_invalid_input());
-    }
-    assert!(error("v2 update_token", body(140)).await.is_unauthorized());
-    assert!(error("v2 update_token", body(160)).await.is_not_found());
-    let refused = error("refresh_token", body(130)).await;
-    assert!(refused.is_invalid_grant() && !refused.is_unauthorized(), "{refused:?}");
-    assert!(error("v2 delete_token", body(170)).await.is_invalid_input());
-    assert!(error("v2 delete_token", body(180)).await.is_not_found());
-    assert!(error("get_scope", body(10)).await.is_not_found());
-    assert!(error("list_errors", body(190)).await.is_invalid_input());
-    assert!(error("list_callbacks", body(210)).await.is_invalid_input());
-    assert!(error("get_callback", body(200)).await.is_not_found());
-    assert!(error("list_subscriptions", body(230)).await.is_invalid_input());
-    assert!(error("get_subscription", body(220)).await.is_not_found());
-    assert!(error("get_stats", body(240)).await.is_invalid_input());
-    assert!(error("v2 find_token", body(60)).await.is_invalid_input());
-    assert_eq!(read::<Option<v2::Token>>("v2 find_token", body(120)).await, None);
-    assert!(read::<Page<v2::Token>>("v2 list_tokens", body(120)).await.is_empty());
-    assert!(read::<Page<v2::Callback>>("list_callbacks", body(200)).await.is_empty());
-    assert!(read::<Page<v2::Subscription>>("list_subscriptions", body(220)).await.is_empty());
-}
-
-/// A 404 means that a list is empty only with the code of that list, which may be a text or have a fraction.
-#[tokio::test]
-async fn a_404_means_an_empty_list_only_with_its_code() {
-    for (name, own) in [("v2 list_tokens", 120), ("list_callbacks", 200), ("list_subscriptions", 220)] {
-        let answer = |code: Value| {
-            Answer::json(404, json!({ "success": false, "message": "Not Found", "error": code, "data": null }))
-        };
-        for code in [json!(own), json!(own.to_string()), json!(f64::from(own) + 0.22)] {
-            assert!(returned(name, answer(code)).await.is_absence(), "{name}");
-        }
-        for code in [120, 160, 200, 220, 404].into_iter().filter(|code| *code != own) {
-            assert!(error(name, answer(json!(code))).await.is_not_found(), "{name} {code}");
-        }
-        for other in [answer(json!(null)), Answer::html(404, "<html>nginx</html>"), Answer::empty(404)] {
-            assert!(error(name, other).await.is_not_found(), "{name}");
-        }
-    }
-    for name in ["v2 list_scopes", "list_errors", "list_wallet_transactions", "list_stats_ips", "list_stats_apis"] {
-        for code in [120, 200, 220] {
-            let body = json!({ "success": false, "message": "Not Found", "error": code, "data": null });
-            assert!(error(name, Answer::json(404, body)).await.is_not_found(), "{name} {code}");
-        }
-    }
 }
 
 #[tokio::test]

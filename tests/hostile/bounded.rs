@@ -1,5 +1,7 @@
 //! The properties over chosen and over random input.
 
+mod places;
+
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -12,6 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use places::PLACES;
 
 use super::answers::{self, Exchange};
 use super::cache::{self, NOWS, Service, Story};
@@ -142,85 +146,6 @@ static SECRETS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         forms.map(|secret| [&b"\"key "[..], &secret, b"=", &secret, &secret, b", and\\n", &secret, b"\\\"\""].concat());
     alone.chain(among).collect()
 });
-
-/// Places of a value, at the `@`, each with an operation that reads it.
-const PLACES: [(&str, &str); 68] = [
-    ("v1 list_tokens", "@"),
-    ("v1 delete_token", "[@]"),
-    ("v1 delete_token", r#"{@}"#),
-    ("v1 delete_token", r#"{@:1}"#),
-    ("v1 list_tokens", r#"{"x":@,"data":[]}"#),
-    ("v1 delete_token", r#"{"success":@}"#),
-    ("v1 find_token", r#"{"success":@,"data":[]}"#),
-    ("v1 delete_token", r#"{"success":false,"hint":@}"#),
-    ("v1 delete_token", r#"{"success":false,"error":1,"x":@}"#),
-    ("v1 delete_token", r#"{"success":false,"errors":@,"data":[]}"#),
-    ("v1 list_tokens", r#"{"success":false,"error":@,"message":"no","data":[]}"#),
-    ("get_credit", r#"{"success":true,"error":@,"message":@,"data":{"credit":1}}"#),
-    ("v1 delete_token", r#"{"success":true,"success":@,"success":"true","error":7}"#),
-    ("v1 list_tokens", r#"{"data":@,"data":[],"data":[@]}"#),
-    ("v1 delete_token", r#"{"error":@}"#),
-    ("password_grant", r#"{"error":@,"error_description":@,"message":@,"hint":@}"#),
-    ("refresh", r#"{"error":"invalid_grant","message":@}"#),
-    ("password_grant", r#"{"errors":@}"#),
-    ("password_grant", r#"{"message":"no","errors":{"a":@,"b":[@,"x"],"c":["x",@]}}"#),
-    ("password_grant", r#"{"errors":{@:["x"]}}"#),
-    ("v1 list_tokens", r#"{"data":@}"#),
-    ("replace_token", r#"{"data":[@]}"#),
-    ("v1 list_scopes", r#"{"data":["GET:a.it/b",@,"GET:a.it/c"]}"#),
-    ("v1 list_scopes", r#"{"data":{"data":@}}"#),
-    ("v1 list_scopes", r#"{"data":{"data":["GET:a.it/b",@],"x":@},"success":true}"#),
-    ("v1 list_scopes", r#"{"data":{"success":false,"error":@,"message":@}}"#),
-    ("v1 create_token", r#"{"data":{"success":@},"token":"t"}"#),
-    ("v1 update_token", r#"{"data":[{"scopes":["GET:a.it/b",@],"expire":1,"token":"t"}]}"#),
-    ("v1 list_tokens", r#"{"data":[{"scopes":@,"expire":1,"token":"t"},{"scopes":[],"expire":@,"token":"t"}]}"#),
-    ("v1 create_token", r#"{"scopes":["GET:a.it/b",@],"expire":1,"token":"t"}"#),
-    ("v1 create_token", r#"{"scopes":[],"expire":@,"token":"t"}"#),
-    ("v1 create_token", r#"{"scopes":[],"expire":1,"token":@}"#),
-    ("refresh", r#"{"token_type":"Bearer","expires_in":@,"access_token":"a","refresh_token":"r"}"#),
-    ("password_grant", r#"{"token_type":@,"expires_in":1,"access_token":@,"refresh_token":@}"#),
-    ("get_credit", r#"{"data":{"credit":@}}"#),
-    ("counters_day", r#"{"data":{"GET:a.it/b":@,"GET:a.it/c":{"counter":1,"paid":0,"limit":@},"x":@}}"#),
-    ("counters_month", r#"{"data":{"GET:a.it/b":{"counter":@,"paid":1,"limit":false}}}"#),
-    ("counters_year", r#"{"data":{"GET:a.it/b":{"counter":0,"paid":@,"limit":@}}}"#),
-    ("counters_total", r#"{"data":{@:{"counter":1,"paid":1}}}"#),
-    ("v2 create_token", r#"{"token":"t","expireAt":@}"#),
-    ("v2 create_token", r#"{"token":@,"expireAt":"2022-08-16T09:06:20Z","refreshToken":@,"name":@}"#),
-    ("v2 create_token", r#"{"token":"t","expireAt":"2022-08-16T09:06:20Z","scopes":@,"limits":@,"stats":@}"#),
-    (
-        "refresh_token",
-        r#"{"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z","limits":{"totalRequests":@,"walletAmount":@,"ip":[@]},
-        "stats":{"totalRequests":@,"walletAmount":@,"ip":["a",@]}}}"#,
-    ),
-    ("refresh_token", r#"{"success":false,"error":@,"message":@,"data":null}"#),
-    ("v2 find_token", r#"{"data":[@]}"#),
-    ("v2 find_token", r#"{"token":@,"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z"}}"#),
-    ("v2 update_token", r#"{"success":@,"data":{"token":"t","expireAt":"2022-08-16T09:06:20Z"},"error":@}"#),
-    ("v2 delete_token", r#"{"message":@,"data":@}"#),
-    ("v2 list_tokens", r#"{"data":@,"success":true}"#),
-    ("v2 list_tokens", r#"{"data":[@,{"token":"t","expireAt":"2022-08-16T09:06:20Z","refreshToken":@}]}"#),
-    ("v2 list_tokens", r#"{"success":false,"error":@,"message":"no","data":@}"#),
-    ("v2 list_scopes", r#"{"data":[@,{"scope":@,"id":"1"},{"scope":"GET:a.it/b","id":@,"enabled":@}]}"#),
-    ("get_scope", r#"{"data":{"id":@,"scope":@,"enabled":@,"rateLimit":@,"freeLimits":@}}"#),
-    (
-        "get_scope",
-        r#"{"data":{"id":"1","scope":"GET:a.it/b","rateLimit":@,"freeLimits":{"dayLimit":@},"requirements":{"a":@},"prices":@}}"#,
-    ),
-    ("get_wallet", r#"{"data":{"credit":@,"createdAt":@}}"#),
-    ("get_wallet", r#"{"credit":@,"data":[{"credit":@}]}"#),
-    ("list_wallet_transactions", r#"{"data":[{"id":@,"amount":1},{"id":"1","amount":@,"description":@}]}"#),
-    ("list_errors", r#"{"data":[{"id":"1","scope":@,"errorCode":@,"httpResponseCode":@,"errorAt":@,"message":@}]}"#),
-    ("list_callbacks", r#"{"data":[@,{"id":"1","url":@,"httpResponseCode":@,"completedAt":@}]}"#),
-    ("get_callback", r#"{"data":{"id":"1","data":@,"custom":@,"headers":@,"elapsedTime":@,"active":@}}"#),
-    ("get_stats", r#"{"data":{"totalRequests":@,"walletAmount":@,"totalIps":@,"ip":@}}"#),
-    ("list_stats_ips", r#"{"data":["10.0.0.5",@]}"#),
-    ("list_stats_apis", r#"{"data":{"a.it":@,"b.it":{"totalRequests":@}}}"#),
-    ("list_stats_apis", r#"{"data":@}"#),
-    ("get_stats_api", r#"{"data":{"totalRequests":1,"ip":@,"scopes":@}}"#),
-    ("get_stats_api", r#"{"data":{"scopes":{"GET:a.it/b":@,@:{"totalRequests":1},"x":@}}}"#),
-    ("list_subscriptions", r#"{"data":[{"id":"1","availableRequests":@,"active":@},@]}"#),
-    ("get_subscription", r#"{"data":{"id":"1","price":@,"totalRequests":@,"type":@,"autorenew":@,"expiresAt":@}}"#),
-];
 
 fn put(value: &[u8], place: &str) -> Vec<u8> {
     let parts: Vec<&[u8]> = place.split('@').map(str::as_bytes).collect();
