@@ -33,7 +33,7 @@ impl<T: Object> Entry for T {
     }
 }
 
-/// A response with one object: at the root if its key is there, otherwise in `data`, perhaps as the only entry of an array.
+/// A response with one object: at the root if its key has a value there, otherwise in `data`, perhaps as the only entry of an array.
 #[derive(Debug, Clone)]
 pub(crate) struct One<T>(pub(crate) T);
 
@@ -45,10 +45,10 @@ impl<'de, T: Object> Deserialize<'de> for One<T> {
         let found = match Root::of::<D::Error>(root)? {
             Root::Fields(fields) => {
                 fields.check()?;
-                match fields.get("data").filter(|_| fields.get(T::KEY).is_none()) {
-                    Some(data) if data.get().starts_with('[') => only(data),
-                    Some(data) => Some(data),
-                    None => fields.get(T::KEY).map(|_| root),
+                match (fields.value(T::KEY), fields.value("data")) {
+                    (Some(_), _) => Some(root),
+                    (None, Some(data)) if data.get().starts_with('[') => only(data),
+                    (None, data) => data,
                 }
             }
             Root::Array => only(root),
@@ -102,7 +102,9 @@ impl<'de, T: Entry> Deserialize<'de> for Many<T> {
         for value in entries {
             match T::read(value) {
                 Some(entry) => page.entries.push(entry),
-                None => page.unrecognized.push(Secret::new(value.get())),
+                None => {
+                    page.unrecognized.push(Secret::new(value.get()));
+                }
             }
         }
         Ok(Self(page))
@@ -126,19 +128,30 @@ pub(crate) struct ByDomain(pub(crate) Vec<(String, Stats)>);
 impl<'de> Deserialize<'de> for ByDomain {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let root: Box<RawValue> = Box::deserialize(deserializer)?;
-        let Root::Fields(fields) = Root::of::<D::Error>(&root)? else {
-            return Err(de::Error::custom("a response without a map"));
+        let map = match Root::of::<D::Error>(&root)? {
+            Root::Fields(fields) => {
+                fields.check()?;
+                fields.data()?
+            }
+            Root::Array => Some(&*root),
+            Root::Null => None,
         };
-        fields.check()?;
-        let Some(map) = fields.data()? else { return Ok(Self(Vec::new())) };
-        if matches!(map.get(), "[]") {
-            return Ok(Self(Vec::new()));
-        }
+        let Some(map) = map.filter(|map| !is_empty_array(map)) else { return Ok(Self(Vec::new())) };
         let map = Fields::of::<D::Error>(map)?;
         map.check()?;
-        let figures = |(name, value): (Text, &RawValue)| Some((name.0, Stats::read(value)?));
+        let figures = |(Text(name), value): (Text, &RawValue)| match value.get().as_bytes().first() {
+            Some(b'{') => Some((name, Stats::read(value).unwrap_or_default())),
+            // A domain without figures.
+            Some(b'[' | b'n') => Some((name, Stats::default())),
+            _ => None,
+        };
         Ok(Self(map.0.into_iter().filter_map(figures).collect()))
     }
+}
+
+/// Returns whether a value is `[]`, which is also how PHP writes an empty map.
+fn is_empty_array(value: &RawValue) -> bool {
+    from_raw(value).is_ok_and(|entries: Vec<&RawValue>| entries.is_empty())
 }
 
 /// Reads a value as text that is wiped from memory.
@@ -171,8 +184,13 @@ impl<'a> Fields<'a> {
         from_raw(value).map_err(E::custom)
     }
 
-    fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(known, _)| known.0 == name).map(|(_, value)| *value)
+    /// Returns the value of a field. `None` also if it is null.
+    fn value(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(known, value)| known.0 == name && value.get() != "null").map(|(_, value)| *value)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known.0 == name)
     }
 
     /// Returns an error if the service reports a failure, so that the client searches the response for it.
@@ -186,10 +204,12 @@ impl<'a> Fields<'a> {
 
     /// Returns `data`. Without it, a message alone is that of something in front of the service.
     fn data<E: de::Error>(&self) -> Result<Option<&'a RawValue>, E> {
-        match self.get("data") {
-            Some(data) => Ok(Some(data).filter(|data| data.get() != "null")),
-            None if self.get("success").is_none() && !self.0.is_empty() => Err(E::custom("missing field `data`")),
-            None => Ok(None),
+        let is_blank = |value: &RawValue| matches!(value.get(), "null" | "\"\"" | "[]" | "{}" | "0" | "false");
+        match self.value("data") {
+            Some(data) => Ok(Some(data)),
+            None if self.has("data") || self.has("success") => Ok(None),
+            None if self.0.iter().all(|(_, value)| is_blank(value)) => Ok(None),
+            None => Err(E::custom("missing field `data`")),
         }
     }
 }
