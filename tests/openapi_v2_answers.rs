@@ -4,5 +4,13 @@
 mod common;
 #[path = "openapi_v2_answers/envelopes.rs"]
 mod envelopes;
+#[path = "openapi_v2_answers/failures.rs"]
+mod failures;
+#[path = "openapi_v2_answers/fields.rs"]
+mod fields;
+#[path = "openapi_v2_answers/forms.rs"]
+mod forms;
 #[path = "openapi_v2_answers/operations.rs"]
 mod operations;
+#[path = "openapi_v2_answers/unknown.rs"]
+mod unknown;

@@ -49,6 +49,7 @@ impl<T> Limit<T> {
         match Word::of(value) {
             Word::Flag(false) => Self::Unlimited,
             Word::Text(text) if text.eq_ignore_ascii_case("false") => Self::Unlimited,
+            Word::Text(text) if text.eq_ignore_ascii_case("true") => Self::Unknown,
             Word::Text(text) | Word::Number(text) => parse(text).map_or(Self::Unknown, Self::Limited),
             Word::Flag(true) | Word::Other => Self::Unknown,
         }
@@ -89,7 +90,7 @@ macro_rules! read_limit {
 }
 
 read_limit!(u64, |text| parse_whole(&text));
-read_limit!(Decimal, |text| money::parse(&text));
+read_limit!(Decimal, |text| read::decimal(&text));
 read_limit!(String, |text| Some(text).filter(|text| !text.is_empty()));
 
 #[cfg(feature = "schemars")]

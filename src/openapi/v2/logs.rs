@@ -159,7 +159,7 @@ pub struct Callback {
     #[serde(default, deserialize_with = "read::json")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     custom: Option<Value>,
-    #[serde(default, deserialize_with = "read::json")]
+    #[serde(default, deserialize_with = "read::json_map")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     headers: Option<Value>,
 }

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -54,9 +54,39 @@ pub(super) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(count(deserializer)?.and_then(|status| status.try_into().ok()))
 }
 
-/// Reads an amount of money.
+/// Reads an amount of money, with all of its digits.
 pub(super) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    Ok(text(deserializer)?.as_deref().and_then(money::parse))
+    Ok(text(deserializer)?.as_deref().and_then(decimal))
+}
+
+/// Reads an amount of money that must not be missing.
+pub(super) fn required_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
+    amount(deserializer)?.ok_or_else(|| not_a("an amount"))
+}
+
+/// Parses a decimal number, and rounds one with more decimal places than a [`Decimal`].
+pub(super) fn decimal(text: &str) -> Option<Decimal> {
+    money::parse(text).or_else(|| remainder(text))
+}
+
+/// Parses what binary numbers leave of a subtraction, such as `5.6843418860808015e-14`.
+fn remainder(text: &str) -> Option<Decimal> {
+    /// The most decimal places of a [`Decimal`].
+    const PLACES: u32 = 28;
+
+    let (digits, exponent) = text.trim().split_once(['e', 'E'])?;
+    let places = exponent.strip_prefix('-')?;
+    if places.is_empty() || !places.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let mut amount = money::parse(digits)?;
+    let mut left = places.parse().unwrap_or(u32::MAX);
+    while left > 0 && !amount.is_zero() {
+        let step = left.min(PLACES);
+        amount = amount.checked_mul(Decimal::new(1, step))?;
+        left -= step;
+    }
+    Some(amount)
 }
 
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
@@ -74,16 +104,28 @@ pub(super) fn required_time<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 }
 
 fn moment(text: &str) -> Option<SystemTime> {
-    OffsetDateTime::parse(text.trim(), &Rfc3339).ok().map(SystemTime::from)
+    let since = OffsetDateTime::parse(text.trim(), &Rfc3339).ok()? - OffsetDateTime::UNIX_EPOCH;
+    // Not every system can express the first year.
+    match since.is_negative() {
+        true => SystemTime::UNIX_EPOCH.checked_sub(since.unsigned_abs()),
+        false => SystemTime::UNIX_EPOCH.checked_add(since.unsigned_abs()),
+    }
 }
 
-/// Reads any JSON. A number that a [`Value`] cannot represent counts as missing.
+/// Reads any JSON. What a [`Value`] cannot represent, such as a number that is too large, becomes a string with its JSON.
 pub(super) fn json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let value = raw(deserializer)?;
-    Ok(from_raw(&value).ok().filter(|value: &Value| !value.is_null()))
+    let value = from_raw(&value).unwrap_or_else(|_| Value::String(value.get().to_owned()));
+    Ok(Some(value).filter(|value| !value.is_null()))
 }
 
-/// Reads a value that may have another form.
+/// Reads a map of any JSON. PHP writes an empty map as an empty array.
+pub(super) fn json_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    Ok(json(deserializer)?.map(|value| if is_empty(&value) { Value::Object(Map::new()) } else { value }))
+}
+
+/// Reads an object that may have another form.
 pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -91,7 +133,7 @@ where
 {
     let value = raw(deserializer)?;
     // PHP writes an empty object as an array, which a derived reader would take for the fields in their order.
-    Ok(if value.get() == "[]" { T::default() } else { from_raw(&value).unwrap_or_default() })
+    Ok(if value.get().starts_with('{') { from_raw(&value).unwrap_or_default() } else { T::default() })
 }
 
 /// Reads a list of scopes that may be missing.
@@ -119,7 +161,7 @@ pub(super) fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
 }
 
 pub(super) fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Decimal>, D::Error> {
-    map(deserializer, |value| word(value).as_deref().and_then(money::parse))
+    map(deserializer, |value| word(value).as_deref().and_then(decimal))
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::entries::Identified;
 use super::envelope::Object;
 use super::read;
-use crate::openapi::money::amount;
 use crate::secret::Secret;
 
 /// The credit that an account has left to spend.
@@ -16,7 +15,7 @@ use crate::secret::Secret;
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Wallet {
-    #[serde(deserialize_with = "amount")]
+    #[serde(deserialize_with = "read::required_amount")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     credit: Decimal,
     #[serde(default, deserialize_with = "read::time")]
@@ -62,7 +61,7 @@ impl Object for Wallet {
 pub struct Transaction {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
-    #[serde(deserialize_with = "amount")]
+    #[serde(deserialize_with = "read::required_amount")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     amount: Decimal,
     #[serde(default, deserialize_with = "read::time")]
