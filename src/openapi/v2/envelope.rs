@@ -103,6 +103,7 @@ impl<'de, T: Entry> Deserialize<'de> for Many<T> {
             match T::read(value) {
                 Some(entry) => page.entries.push(entry),
                 None => {
+                    page.starts_unrecognized |= page.entries.is_empty();
                     page.unrecognized.push(Secret::new(value.get()));
                 }
             }

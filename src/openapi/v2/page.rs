@@ -61,18 +61,19 @@ impl PageRange {
 
     /// Returns the range after this one, if this one was full.
     pub(super) fn next(self, len: usize) -> Option<Self> {
-        (len >= self.limit.into()).then(|| Self { skip: self.skip.saturating_add(self.limit.into()), ..self })
+        let skip = self.skip.checked_add(self.limit.into()).filter(|_| len >= self.limit.into())?;
+        Some(Self { skip, ..self })
     }
 
-    /// Returns the range that begins with the last entry of this one, which had `len`.
-    pub(super) fn overlapping_next(self, len: usize) -> Option<Self> {
-        let len = u64::try_from(len).ok()?.saturating_sub(1);
-        (len > 0).then(|| Self { skip: self.skip.saturating_add(len), ..self })
+    /// Returns the range after this one, which had `len` entries, with the last `overlap` of them.
+    pub(super) fn overlapping_next(self, len: usize, overlap: u8) -> Self {
+        let len = u64::try_from(len).unwrap_or(u64::MAX).saturating_sub(overlap.into());
+        Self { skip: self.skip.saturating_add(len), ..self }
     }
 
-    /// Returns the range that ends with the first entry of this one.
-    pub(super) fn overlapping_previous(self) -> Option<Self> {
-        Some(Self { skip: self.skip.saturating_sub(u64::from(self.limit) - 1), ..self })
+    /// Returns the range that begins so many entries before this one.
+    pub(super) fn back(self, entries: u64) -> Self {
+        Self { skip: self.skip.saturating_sub(entries), ..self }
     }
 }
 
@@ -99,12 +100,14 @@ impl PageRange {
 pub struct Page<T> {
     pub(super) entries: Vec<T>,
     pub(super) unrecognized: Vec<Secret>,
+    /// Whether the first entry is one of the unrecognized.
+    pub(super) starts_unrecognized: bool,
     pub(super) next: Option<PageRange>,
 }
 
 impl<T> Default for Page<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), unrecognized: Vec::new(), next: None }
+        Self { entries: Vec::new(), unrecognized: Vec::new(), starts_unrecognized: false, next: None }
     }
 }
 
@@ -116,8 +119,8 @@ impl<T> Page<T> {
     }
 
     pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Page<U> {
-        let Self { entries, unrecognized, next } = self;
-        Page { entries: entries.into_iter().map(change).collect(), unrecognized, next }
+        let Self { entries, unrecognized, starts_unrecognized, next } = self;
+        Page { entries: entries.into_iter().map(change).collect(), unrecognized, starts_unrecognized, next }
     }
 
     /// Returns an iterator over the entries.
