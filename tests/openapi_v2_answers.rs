@@ -12,5 +12,9 @@ mod fields;
 mod forms;
 #[path = "openapi_v2_answers/operations.rs"]
 mod operations;
+#[path = "openapi_v2_answers/requests.rs"]
+mod requests;
 #[path = "openapi_v2_answers/unknown.rs"]
 mod unknown;
+#[path = "openapi_v2_answers/wildcards.rs"]
+mod wildcards;

@@ -35,9 +35,10 @@ pub(super) fn expand(scopes: &ScopeSet, catalog: &Page<UserScope>) -> Result<Vec
 
 /// Returns why a pattern stands for nothing, and which scopes are nearest.
 fn reason(pattern: &ScopePattern, catalog: &Page<UserScope>) -> String {
-    let disabled = catalog.iter().filter(|entry| pattern.covers(entry.scope())).count();
-    if disabled > 0 {
-        return format!("{pattern}: stands for {disabled} scopes, of which the account has enabled none");
+    match catalog.iter().filter(|entry| pattern.covers(entry.scope())).count() {
+        0 => {}
+        1 => return format!("{pattern}: stands for 1 scope, which the account has not enabled"),
+        disabled => return format!("{pattern}: stands for {disabled} scopes, of which the account has enabled none"),
     }
     let mut all: Vec<_> =
         catalog.iter().map(|entry| (distance(pattern.as_str(), entry.scope().as_str()), entry)).collect();
@@ -133,7 +134,7 @@ mod tests {
         );
         assert_eq!(
             error("GET:visure.openapi.it/*", &scopes),
-            "GET:visure.openapi.it/*: stands for 1 scopes, of which the account has enabled none"
+            "GET:visure.openapi.it/*: stands for 1 scope, which the account has not enabled"
         );
         assert_eq!(error("*:*/*", &[]), "*:*/*: the vendor lists no scopes for the account");
     }
