@@ -71,7 +71,13 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
             // Recorded before it is sent: the task may be stopped at any moment after.
             self.sent().insert(key.clone(), refresh_token.clone());
             match source.refresh(key, previous, refresh_token).await {
-                Ok(fetched) => return Ok(fetched),
+                Ok(fetched) => {
+                    // The service returned it again, so it works once more.
+                    if self.has_sent(key, &fetched.token) {
+                        self.sent().remove(key);
+                    }
+                    return Ok(fetched);
+                }
                 Err(error) if source.is_unused(&error) => {
                     self.sent().remove(key);
                     return Err(error);
