@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use gettone::clock::{Clock, ManualClock, SystemClock};
 use gettone::openapi::v1::CounterLimit;
+use gettone::openapi::v2::Limit;
 use gettone::{Scope, ScopeList, ScopePattern, ScopeSet};
 
 #[test]
@@ -72,6 +73,8 @@ fn an_error_shows_the_start_of_an_invalid_scope() {
 fn display_output_can_be_padded() {
     assert_eq!(format!("{:>14}|", "GET:a.it/b".parse::<Scope>().unwrap()), "    GET:a.it/b|");
     assert_eq!(format!("{:<11}|{:<4}|", CounterLimit::Unlimited, CounterLimit::Limited(7)), "unlimited  |7   |");
+    assert_eq!(format!("{:<11}|{:<4}|", Limit::<u64>::Unlimited, Limit::Limited(7)), "unlimited  |7   |");
+    assert_eq!(format!("{:>8}|", Limit::<u64>::Unknown), " unknown|");
     assert_eq!(format!("{:?}", "*:*/*".parse::<ScopePattern>().unwrap()), "ScopePattern(*:*/*)");
 }
 
