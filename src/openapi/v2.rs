@@ -48,10 +48,9 @@ use options::{Options, PRODUCTION};
 use source::Tokens;
 
 pub use entries::Entries;
-pub(crate) use envelope::{Address, ByDomain, Many, One};
+pub(crate) use envelope::{Address, ByDomain, Deleted, Many, One};
 pub use limits::{Limit, TokenLimits};
 pub use logs::{Callback, ErrorLog};
-pub(crate) use operations::Deleted;
 pub use options::Renewal;
 pub use page::{Page, PageRange};
 pub use refresh_client::{RefreshClient, RefreshCredentials};

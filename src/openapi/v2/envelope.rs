@@ -155,6 +155,26 @@ fn is_empty_array(value: &RawValue) -> bool {
     from_raw(value).is_ok_and(|entries: Vec<&RawValue>| entries.is_empty())
 }
 
+/// The response to a deletion: a message, and `data` without a type.
+#[derive(Debug, Clone)]
+pub(crate) struct Deleted;
+
+impl<'de> Deserialize<'de> for Deleted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let root: Box<RawValue> = Box::deserialize(deserializer)?;
+        if let Ok(fields) = Fields::of::<D::Error>(&root) {
+            fields.check()?;
+            let says_so =
+                || fields.value("message").and_then(word).is_some_and(|text| text.eq_ignore_ascii_case("deleted"));
+            // Another message alone is that of something in front of the service.
+            if !says_so() {
+                fields.data()?;
+            }
+        }
+        Ok(Self)
+    }
+}
+
 /// Reads a value as text that is wiped from memory.
 fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
     Ok(Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?))))

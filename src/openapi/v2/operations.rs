@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::envelope::{Entry, Many, One};
@@ -14,7 +13,7 @@ use super::page::{Page, PageRange};
 use super::scopes::UserScope;
 use super::token::Token;
 use crate::error::{Error, Kind, Operation};
-use crate::http::body::{Received, Success};
+use crate::http::body::Received;
 use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
 use crate::http::secrets::SecretParts;
@@ -98,13 +97,6 @@ const CODES: &[(&str, StatusCode)] = &[
 const NO_TOKENS: &str = "120";
 const NO_CALLBACKS: &str = "200";
 const NO_SUBSCRIPTIONS: &str = "220";
-
-/// The response to a deletion. Its message is all that it documents.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Deleted {
-    #[serde(rename = "success")]
-    _success: Option<Success>,
-}
 
 /// The calls of a client that authenticate with the account's e-mail address and API key.
 #[derive(Clone)]
