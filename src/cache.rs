@@ -47,8 +47,8 @@ use exchange::Exchange;
 pub(crate) use rotation::{Rotating, Rotation};
 pub(crate) use slots::FreshToken;
 use slots::{Slot, Slots};
-pub(crate) use state::window;
 use state::{CachedToken, Phase, State, Validity, classify};
+pub(crate) use state::{leeway, window};
 
 /// A source of the tokens of one service. Implement it to add a service.
 ///

@@ -74,6 +74,11 @@ impl<T: Clone + Eq + Hash> Ended<T> {
         self.recent().end_of(token).is_some_and(|end| !end.is_changed)
     }
 
+    /// Returns whether this token ended in any way, also by a change after which exchanges may return it.
+    pub(crate) fn is_known(&self, token: &T) -> bool {
+        self.recent().end_of(token).is_some()
+    }
+
     /// Removes a token that the service returned to an exchange that began after the token's end.
     pub(super) fn reinstate(&self, token: &T, ends_seen: u64) {
         let mut recent = self.recent();

@@ -315,7 +315,7 @@ pub(crate) fn window(lifetime: Duration) -> Duration {
 
 /// Returns how long before its expiry a token is no longer returned. A request takes time, and services count in whole
 /// seconds.
-fn leeway(lifetime: Duration) -> Duration {
+pub(crate) fn leeway(lifetime: Duration) -> Duration {
     (lifetime / 20).clamp(SECOND.min(lifetime / 2), Duration::from_secs(10))
 }
 

@@ -20,6 +20,11 @@ pub(super) trait Changeable: TokenSource {
 
     /// Records what became of a token. `None`: the service no longer has it.
     fn record(&self, token: &AccessToken, changed: Option<(&Self::Token, &Timing)>);
+
+    /// Records that the service may have changed a token, its lifetime and its text.
+    fn record_unsure(&self, token: &AccessToken) {
+        let _ = token;
+    }
 }
 
 /// A call that changes or deletes a token. If it is dropped before the call is done, the client no longer returns the token.
@@ -54,6 +59,8 @@ impl<'a, S: Changeable> Change<'a, S> {
         let changed = result.as_ref().ok().map(|(changed, timing)| (changed, timing));
         if is_gone || changed.is_some() {
             self.tokens.source().record(self.token, changed);
+        } else {
+            self.tokens.source().record_unsure(self.token);
         }
         let which = if is_gone { Which::Ended } else { self.which };
         // The service may return it under another text. After a refresh, that is another token.
@@ -85,6 +92,7 @@ fn is_without_effect<S: Changeable>(error: &Error) -> bool {
 impl<S: Changeable> Drop for Change<'_, S> {
     fn drop(&mut self) {
         if !self.is_done {
+            self.tokens.source().record_unsure(self.token);
             self.tokens.cache().end(&(self.which)(HashSet::from([self.token.clone()])));
         }
     }

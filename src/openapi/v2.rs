@@ -131,7 +131,7 @@ impl Oauth {
     ///   saved it.
     ///
     /// Each token has a [name of its own](Builder::token_name). If the response to a request for one is lost, the client lists the
-    /// account's tokens and finds it by that name. It touches no other token.
+    /// account's tokens and finds it by that name. If it finds more than it needs, it deletes the others. It touches no other token.
     ///
     /// # Errors
     ///
@@ -150,11 +150,12 @@ impl Oauth {
         self.tokens.handle(scopes)
     }
 
-    /// Deletes the unexpired tokens that this client and its clones created for the cache: at the service, in memory and in the store.
-    /// Returns how many it deleted.
+    /// Deletes the unexpired tokens that this client and its clones created or extended for the cache: at the service, in memory and in the
+    /// store. Returns how many it deleted.
     ///
-    /// It leaves what [`create_token`](Self::create_token) created. If the response to a request for a token was lost, the client finds the
-    /// token by its [name](Builder::token_name). It leaves a token that the service creates more than 15 seconds after the client gave up.
+    /// It leaves what [`create_token`](Self::create_token) created. If a response was lost, the client finds the token by its
+    /// [name](Builder::token_name), unless the service does not list it yet. Another call finds one that the service lists up to 15 seconds
+    /// after the client gave up. The client leaves a token that the service lists later.
     ///
     /// # Errors
     ///
@@ -285,7 +286,7 @@ impl Oauth {
     ///
     /// If the response is lost, both may be gone; [`stream_tokens`](Self::stream_tokens) shows their successor. So the client never
     /// retries this call once the service may have carried it out. If the client cached the old token, it drops that, and
-    /// [`revoke_created`](Self::revoke_created) deletes the new one in its place.
+    /// [`revoke_created`](Self::revoke_created) deletes the successor.
     ///
     /// # Errors
     ///

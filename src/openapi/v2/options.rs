@@ -1,5 +1,7 @@
 //! The settings of the builder that only version 2 has.
 
+use std::time::SystemTime;
+
 use super::limits::TokenLimits;
 use super::{Oauth, RefreshClient};
 use crate::auth::builder::Builder;
@@ -63,8 +65,11 @@ impl Options {
     }
 
     /// Returns a name that no other token has.
-    pub(super) fn unique_name(&self) -> String {
-        format!("{}-{:032x}", self.name, fastrand::u128(..))
+    pub(super) fn unique_name(&self, now: SystemTime) -> String {
+        // A forked process and a copied virtual machine have the same random numbers in store.
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
+        format!("{}-{number:032x}", self.name)
     }
 }
 

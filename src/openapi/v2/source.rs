@@ -1,6 +1,6 @@
 //! Fetches the tokens for the cache: extends the one before, or creates one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use reqwest::{Request, StatusCode, Url};
@@ -8,12 +8,12 @@ use reqwest::{Request, StatusCode, Url};
 use super::entries::{Entries, Identified};
 use super::expand::{concrete, expand};
 use super::generated::types;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Lost};
 use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_SCOPES, LIST_TOKENS, invalid, is_missing};
 use super::options::{Options, Renewal};
 use super::token::Token;
 use crate::auth::managed::{Propagation, RequestRules};
-use crate::cache::{Ended, Fetched, TokenSource, window};
+use crate::cache::{Ended, Fetched, TokenSource, leeway, window};
 use crate::clock::Moment;
 use crate::error::{Error, Operation};
 use crate::http::transport::Timing;
@@ -65,34 +65,52 @@ impl Tokens {
             Err(error) if is_missing(&error) => false,
             Err(error) => return Err(error),
         };
-        self.ledger.remove(token);
+        self.ledger.gone(token, &self.now());
         Ok(existed)
     }
 
     /// Extends the lifetime of a token. `None` if another one has to be created.
     async fn extend(&self, scopes: &ScopeSet, previous: &StoredToken) -> Result<Option<Fetched>, Error> {
-        let ttl = self.options.ttl;
+        let (ttl, now) = (self.options.ttl, self.now());
+        let latest = now.after(self.api.transport.timeout).after(ttl.into());
+        let extension = self.ledger.extend(&previous.access_token, latest, &now);
         let update = types::UpdateToken { ttl: Some(ttl), ..types::UpdateToken::default() };
-        let (token, timing) = match self.api.update_token(&EXTEND_TOKEN, &previous.access_token, &update).await {
+        let result = self.api.update_token(&EXTEND_TOKEN, &previous.access_token, &update).await;
+        let (token, timing) = match result {
             Ok(extended) => extended,
-            Err(error) if error.is_ambiguous() || create_would_fail(&error) => return Err(error),
-            // The service no longer has the token, or does not extend it.
             Err(error) => {
+                let may_be_extended = error.is_ambiguous() || error.is_decode();
                 if is_missing(&error) {
-                    self.ledger.remove(&previous.access_token);
+                    extension.missed(error.is_after_uncertain_attempt(), &self.now());
+                } else if !may_be_extended {
+                    extension.failed();
                 }
-                // The service may ask for a pause before the next request.
-                return if self.api.transport.wait_after(&error).await { Ok(None) } else { Err(error) };
+                // The request did no harm, so the next attempt repeats it, as long as callers get the token meanwhile.
+                let is_repeated = error.is_ambiguous() && !is_missing(&error) && self.is_returned(previous);
+                let is_in_vain = create_would_fail(&error) && !error.is_ambiguous();
+                // The service does not have the token, or does not extend it. It may ask for a pause before the next request.
+                let is_another_due = !is_repeated && !is_in_vain && self.api.transport.wait_after(&error).await;
+                return if is_another_due { Ok(None) } else { Err(error) };
             }
         };
-        self.ledger.replaced(&previous.access_token, token.token(), end_of(&token, &timing));
+        extension.done(token.token(), end_of(&token, &timing), &timing.sent);
         let granted = token.granted().or_else(|| Some(previous.scopes.as_ref()?.granted.clone())).unwrap_or_default();
         let fetched = fetched(&token, &timing, scopes, granted, ttl, EXTEND_TOKEN.operation);
-        let left = fetched.token.expires_at.duration_since(timing.sent.now).unwrap_or_default();
         // That the lifetime counts from the change is not documented. If it does not, another token is due at once.
-        let is_good = left > window(ttl.into()) && self.is_for(&fetched.token, scopes);
+        let is_good = self.is_lasting(&fetched) && self.is_for(&fetched.token, scopes);
         let is_adopted = token.token() == &previous.access_token;
         Ok(is_good.then_some(Fetched { is_adopted, ..fetched }))
+    }
+
+    /// Returns whether callers still get a token that is about to expire.
+    fn is_returned(&self, token: &StoredToken) -> bool {
+        let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default();
+        self.now().after(leeway(lifetime)).now < token.expires_at
+    }
+
+    /// Returns whether a token is not due to be renewed at once.
+    fn is_lasting(&self, Fetched { token, sent, .. }: &Fetched) -> bool {
+        token.expires_at.duration_since(sent.now).unwrap_or_default() > window(self.options.ttl.into())
     }
 
     /// Returns a token that an earlier request created without a response, or creates one.
@@ -106,16 +124,13 @@ impl Tokens {
     ) -> Result<Fetched, Error> {
         let lost = self.ledger.given_up_for(scopes, &self.now());
         if !lost.is_empty() {
-            match self.search(&lost).await {
-                Ok(found) => {
-                    if let Some(found) = found.into_iter().find_map(|(token, timing)| {
-                        let fetched = self.found(&token, &timing, scopes)?;
-                        (!has_ended(token.token())).then_some(fetched)
-                    }) {
-                        trace::cache::adopted(scopes);
-                        return Ok(found);
-                    }
-                }
+            let (found, listed) = self.search(&lost).await;
+            if let Some(found) = self.pick(found, scopes, has_ended).await {
+                trace::cache::adopted(scopes);
+                return Ok(found);
+            }
+            match listed {
+                Ok(()) => {}
                 Err(error) if !even_unsearched || create_would_fail(&error) => return Err(error),
                 Err(error) if error.is_ambiguous() && self.ledger.is_recent_for(scopes, &self.now()) => {
                     return Err(error);
@@ -127,12 +142,41 @@ impl Tokens {
         self.create(scopes).await
     }
 
+    /// Returns the token that lasts longest, of those that an earlier request created and that callers can use. Deletes the others, which
+    /// nobody knows.
+    async fn pick(
+        &self,
+        found: Vec<Found>,
+        scopes: &ScopeSet,
+        has_ended: impl Fn(&AccessToken) -> bool,
+    ) -> Option<Fetched> {
+        let mut best: Option<Fetched> = None;
+        let mut others = Vec::new();
+        for found in found {
+            let text = found.token.token().clone();
+            match self.usable(found, scopes).filter(|_| !has_ended(&text)) {
+                Some(next) if best.as_ref().is_none_or(|best| next.token.expires_at > best.token.expires_at) => {
+                    others.extend(best.replace(next).map(|before| before.token.access_token));
+                }
+                _ => others.push(text),
+            }
+        }
+        for token in &others {
+            // If this fails, `revoke_created` deletes them.
+            if self.delete(token).await.is_err() {
+                break;
+            }
+        }
+        best
+    }
+
     async fn create(&self, scopes: &ScopeSet) -> Result<Fetched, Error> {
         let requested = self.expand(scopes).await?;
         let (ttl, limits) = (self.options.ttl, self.options.limits.as_ref());
-        let name = self.options.unique_name();
-        let in_flight = self.ledger.begin(&name, scopes, ttl, &self.api.transport.clock);
+        let name = self.options.unique_name(self.now().now);
         let create = Create { scopes: requested.clone(), ttl, name: Some(&name), limits };
+        let requested: ScopeSet = requested.into_iter().map(ScopePattern::from).collect();
+        let in_flight = self.ledger.begin(&name, scopes, &requested, ttl, &self.api.transport.clock);
         let (token, timing) = match self.api.create_token(create).await {
             Ok(created) => created,
             Err(error) => {
@@ -143,7 +187,6 @@ impl Tokens {
             }
         };
         self.ledger.created(&name, token.token(), end_of(&token, &timing));
-        let requested: ScopeSet = requested.into_iter().map(ScopePattern::from).collect();
         let granted = token.granted().unwrap_or_else(|| requested.clone());
         let missing = requested.missing_from(&granted);
         if !missing.is_empty() {
@@ -154,40 +197,55 @@ impl Tokens {
         Ok(fetched(&token, &timing, scopes, granted, ttl, CREATE_TOKEN.operation))
     }
 
-    /// Searches for the tokens of all requests that were given up, and enters them in the ledger.
+    /// Searches for all tokens that the service may have created, and enters them in the ledger.
     pub(super) async fn find_lost(&self) -> Result<(), Error> {
-        let names = self.ledger.all_given_up(&self.now());
-        if names.is_empty() { Ok(()) } else { self.search(&names).await.map(drop) }
+        let lost = self.ledger.unresolved(&self.now());
+        if lost.is_empty() { Ok(()) } else { self.search(&lost).await.1 }
     }
 
-    /// Lists the account's tokens, and enters those with these names in the ledger. Keeps no other.
-    async fn search(&self, names: &[String]) -> Result<Vec<(Token, Timing)>, Error> {
+    /// Lists the account's tokens, and enters those with these names in the ledger. Keeps no other. Returns also whether it has seen the
+    /// whole list.
+    async fn search(&self, lost: &[Lost]) -> (Vec<Found>, Result<(), Error>) {
         let (api, began) = (self.api.clone(), self.now());
         let mut all = Entries::new(move |range| {
             let api = api.clone();
             async move { api.list_tokens(range).await.map(|(page, timing)| page.map(|token| Listed { token, timing })) }
         });
-        let mut found = HashMap::new();
+        let names: HashMap<&str, &Lost> = lost.iter().map(|lost| (lost.name.as_str(), lost)).collect();
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
         while let Some(listed) = all.next().await {
-            let Listed { token, timing } = listed?;
-            if let Some(name) = names.iter().find(|name| token.name() == Some(name.as_str())) {
-                self.ledger.created(name, token.token(), end_of(&token, &timing));
-                found.insert(name.clone(), (token, timing));
+            let Listed { token, timing } = match listed {
+                Ok(listed) => listed,
+                Err(error) => return (found, Err(error)),
+            };
+            if let Some(Lost { name, requested }) = token.name().and_then(|name| names.get(name).copied()) {
+                self.ledger.listed(name, token.token(), end_of(&token, &timing), &timing.sent);
+                seen.insert(name.as_str());
+                found.push(Found { token, timing, requested: requested.clone() });
             }
         }
-        let missing: Vec<String> = names.iter().filter(|name| !found.contains_key(*name)).cloned().collect();
-        self.ledger.remove_unlisted(&missing, &began);
-        Ok(found.into_values().collect())
+        // An entry that the client cannot read may be one of them.
+        if all.unrecognized().is_empty() {
+            self.ledger.remove_unlisted(names.into_keys().filter(|name| !seen.contains(name)), &began);
+        }
+        (found, Ok(()))
     }
 
     /// Returns a token that an earlier request created, if callers can still use it.
-    fn found(&self, token: &Token, timing: &Timing, scopes: &ScopeSet) -> Option<Fetched> {
+    fn usable(&self, Found { token, timing, requested }: Found, scopes: &ScopeSet) -> Option<Fetched> {
         // A token whose scopes the list does not name cannot be told apart from one that was granted less.
-        let fetched = fetched(token, timing, scopes, token.granted()?, Ttl::MAX, LIST_TOKENS.operation);
-        let left = fetched.token.expires_at.duration_since(timing.sent.now).unwrap_or_default();
-        let is_good = left > window(self.options.ttl.into()) && self.is_for(&fetched.token, scopes);
-        is_good.then_some(Fetched { is_adopted: true, ..fetched })
+        let granted = token.granted().filter(|granted| requested.missing_from(granted).is_empty())?;
+        let fetched = fetched(&token, &timing, scopes, granted, Ttl::MAX, LIST_TOKENS.operation);
+        self.is_lasting(&fetched).then_some(Fetched { is_adopted: true, ..fetched })
     }
+}
+
+/// A token of the list that the client requested.
+struct Found {
+    token: Token,
+    timing: Timing,
+    /// The scopes that it was requested for.
+    requested: ScopeSet,
 }
 
 /// A token of a page, with the times of the call that listed it.
@@ -274,7 +332,8 @@ impl TokenSource for Tokens {
         let now = self.now();
         let extendable = previous.filter(|token| {
             self.options.renewal() == Renewal::Extend
-                && !ended.contains(&token.access_token)
+                // Nor one that a call of the program has changed: the client no longer knows what it is good for.
+                && !ended.is_known(&token.access_token)
                 && now.now < token.expires_at
                 && self.is_for(token, scopes)
         });
@@ -294,11 +353,11 @@ impl TokenSource for Tokens {
         }
     }
 
-    /// Allows for a `PATCH`, and for two rounds of a few pages of `GET /tokens`, `GET /scopes`, `POST /tokens` and `DELETE /tokens`, with a
-    /// pause before each.
+    /// Allows for a `PATCH`, and for two rounds of a few pages of `GET /tokens`, `GET /scopes`, `POST /tokens` and a few `DELETE /tokens`,
+    /// with a pause before each.
     fn max_duration(&self) -> Duration {
         let rests = self.api.transport.retry.longest_rest().saturating_mul(2);
-        self.api.transport.timeout.saturating_mul(13).saturating_add(rests)
+        self.api.transport.timeout.saturating_mul(15).saturating_add(rests)
     }
 
     fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
@@ -332,8 +391,12 @@ impl Changeable for Tokens {
     fn record(&self, token: &AccessToken, changed: Option<(&Token, &Timing)>) {
         match changed {
             Some((changed, timing)) => self.ledger.replaced(token, changed.token(), end_of(changed, timing)),
-            None => self.ledger.remove(token),
+            None => self.ledger.gone(token, &self.now()),
         }
+    }
+
+    fn record_unsure(&self, token: &AccessToken) {
+        self.ledger.unsure(token);
     }
 }
 
