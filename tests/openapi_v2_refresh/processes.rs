@@ -1,0 +1,284 @@
+//! Stores, restarts, and several processes with one pair.
+
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gettone::clock::Clock;
+use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
+use gettone::store::{FileStore, MemoryStore, TokenStore};
+use gettone::{Builder, Retry};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::account_v2::{FakeAccount, Fault};
+use crate::common::store::FakeStore;
+use crate::{DAY, IN_WINDOW, assert_lost, pair, sent, start, token};
+
+fn process(service: &FakeAccount, credentials: &RefreshCredentials, store: impl TokenStore) -> RefreshClient {
+    builder(service, credentials, store).build().unwrap()
+}
+
+fn builder(service: &FakeAccount, credentials: &RefreshCredentials, store: impl TokenStore) -> Builder<RefreshClient> {
+    service.worker(credentials.clone()).retry(Retry::none()).store(store)
+}
+
+#[tokio::test]
+async fn a_restarted_program_continues_with_the_stored_pair() {
+    for told in [false, true] {
+        let service = start().await;
+        let folder = std::env::temp_dir().join(format!("gettone-refresh-{told}-{}", std::process::id()));
+        let credentials = pair(&service, told);
+        let mut expected = usize::from(!told);
+        for _ in 0..4 {
+            let store = FileStore::open(folder.join("tokens.json")).await.unwrap();
+            let worker = process(&service, &credentials, store);
+            assert_eq!(token(&worker).await, format!("t{expected}"));
+            service.seconds(IN_WINDOW);
+            expected += 1;
+            assert_eq!(token(&worker).await, format!("t{expected}"));
+        }
+        let all: Vec<_> = (0..expected).map(|number| format!("r{number}")).collect();
+        assert_eq!(sent(&service), all);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn without_a_store_a_restarted_program_fails_clearly() {
+    let service = start().await;
+    let credentials = pair(&service, false);
+    let worker = || service.worker(credentials.clone()).build().unwrap();
+    assert_eq!(token(&worker()).await, "t1");
+    let restarted = worker();
+    let error = restarted.token().await.unwrap_err();
+    assert!(error.is_not_found() && error.code() == Some("160"), "{error}");
+    service.hours(1);
+    assert_lost(&restarted.token().await.unwrap_err());
+    assert_eq!(sent(&service), ["r0", "r0"]);
+}
+
+#[tokio::test]
+async fn the_new_pair_is_saved_before_the_exchange_ends() {
+    let service = start().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let saved = Arc::new(Mutex::new(Vec::new()));
+    let (permits, all) = (Arc::clone(&gate), Arc::clone(&saved));
+    let store = FakeStore::new(move |call, token| {
+        let (permits, all) = (Arc::clone(&permits), Arc::clone(&all));
+        let token = token.map(|token| token.to_json().expose().to_owned());
+        async move {
+            if call == "save" {
+                permits.acquire().await?.forget();
+                all.lock().unwrap().extend(token);
+            }
+            Ok(())
+        }
+    });
+    let worker = process(&service, &pair(&service, false), store);
+    // Callers do not wait for the store.
+    assert_eq!(worker.token().await.unwrap().expose(), "t1");
+    let mut waiting = Box::pin(worker.wait_idle());
+    for _ in 0..1_000 {
+        tokio::select! {
+            biased;
+            () = &mut waiting => panic!("the pair is not saved yet"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    gate.add_permits(1);
+    waiting.await;
+    let text = saved.lock().unwrap().pop().unwrap();
+    assert!(text.contains(r#""access_token":"t1""#) && text.contains(r#""refresh_token":"r1""#), "{text}");
+}
+
+/// The tasks of several processes, at any moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_with_one_store_refresh_one_after_the_other() {
+    for told in [false, true] {
+        let service = start().await;
+        let (credentials, store) = (pair(&service, told), MemoryStore::new());
+        let processes: Vec<_> = (0..4).map(|_| process(&service, &credentials, store.clone())).collect();
+        for round in 0..10 {
+            let calls: JoinSet<String> = (0..40)
+                .map(|number| {
+                    let worker = processes[number % 4].clone();
+                    async move { worker.token().await.unwrap().expose().to_owned() }
+                })
+                .collect();
+            let current = format!("t{}", round + usize::from(!told));
+            assert!(calls.join_all().await.iter().all(|token| *token == current), "{round} {told}");
+            for process in &processes {
+                assert_eq!(token(process).await, current);
+            }
+            service.seconds(IN_WINDOW);
+        }
+        let all: Vec<_> = (0..9 + usize::from(!told)).map(|number| format!("r{number}")).collect();
+        assert_eq!((sent(&service), service.refreshed_together()), (all, 1), "{told}");
+    }
+}
+
+/// A process whose refresh failed uses the pair that another one has stored since.
+#[tokio::test]
+async fn a_failure_does_not_erase_the_pair_that_another_process_stored() {
+    for fault in [Fault::LostRequest, Fault::Status(500), Fault::Code(401, 130), Fault::Code(404, 160)] {
+        for told in [false, true] {
+            let service = start().await;
+            let (credentials, store) = (pair(&service, told), MemoryStore::new());
+            let processes =
+                [process(&service, &credentials, store.clone()), process(&service, &credentials, store.clone())];
+            for process in &processes {
+                token(process).await;
+            }
+            service.seconds(IN_WINDOW);
+            service.fail("PATCH", [fault]);
+            let before = token(&processes[0]).await;
+            // It was not carried out, so the other process can still do it.
+            let after = token(&processes[1]).await;
+            assert_ne!(before, after, "{fault:?}");
+            service.hours(1);
+            assert_eq!(token(&processes[0]).await, after, "{fault:?} {told}");
+            assert_eq!(token(&process(&service, &credentials, store)).await, after);
+            service.seconds(IN_WINDOW - 3_600);
+            assert_ne!(token(&processes[0]).await, after);
+            assert_eq!(service.living().len(), 1);
+        }
+    }
+}
+
+/// The pair of the credentials is older than the stored one: it is neither returned nor sent.
+#[tokio::test]
+async fn the_first_pair_never_comes_back() {
+    let uncertain = [Fault::LostResponse, Fault::LostRequest, Fault::Broken, Fault::Undecodable, Fault::Status(503)];
+    let rejected = [Fault::Code(401, 130), Fault::Code(404, 160), Fault::Status(403), Fault::Status(404)];
+    for fault in uncertain.into_iter().chain(rejected) {
+        for told in [false, true] {
+            for is_expired in [false, true] {
+                let service = start().await;
+                service.state().tokens[0].ttl = 30 * DAY;
+                let end = service.clock.now() + Duration::from_secs(if told { DAY } else { 0 });
+                let credentials = RefreshCredentials::new("worker", "t0", "r0").expires_at(end);
+                let store = MemoryStore::new();
+                // The first process refreshes, the second one starts with the same credentials.
+                let first = process(&service, &credentials, store.clone());
+                token(&first).await;
+                first.invalidate(&"t0".into());
+                assert_eq!(token(&first).await, "t1");
+                let second = process(&service, &credentials, store.clone());
+                assert_eq!(token(&second).await, "t1");
+                service.fail("PATCH", [fault]);
+                if is_expired {
+                    service.seconds(60 * DAY);
+                } else {
+                    second.invalidate(&"t1".into());
+                }
+                second.token().await.unwrap_err();
+                for _ in 0..3 {
+                    service.hours(1);
+                    assert_lost(&second.token().await.unwrap_err());
+                }
+                assert_eq!(sent(&service), ["r0", "r1"], "{fault:?} {told} {is_expired}");
+            }
+        }
+    }
+}
+
+/// The stored pair is the first one itself: after its refresh failed, it is neither returned nor sent again.
+#[tokio::test]
+async fn the_stored_pair_is_not_taken_for_another_one() {
+    for fault in [Fault::LostResponse, Fault::Broken, Fault::Code(401, 130), Fault::Code(404, 160), Fault::Status(503)]
+    {
+        for is_expired in [false, true] {
+            let service = start().await;
+            let (credentials, store) = (pair(&service, true), MemoryStore::new());
+            assert_eq!(token(&process(&service, &credentials, store.clone())).await, "t0");
+            let restarted = process(&service, &credentials, store);
+            assert_eq!(token(&restarted).await, "t0");
+            service.fail("PATCH", [fault]);
+            if is_expired {
+                service.seconds(DAY);
+            } else {
+                restarted.invalidate(&"t0".into());
+            }
+            restarted.token().await.unwrap_err();
+            for _ in 0..3 {
+                service.hours(1);
+                assert_lost(&restarted.token().await.unwrap_err());
+            }
+            assert_eq!(sent(&service), ["r0"], "{fault:?}");
+        }
+    }
+}
+
+/// Somebody with the key has created another pair, because the stored one was lost, and gave it the same name.
+#[tokio::test]
+async fn a_later_pair_of_the_same_name_takes_the_place_of_a_rejected_one() {
+    for fault in [Fault::Code(401, 130), Fault::Code(404, 160)] {
+        let service = start().await;
+        let store = MemoryStore::new();
+        assert_eq!(token(&process(&service, &pair(&service, false), store.clone())).await, "t1");
+        service.put("later", None, &[crate::BASE], 30 * DAY);
+        service.seconds(2 * DAY);
+        let end = service.clock.now() + Duration::from_secs(28 * DAY);
+        let later = RefreshCredentials::new("worker", "later", "refresh-of-later").expires_at(end);
+        let worker = process(&service, &later, store.clone());
+        service.fail("PATCH", [fault]);
+        assert_eq!(token(&worker).await, "t2");
+        assert_eq!(sent(&service), ["r0", "r1", "refresh-of-later"]);
+        // And from there on.
+        assert_eq!(token(&process(&service, &later, store)).await, "t2");
+    }
+}
+
+#[tokio::test]
+async fn pairs_of_other_names_and_tokens_of_clients_with_a_key_have_their_own_records() {
+    let service = start().await;
+    let store = MemoryStore::new();
+    service.put("other", None, &[crate::BASE], DAY);
+    let end = service.clock.now() + Duration::from_secs(DAY);
+    let other = RefreshCredentials::new("other", "other", "refresh-of-other").expires_at(end);
+    let oauth = service.builder().store(store.clone()).build().unwrap();
+    oauth.token(&gettone::ScopeSet::parse([crate::BASE]).unwrap()).await.unwrap();
+    oauth.wait_idle().await;
+    assert_eq!(token(&process(&service, &other, store.clone())).await, "other");
+    assert_eq!(token(&process(&service, &pair(&service, true), store.clone())).await, "t0");
+    assert_eq!(token(&process(&service, &other, store.clone())).await, "other");
+    assert!(format!("{store:?}").contains("tokens: 3"));
+    assert_eq!(service.count("PATCH"), 0);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_reported_and_the_pair_kept_in_memory() {
+    for failing in ["load", "save", "remove", "lock", "all"] {
+        let service = start().await;
+        let fails =
+            move |call| if call == failing || failing == "all" { Err(format!("cannot {call}").into()) } else { Ok(()) };
+        let store = FakeStore::new(move |call, _| ready(fails(call)));
+        let reported = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&reported);
+        let builder = builder(&service, &pair(&service, false), store);
+        let worker =
+            builder.on_store_failure(move |error| all.lock().unwrap().push(format!("{error:?}"))).build().unwrap();
+        for number in 1..6 {
+            assert_eq!(token(&worker).await, format!("t{number}"), "{failing}");
+            service.seconds(IN_WINDOW);
+        }
+        assert_eq!(sent(&service), ["r0", "r1", "r2", "r3", "r4"], "{failing}");
+        let reported = reported.lock().unwrap();
+        assert_eq!(reported.is_empty(), failing == "remove", "{failing}: {reported:?}");
+        assert!(reported.iter().all(|text| !text.contains("r1") && !text.contains("t1")), "{reported:?}");
+    }
+}
+
+#[tokio::test]
+async fn clear_removes_the_pair_from_the_store() {
+    let service = start().await;
+    let store = MemoryStore::new();
+    let worker = process(&service, &pair(&service, false), store.clone());
+    assert_eq!(token(&worker).await, "t1");
+    assert!(format!("{store:?}").contains("tokens: 1"));
+    worker.clear().await.unwrap();
+    assert!(format!("{store:?}").contains("tokens: 0"));
+    assert_lost(&worker.token().await.unwrap_err());
+    assert_eq!(sent(&service), ["r0"]);
+}
