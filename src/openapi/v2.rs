@@ -43,7 +43,9 @@ use crate::scope::{ScopePattern, ScopeSet};
 use crate::token::{AccessToken, RefreshToken};
 
 use generated::types;
-use operations::{Api, CREATE_TOKEN, Create, FIND_TOKEN, UPDATE_TOKEN, invalid, is_missing, one, refresh, segment};
+use operations::{
+    Api, CREATE_TOKEN, Create, FIND_TOKEN, LIST_SCOPES, UPDATE_TOKEN, invalid, is_missing, one, refresh, segment,
+};
 use options::{Options, PRODUCTION};
 use source::Tokens;
 
@@ -189,7 +191,7 @@ impl Oauth {
     /// - [`not_granted`](Error::not_granted): a wildcard stands for nothing. The error names the nearest scopes.
     /// - [those of all operations](Self#errors)
     pub async fn expand(&self, scopes: &ScopeSet) -> Result<ScopeSet, Error> {
-        let scopes = self.tokens.source().expand(scopes).await?;
+        let scopes = self.tokens.source().expand(&LIST_SCOPES, scopes).await?;
         Ok(scopes.into_iter().map(ScopePattern::from).collect())
     }
 
@@ -214,7 +216,7 @@ impl Oauth {
             return Err(invalid(call, "the set of scopes is empty"));
         }
         limits.as_ref().map_or(Ok(()), TokenLimits::check).map_err(|error| error.with_operation(call.operation))?;
-        let scopes = self.tokens.source().expand(&scopes).await?;
+        let scopes = self.tokens.source().expand(call, &scopes).await?;
         let create = Create { scopes, ttl, name: name.as_deref(), limits: limits.as_ref() };
         self.api.create_token(create).await.map(|(token, _)| token)
     }
@@ -272,7 +274,7 @@ impl Oauth {
         segment(call, token)?;
         let scopes = match &update.scopes {
             Some(scopes) if scopes.is_empty() => return Err(invalid(call, "the set of scopes is empty")),
-            Some(scopes) => self.tokens.source().expand(scopes).await?,
+            Some(scopes) => self.tokens.source().expand(call, scopes).await?,
             None => Vec::new(),
         };
         let TokenUpdate { ttl, name, limits, .. } = update;

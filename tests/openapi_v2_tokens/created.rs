@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::account_v2::{FakeAccount, Fault};
+use crate::common::fake::{Answer, FakeService};
 use crate::common::{BASIC, http};
 use crate::{X, Y, enabled, set, token};
 
@@ -393,4 +394,34 @@ async fn expand_shows_what_a_set_stands_for_and_creates_nothing() {
     assert_eq!(service.requests(), ["GET /scopes"]);
     let scope: Scope = X.parse().unwrap();
     assert!(oauth.expand(&set(&["*:a.it/*"])).await.unwrap().covers(&scope));
+}
+
+/// A token that can do more than was requested would break the promise of its limits, without a notice.
+#[tokio::test]
+async fn a_token_with_wider_limits_than_requested_is_deleted() {
+    let limits = || TokenLimits::new().wallet_amount(Decimal::from(5)).ip([[203, 0, 113, 10].into()]);
+    for (stated, is_good) in [
+        (json!({ "walletAmount": 5, "ip": ["203.0.113.10"] }), true),
+        (json!({ "walletAmount": "5.00", "totalRequests": false }), true),
+        (json!({ "walletAmount": 4 }), true),
+        (json!({}), true),
+        (json!(null), true),
+        (json!({ "walletAmount": null, "ip": [] }), true),
+        (json!({ "walletAmount": 50 }), false),
+        (json!({ "walletAmount": false }), false),
+        (json!({ "walletAmount": 5, "ip": ["203.0.113.10", "203.0.113.11"] }), false),
+    ] {
+        let text = stated.clone();
+        let service = FakeService::deciding(move |asked| match asked.method.as_str() {
+            "POST" => Answer::json(200, json!({ "token": "t1", "expireAt": "2100-01-01T00:00:00Z", "limits": text })),
+            _ => Answer::json(200, json!({ "message": "Deleted", "data": null })),
+        })
+        .await;
+        let builder = Oauth::builder(Credentials::new("test@example.com", "key")).base_url(service.url());
+        let oauth = builder.http_client(http()).limits(limits()).build().unwrap();
+        let result = oauth.token(&set(&[X])).await;
+        assert_eq!(result.is_ok(), is_good, "{stated} {result:?}");
+        let methods: Vec<_> = service.requests().into_iter().map(|request| request.method).collect();
+        assert_eq!(methods, if is_good { vec!["POST"] } else { vec!["POST", "DELETE"] }, "{stated}");
+    }
 }

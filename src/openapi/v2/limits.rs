@@ -1,5 +1,6 @@
 //! What a token may be used for at most, and what its use is counted against.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -218,6 +219,20 @@ impl TokenLimits {
         self.counts().into_iter().any(|limit| limit.limited().is_some()) || self.wallet_amount.limited().is_some()
     }
 
+    /// Returns whether a response states other limits than these, which the client requested. One that states none leaves it open.
+    pub(super) fn are_contradicted_by(&self, stated: &Self) -> bool {
+        fn differs<T: PartialOrd>(requested: Limit<T>, stated: Limit<T>) -> bool {
+            match (requested, stated) {
+                (Limit::Limited(requested), Limit::Limited(stated)) => stated > requested,
+                (Limit::Limited(_), Limit::Unlimited) => true,
+                _ => false,
+            }
+        }
+        self.counts().into_iter().zip(stated.counts()).any(|(requested, stated)| differs(requested, stated))
+            || differs(self.wallet_amount, stated.wallet_amount)
+            || (!self.ip.is_empty() && !addresses(&stated.ip).is_subset(&addresses(&self.ip)))
+    }
+
     /// Refuses limits whose meaning is not documented.
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |reason| Err(Error::invalid_input(format!("limits: {reason}")));
@@ -234,6 +249,11 @@ impl TokenLimits {
         }
         Ok(())
     }
+}
+
+/// Returns the addresses of texts. What is none, such as a network, is left out: what the service does with those is not documented.
+fn addresses(texts: &[String]) -> HashSet<IpAddr> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Writes the limits that are set, as the service reads them.

@@ -9,14 +9,14 @@ use super::entries::{Entries, Identified};
 use super::expand::{concrete, expand};
 use super::generated::types;
 use super::ledger::{Ledger, Lost};
-use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_SCOPES, LIST_TOKENS, invalid, is_missing};
+use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_TOKENS, invalid, is_missing};
 use super::options::{Options, Renewal};
 use super::token::Token;
 use crate::auth::managed::{Propagation, RequestRules};
 use crate::cache::{Ended, Fetched, TokenSource, leeway, window};
 use crate::clock::Moment;
 use crate::error::{Error, Operation};
-use crate::http::transport::Timing;
+use crate::http::transport::{Call, Timing};
 use crate::openapi::changes::Changeable;
 use crate::openapi::credentials::Credentials;
 use crate::openapi::ttl::Ttl;
@@ -44,13 +44,13 @@ impl Tokens {
         self.api.transport.clock.moment()
     }
 
-    /// Returns the scopes that a set stands for.
-    pub(super) async fn expand(&self, scopes: &ScopeSet) -> Result<Vec<Scope>, Error> {
+    /// Returns the scopes that a set stands for. `call`: the one that they are for.
+    pub(super) async fn expand(&self, call: &Call, scopes: &ScopeSet) -> Result<Vec<Scope>, Error> {
         match concrete(scopes) {
             Some(scopes) => Ok(scopes),
             None => {
                 let catalog = self.api.list_scopes().await?;
-                let expanded = expand(scopes, &catalog).map_err(|error| error.with_operation(LIST_SCOPES.operation))?;
+                let expanded = expand(scopes, &catalog).map_err(|error| error.with_operation(call.operation))?;
                 let set: ScopeSet = expanded.iter().cloned().map(ScopePattern::from).collect();
                 trace::cache::expanded(scopes, set.len(), &set);
                 Ok(expanded)
@@ -74,7 +74,9 @@ impl Tokens {
         let (ttl, now) = (self.options.ttl, self.now());
         let latest = now.after(self.api.transport.timeout).after(ttl.into());
         let extension = self.ledger.extend(&previous.access_token, latest, &now);
-        let update = types::UpdateToken { ttl: Some(ttl), ..types::UpdateToken::default() };
+        // With its limits: that an update keeps them is not documented.
+        let limits = self.options.limits.clone();
+        let update = types::UpdateToken { ttl: Some(ttl), limits, ..types::UpdateToken::default() };
         let result = self.api.update_token(&EXTEND_TOKEN, &previous.access_token, &update).await;
         let (token, timing) = match result {
             Ok(extended) => extended,
@@ -97,9 +99,14 @@ impl Tokens {
         let granted = token.granted().or_else(|| Some(previous.scopes.as_ref()?.granted.clone())).unwrap_or_default();
         let fetched = fetched(&token, &timing, scopes, granted, ttl, EXTEND_TOKEN.operation);
         // That the lifetime counts from the change is not documented. If it does not, another token is due at once.
-        let is_good = self.is_lasting(&fetched) && self.is_for(&fetched.token, scopes);
+        let is_good = self.is_lasting(&fetched) && self.is_for(&fetched.token, scopes) && self.is_limited(&token);
         let is_adopted = token.token() == &previous.access_token;
         Ok(is_good.then_some(Fetched { is_adopted, ..fetched }))
+    }
+
+    /// Returns whether a token has the limits that the client requested, as far as the service says.
+    fn is_limited(&self, token: &Token) -> bool {
+        self.options.limits.as_ref().is_none_or(|limits| !limits.are_contradicted_by(token.limits()))
     }
 
     /// Returns whether callers still get a token that is about to expire.
@@ -171,7 +178,7 @@ impl Tokens {
     }
 
     async fn create(&self, scopes: &ScopeSet) -> Result<Fetched, Error> {
-        let requested = self.expand(scopes).await?;
+        let requested = self.expand(&CREATE_TOKEN, scopes).await?;
         let (ttl, limits) = (self.options.ttl, self.options.limits.as_ref());
         let name = self.options.unique_name(self.now().now);
         let create = Create { scopes: requested.clone(), ttl, name: Some(&name), limits };
@@ -187,6 +194,13 @@ impl Tokens {
             }
         };
         self.ledger.created(&name, token.token(), end_of(&token, &timing));
+        if !self.is_limited(&token) {
+            let _ = self.delete(token.token()).await;
+            let error = Error::decode(
+                "the service created a token with wider limits than requested; the client has deleted it",
+            );
+            return Err(error.with_operation(CREATE_TOKEN.operation));
+        }
         let granted = token.granted().unwrap_or_else(|| requested.clone());
         let missing = requested.missing_from(&granted);
         if !missing.is_empty() {
@@ -236,7 +250,8 @@ impl Tokens {
         // A token whose scopes the list does not name cannot be told apart from one that was granted less.
         let granted = token.granted().filter(|granted| requested.missing_from(granted).is_empty())?;
         let fetched = fetched(&token, &timing, scopes, granted, Ttl::MAX, LIST_TOKENS.operation);
-        self.is_lasting(&fetched).then_some(Fetched { is_adopted: true, ..fetched })
+        let is_good = self.is_lasting(&fetched) && self.is_limited(&token);
+        is_good.then_some(Fetched { is_adopted: true, ..fetched })
     }
 }
 
@@ -346,7 +361,11 @@ impl TokenSource for Tokens {
             |token: &AccessToken| previous.map(StoredToken::access_token) == Some(token) || ended.contains(token);
         match self.find_or_create(scopes, has_ended, true).await {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
-            Err(error) if may_have_created(&error) && self.api.transport.wait_after(&error).await => {
+            Err(error)
+                if !self.ledger.given_up_for(scopes, &self.now()).is_empty()
+                    && may_have_created(&error)
+                    && self.api.transport.wait_after(&error).await =>
+            {
                 self.find_or_create(scopes, has_ended, false).await
             }
             result => result,
