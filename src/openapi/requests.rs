@@ -12,6 +12,7 @@ use crate::scope::{Scope, ScopePattern, ScopeSet};
 pub(super) const ADD_A_HOST: &str = "name the host with `Builder::scopes`";
 
 /// The response of a data service to a new token. Users saw it for 4 to 10 seconds.
+#[cfg_attr(not(feature = "middleware"), allow(dead_code))]
 pub(super) const PROPAGATION: Propagation = Propagation { within: Duration::from_secs(15), phrase: "wrong token" };
 
 /// The domains that `*` as the whole host stands for.

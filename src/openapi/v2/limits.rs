@@ -91,7 +91,7 @@ macro_rules! read_limit {
 }
 
 read_limit!(u64, |text| parse_whole(&text));
-read_limit!(Decimal, |text| read::decimal(&text));
+read_limit!(Decimal, |text| money::parse(&text));
 read_limit!(String, |text| Some(text).filter(|text| !text.is_empty()));
 
 #[cfg(feature = "schemars")]

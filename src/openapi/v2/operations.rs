@@ -120,7 +120,9 @@ impl Api {
 
     pub(super) async fn create_token(&self, token: Create<'_>) -> Result<(Token, Timing), Error> {
         let Create { scopes, ttl, name, limits } = token;
-        let (name, limits) = (name.map(str::to_owned), limits.cloned());
+        // What an empty object means is not documented.
+        let limits = limits.filter(|limits| **limits != TokenLimits::default()).cloned();
+        let name = name.map(str::to_owned);
         let body = types::CreateToken { scopes, ttl: Some(ttl), name, limits };
         let client = self.client(&CREATE_TOKEN);
         let response = finish(&client.inner, client.create_token(&body).await);

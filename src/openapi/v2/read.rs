@@ -56,37 +56,12 @@ pub(super) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// Reads an amount of money, with all of its digits.
 pub(super) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    Ok(text(deserializer)?.as_deref().and_then(decimal))
+    Ok(text(deserializer)?.as_deref().and_then(money::parse))
 }
 
 /// Reads an amount of money that must not be missing.
 pub(super) fn required_amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     amount(deserializer)?.ok_or_else(|| not_a("an amount"))
-}
-
-/// Parses a decimal number, and rounds one with more decimal places than a [`Decimal`].
-pub(super) fn decimal(text: &str) -> Option<Decimal> {
-    money::parse(text).or_else(|| remainder(text))
-}
-
-/// Parses what binary numbers leave of a subtraction, such as `5.6843418860808015e-14`.
-fn remainder(text: &str) -> Option<Decimal> {
-    /// The most decimal places of a [`Decimal`].
-    const PLACES: u32 = 28;
-
-    let (digits, exponent) = text.trim().split_once(['e', 'E'])?;
-    let places = exponent.strip_prefix('-')?;
-    if places.is_empty() || !places.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let mut amount = money::parse(digits)?;
-    let mut left = places.parse().unwrap_or(u32::MAX);
-    while left > 0 && !amount.is_zero() {
-        let step = left.min(PLACES);
-        amount = amount.checked_mul(Decimal::new(1, step))?;
-        left -= step;
-    }
-    Some(amount)
 }
 
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
@@ -161,7 +136,7 @@ pub(super) fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeM
 }
 
 pub(super) fn amounts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Decimal>, D::Error> {
-    map(deserializer, |value| word(value).as_deref().and_then(decimal))
+    map(deserializer, |value| word(value).as_deref().and_then(money::parse))
 }
 
 #[cfg(test)]
