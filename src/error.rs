@@ -203,6 +203,11 @@ impl Error {
         self.with(|inner| inner.source = Some(source))
     }
 
+    /// Returns the error alone. The source may be code of the user, which may panic when it is dropped.
+    pub(crate) fn without_source(&self) -> Self {
+        self.clone().with(|inner| inner.source = None)
+    }
+
     pub(crate) fn with_detail(self, detail: impl Any + Send + Sync) -> Self {
         self.with(|inner| inner.detail = Some(Arc::new(detail)))
     }

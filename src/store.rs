@@ -298,13 +298,19 @@ impl ReportingStore {
         Self { store, on_failure }
     }
 
-    /// Reports a failure, and returns it for a call that has to end with it.
+    /// Reports a failure, and returns what it says, for a call that has to end with it.
     pub(crate) fn failed(&self, action: &'static str, error: StoreError) -> Error {
-        // The error, the subscriber and the function are code of the user. If one of them panics, the exchange continues.
-        let _ = caught(|| trace::cache::store_failed(action, &*error));
-        let error = Error::store(action, error);
-        let _ = caught(|| self.on_failure.as_ref().map(|on_failure| on_failure(&error)));
-        error
+        // The error, the subscriber and the function are code of the user. If one of them panics, even when it is dropped, the exchange
+        // continues.
+        let said = caught(|| {
+            trace::cache::store_failed(action, &*error);
+            let error = Error::store(action, error);
+            if let Some(on_failure) = &self.on_failure {
+                on_failure(&error);
+            }
+            error.without_source()
+        });
+        said.unwrap_or_else(|_| Error::store(action, panicked(action)))
     }
 
     pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
