@@ -49,7 +49,9 @@ impl Call {
         self.finds_the_lost().then(|| match is_second {
             // Its name is the one of the request.
             true => {
-                let name = format!("gettone-{:032x}", fastrand::Rng::with_seed(SEED).u128(..));
+                let (chance, since) = (fastrand::Rng::with_seed(SEED).u128(..), Duration::from_secs(unix(now())));
+                let number = chance ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
+                let name = format!("gettone-{number:032x}");
                 openapi_v2::token("lost0123456789abcdef0123", &name, &[RESOURCE], now() + DAY, "lost-refresh")
             }
             // The token tells when it was made, as those in the vendor's samples do.

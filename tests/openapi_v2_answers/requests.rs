@@ -248,7 +248,11 @@ async fn a_segment_of_a_path_is_percent_encoded() {
             ("/subscriptions", requested(SUBSCRIPTION, async |oauth| oauth.get_subscription(text).await).await),
             ("/stats/apis", requested(STATS_API, async |oauth| oauth.stats_api(text, Period::total()).await).await),
             ("/tokens", requested(TOKEN, async |oauth| oauth.find_token(&text.into()).await).await),
-            ("/tokens", requested(TOKEN, async |oauth| oauth.delete_token(&text.into()).await).await),
+            (
+                "/tokens",
+                requested(r#"{"message":"Deleted","data":null}"#, async |oauth| oauth.delete_token(&text.into()).await)
+                    .await,
+            ),
         ] {
             assert_eq!(request.target, format!("{path}/{encoded}"));
         }
