@@ -107,6 +107,8 @@ pub enum Fault {
     Status(u16),
     /// The request is not carried out, and the response has this status and code.
     Code(u16, u16),
+    /// The request is not carried out, and the response has this code under a status of success.
+    Hidden(u16),
     /// A 429 with `Retry-After`.
     Throttled(u64),
     /// A 400 whose message repeats the request's path and its `Authorization`.
@@ -322,6 +324,7 @@ impl State {
             Some(Fault::Undecodable) => Answer::json(200, json!({ "success": true, "data": { "name": "x" } })),
             Some(Fault::Status(status)) => Answer::empty(status),
             Some(Fault::Code(status, code)) => failure(status, code),
+            Some(Fault::Hidden(code)) => failure(200, code),
             Some(Fault::Echo) => {
                 let message = format!("no {} for {}", asked.line, asked.authorization);
                 Answer::json(400, json!({ "success": false, "message": message, "error": message, "data": null }))

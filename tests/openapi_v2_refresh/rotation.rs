@@ -137,7 +137,8 @@ const UNCERTAIN: [Fault; 9] = [
 ];
 
 /// The faults that say that a refresh token is worth nothing.
-const REJECTED: [Fault; 3] = [Fault::Code(401, 130), Fault::Code(404, 160), Fault::Status(401)];
+const REJECTED: [Fault; 5] =
+    [Fault::Code(401, 130), Fault::Code(404, 160), Fault::Status(401), Fault::Hidden(130), Fault::Hidden(160)];
 
 #[tokio::test]
 async fn a_refresh_token_that_may_be_used_up_is_not_sent_again() {
@@ -154,8 +155,10 @@ async fn a_refresh_token_that_may_be_used_up_is_not_sent_again() {
                 let error = worker.token().await.unwrap_err();
                 assert_eq!(error.operation(), Some("refresh_token"), "{fault:?}");
                 match fault {
-                    Fault::Code(401, _) | Fault::Status(401) => assert!(error.is_invalid_grant(), "{error:?}"),
-                    Fault::Code(..) => assert!(error.is_not_found(), "{error:?}"),
+                    Fault::Code(401, _) | Fault::Status(401) | Fault::Hidden(130) => {
+                        assert!(error.is_invalid_grant(), "{error:?}")
+                    }
+                    Fault::Code(..) | Fault::Hidden(_) => assert!(error.is_not_found(), "{error:?}"),
                     Fault::Undecodable => assert!(error.is_decode(), "{error:?}"),
                     _ => assert!(error.is_ambiguous(), "{fault:?} {error:?}"),
                 }

@@ -305,7 +305,9 @@ impl Rotating for Pair {
 
     /// Returns whether something other than the service refused the request, such as a firewall.
     fn is_unused(&self, error: &Error) -> bool {
-        let is_refused = error.status() == Some(StatusCode::UNAUTHORIZED) || is_missing(error);
+        // The service may refuse it under a status of success too. It documents no 403.
+        let is_forbidden = error.status() == Some(StatusCode::FORBIDDEN);
+        let is_refused = is_missing(error) || (error.is_invalid_grant() && !is_forbidden);
         !is_refused && !error.is_ambiguous() && !error.is_decode()
     }
 
