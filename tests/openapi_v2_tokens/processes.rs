@@ -65,7 +65,7 @@ async fn processes_that_share_a_store_extend_a_token_once_together() {
     assert_eq!((service.count(CREATE), service.count("PATCH")), (1, 1));
 }
 
-/// Whoever has extended a token last is responsible for it, even if another process created it.
+/// The client that extended a token last deletes it with `revoke_created`, even if another process created it.
 #[tokio::test]
 async fn a_token_that_another_process_created_is_deleted_by_the_one_that_extended_it() {
     for patching in [Patching::Keeps, Patching::Renames] {

@@ -113,7 +113,7 @@ async fn schedule(
     let mut programs = [program(service, rng, http, "one/1"), program(service, rng, http, "two/1")];
     put_foreign(service, rng);
     let mut before = foreign(service);
-    // Who makes a call, and what for, once a token is in its refresh window.
+    // The program that calls once a token is in its refresh window, and the scopes that it calls for.
     let mut due: Option<(usize, usize)> = None;
     for _ in 0..16 {
         let now_due = due.take();
