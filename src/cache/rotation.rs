@@ -65,8 +65,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
     ) -> Result<Fetched, Error> {
         let now = source.time().now();
         let renewal = previous.and_then(|token| Some((token, token.renewal.as_ref()?)));
-        let is_usable =
-            |renewal: &Renewal| now < renewal.expires_at && self.sent().get(key) != Some(&renewal.refresh_token);
+        let is_usable = |renewal: &Renewal| now < renewal.expires_at && !self.is_sent(key, renewal);
         if let Some((previous, Renewal { refresh_token, .. })) = renewal.filter(|(_, renewal)| is_usable(renewal)) {
             // Recorded before it is sent: the task may be stopped at any moment after.
             self.sent().insert(key.clone(), refresh_token.clone());

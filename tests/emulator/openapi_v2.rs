@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::common::http;
 use crate::fixture::{ECHO, Fixture, Response};
 
-/// Who calls.
+/// The caller of a request.
 #[derive(Debug, Clone, Copy)]
 enum Login<'a> {
     None,

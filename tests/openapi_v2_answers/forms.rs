@@ -143,7 +143,7 @@ async fn money_is_a_decimal_a_text_or_a_float_with_an_exponent() {
         ("1.5E+2", "150"),
         ("\"1.5E+2\"", "150"),
         ("1.19e-3", "0.00119"),
-        // What is left of a subtraction of binary numbers.
+        // The remainder of a subtraction of binary numbers.
         ("1.1935842939015E-12", "0.0000000000011935842939015"),
         ("5.6843418860808015e-14", "0.0000000000000568434188608080"),
         ("\"5.6843418860808015e-14\"", "0.0000000000000568434188608080"),

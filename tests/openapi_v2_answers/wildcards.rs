@@ -36,7 +36,7 @@ fn set(scopes: &[&str]) -> ScopeSet {
     ScopeSet::parse(scopes).unwrap()
 }
 
-/// What the service was asked for: the targets, and the scopes of the last request.
+/// Returns the targets of the requests, and the scopes of the last one.
 fn asked(service: &FakeService) -> (Vec<String>, Value) {
     let requests = service.requests();
     let body: Value = serde_json::from_str(&requests.last().unwrap().body).unwrap_or_default();

@@ -362,3 +362,33 @@ async fn a_store_that_fails_is_reported_and_the_pair_kept_in_memory() {
         assert!(reported.iter().all(|text| !text.contains("r1") && !text.contains("t1")), "{reported:?}");
     }
 }
+
+/// Errors and events show the name of a record, so it says too little of the token to find that by.
+#[tokio::test]
+async fn the_name_of_a_record_shows_four_digits_of_a_checksum_and_nothing_of_the_token() {
+    #[derive(Debug, Clone, Default)]
+    struct Names(Arc<Mutex<Vec<String>>>);
+
+    impl TokenStore for Names {
+        async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+            self.0.lock().unwrap().push(name.to_owned());
+            Ok(None)
+        }
+
+        async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn remove(&self, _: &str) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    let service = start().await;
+    let names = Names::default();
+    token(&process(&service, &pair(&service, true), names.clone())).await;
+    let name = names.0.lock().unwrap().pop().unwrap();
+    let (rest, checksum) = name.rsplit_once(' ').unwrap();
+    assert_eq!(rest, format!("openapi-oauth-v2 refresh {:?} \"worker\"", service.url()));
+    assert!(checksum.len() == 4 && checksum.bytes().all(|byte| byte.is_ascii_hexdigit()), "{checksum}");
+}

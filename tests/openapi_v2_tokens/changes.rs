@@ -210,7 +210,7 @@ async fn a_changed_token_that_the_store_keeps_is_not_extended() {
     }
 }
 
-/// What the service returns under another text is the same token, and the client does not know what it is good for.
+/// A token that the service returns under another text is the same token, and the client does not know its scopes.
 #[tokio::test]
 async fn neither_text_of_a_changed_token_is_returned() {
     for change in [Change::Lifetime, Change::Scopes] {

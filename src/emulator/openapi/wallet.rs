@@ -33,7 +33,7 @@ impl Wallet {
         self.credit
     }
 
-    /// Sets the credit. What is added to it is a recharge.
+    /// Sets the credit. An increase is recorded as a recharge.
     pub(super) fn set(&mut self, credit: Option<Decimal>, now: SystemTime) {
         let added = credit.unwrap_or_default().saturating_sub(self.credit.unwrap_or_default());
         self.credit = credit;

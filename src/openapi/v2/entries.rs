@@ -97,7 +97,7 @@ impl<T: Identified + Unpin> Entries<T> {
     fn take(&mut self, range: PageRange, page: Page<T>) -> Result<(), Error> {
         let (len, is_full) = (page.entries.len() + page.unrecognized.len(), page.next.is_some());
         let before = self.seen.len();
-        // What was seen is all that comes before some entry. So if the first entry of this page was seen, none is missing before it.
+        // The stream has seen every entry up to some point. So if it has seen the first entry of this page, it has missed none before it.
         let joins = range.skip() == 0 || first(&page).is_some_and(|first| self.seen.contains(&first));
         let next = if joins {
             self.add(page);

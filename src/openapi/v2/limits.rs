@@ -251,7 +251,7 @@ impl TokenLimits {
     }
 }
 
-/// Returns the addresses of texts. What is none, such as a network, is left out: what the service does with those is not documented.
+/// Parses addresses. Leaves out texts that are not one, such as networks, whose meaning is not documented.
 fn addresses(texts: &[String]) -> HashSet<IpAddr> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
