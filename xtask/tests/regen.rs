@@ -10,7 +10,9 @@ use std::{env, fs, process};
 
 const KELIWEB: &str = "spec/keliweb-fatture.yaml";
 const OPENAPI: &str = "spec/openapi-oauth-v1.yaml";
-const GENERATED: [&str; 2] = ["spec/generated/keliweb-fatture.rs", "spec/generated/openapi-oauth-v1.rs"];
+const OPENAPI_V2: &str = "spec/openapi-oauth-v2.yaml";
+const GENERATED: [&str; 3] =
+    ["spec/generated/keliweb-fatture.rs", "spec/generated/openapi-oauth-v1.rs", "spec/generated/openapi-oauth-v2.rs"];
 
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -68,7 +70,8 @@ impl Drop for Tree {
 }
 
 fn files(root: &Path) -> BTreeMap<&'static str, Vec<u8>> {
-    [KELIWEB, OPENAPI].into_iter().chain(GENERATED).map(|file| (file, fs::read(root.join(file)).unwrap())).collect()
+    let specs = [KELIWEB, OPENAPI, OPENAPI_V2];
+    specs.into_iter().chain(GENERATED).map(|file| (file, fs::read(root.join(file)).unwrap())).collect()
 }
 
 #[derive(Debug)]
@@ -154,15 +157,20 @@ fn each_fault_is_told_with_its_line() {
 }
 
 #[test]
-fn all_problems_of_both_specs_are_reported_at_once() {
+fn all_problems_of_all_specs_are_reported_at_once() {
     let tree = Tree::new();
-    for file in [KELIWEB, OPENAPI] {
+    for file in [KELIWEB, OPENAPI, OPENAPI_V2] {
         tree.replace(file, "openapi: 3.0.3\n", "openapi: 3.0.3\nfirst: 1\n");
         tree.replace(file, "x-source: vendor\n", "x-source: nobody\n");
     }
     let said = tree.run(&["regen"]);
     let starts: Vec<_> = said.err.lines().map(|line| line.split(':').next().unwrap()).collect();
-    assert_eq!((said.code, starts), (Some(1), vec![KELIWEB, KELIWEB, OPENAPI, OPENAPI]), "{}", said.err);
+    assert_eq!(
+        (said.code, starts),
+        (Some(1), vec![KELIWEB, KELIWEB, OPENAPI, OPENAPI, OPENAPI_V2, OPENAPI_V2]),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
@@ -226,7 +234,7 @@ fn a_missing_and_an_edited_snapshot_fail_the_check() {
         let said = tree.run(&["regen"]);
         assert_eq!(
             (said.code, said.out),
-            (Some(0), format!("{}: unchanged\n{}: updated\n", GENERATED[0], GENERATED[1]))
+            (Some(0), format!("{}: unchanged\n{}: updated\n{}: unchanged\n", GENERATED[0], GENERATED[1], GENERATED[2]))
         );
         assert_eq!(files(&tree.0), files(workspace()));
     };
