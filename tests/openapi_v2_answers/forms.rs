@@ -395,11 +395,12 @@ async fn any_json_is_kept_in_data_and_custom() {
         assert_eq!(get_callback(&with(CALLBACK, "custom", custom, form)).await.custom(), Some(&expected));
     }
     assert_eq!(get_callback(&with(CALLBACK, "data", data, "null")).await.data(), None);
-    // What no value can hold is its text.
+    // What no value can hold is its text. With `arbitrary_precision` of serde_json, one holds any number.
     let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
     for form in ["[1e999]", r#"{"amount":1e999,"id":5}"#, &deep] {
         let callback = get_callback(&with(CALLBACK, "data", data, form)).await;
-        assert_eq!(callback.data(), Some(&json!(form)));
+        let expected = serde_json::from_str(form).unwrap_or_else(|_| json!(form));
+        assert_eq!(callback.data(), Some(&expected));
         assert_eq!(callback.custom(), Some(&json!({ "trackingId": "abc-123" })));
     }
 }
