@@ -4,6 +4,8 @@
 pub mod account;
 #[cfg(feature = "tracing")]
 pub mod capture;
+#[cfg(unix)]
+pub mod engine;
 pub mod fake;
 pub mod leaks;
 pub mod services;
