@@ -6,6 +6,8 @@ mod common;
 
 #[path = "engines/proxy.rs"]
 mod proxy;
+#[path = "engines/several.rs"]
+mod several;
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpStream};

@@ -4,9 +4,11 @@
 //! All of it blocks the thread. A test whose clients must go on meanwhile runs on several threads.
 
 mod certificates;
+mod cluster;
 mod monitor;
 mod proxy;
 mod resp;
+mod sentinels;
 mod server;
 
 use std::env;
@@ -16,9 +18,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use certificates::Certificates;
+pub use cluster::{Cluster, Migration};
 pub use monitor::Monitor;
 pub use proxy::{Fault, Mode, Proxy};
 pub use resp::{Connection, Reply};
+pub use sentinels::Sentinels;
 pub use server::{Options, Server};
 
 /// Which server.

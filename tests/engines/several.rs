@@ -1,0 +1,60 @@
+//! Servers that work together.
+
+use super::assert_error;
+use super::common::engine::{Cluster, Connection, Engine, Options, Reply, Sentinels};
+
+#[test]
+fn sentinels_fail_over_and_take_the_old_master_back() {
+    for engine in Engine::all() {
+        let all = Sentinels::start(engine, 1, Options::new().password("open"));
+        let first = all.master_port();
+        assert_eq!((all.ports().len(), all.replicas().len()), (3, 1));
+        assert_eq!(all.master().command(&["SET", "key", "kept"]), "OK".into());
+        let mut connection = all.master().connect().unwrap();
+        connection.command(&["SET", "key", "kept"]).unwrap();
+        assert_eq!(connection.command(&["WAIT", "1", "5000"]).unwrap().integer(), 1);
+
+        assert_eq!(all.kill_master(), first);
+        let second = all.wait_for_failover(first);
+        assert_eq!(all.master_port(), second);
+        assert_ne!(first, second);
+        let mut client = Connection::to_port(second).unwrap();
+        assert_eq!(client.command(&["AUTH", "open"]).unwrap(), "OK".into());
+        assert_eq!(client.command(&["GET", "key"]).unwrap(), "kept".into());
+        assert_eq!(client.command(&["SET", "key", "new"]).unwrap(), "OK".into());
+        assert!(all.replicas().is_empty());
+
+        all.revive();
+        let [old] = all.replicas()[..] else { panic!("{:?}", all.replicas()) };
+        assert_eq!(old.port(), first);
+        assert_eq!(old.command(&["GET", "key"]), "new".into());
+        all.kill_master();
+        assert_eq!(all.wait_for_failover(second), first);
+    }
+}
+
+#[test]
+fn a_cluster_moves_a_slot_step_by_step() {
+    for engine in Engine::all() {
+        let cluster = Cluster::start(engine, Options::new());
+        let slot = cluster.slot_of("{tag}:key");
+        let from = cluster.owner(slot);
+        let to = (from + 1) % 3;
+        let client = |master: usize| Connection::to_port(cluster.masters()[master].port()).unwrap();
+        let (mut old, mut new) = (client(from), client(to));
+        assert_eq!(old.command(&["SET", "{tag}:key", "value"]).unwrap(), "OK".into());
+        assert_error(&new.command(&["GET", "{tag}:key"]).unwrap(), "MOVED");
+
+        let migration = cluster.migrate_slot(slot, to);
+        assert_eq!(old.command(&["GET", "{tag}:key"]).unwrap(), "value".into());
+        assert_error(&old.command(&["GET", "{tag}:none"]).unwrap(), "ASK");
+        assert_eq!(migration.move_keys(), 1);
+        assert_error(&old.command(&["GET", "{tag}:key"]).unwrap(), "ASK");
+        assert_eq!(cluster.owner(slot), from);
+        migration.finish();
+        assert_eq!(cluster.owner(slot), to);
+        assert_error(&old.command(&["GET", "{tag}:key"]).unwrap(), "MOVED");
+        assert_eq!(new.command(&["GET", "{tag}:key"]).unwrap(), "value".into());
+        assert_eq!(cluster.masters()[to].command(&["DBSIZE"]), Reply::Integer(1));
+    }
+}
