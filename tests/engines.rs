@@ -55,6 +55,7 @@ fn a_server_starts_empty_and_again_on_its_port() {
         assert_eq!(server.port(), port);
         assert_ne!(server.pid(), pid);
         assert_eq!(server.command(&["DBSIZE"]), Reply::Integer(0));
+        assert_eq!(server.command(&["DEBUG", "SLEEP", "0"]), "OK".into());
         let pid = server.pid();
         drop(server);
         assert!(!runs(pid));

@@ -1,17 +1,20 @@
 //! Servers that work together.
 
 use super::assert_error;
-use super::common::engine::{Cluster, Connection, Engine, Options, Reply, Sentinels};
+use super::common::engine::{Certificates, Cluster, Connection, Engine, Options, Reply, Sentinels};
 
 #[test]
 fn sentinels_fail_over_and_take_the_old_master_back() {
     for engine in Engine::all() {
-        let all = Sentinels::start(engine, 1, Options::new().password("open"));
+        let [options, of_sentinels] = ["open", "guarded"].map(|password| Options::new().password(password));
+        let all = Sentinels::start_with(engine, 1, options, of_sentinels);
+        let mut sentinel = Connection::to_port(all.ports()[0]).unwrap();
+        assert_error(&sentinel.command(&["PING"]).unwrap(), "NOAUTH");
+        assert_eq!(sentinel.command(&["AUTH", "guarded"]).unwrap(), "OK".into());
         let first = all.master_port();
         assert_eq!((all.ports().len(), all.replicas().len()), (3, 1));
-        assert_eq!(all.master().command(&["SET", "key", "kept"]), "OK".into());
         let mut connection = all.master().connect().unwrap();
-        connection.command(&["SET", "key", "kept"]).unwrap();
+        assert_eq!(connection.command(&["SET", "key", "kept"]).unwrap(), "OK".into());
         assert_eq!(connection.command(&["WAIT", "1", "5000"]).unwrap().integer(), 1);
 
         assert_eq!(all.kill_master(), first);
@@ -30,6 +33,24 @@ fn sentinels_fail_over_and_take_the_old_master_back() {
         assert_eq!(old.command(&["GET", "key"]), "new".into());
         all.kill_master();
         assert_eq!(all.wait_for_failover(second), first);
+    }
+}
+
+#[test]
+fn servers_speak_to_each_other_with_tls_too() {
+    let options = Options::new().tls_with_client_certificates(&Certificates::new());
+    for engine in Engine::all() {
+        let all = Sentinels::start_with(engine, 1, options.clone(), options.clone());
+        let urls = all.urls().into_iter().chain([all.master().url()]);
+        let cluster = Cluster::start(engine, options.clone());
+        assert!(urls.chain(cluster.urls()).all(|url| url.starts_with("rediss://")));
+        let slot = cluster.slot_of("key");
+        let to = (cluster.owner(slot) + 1) % 3;
+        assert_eq!(cluster.masters()[cluster.owner(slot)].command(&["SET", "key", "value"]), "OK".into());
+        let migration = cluster.migrate_slot(slot, to);
+        assert_eq!(migration.move_keys(), 1);
+        migration.finish();
+        assert_eq!(cluster.masters()[to].command(&["GET", "key"]), "value".into());
     }
 }
 

@@ -48,8 +48,8 @@ impl Cluster {
         let slot = i64::from(slot);
         let ranges = self.masters[0].command(&["CLUSTER", "SLOTS"]);
         let has_slot = |range: &&Reply| (range.array()[0].integer()..=range.array()[1].integer()).contains(&slot);
-        let port = ranges.array().iter().find(has_slot).unwrap().array()[2].array()[1].integer();
-        self.masters.iter().position(|master| i64::from(master.port()) == port).unwrap()
+        let id = ranges.array().iter().find(has_slot).unwrap().array()[2].array()[2].text();
+        (0..self.masters.len()).find(|master| self.id(*master) == id).unwrap()
     }
 
     /// Begins to move a slot to another master: from here on its owner sends clients there for the keys that it lacks.

@@ -5,9 +5,13 @@ use std::io::{BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::resp::read_frame;
 use super::server::free_port;
+
+/// How long the port may take to open or close.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is done with what a connection carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +141,8 @@ impl Proxy {
         if !listens {
             self.wake();
         }
-        let _state = self.shared.changed.wait_while(state, |state| state.listening != listens).unwrap();
+        let done = self.shared.changed.wait_timeout_while(state, PATIENCE, |state| state.listening != listens).unwrap();
+        assert!(!done.1.timed_out(), "the port {} was taken by somebody else", self.port);
     }
 
     /// Sets the mode of one connection, by its place in the order in which they came.
@@ -182,9 +187,10 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.shared.lock().ended = true;
-        self.cut();
+        self.shared.changed.notify_all();
         self.wake();
         let _ = self.accepting.take().map(JoinHandle::join);
+        self.cut();
     }
 }
 

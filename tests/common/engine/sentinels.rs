@@ -16,11 +16,16 @@ impl Sentinels {
 
     /// Starts a master with this many replicas, all with the same options, and waits until three sentinels agree on them.
     pub fn start(engine: Engine, replicas: usize, options: Options) -> Self {
+        Self::start_with(engine, replicas, options, Options::new())
+    }
+
+    /// The same, with options of the sentinels.
+    pub fn start_with(engine: Engine, replicas: usize, options: Options, sentinels: Options) -> Self {
         let mut servers = vec![Server::start(engine, options.clone())];
         let master = servers[0].port();
         servers.extend((0..replicas).map(|_| Server::start(engine, options.clone().replica_of(master))));
         let name = Self::NAME;
-        let mut sentinel = Options::of_sentinel();
+        let mut sentinel = sentinels.of_sentinel();
         for line in [
             format!("monitor {name} 127.0.0.1 {master} 2"),
             format!("down-after-milliseconds {name} 1000"),
@@ -28,6 +33,9 @@ impl Sentinels {
             format!("failover-timeout {name} 2000"),
             format!("auth-user {name} {HARNESS}"),
             format!("auth-pass {name} {HARNESS}"),
+            // How they log in to each other.
+            format!("sentinel-user {HARNESS}"),
+            format!("sentinel-pass {HARNESS}"),
         ] {
             sentinel = sentinel.line(format!("sentinel {line}"));
         }

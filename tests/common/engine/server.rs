@@ -66,8 +66,8 @@ impl Options {
         self.line("tls-auth-clients yes")
     }
 
-    pub(super) fn of_sentinel() -> Self {
-        Self { sentinel: true, ..Self::default() }
+    pub(super) fn of_sentinel(self) -> Self {
+        Self { sentinel: true, ..self }
     }
 
     pub(super) fn in_cluster(self) -> Self {
@@ -147,6 +147,7 @@ impl Server {
         }
         if let Some(certificates) = &options.certificates {
             text.push_str(&certificates.write(folder));
+            text.push_str("tls-replication yes\ntls-cluster yes\n");
         }
         options.lines.iter().fold(text, |text, line| text + line + "\n")
     }
