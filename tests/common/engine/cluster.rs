@@ -14,7 +14,10 @@ impl Cluster {
     pub fn start(engine: Engine, options: Options) -> Self {
         let options = options.in_cluster();
         let masters: Vec<_> = (0..3).map(|_| Server::start(engine, options.clone())).collect();
-        for (master, (first, last)) in masters.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
+        let shares = [("1", "0", "5460"), ("2", "5461", "10922"), ("3", "10923", "16383")];
+        for (master, (epoch, first, last)) in masters.iter().zip(shares) {
+            // Masters with the same epoch settle that later, and the one that gets a greater one takes back the slots that it gave away.
+            assert_eq!(master.command(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]), "OK".into());
             assert_eq!(master.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK".into());
         }
         for other in &masters[1..] {
