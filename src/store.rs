@@ -25,6 +25,10 @@
 
 mod file;
 mod memory;
+// Until the clients seal.
+#[cfg(feature = "seal")]
+#[cfg_attr(not(test), allow(dead_code))]
+mod seal;
 mod stored;
 
 use std::any::Any;
@@ -41,6 +45,11 @@ use crate::trace;
 
 pub use file::FileStore;
 pub use memory::MemoryStore;
+#[cfg(all(feature = "seal", any(test, gettone_test_transport)))]
+#[doc(hidden)]
+pub use seal::hostile::check as check_sealed;
+#[cfg(feature = "seal")]
+pub use seal::{Sealing, SealingKeys};
 pub use stored::StoredToken;
 pub(crate) use stored::{Renewal, Scopes};
 
