@@ -8,8 +8,9 @@ use gettone::openapi::v2::{RefreshCredentials, Token};
 use gettone::{AccessToken, Secret};
 use zeroize::Zeroizing;
 
-/// Long enough to occur nowhere else in memory. The text is built at run time, so that it is not a constant of the program.
-const LENGTH: usize = 48;
+/// Long enough to occur nowhere else in memory, and as long as a sealing key. The text is built at run time, so that it is not a constant of
+/// the program.
+const LENGTH: usize = 32;
 
 static FREED_WITH_MARK: AtomicUsize = AtomicUsize::new(0);
 static FREED: AtomicUsize = AtomicUsize::new(0);
@@ -72,5 +73,17 @@ fn a_secret_is_wiped_when_the_last_clone_is_dropped() {
         let credentials = RefreshCredentials::from_token("worker", &token).unwrap();
         drop((token.clone(), token, credentials.clone(), credentials));
         assert_eq!(FREED_WITH_MARK.load(Ordering::Relaxed), 0, "{name}");
+    }
+
+    #[cfg(feature = "seal")]
+    {
+        use gettone::store::SealingKeys;
+
+        let bytes = Zeroizing::new(text());
+        FREED_WITH_MARK.store(0, Ordering::Relaxed);
+        let keys = SealingKeys::from_bytes(bytes.as_bytes()).unwrap();
+        let keys = keys.also_open_with(SealingKeys::new(bytes.as_bytes().try_into().unwrap()));
+        drop((keys.clone(), keys));
+        assert_eq!(FREED_WITH_MARK.load(Ordering::Relaxed), 0);
     }
 }
