@@ -231,8 +231,8 @@ impl Key {
 
     /// Returns what the records of this key begin with.
     ///
-    /// It says which records have the same key. It makes no secret easier to guess: whether a guess is right can be seen from the ciphertext
-    /// as well, after the same derivation and the check of one tag.
+    /// It says which records have the same key. It hardly helps to guess a secret: the ciphertext also tells whether a guess is right, for
+    /// one more derivation for each name and the check of a tag.
     fn id(&self) -> Result<KeyId, Unspecified> {
         let [first, second, third, ..] = *self.derive(&[b"gettone key id 1"])?;
         Ok([first, second, third])
