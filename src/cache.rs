@@ -15,6 +15,7 @@ mod lenders;
 mod rotation;
 mod slots;
 mod state;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,9 @@ use tokio::time::Instant;
 
 use crate::clock::{Moment, Time};
 use crate::error::{Error, Kind, Operation};
-use crate::store::{ReportingStore, StoredToken};
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
+use crate::store::{ManagedToken, ReportingStore};
 use crate::token::AccessToken;
 use crate::{runtime, trace};
 
@@ -52,7 +55,7 @@ pub(crate) use state::{leeway, window};
 
 /// A source of the tokens of one service. Implement it to add a service.
 ///
-/// Five methods are required: `record_name`, `operation`, `fetch`, `is_for` and `max_duration`. The others have defaults for a
+/// Six methods are required: `record_name`, `secrets`, `operation`, `fetch`, `is_for` and `max_duration`. The others have defaults for a
 /// service whose keys are all different and whose tokens serve only the key that they were fetched for.
 pub(crate) trait TokenSource: Send + Sync + 'static {
     /// The purpose that a token is requested for, such as a set of scopes or an account. Events print it, so it must not contain
@@ -67,6 +70,11 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// Returns the name of the key's store record. It must be the same in each process and differ between accounts, and must
     /// not contain a secret.
     fn record_name(&self, key: &Self::Key) -> String;
+
+    /// Returns the secrets of the client's credentials, from which the key of a sealed store is derived. One at least must be hard to guess.
+    /// They must be the same in each process.
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret>;
 
     /// Returns the operation that an error names if the service did not cause it, such as a timeout or a stopped task.
     fn operation(&self) -> Operation;
@@ -84,7 +92,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 
     /// Returns whether the service ends this token when it issues the next one. Callers in the refresh window then wait for
     /// the refresh (two seconds at most), because a call with this token might be rejected.
-    fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, token: &ManagedToken) -> bool {
         let _ = token;
         false
     }
@@ -92,6 +100,19 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     /// Returns whether nothing but the last token leads to the next one, so that a lost token cannot be replaced. The cache then saves a
     /// token before callers get it, fetches nothing while it cannot read the store's record, and looks at the record again after a failure.
     fn depends_on_last_token(&self) -> bool {
+        false
+    }
+
+    /// Returns a token that the source was made with. The cache uses it until there is another.
+    fn initial(&self, key: &Self::Key) -> Option<ManagedToken> {
+        let _ = key;
+        None
+    }
+
+    /// Returns whether the service may have used up the refresh token of this token: the source has sent it, and the service did not
+    /// refuse it unused.
+    fn has_sent(&self, key: &Self::Key, token: &ManagedToken) -> bool {
+        let _ = (key, token);
         false
     }
 
@@ -113,20 +134,20 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
     fn fetch(
         &self,
         key: &Self::Key,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
         ended: &Ended<AccessToken>,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
     /// Returns whether a store record is a token for this key. The record may be anything that was written to the
     /// store; the cache has only checked its name.
-    fn is_for(&self, token: &StoredToken, key: &Self::Key) -> bool;
+    fn is_for(&self, token: &ManagedToken, key: &Self::Key) -> bool;
 
     /// Returns the longest time that `fetch` may take. After a multiple of it, waiting callers get a timeout and the cache
     /// abandons the exchange.
     fn max_duration(&self) -> Duration;
 
     /// Returns whether a token that was fetched for another, broad key also serves this key.
-    fn serves(&self, token: &StoredToken, key: &Self::Key) -> bool {
+    fn serves(&self, token: &ManagedToken, key: &Self::Key) -> bool {
         let _ = (token, key);
         false
     }
@@ -155,7 +176,7 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
 /// A token that a source returned.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
-    pub(crate) token: StoredToken,
+    pub(crate) token: ManagedToken,
     /// The moment before the request was sent. The token's lifetime counts from here.
     pub(crate) sent: Moment,
     /// The operation that returned the token.
@@ -196,6 +217,8 @@ impl<S: TokenSource> Clone for Handle<S> {
 
 impl<S: TokenSource> Cache<S> {
     pub(crate) fn new(source: S, store: Option<ReportingStore>, time: Time) -> Self {
+        #[cfg(feature = "seal")]
+        let store = store.map(|store| store.seal_for(|| source.secrets()));
         let (slots, ended, account) = (RwLock::new(Slots::new()), Ended::new(), AccountBackoff::default());
         Self(Arc::new(Inner { source, store, time, slots, ended, account }))
     }
@@ -297,8 +320,8 @@ impl<S: TokenSource> Cache<S> {
 
     /// Returns the longest time that an exchange may take.
     fn exchange_limit(&self) -> Duration {
-        // Another exchange's probe, `fetch`, the store's lock, and four store calls.
-        self.0.source.max_duration().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 4 * STORE_CALL_TIMEOUT)
+        // Another exchange's probe, `fetch`, the store's lock, and the store calls before a token is published.
+        self.0.source.max_duration().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 10 * STORE_CALL_TIMEOUT)
     }
 
     /// Abandons an exchange if it is still in flight. Returns the error for its callers.

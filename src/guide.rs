@@ -5,7 +5,7 @@
 //! | [Tokens](tokens) | how a token is requested, cached, refreshed and dropped, and how long a call waits |
 //! | [Scopes](scopes) | what a token is good for, and which request gets which token |
 //! | [Errors](errors) | what to do when a call fails, and what the client retries |
-//! | [Processes](processes) | tokens that are kept after a client is dropped, in a file or a store of your own |
+//! | [Processes](processes) | tokens that are kept after a client is dropped, and that several processes and machines share |
 //! | [Testing](testing) | tests with the emulator, a clock or a mock |
 //! | [Security](security) | what the client stores, sends and prints, and what to do after a leak |
 //! | [Migrating](migrating) | from version 1 of Openapi.it's Oauth to version 2, and from the vendors' SDKs |
@@ -100,6 +100,18 @@ macro_rules! links {
             enum "crate::emulator" => Fault { Html LostRequest LostResponse Status StatusWithRetryAfter TruncatedResponse }
         }
     };
+    (seal) => {
+        items! {
+            enum "crate::store" => Sealing { WithCredentials WithKeys }
+            struct "crate::store" => FileStore { with_sealing }
+        }
+    };
+    (redis) => {
+        items! {
+            struct "crate::store" => RedisStore {}
+            struct "crate::store" => RedisStoreBuilder { replicas }
+        }
+    };
     (middleware) => {
         items! {
             struct "crate" => Middleware {}
@@ -135,11 +147,13 @@ macro_rules! links {
             "time limits" => errors "#time-limits"
             "retry-after" => errors "#retry-after"
             "processes" => processes ""
+            "how one token serves all" => processes "#how-one-token-serves-all"
             "store failures" => processes "#when-a-store-fails"
             "own store" => processes "#a-store-of-your-own"
             "manual clock" => testing "#mocks-and-clocks"
             "stored where" => security "#what-is-stored-where"
             "who can" => security "#what-each-secret-is-worth"
+            "Sealed records" => security "#sealed-records"
             "on the wire" => security "#on-the-wire"
             "the file" => security "#the-file"
             "printed" => security "#what-is-printed-and-traced"
@@ -162,6 +176,8 @@ macro_rules! page {
         #[doc = links!(always)]
         #[cfg_attr(feature = "emulator", doc = links!(emulator))]
         #[cfg_attr(feature = "middleware", doc = links!(middleware))]
+        #[cfg_attr(feature = "redis", doc = links!(redis))]
+        #[cfg_attr(feature = "seal", doc = links!(seal))]
         #[doc = links!(pages)]
         #[doc = links!(pictures)]
         #[doc = include_str!(concat!("../docs/", stringify!($page), ".md"))]

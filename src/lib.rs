@@ -93,7 +93,9 @@
 //! | `emulator` | | [`emulator`] |
 //! | `schemars` | | `schemars::JsonSchema` for responses (of [version 2](openapi::v2) all but the pages, of [version 1](openapi::v1) `Token`, `Credit` and `Counters`, and [`TokenPair`](keliweb::TokenPair)), for what they consist of (scopes, methods, tokens, secrets, lifetimes, limits), and for [`Period`](openapi::Period) |
 //! | `tracing` | | spans and events, as below |
-//! | `full` | | `emulator`, `middleware`, `schemars` and `tracing` |
+//! | `redis` | | [`store::RedisStore`]: tokens in Redis or Valkey, for several machines; with `seal` |
+//! | `seal` | | [`store::Sealing`]: stores whose tokens only the account's own clients can read |
+//! | `full` | | `emulator`, `middleware`, `redis`, `schemars`, `seal` and `tracing` |
 //!
 //! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`,
 //! and each retry an event at `DEBUG`. Events with the target `gettone::cache` say that a cached token was returned, requested, obtained,
@@ -104,6 +106,16 @@
 #![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
 #![cfg_attr(not(feature = "emulator"), doc = "[`emulator`]: https://docs.rs/gettone/latest/gettone/emulator/")]
 #![cfg_attr(feature = "middleware", doc = "[`Middleware`]: crate::Middleware")]
+#![cfg_attr(feature = "redis", doc = "[`store::RedisStore`]: crate::store::RedisStore")]
+#![cfg_attr(
+    not(feature = "redis"),
+    doc = "[`store::RedisStore`]: https://docs.rs/gettone/latest/gettone/store/struct.RedisStore.html"
+)]
+#![cfg_attr(feature = "seal", doc = "[`store::Sealing`]: crate::store::Sealing")]
+#![cfg_attr(
+    not(feature = "seal"),
+    doc = "[`store::Sealing`]: https://docs.rs/gettone/latest/gettone/store/enum.Sealing.html"
+)]
 #![cfg_attr(
     not(feature = "middleware"),
     doc = "[`Middleware`]: https://docs.rs/gettone/latest/gettone/struct.Middleware.html"

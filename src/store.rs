@@ -5,6 +5,7 @@
 //! | none (the default) | a client and its clones |
 //! | [`MemoryStore`] | several clients of one process |
 //! | [`FileStore`] | several processes of one user on one machine |
+//! | `RedisStore` (feature `redis`) | any number of programs on any number of machines |
 //! | your own [`TokenStore`] | whatever can reach it |
 //! | [`AnyStore`] | any of these, chosen at run time |
 //!
@@ -24,10 +25,14 @@
 //! [several processes](crate::guide::processes).
 
 mod file;
+#[cfg(feature = "emulator")]
+pub mod laws;
+mod managed;
 mod memory;
-// Until the clients seal.
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "seal")]
-#[cfg_attr(not(test), allow(dead_code))]
 mod seal;
 mod stored;
 
@@ -37,21 +42,28 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Kind};
 use crate::runtime::{caught, caught_in};
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
 use crate::trace;
 
 pub use file::FileStore;
+pub(crate) use managed::{ManagedToken, Marks, Renewal, Scopes};
 pub use memory::MemoryStore;
+pub use record::{Locked, Record, Replaced, Version};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisStoreBuilder};
+#[cfg(feature = "seal")]
+use seal::Sealer;
 #[cfg(all(feature = "seal", any(test, gettone_test_transport)))]
 #[doc(hidden)]
 pub use seal::hostile::check as check_sealed;
 #[cfg(feature = "seal")]
 pub use seal::{Sealing, SealingKeys};
 pub use stored::StoredToken;
-pub(crate) use stored::{Renewal, Scopes};
 
 /// The longest wait of a store for a lock. An exchange of Keliweb Fatture with the default timeout takes less: a refresh and a password
 /// grant of a minute each, and a pause of half a minute between them. One of Openapi.it may take longer if responses are lost; two at
@@ -62,7 +74,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(170);
 pub type StoreError = Box<dyn StdError + Send + Sync>;
 
 impl Error {
-    /// Returns the error of a store that failed to `load`, `save`, `remove` or `lock`.
+    /// Returns the error of a store that failed to `load`, `claim`, `save`, `remove` or `lock`.
     pub(crate) fn store(action: &str, error: StoreError) -> Self {
         let error = match error.downcast::<Self>() {
             // A store of this crate says what it could not do, and to which file.
@@ -80,78 +92,98 @@ impl Error {
 
 /// A store of tokens, each under a name.
 ///
-/// Before a client requests a token, it loads the record, takes the lock of the name, and loads again. Then it returns the token to its
-/// callers, saves it, and releases the lock. A call that takes more than 30 seconds counts as failed; [`lock`](Self::lock) has three
-/// minutes, since its holder may be requesting a token for that long.
+/// It does what a row of a table with a version does: a record is replaced only if it is still the one that the client has seen. So two
+/// clients never use the same refresh token, even if a lock ends too early or a program is stopped in the middle.
+///
+/// Before a client requests a token, it loads the record, takes the lock of the name, and loads again. If the record has a refresh token,
+/// the client **claims** it: it replaces the record by one without the refresh token, and sends the refresh token only if that succeeded.
+/// Then it returns the new token to its callers, replaces the record again, and releases the lock. A call that takes more than 30 seconds
+/// counts as failed; [`lock`](Self::lock) has three minutes, since its holder may be requesting a token for that long.
 ///
 /// A name identifies the service, the account, and what the token is for. It is the same in every process and contains no secret, but it
 /// contains the account's name. It may be several thousand characters long: hash it if your key is short.
 ///
-/// A store of your own, here over a database that can store text under a name:
+/// A store of your own, here over a table with the columns `name`, `version` and `text`:
 ///
 /// ```
-/// use gettone::store::{StoreError, StoredToken, TokenStore};
+/// use gettone::store::{Record, Replaced, StoreError, StoredToken, TokenStore, Version};
 /// # #[derive(Debug)]
 /// # struct Database;
 /// # impl Database {
-/// #     async fn get(&self, name: &str) -> std::io::Result<Option<String>> { Ok(None) }
-/// #     async fn set(&self, name: &str, text: &str) -> std::io::Result<()> { Ok(()) }
-/// #     async fn delete(&self, name: &str) -> std::io::Result<()> { Ok(()) }
+/// #     async fn row(&self, sql: &str, values: &[&str]) -> std::io::Result<Option<(String, String)>> { Ok(None) }
+/// #     async fn execute(&self, sql: &str, values: &[&str]) -> std::io::Result<u64> { Ok(1) }
 /// # }
+/// # fn random_text() -> String { String::new() }
 ///
 /// #[derive(Debug)]
-/// struct DatabaseStore(Database);
+/// struct TableStore(Database);
 ///
-/// impl TokenStore for DatabaseStore {
-///     async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-///         let text = self.0.get(name).await?;
-///         Ok(text.map(|text| StoredToken::from_json(&text)).transpose()?)
+/// impl TokenStore for TableStore {
+///     async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
+///         let row = self.0.row("SELECT version, text FROM tokens WHERE name = $1", &[name]).await?;
+///         Ok(row.map(|(version, text)| Record::from_json(Version::new(version), &text)))
 ///     }
 ///
-///     async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-///         Ok(self.0.set(name, token.to_json().expose()).await?)
+///     async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+///         let (version, json) = (random_text(), token.to_json());
+///         let changed = match seen {
+///             Some(seen) => {
+///                 let sql = "UPDATE tokens SET version = $1, text = $2 WHERE name = $3 AND version = $4";
+///                 self.0.execute(sql, &[&version, json.expose(), name, seen.as_str()]).await?
+///             }
+///             None => {
+///                 let sql = "INSERT INTO tokens (version, text, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+///                 self.0.execute(sql, &[&version, json.expose(), name]).await?
+///             }
+///         };
+///         Ok(if changed == 1 { Replaced::Done(Version::new(version)) } else { Replaced::Conflict })
 ///     }
 ///
 ///     async fn remove(&self, name: &str) -> Result<(), StoreError> {
-///         Ok(self.0.delete(name).await?)
+///         self.0.execute("DELETE FROM tokens WHERE name = $1", &[name]).await?;
+///         Ok(())
 ///     }
 /// }
 /// ```
 ///
-/// Without a [`lock`](Self::lock), processes that share such a store may refresh at the same time. The service then rejects the later
-/// refresh, and that client uses the password.
+/// A store that can only get and set a text ignores `seen`, always returns [`Replaced::Done`], and takes [`Version::of`] the text for
+/// its version. Its clients may send the same refresh token at the same time: the service then rejects the later one, and that client
+/// uses the password. A client without one, such as [`RefreshClient`](crate::openapi::v2::RefreshClient), may lose its pair.
 ///
 /// # Errors
 ///
-/// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)):
-///
-/// - `load`: the client continues as if there were no record.
-/// - `lock`: it requests the token without the lock.
-/// - `save`: it [removes](Self::remove) the record, because its refresh token may be spent, and continues with the token in memory. So
-///   a store that has saved the token must not return an error.
-/// - `remove`: the client may load the token again. Only [`clear`](crate::openapi::v2::Oauth::clear) and the calls that delete or change
-///   tokens return the error.
-///
-/// The client drops the future of a call that takes too long, at whatever point it has reached. A call that panics counts as failed.
+/// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)). An error means that the store
+/// could not be asked, or that its answer was lost. A call that failed, or that the client dropped because it took too long, may have been
+/// carried out, or may be carried out later: so the client looks again before it believes anything. A call that panics counts as failed.
 ///
 /// A record contains the name that it was saved under. If a store returns it under another name, the client ignores it, reports that,
 /// and requests a token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
-    /// Returns the token that was saved under a name, or `None` if there is none.
+    /// Returns the record of a name and its version, or `None` if there is none.
+    ///
+    /// A record that is there and cannot be read is [`Record::unreadable`]: the client reports that, and replaces it.
     ///
     /// # Errors
     ///
-    /// The store cannot read the record. The client continues as if there were none, and requests a token.
-    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send;
+    /// The store cannot be asked. The client requests a token, without a refresh token that may be in the store.
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// Saves a token under a name, and replaces the old record. The callers have the token already.
+    /// Replaces the record that the client has seen; `None` if it has seen that there is none. Returns the version of the new record, or
+    /// [`Replaced::Conflict`] if there is another record by now, or none, and then changes nothing. No two records ever have the same
+    /// version.
     ///
     /// # Errors
     ///
-    /// The store cannot save the token. The client [removes](Self::remove) the old record, because its refresh token may be spent.
-    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// The store cannot be asked, or its answer was lost. The client does not send a refresh token then that may be in the store.
+    fn replace(
+        &self,
+        name: &str,
+        seen: Option<&Version>,
+        token: &StoredToken,
+    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
 
-    /// Removes the record of a name. Does nothing if there is none.
+    /// Removes the record of a name, whatever it is. Does nothing if there is none. Only [`clear`](crate::openapi::v2::Oauth::clear) and
+    /// the calls that delete or change tokens need it.
     ///
     /// # Errors
     ///
@@ -159,34 +191,56 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// [`revoke_created`](crate::openapi::v2::Oauth::revoke_created) return the error, with [`is_store`](crate::Error::is_store) set.
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token. The default implementation
-    /// locks nothing.
+    /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token, so that others wait for
+    /// that token instead of requesting one each. The default implementation locks nothing.
+    ///
+    /// `seen` is the version of the record that the client has loaded; `None` if there was none. If there is another by now, the client
+    /// needs no lock: the call returns [`Locked::Changed`]. A store that cannot tell need not.
     ///
     /// # Errors
     ///
-    /// The store cannot take the lock, or not within the time that it waits. The client requests the token without it.
-    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
-        let _ = name;
-        async { Ok(StoreLock::new(())) }
+    /// The store cannot be asked. The client requests the token without the lock.
+    fn lock(&self, name: &str, seen: Option<&Version>) -> impl Future<Output = Result<Locked, StoreError>> + Send {
+        let _ = (name, seen);
+        async { Ok(Locked::Held(StoreLock::new(()))) }
+    }
+
+    /// Returns whether clients seal the records that they give to this store, and with which key. The default implementation says
+    /// [`Sealing::Off`]. A client asks once, when it is built.
+    ///
+    /// **A store around another one must return what that one returns**: otherwise its records are in plain text.
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing {
+        Sealing::Off
     }
 }
 
 /// Clones of the `Arc` are the same store.
 impl<S: TokenStore> TokenStore for Arc<S> {
-    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
         S::load(self, name)
     }
 
-    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
-        S::save(self, name, token)
+    fn replace(
+        &self,
+        name: &str,
+        seen: Option<&Version>,
+        token: &StoredToken,
+    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
+        S::replace(self, name, seen, token)
     }
 
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
         S::remove(self, name)
     }
 
-    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
-        S::lock(self, name)
+    fn lock(&self, name: &str, seen: Option<&Version>) -> impl Future<Output = Result<Locked, StoreError>> + Send {
+        S::lock(self, name, seen)
+    }
+
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing {
+        S::sealing(self)
     }
 }
 
@@ -194,16 +248,17 @@ impl<S: TokenStore> TokenStore for Arc<S> {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use gettone::store::{StoreError, StoreLock};
+/// use gettone::store::{Locked, StoreError, StoreLock};
 /// use tokio::sync::Mutex;
 ///
-/// async fn lock(mutex: &Arc<Mutex<()>>) -> Result<StoreLock, StoreError> {
-///     Ok(StoreLock::new(Arc::clone(mutex).lock_owned().await))
+/// async fn lock(mutex: &Arc<Mutex<()>>) -> Result<Locked, StoreError> {
+///     Ok(Locked::Held(StoreLock::new(Arc::clone(mutex).lock_owned().await)))
 /// }
 /// ```
 #[must_use = "a lock that is dropped at once locks nothing"]
 pub struct StoreLock {
-    _held: Held,
+    held: Held,
+    release: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 struct Held(Option<Box<dyn Any + Send>>);
@@ -211,7 +266,25 @@ struct Held(Option<Box<dyn Any + Send>>);
 impl StoreLock {
     /// Wraps a guard of any type that releases the lock when it is dropped.
     pub fn new(held: impl Send + 'static) -> Self {
-        Self { _held: Held(Some(Box::new(held))) }
+        Self { held: Held(Some(Box::new(held))), release: None }
+    }
+
+    /// Wraps a guard, and a future that completes when the lock has been released.
+    ///
+    /// Releasing a lock on another machine is a request, which `Drop` cannot wait for. The client drops the guard, and then awaits
+    /// `released`, for 30 s at most. If the exchange was stopped, it drops both.
+    pub fn with_release(held: impl Send + 'static, released: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { held: Held(Some(Box::new(held))), release: Some(Box::pin(released)) }
+    }
+
+    /// Drops the guard, and waits until the lock has been released.
+    pub(crate) async fn release(self) {
+        let Self { held, release } = self;
+        drop(held);
+        if let Some(release) = release {
+            // A panic of the user's future ends nothing: the lock is gone, or ends by itself.
+            let _ = caught_in(|| release).await;
+        }
     }
 }
 
@@ -233,14 +306,23 @@ pub(crate) fn fnv_1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Returns a text that no other process returns, also one that was forked from this one, or that started at the same moment.
+pub(crate) fn unique_text(now: SystemTime) -> String {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
+    format!("{number:032x}")
+}
+
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// [`TokenStore`] with boxed futures, so that [`AnyStore`] can hold any store.
 trait ErasedStore: fmt::Debug + Send + Sync {
-    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>>;
-    fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()>;
+    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<Record>>;
+    fn replace<'a>(&'a self, name: &'a str, seen: Option<&'a Version>, token: &'a StoredToken) -> Boxed<'a, Replaced>;
     fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()>;
-    fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock>;
+    fn lock<'a>(&'a self, name: &'a str, seen: Option<&'a Version>) -> Boxed<'a, Locked>;
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing;
 }
 
 /// A store of any type, for programs that choose their store at run time. Cheap to clone; clones are the same store.
@@ -276,20 +358,25 @@ impl fmt::Debug for AnyStore {
 }
 
 impl TokenStore for AnyStore {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         self.0.load(name).await
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        self.0.save(name, token).await
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        self.0.replace(name, seen, token).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
         self.0.remove(name).await
     }
 
-    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        self.0.lock(name).await
+    async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
+        self.0.lock(name, seen).await
+    }
+
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing {
+        self.0.sealing()
     }
 }
 
@@ -298,13 +385,66 @@ impl TokenStore for AnyStore {
 pub(crate) struct ReportingStore {
     store: AnyStore,
     on_failure: Option<OnFailure>,
+    #[cfg(feature = "seal")]
+    sealer: Option<Sealer>,
 }
 
 pub(crate) type OnFailure = Arc<dyn Fn(&Error) + Send + Sync>;
 
+/// A record that was loaded.
+pub(crate) struct Loaded {
+    /// The token and what the record says beside it, or why it cannot be read.
+    pub(crate) token: Result<(ManagedToken, Marks), StoreError>,
+    pub(crate) version: Version,
+}
+
 impl ReportingStore {
     pub(crate) fn new(store: AnyStore, on_failure: Option<OnFailure>) -> Self {
+        #[cfg(feature = "seal")]
+        return Self { store, on_failure, sealer: None };
+        #[cfg(not(feature = "seal"))]
         Self { store, on_failure }
+    }
+
+    /// Seals the records of an account, if the store says so.
+    #[cfg(feature = "seal")]
+    pub(crate) fn seal_for(self, secrets: impl FnOnce() -> Vec<Secret>) -> Self {
+        // The store is code of the user. One that panics here panics in `build`, as a builder of its own would.
+        let sealer = match TokenStore::sealing(&self.store) {
+            Sealing::Off => None,
+            Sealing::WithCredentials => {
+                let secrets = secrets();
+                let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose().as_bytes()).collect();
+                Some(Sealer::from_credentials(&secrets))
+            }
+            Sealing::WithKeys(keys) => Some(Sealer::from_keys(&keys)),
+        };
+        Self { sealer, ..self }
+    }
+
+    fn read(&self, name: &str, token: &StoredToken) -> Result<(ManagedToken, Marks), StoreError> {
+        #[cfg(feature = "seal")]
+        let (token, marks) = match &self.sealer {
+            Some(sealer) => token.open(name, sealer)?,
+            None => token.read()?,
+        };
+        #[cfg(not(feature = "seal"))]
+        let (token, marks) = token.read()?;
+        match &marks.name {
+            Some(saved) if saved != name => {
+                Err(format!("the record under {name} is that of another token; it is ignored").into())
+            }
+            _ => Ok((token, marks)),
+        }
+    }
+
+    fn write(&self, name: &str, token: &ManagedToken, marks: &Marks) -> Result<StoredToken, Error> {
+        #[cfg(feature = "seal")]
+        if let Some(sealer) = &self.sealer {
+            return StoredToken::sealed(name, token, marks, sealer);
+        }
+        let _ = name;
+        Ok(StoredToken::plain(token, marks))
     }
 
     /// Reports a failure, and returns what it says, for a call that has to end with it.
@@ -322,20 +462,31 @@ impl ReportingStore {
         said.unwrap_or_else(|_| Error::store(action, panicked(action)))
     }
 
-    pub(crate) async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        caught_in(|| TokenStore::load(&self.store, name)).await.map_err(|_| panicked("load"))?
+    pub(crate) async fn load(&self, name: &str) -> Result<Option<Loaded>, StoreError> {
+        let record = caught_in(|| TokenStore::load(&self.store, name)).await.map_err(|_| panicked("load"))??;
+        Ok(record.map(|Record { token, version }| Loaded {
+            token: token.and_then(|token| self.read(name, &token)),
+            version,
+        }))
     }
 
-    pub(crate) async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        caught_in(|| TokenStore::save(&self.store, name, token)).await.map_err(|_| panicked("save"))?
+    pub(crate) async fn replace(
+        &self,
+        name: &str,
+        seen: Option<&Version>,
+        token: &ManagedToken,
+        marks: &Marks,
+    ) -> Result<Replaced, StoreError> {
+        let token = self.write(name, token, marks)?;
+        caught_in(|| TokenStore::replace(&self.store, name, seen, &token)).await.map_err(|_| panicked("replace"))?
     }
 
     pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
         caught_in(|| TokenStore::remove(&self.store, name)).await.map_err(|_| panicked("remove"))?
     }
 
-    pub(crate) async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
-        caught_in(|| TokenStore::lock(&self.store, name)).await.map_err(|_| panicked("lock"))?
+    pub(crate) async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
+        caught_in(|| TokenStore::lock(&self.store, name, seen)).await.map_err(|_| panicked("lock"))?
     }
 }
 
@@ -344,19 +495,24 @@ fn panicked(call: &str) -> StoreError {
 }
 
 impl<S: TokenStore> ErasedStore for S {
-    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<StoredToken>> {
+    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<Record>> {
         Box::pin(TokenStore::load(self, name))
     }
 
-    fn save<'a>(&'a self, name: &'a str, token: &'a StoredToken) -> Boxed<'a, ()> {
-        Box::pin(TokenStore::save(self, name, token))
+    fn replace<'a>(&'a self, name: &'a str, seen: Option<&'a Version>, token: &'a StoredToken) -> Boxed<'a, Replaced> {
+        Box::pin(TokenStore::replace(self, name, seen, token))
     }
 
     fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()> {
         Box::pin(TokenStore::remove(self, name))
     }
 
-    fn lock<'a>(&'a self, name: &'a str) -> Boxed<'a, StoreLock> {
-        Box::pin(TokenStore::lock(self, name))
+    fn lock<'a>(&'a self, name: &'a str, seen: Option<&'a Version>) -> Boxed<'a, Locked> {
+        Box::pin(TokenStore::lock(self, name, seen))
+    }
+
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing {
+        TokenStore::sealing(self)
     }
 }

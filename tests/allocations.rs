@@ -15,8 +15,9 @@ use std::time::Duration;
 use common::account::FakeAccount;
 use common::fake::{Answer, FakeService};
 use common::services::{EXAMPLE, Http, Setup, openapi_v2};
+use common::store::put;
 use common::{Still, http, now, oauth_v2};
-use gettone::store::{FileStore, StoredToken, TokenStore};
+use gettone::store::{FileStore, Replaced, StoredToken, TokenStore};
 use gettone::{Scope, ScopePattern, ScopeSet};
 
 thread_local! {
@@ -135,14 +136,15 @@ async fn a_file_of_tokens_takes_memory_in_proportion() {
         many(|number| number.to_string()),
     ] {
         // The store creates the file, so that no other user can open it.
-        FileStore::open(&path).await.unwrap().save("a", &token).await.unwrap();
+        put(&FileStore::open(&path).await.unwrap(), "a", &token).await.unwrap();
         std::fs::write(&path, &contents).unwrap();
         let before = HELD.load(Ordering::Relaxed);
         PEAK.store(before, Ordering::Relaxed);
         let store = FileStore::open(&path).await.unwrap();
         // Most of them are damaged, which is an error.
         let _ = store.load("b").await;
-        store.save("a", &token).await.unwrap();
+        let replaced = store.replace("a", None, &token).await.unwrap();
+        assert!(matches!(replaced, Replaced::Done(_)));
         let taken = PEAK.load(Ordering::Relaxed) - before;
         let start: String = contents.chars().take(60).collect();
         assert!(taken > contents.len() && taken < 20 * contents.len(), "{taken} for {}: {start}", contents.len());

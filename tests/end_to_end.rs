@@ -14,6 +14,8 @@ mod races;
 mod recipes;
 #[path = "end_to_end/refreshes.rs"]
 mod refreshes;
+#[path = "end_to_end/shared_store.rs"]
+mod shared_store;
 #[path = "end_to_end/store_failures.rs"]
 mod store_failures;
 #[path = "end_to_end/two_programs.rs"]

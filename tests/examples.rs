@@ -119,7 +119,7 @@ fn every_example_is_short_and_says_first_what_it_shows_and_how_to_run_it() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut examples: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     examples.sort();
-    assert_eq!(examples.len(), 7, "{examples:?}");
+    assert_eq!(examples.len(), 8, "{examples:?}");
     for path in examples {
         let (name, text) = (path.file_stem().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap());
         let first = text.lines().next().unwrap();
@@ -171,6 +171,16 @@ fn invoices_logs_in_once() {
     fs::remove_dir(&folder).unwrap();
 }
 
+/// With a server if there is one, and otherwise with a file.
+#[test]
+fn a_fleet_sends_one_request_an_hour_and_one_more_for_a_kill() {
+    let out = emulated("fleet");
+    let requests = |hour: u32| out.lines().filter(|line| line.starts_with(&format!("hour {hour}: program"))).count();
+    assert_eq!([1, 2, 4, 5].map(requests), [1; 4], "{out}");
+    assert!((1..=3).contains(&requests(3)), "{out}");
+    assert_lines(&out, &["6 programs are left, with one token"]);
+}
+
 #[test]
 fn company_data_makes_one_token_for_all_calls() {
     let out = emulated("company_data");
@@ -188,8 +198,9 @@ fn custom_store_is_shared_and_survives_a_restart() {
             "two clients share a token true",
             "so does one after a restart true",
             "tokens deleted 1",
-            "the row is empty true",
+            "the table is empty true",
             "tokens made 1",
+            "the store passes the checks true",
         ],
     );
 }
@@ -345,6 +356,7 @@ fn help_is_printed_and_nothing_is_requested() {
         ("company_data", &["--production"][..], openapi),
         ("custom_store", &["--production"], openapi),
         ("emulator", &["--port <number>"], &[]),
+        ("fleet", &[], &["FLEET_STORE"]),
         ("invoices", &["--production <URL> <token file>"], keliweb),
         ("quickstart", &["--production"], &ACCOUNT),
         ("spend", &["--production"], openapi),

@@ -10,7 +10,7 @@ mod planted_files;
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gettone::store::{FileStore, StoredToken, TokenStore};
+use common::Still;
+use common::fake::{Do, FakeService, answer};
+use common::store::{access_token, field, hold, is_claim, put};
+use gettone::store::{FileStore, Locked, Replaced, StoredToken, TokenStore, Version};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -97,14 +100,24 @@ fn token(text: &str) -> StoredToken {
 }
 
 async fn loaded(store: &FileStore, name: &str) -> Option<String> {
-    store.load(name).await.unwrap().map(|token| token.access_token().expose().to_owned())
+    stored(store, name).await.as_ref().map(access_token)
+}
+
+async fn stored(store: &FileStore, name: &str) -> Option<StoredToken> {
+    store.load(name).await.unwrap().map(|record| record.token().unwrap().clone())
+}
+
+/// Saves a token under a name without a record. Unlike [`put`], it does not load anything.
+async fn create(store: &FileStore, name: &str) {
+    let replaced = store.replace(name, None, &token(name)).await.unwrap();
+    assert!(matches!(replaced, Replaced::Done(_)));
 }
 
 /// Returns the error of each operation.
 async fn errors(store: &FileStore) -> [String; 3] {
     let errors = [
         store.load("a").await.unwrap_err(),
-        store.save("a", &token(SECRET)).await.unwrap_err(),
+        store.replace("a", None, &token(SECRET)).await.unwrap_err(),
         store.remove("a").await.unwrap_err(),
     ];
     errors.map(|error| {
@@ -121,17 +134,17 @@ async fn errors(store: &FileStore) -> [String; 3] {
 async fn every_store_of_a_file_loads_what_one_saved() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
-    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(stored(&store, "a").await, None);
     let full = json!({
         "version": 1, "access_token": "a\"/", "obtained_at": 1, "expires_at": 2, "refresh_token": format!("å\"\n{SECRET}"),
         "refresh_expires_at": FAR, "scopes": { "requested": ["*:a.it/*"], "granted": ["GET:a.it/b"] },
     });
     let full = StoredToken::from_json(&full.to_string()).unwrap();
-    store.save("a", &full).await.unwrap();
-    store.save("b", &token("1")).await.unwrap();
-    other.save("b", &token("2")).await.unwrap();
+    put(&store, "a", &full).await.unwrap();
+    put(&store, "b", &token("1")).await.unwrap();
+    put(&other, "b", &token("2")).await.unwrap();
     for store in [&store, &store.clone(), &other, &folder.open().await] {
-        assert_eq!(store.load("a").await.unwrap(), Some(full.clone()));
+        assert_eq!(stored(store, "a").await, Some(full.clone()));
         assert_eq!(loaded(store, "b").await.unwrap(), "2");
     }
     other.remove("a").await.unwrap();
@@ -143,7 +156,7 @@ async fn no_file_is_created_before_a_token_is_saved() {
     let folder = Folder::new();
     let store = folder.open().await;
     store.remove("a").await.unwrap();
-    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(stored(&store, "a").await, None);
     assert_eq!(folder.names(), ["tokens.json.lock"]);
 }
 
@@ -155,8 +168,8 @@ async fn a_name_may_be_any_text() {
     let controls: String = (0..32_u8).map(char::from).collect();
     let names = ["", ".", "../up", "/etc/x", "a b\t", "\"quoted\\\"", &controls, "åß€🦀", "tokens", "version", &long];
     for (number, name) in names.iter().enumerate() {
-        let _lock = store.lock(name).await.unwrap();
-        store.save(name, &token(&number.to_string())).await.unwrap();
+        let _lock = hold(&store, name).await.unwrap();
+        put(&store, name, &token(&number.to_string())).await.unwrap();
     }
     for (number, name) in names.iter().enumerate() {
         assert_eq!(loaded(&folder.open().await, name).await, Some(number.to_string()));
@@ -177,7 +190,7 @@ async fn unknown_fields_are_kept_verbatim() {
         r#" {{"tokens" : {{ "other":{other}, "odd\u0021":{number},"later":{later}}} ,"more":[1, null ], "version": 1 }} "#
     ));
     let store = folder.open().await;
-    store.save("mine", &token("1")).await.unwrap();
+    put(&store, "mine", &token("1")).await.unwrap();
     let mine = token("1").to_json();
     let mine = mine.expose();
     let tokens = format!(r#""later":{later},"mine":{mine},"odd!":{number},"other":{other}"#);
@@ -185,16 +198,19 @@ async fn unknown_fields_are_kept_verbatim() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_an_error_until_a_token_is_saved_in_its_place() {
+async fn a_damaged_record_is_unreadable_until_a_token_is_saved_in_its_place() {
     let folder = Folder::with(r#"{"version":1,"tokens":{"a":{"version":1},"b":"x","c":{"version":2},"d":null}}"#);
     let store = folder.open().await;
     for name in ["a", "b", "c", "d"] {
         // Each time: the record stays until another is saved.
         for _ in 0..2 {
-            let error = store.load(name).await.unwrap_err().to_string();
+            let record = store.load(name).await.unwrap().unwrap();
+            let error = record.token().unwrap_err().to_string();
             assert!(error.contains(&format!("cannot read the record of {name}")), "{error}");
         }
-        store.save(name, &token(name)).await.unwrap();
+        // It is there, and only its version replaces it.
+        assert_eq!(store.replace(name, None, &token(name)).await.unwrap(), Replaced::Conflict);
+        put(&store, name, &token(name)).await.unwrap();
         assert_eq!(loaded(&store, name).await.as_deref(), Some(name));
     }
     assert!(!folder.has("damaged"));
@@ -216,7 +232,7 @@ async fn a_useless_token_is_dropped_when_another_is_saved() {
         if remove {
             store.remove("alive").await.unwrap();
         } else {
-            store.save("alive", &token("2")).await.unwrap();
+            put(&store, "alive", &token("2")).await.unwrap();
         }
         assert_eq!(loaded(&store, "over").await.is_some(), remove);
         assert!(loaded(&store, "renewable").await.is_some());
@@ -228,8 +244,189 @@ async fn a_useless_token_is_dropped_when_another_is_saved() {
 async fn no_debug_output_shows_a_token() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token(SECRET)).await.unwrap();
+    put(&store, "a", &token(SECRET)).await.unwrap();
     assert_eq!(format!("{store:?}"), format!("FileStore {{ path: {:?} }}", folder.file()));
+}
+
+// Versions.
+
+#[tokio::test]
+async fn a_record_is_replaced_over_its_own_version_only() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    let removed = put(&store, "a", &token("0")).await.unwrap();
+    store.remove("a").await.unwrap();
+    let of_another = put(&store, "b", &token("b")).await.unwrap();
+    let mut wrong = vec![Some(removed), Some(of_another), Some(Version::new(""))];
+    let mut right = None;
+    for round in 1..5 {
+        let before = (folder.text(), fs::metadata(folder.file()).unwrap().ino());
+        for wrong in &wrong {
+            assert_eq!(other.replace("a", wrong.as_ref(), &token(SECRET)).await.unwrap(), Replaced::Conflict);
+        }
+        // The file was not even written anew.
+        assert_eq!((folder.text(), fs::metadata(folder.file()).unwrap().ino()), before);
+
+        let mine = token(&round.to_string());
+        let Replaced::Done(version) = store.replace("a", right.as_ref(), &mine).await.unwrap() else {
+            panic!("round {round}: it was the right version");
+        };
+        for store in [&store, &other, &folder.open().await] {
+            let record = store.load("a").await.unwrap().unwrap();
+            assert_eq!((record.token().unwrap(), record.version()), (&mine, &version));
+        }
+        // From now on it is an earlier one.
+        wrong.push(right.replace(version));
+    }
+}
+
+#[cfg(feature = "emulator")]
+#[tokio::test]
+async fn the_checks_of_a_store_pass_and_leave_nothing_behind() {
+    use gettone::store::laws;
+
+    let folder = Folder::new();
+    laws::check(folder.open().await).await.unwrap();
+    laws::check_lock(folder.open().await).await.unwrap();
+    assert_eq!(folder.text(), r#"{"version":1,"tokens":{}}"#);
+}
+
+#[tokio::test]
+async fn a_record_is_created_once() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    create(&store, "a").await;
+    for store in [&store, &other] {
+        assert_eq!(store.replace("a", None, &token(SECRET)).await.unwrap(), Replaced::Conflict);
+    }
+    assert_eq!(loaded(&other, "a").await.as_deref(), Some("a"));
+    // Until it is removed.
+    other.remove("a").await.unwrap();
+    create(&store, "a").await;
+}
+
+/// What another name has does not matter.
+#[tokio::test]
+async fn the_version_of_a_record_survives_the_writes_of_others() {
+    let folder = Folder::new();
+    let (store, other) = (folder.open().await, folder.open().await);
+    let version = put(&store, "a", &token("1")).await.unwrap();
+    for number in 0..3 {
+        put(&other, "b", &token(&number.to_string())).await.unwrap();
+    }
+    other.remove("b").await.unwrap();
+    assert_eq!(*store.load("a").await.unwrap().unwrap().version(), version);
+    assert!(matches!(store.replace("a", Some(&version), &token("2")).await.unwrap(), Replaced::Done(_)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_tasks_one_replaces_a_record() {
+    let folder = Folder::new();
+    let stores = [folder.open().await, folder.open().await];
+    let mut seen = None;
+    for round in 0..10 {
+        let mut tasks = JoinSet::new();
+        for number in 0..10 {
+            let (store, seen) = (stores[number % 2].clone(), seen.clone());
+            tasks.spawn(async move {
+                let mine = token(&format!("{round}-{number}"));
+                (store.replace("a", seen.as_ref(), &mine).await.unwrap(), mine)
+            });
+        }
+        let all = tasks.join_all().await;
+        let mut done = all.iter().filter_map(|(replaced, mine)| match replaced {
+            Replaced::Done(version) => Some((version, mine)),
+            _ => None,
+        });
+        let (version, mine) = done.next().unwrap();
+        assert_eq!(done.next(), None, "round {round}");
+        assert_eq!(stored(&stores[0], "a").await.as_ref(), Some(mine));
+        seen = Some(version.clone());
+    }
+}
+
+#[test]
+fn of_two_processes_one_replaces_a_record() {
+    let folder = Folder::new();
+    let mut children = [(); 2].map(|()| Process::start("replace", &folder.file()));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for round in 0..ROUNDS {
+        // Both have seen the same record.
+        children.iter_mut().for_each(|child| drop(child.said("seen")));
+        children.iter_mut().for_each(Process::go_on);
+        let mut done = children.iter_mut().filter_map(|child| {
+            let said = child.said("replaced ");
+            (said != "nothing").then_some(said)
+        });
+        let (winner, other) = (done.next(), done.next());
+        assert!(winner.is_some() && other.is_none(), "round {round}: {winner:?} {other:?}");
+        assert_eq!(runtime.block_on(async { loaded(&folder.open().await, "a").await }), winner);
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_the_first_version_of_the_crate_is_read_and_replaced() {
+    // Written by version 0.1.0: without `id` and `claimed_at`.
+    let (name, other) =
+        (r#"keliweb-fatture \"https://a.it\" \"c\" \"u\""#, r#"openapi-oauth \"https://b.it\" \"e\" GET:b.it/c"#);
+    let pair = format!(
+        r#"{{"version":1,"access_token":"a1","obtained_at":1634169600000,"expires_at":1634173200000,"refresh_token":"r1","refresh_expires_at":{FAR},"name":"{name}"}}"#
+    );
+    let scoped = format!(
+        r#"{{"version":1,"access_token":"t1","obtained_at":1634169600000,"expires_at":{FAR},"scopes":{{"requested":["GET:b.it/c"],"granted":["GET:b.it/c"]}},"name":"{other}"}}"#
+    );
+    let folder = Folder::with(format!(r#"{{"version":1,"tokens":{{"{name}":{pair},"{other}":{scoped}}}}}"#));
+    let text = folder.text();
+    let store = folder.open().await;
+    let plain = |name: &str| name.replace('\\', "");
+    for (name, json) in [(plain(name), &pair), (plain(other), &scoped)] {
+        let record = store.load(&name).await.unwrap().unwrap();
+        assert_eq!(record.token().unwrap().to_json().expose(), json);
+        assert_eq!(store.replace(&name, None, &token(SECRET)).await.unwrap(), Replaced::Conflict);
+    }
+    assert_eq!(folder.text(), text);
+    let name = plain(name);
+    let record = store.load(&name).await.unwrap().unwrap();
+    let times = [record.token().unwrap().expires_at(), record.token().unwrap().discard_after()];
+    let at = |milliseconds| std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
+    assert_eq!(times, [at(1_634_173_200_000), at(FAR)]);
+    let replaced = store.replace(&name, Some(record.version()), &token("2")).await.unwrap();
+    assert!(matches!(replaced, Replaced::Done(_)));
+    assert_eq!(folder.text(), text.replace(&pair, token("2").to_json().expose()));
+}
+
+/// A client of this version sends the refresh token of a file that version 0.1.0 left behind, and only after it has claimed it.
+#[tokio::test]
+async fn a_refresh_token_of_the_first_version_of_the_crate_is_claimed_and_used() {
+    let pair = |number: u32| common::services::keliweb::pair(&format!("a{number}"), format!("r{number}")).to_string();
+    let service =
+        FakeService::new([Do::Pause(String::new(), answer("200 OK", "content-type: application/json\r\n", &pair(2)))])
+            .await;
+    let name = format!("keliweb-fatture {:?} {:?} {:?}", service.url(), common::services::CLIENT_ID, common::EMAIL);
+    let record = json!({ "version": 1, "access_token": "a1", "obtained_at": 1_634_000_000_000_u64, "expires_at": 1_634_003_600_000_u64,
+        "refresh_token": "r1", "refresh_expires_at": FAR, "name": name });
+    let folder = Folder::with(json!({ "version": 1, "tokens": { name.clone(): record } }).to_string());
+    let store = folder.open().await;
+    let builder = common::fatture(&service.url()).http_client(common::http()).store(store.clone());
+    let fatture = builder.still().0.build().unwrap();
+    let asking = tokio::spawn({
+        let fatture = fatture.clone();
+        async move { fatture.token().await }
+    });
+    service.called(1).await;
+    assert!(service.requests()[0].body.contains("refresh_token=r1"));
+    let claim = stored(&store, &name).await.unwrap();
+    assert!(
+        is_claim(&claim) && field(&claim, "refresh_token").is_none() && access_token(&claim) == "a1",
+        "{}",
+        folder.text()
+    );
+    service.go_on();
+    assert_eq!(asking.await.unwrap().unwrap().expose(), "a2");
+    fatture.wait_idle().await;
+    let saved = stored(&store, &name).await.unwrap();
+    assert!(!is_claim(&saved) && access_token(&saved) == "a2", "{}", folder.text());
+    assert_eq!(field(&saved, "refresh_token"), Some("r2".into()));
 }
 
 // Permissions.
@@ -257,7 +454,7 @@ fn no_other_user_can_open_a_new_file_or_folder() {
 async fn an_existing_folder_keeps_its_mode() {
     let folder = Folder::new();
     set_mode(&folder.0, 0o755);
-    folder.open().await.save("a", &token("1")).await.unwrap();
+    put(&folder.open().await, "a", &token("1")).await.unwrap();
     assert_eq!(mode(&folder.0), 0o755);
 }
 
@@ -276,7 +473,7 @@ async fn a_file_that_other_users_can_open_is_rejected() {
         assert_eq!(errors(&store).await, [expected.as_str(); 3]);
         assert_eq!((folder.text(), folder.names(), mode(&folder.file())), (before.0, before.1, 0o600 | bits));
         set_mode(&folder.file(), 0o600);
-        store.save("a", &token("1")).await.unwrap();
+        put(&store, "a", &token("1")).await.unwrap();
     }
 }
 
@@ -313,7 +510,7 @@ async fn a_file_that_is_not_regular_is_rejected() {
             _ => symlink(&target, folder.file()).unwrap(),
         }
         if kind == "link" {
-            FileStore::open(&target).await.unwrap().save("a", &token("1")).await.unwrap();
+            put(&FileStore::open(&target).await.unwrap(), "a", &token("1")).await.unwrap();
         }
         let reason = match kind {
             "folder" => "it is not a regular file: remove it, or give the path of a regular file",
@@ -347,9 +544,9 @@ async fn a_file_that_is_too_large_is_rejected_and_left_alone() {
         assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
     }
     fs::write(folder.file(), format!("{small}{}", " ".repeat(LARGEST - small.len()))).unwrap();
-    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(stored(&store, "a").await, None);
     fs::remove_file(folder.file()).unwrap();
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
 }
 
 #[tokio::test]
@@ -361,9 +558,9 @@ async fn no_file_is_written_that_is_too_large_to_read() {
     let most = LARGEST - filled(0).len();
     let folder = Folder::with(filled(most));
     let store = folder.open().await;
-    store.save("a", &token("2")).await.unwrap();
+    put(&store, "a", &token("2")).await.unwrap();
     assert_eq!(folder.text().len(), LARGEST);
-    let error = store.save("a", &token(SECRET)).await.unwrap_err();
+    let error = put(&store, "a", &token(SECRET)).await.unwrap_err();
     assert!(error.downcast_ref::<gettone::Error>().unwrap().is_invalid_input());
     let reason = "it would become larger than 16 MiB: find out what fills it, then remove it";
     assert_eq!(error.to_string(), format!("token file {}: {reason}", folder.file().display()));
@@ -371,7 +568,7 @@ async fn no_file_is_written_that_is_too_large_to_read() {
     assert_eq!(folder.names(), ["tokens.json", "tokens.json.lock"]);
     // A smaller token is saved.
     store.remove("a").await.unwrap();
-    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(stored(&store, "a").await, None);
 }
 
 #[tokio::test]
@@ -439,20 +636,20 @@ async fn a_damaged_file_is_renamed_and_the_store_goes_on() {
         match *operation {
             "open" => drop(folder.open().await),
             "load" => drop(store.load("a").await.unwrap_err()),
-            "save" => store.save("a", &token("1")).await.unwrap(),
+            "save" => create(&store, "a").await,
             _ => store.remove("a").await.unwrap(),
         }
         assert_eq!(fs::read(folder.0.join("tokens.json.damaged-1")).unwrap(), *content);
         assert_eq!(fs::read(folder.0.join("tokens.json.damaged-0")).unwrap(), b"old");
         assert_eq!(folder.file().exists(), *operation == "save");
-        store.save("b", &token("2")).await.unwrap();
+        create(&store, "b").await;
         // The store that renamed it reports it once.
         if matches!(*operation, "save" | "remove") {
             let error = store.load("b").await.unwrap_err().to_string();
             assert!(error.contains("damaged, so it was renamed to") && error.contains(".damaged-1"), "{error}");
             assert!(!error.contains(SECRET), "{error}");
         }
-        assert_eq!(loaded(&store, "b").await.unwrap(), "2");
+        assert_eq!(loaded(&store, "b").await.unwrap(), "b");
         assert_eq!(loaded(&store, "a").await.is_some(), *operation == "save");
         assert!(!folder.has("damaged-2"));
     }
@@ -473,7 +670,7 @@ async fn only_one_store_renames_a_damaged_file() {
             tasks.spawn(async move {
                 let name = number.to_string();
                 if number % 2 == 0 {
-                    store.save(&name, &token(&name)).await.unwrap();
+                    create(&store, &name).await;
                 } else {
                     return store.load(&name).await.is_err();
                 }
@@ -522,10 +719,13 @@ async fn damage_is_reported_without_a_secret() {
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let folder = Folder::with(format!(r#"{{"version":1,"tokens":{{"a":{{"access_token":"{SECRET}"#));
     let store = folder.open().await;
+    let error = store.load("name").await.unwrap_err().to_string();
+    assert!(error.contains("damaged, so it was renamed to") && !error.contains(SECRET), "{error}");
     let record = json!({ "version": 1, "tokens": { "name": { "version": 1, "access_token": SECRET } } });
     fs::write(folder.file(), record.to_string()).unwrap();
     set_mode(&folder.file(), 0o600);
-    let error = store.load("name").await.unwrap_err().to_string();
+    let record = store.load("name").await.unwrap().unwrap();
+    let error = record.token().unwrap_err().to_string();
     assert!(error.contains("cannot read the record of name") && !error.contains(SECRET), "{error}");
     let path = folder.file().display().to_string();
     let text = written.text();
@@ -550,7 +750,7 @@ async fn many_tasks_lose_nothing() {
             let name = number.to_string();
             for count in 0..10 {
                 let text = format!("{name}-{count}");
-                store.save(&name, &token(&text)).await.unwrap();
+                put(&store, &name, &token(&text)).await.unwrap();
                 // No other task writes under this name.
                 assert_eq!(loaded(&store, &name).await, Some(text));
             }
@@ -567,12 +767,12 @@ async fn many_tasks_lose_nothing() {
 async fn a_writer_waits_for_another_and_a_reader_does_not() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
     let other = File::open(folder.0.join("tokens.json.lock")).unwrap();
     other.lock().unwrap();
     let read = timeout(AT_LAST, loaded(&store, "a")).await;
     let writer = store.clone();
-    let mut writing = tokio::spawn(async move { writer.save("a", &token("2")).await });
+    let mut writing = tokio::spawn(async move { put(&writer, "a", &token("2")).await });
     // Long enough to notice a wait that must not happen; nothing is measured.
     let early = timeout(Duration::from_millis(50), &mut writing).await;
     other.unlock().unwrap();
@@ -586,7 +786,7 @@ async fn a_writer_waits_for_another_and_a_reader_does_not() {
 async fn the_file_of_a_killed_writer_is_removed() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
     let before = folder.text();
     // The limit kills the process at the first byte that it writes to a file.
     let status = command("umask 0; ulimit -c 0; ulimit -f 0;", "once", &folder.file()).output().unwrap().status;
@@ -612,7 +812,7 @@ async fn the_file_of_a_killed_writer_is_removed() {
         fs::write(folder.0.join(name), "").unwrap();
     }
     fs::create_dir(folder.0.join(format!("tokens.json.{}.tmp", std::process::id()))).unwrap();
-    store.save("b", &token("2")).await.unwrap();
+    put(&store, "b", &token("2")).await.unwrap();
     assert!(!folder.names().contains(&left[0]));
     assert!(others.iter().all(|name| folder.0.join(name).exists()), "{:?}", folder.names());
     assert_eq!((loaded(&store, "a").await, loaded(&store, "b").await), (Some("1".into()), Some("2".into())));
@@ -622,7 +822,7 @@ async fn the_file_of_a_killed_writer_is_removed() {
 async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
     let before = (folder.text(), folder.names());
     // As on a full disk.
     let output = command("trap '' XFSZ; ulimit -f 0;", "fails", &folder.file()).output().unwrap();
@@ -634,11 +834,11 @@ async fn a_write_that_fails_changes_nothing_and_leaves_nothing() {
 async fn the_last_token_can_be_removed_on_a_full_disk() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
     let output = command("trap '' XFSZ; ulimit -f 0;", "removes", &folder.file()).output().unwrap();
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
     assert_eq!(folder.names(), ["tokens.json.lock"]);
-    assert_eq!(store.load("a").await.unwrap(), None);
+    assert_eq!(stored(&store, "a").await, None);
 }
 
 // Locks.
@@ -648,16 +848,16 @@ async fn a_lock_excludes_others_of_the_same_name() {
     let folder = Folder::new();
     let store = folder.open().await;
     let others = [store.clone(), folder.open().await];
-    let held = store.lock("a").await.unwrap();
+    let held = hold(&store, "a").await.unwrap();
     for other in &others {
-        assert!(timeout(LONG, other.lock("a")).await.is_err());
+        assert!(timeout(LONG, hold(other, "a")).await.is_err());
         // Another name is free, and so are the tokens.
-        let _other = timeout(LONG, other.lock("b")).await.unwrap().unwrap();
-        other.save("a", &token("1")).await.unwrap();
+        let _other = timeout(LONG, hold(other, "b")).await.unwrap().unwrap();
+        put(other, "a", &token("1")).await.unwrap();
     }
     drop(held);
     for other in &others {
-        drop(timeout(LONG, other.lock("a")).await.unwrap().unwrap());
+        drop(timeout(LONG, hold(other, "a")).await.unwrap().unwrap());
     }
 }
 
@@ -665,25 +865,53 @@ async fn a_lock_excludes_others_of_the_same_name() {
 async fn a_waiting_caller_gets_the_lock_when_it_is_free() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
-    let held = store.lock("a").await.unwrap();
-    let mut waiting = tokio::spawn(async move { other.lock("a").await });
+    let held = hold(&store, "a").await.unwrap();
+    let mut waiting = tokio::spawn(async move { hold(&other, "a").await });
     assert!(timeout(LONG, &mut waiting).await.is_err());
     drop(held);
     let held = timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
-    assert!(timeout(LONG, store.lock("a")).await.is_err());
+    assert!(timeout(LONG, hold(&store, "a")).await.is_err());
     drop(held);
-    drop(timeout(LONG, store.lock("a")).await.unwrap().unwrap());
+    drop(timeout(LONG, hold(&store, "a")).await.unwrap().unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_lock_that_is_never_free_ends() {
     let folder = Folder::new();
     let (store, other) = (folder.open().await, folder.open().await);
-    let _held = store.lock("a").await.unwrap();
+    let _held = hold(&store, "a").await.unwrap();
     let start = Instant::now();
-    let error = timeout(10 * LONG, other.lock("a")).await.unwrap().unwrap_err().to_string();
+    let locked = timeout(10 * LONG, other.lock("a", None)).await.unwrap().unwrap();
     assert!((170..172).contains(&start.elapsed().as_secs()));
-    assert!(error.ends_with("; another process has held the lock for too long: end it if it hangs"), "{error}");
+    assert!(matches!(locked, Locked::Busy), "{locked:?}");
+}
+
+#[test]
+fn a_waiting_caller_need_not_wait_once_another_process_has_changed_the_record() {
+    for (part, before) in [("create, holding", None), ("replace, holding", Some("1")), ("remove, holding", Some("1"))] {
+        let folder = Folder::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut child = runtime.block_on(async {
+            let (store, mut seen) = (folder.open().await, None);
+            if let Some(text) = before {
+                seen = Some(put(&store, "a", &token(text)).await.unwrap());
+            }
+            let mut child = Process::start(part, &folder.file());
+            child.said("locked");
+            let mut waiting = Box::pin(store.lock("a", seen.as_ref()));
+            // Long enough to notice a wait that must not end; nothing is measured. The write of another name changes nothing.
+            put(&store, "b", &token("b")).await.unwrap();
+            assert!(timeout(Duration::from_millis(300), &mut waiting).await.is_err(), "{part}");
+            child.go_on();
+            let locked = timeout(AT_LAST, waiting).await.unwrap().unwrap();
+            assert!(matches!(locked, Locked::Changed), "{part}: {locked:?}");
+            // The other process still has the lock.
+            let current = store.load("a").await.unwrap().map(|record| record.version().clone());
+            assert!(timeout(Duration::from_millis(300), store.lock("a", current.as_ref())).await.is_err(), "{part}");
+            child
+        });
+        child.kill();
+    }
 }
 
 #[test]
@@ -696,13 +924,13 @@ fn a_runtime_can_shut_down_during_the_wait_for_a_lock() {
             || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let (one, other) = (runtime(), runtime());
         let store = one.block_on(FileStore::open(file)).unwrap();
-        let held = one.block_on(store.lock("a")).unwrap();
-        let waiting = other.block_on(async { timeout(LONG, store.lock("a")).await });
+        let held = one.block_on(hold(&store, "a")).unwrap();
+        let waiting = other.block_on(async { timeout(LONG, hold(&store, "a")).await });
         assert!(waiting.is_err());
         drop(other);
         drop(held);
         // A caller that stopped waiting does not have the lock.
-        drop(one.block_on(store.lock("a")).unwrap());
+        drop(one.block_on(hold(&store, "a")).unwrap());
         done.send(()).unwrap();
     });
     ended.recv_timeout(AT_LAST).unwrap();
@@ -716,8 +944,8 @@ async fn a_dropped_lock_is_free_even_while_a_process_is_being_started() {
     let starting =
         std::thread::spawn(|| (0..50).for_each(|_| assert!(Command::new("true").status().unwrap().success())));
     while !starting.is_finished() {
-        drop(store.lock("a").await.unwrap());
-        drop(timeout(Duration::from_millis(1), other.lock("a")).await.unwrap().unwrap());
+        drop(hold(&store, "a").await.unwrap());
+        drop(timeout(Duration::from_millis(1), hold(&other, "a")).await.unwrap().unwrap());
     }
 }
 
@@ -727,7 +955,7 @@ async fn the_lock_of_a_name_has_the_same_file_in_every_build() {
     let store = folder.open().await;
     // The test vectors of FNV-1a.
     for (name, hash) in [("", "cbf29ce484222325"), ("a", "af63dc4c8601ec8c"), ("foobar", "85944171f73967e8")] {
-        drop(store.lock(name).await.unwrap());
+        drop(hold(&store, name).await.unwrap());
         assert!(folder.names().contains(&format!("tokens.json.{hash}.lock")), "{name}: {:?}", folder.names());
     }
 }
@@ -738,9 +966,9 @@ async fn the_lock_of_a_killed_process_is_free() {
     let store = folder.open().await;
     let mut child = Process::start("hold", &folder.file());
     child.said("locked");
-    assert!(timeout(LONG, store.lock("a")).await.is_err());
+    assert!(timeout(LONG, hold(&store, "a")).await.is_err());
     child.kill();
-    drop(timeout(LONG, store.lock("a")).await.unwrap().unwrap());
+    drop(timeout(LONG, hold(&store, "a")).await.unwrap().unwrap());
 }
 
 // Other processes.
@@ -828,19 +1056,44 @@ async fn a_part_of_another_test() {
             let path = std::path::absolute(&file).unwrap();
             let store = open().await;
             std::env::set_current_dir("/").unwrap();
-            store.save("a", &token("1")).await.unwrap();
+            put(&store, "a", &token("1")).await.unwrap();
             fs::write(path, "damaged").unwrap();
-            store.save("a", &token("2")).await.unwrap();
-            drop(store.lock("a").await.unwrap());
+            create(&store, "a").await;
+            drop(store.lock("a", None).await.unwrap());
         }
         "fails" => {
-            let error = open().await.save("a", &token(SECRET)).await.unwrap_err().to_string();
+            let error = put(&open().await, "a", &token(SECRET)).await.unwrap_err().to_string();
             assert!(error.contains("File too large") && error.contains("free some space"), "{error}");
             assert!(!error.contains(SECRET), "{error}");
         }
         "removes" => open().await.remove("a").await.unwrap(),
+        "replace" => {
+            let store = open().await;
+            println!();
+            for round in 0.. {
+                let seen = store.load("a").await.unwrap().map(|record| record.version().clone());
+                println!("seen");
+                wait();
+                let text = format!("{round}-{}", std::process::id());
+                match store.replace("a", seen.as_ref(), &token(&text)).await.unwrap() {
+                    Replaced::Done(_) => println!("replaced {text}"),
+                    _ => println!("replaced nothing"),
+                }
+            }
+        }
+        "create, holding" | "replace, holding" | "remove, holding" => {
+            let store = open().await;
+            let _lock = hold(&store, "a").await.unwrap();
+            println!("\nlocked");
+            wait();
+            match part.as_str() {
+                "remove, holding" => store.remove("a").await.unwrap(),
+                _ => drop(put(&store, "a", &token("2")).await.unwrap()),
+            }
+            wait();
+        }
         "hold" => {
-            let _lock = open().await.lock("a").await.unwrap();
+            let _lock = hold(&open().await, "a").await.unwrap();
             println!("\nlocked");
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
         }
@@ -852,18 +1105,25 @@ async fn a_part_of_another_test() {
             loop {
                 count += 1;
                 let name = if count % 2 == 0 { "even" } else { "odd" };
-                store.save(name, &token(&format!("{count}-{}", "x".repeat(FILLING)))).await.unwrap();
+                put(&store, name, &token(&format!("{count}-{}", "x".repeat(FILLING)))).await.unwrap();
                 println!("saved {count}");
             }
         }
         name => {
             let store = open().await;
             for count in 1..=ROUNDS {
-                store.save(name, &token(&count.to_string())).await.unwrap();
+                put(&store, name, &token(&count.to_string())).await.unwrap();
                 // No other task writes under this name.
                 assert_eq!(loaded(&store, name).await, Some(count.to_string()));
             }
         }
+    }
+}
+
+/// Waits for [`Process::go_on`], or ends with the process that started this one.
+fn wait() {
+    if std::io::stdin().read_line(&mut String::new()).unwrap() == 0 {
+        std::process::exit(0);
     }
 }
 
@@ -879,7 +1139,7 @@ fn command(setup: &str, part: &str, file: &Path) -> Command {
 struct Process {
     child: Child,
     /// Closed when this is dropped.
-    _input: ChildStdin,
+    input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
@@ -888,13 +1148,18 @@ impl Process {
         let mut command = command("", part, file);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Self { child, _input: input, output }
+        Self { child, input, output }
     }
 
     /// Waits for a line that begins like this, and returns the rest of it.
     fn said(&mut self, start: &str) -> String {
         let mut lines = self.output.by_ref().lines().map(Result::unwrap);
         lines.find_map(|line| line.strip_prefix(start).map(str::to_owned)).expect("such a line")
+    }
+
+    /// Lets it go on after a [`wait`].
+    fn go_on(&mut self) {
+        self.input.write_all(b"\n").unwrap();
     }
 
     /// Kills it, and returns its output.
@@ -933,7 +1198,7 @@ async fn a_file_or_folder_of_another_user_is_rejected() {
     for (of_the_folder, reason) in [(true, "its folder belongs to another user"), (false, "it belongs to another user")]
     {
         let folder = Folder::new();
-        folder.open().await.save("a", &token("1")).await.unwrap();
+        put(&folder.open().await, "a", &token("1")).await.unwrap();
         let path = if of_the_folder { folder.0.clone() } else { folder.file() };
         // Root can give a file away; for other users the system's files belong to another user.
         let owner = |path: &Path| fs::metadata(path).unwrap().uid();
@@ -950,13 +1215,13 @@ async fn a_file_or_folder_of_another_user_is_rejected() {
 async fn a_lock_that_another_process_never_releases_blocks_no_caller_forever() {
     let folder = Folder::new();
     let store = folder.open().await;
-    store.save("a", &token("1")).await.unwrap();
+    put(&store, "a", &token("1")).await.unwrap();
     let mut path = folder.file().into_os_string();
     path.push(".lock");
     let held = File::open(path).unwrap();
     held.lock().unwrap();
-    let error = store.save("a", &token("2")).await.unwrap_err();
+    let error = put(&store, "a", &token("2")).await.unwrap_err();
     assert!(error.to_string().contains("another process has held the lock for too long"), "{error}");
     held.unlock().unwrap();
-    store.save("a", &token("2")).await.unwrap();
+    put(&store, "a", &token("2")).await.unwrap();
 }

@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::Still;
 use common::fake::{Answer, Do, FakeService};
 use common::services::keliweb;
-use common::store::FakeStore;
+use common::store::{FakeStore, access_token};
 use gettone::clock::ManualClock;
 use gettone::keliweb::{Credentials, Fatture};
 use gettone::store::MemoryStore;
@@ -260,7 +261,7 @@ async fn after_wait_idle_the_new_pair_is_in_the_store() {
     let saved = Arc::new(Mutex::new(Vec::new()));
     let all = Arc::clone(&saved);
     let store = FakeStore::new(move |_, token| {
-        let (all, token) = (Arc::clone(&all), token.map(|token| token.access_token().clone()));
+        let (all, token) = (Arc::clone(&all), token.map(access_token));
         async move {
             // Later, as on a disk.
             tokio::task::yield_now().await;
@@ -273,9 +274,41 @@ async fn after_wait_idle_the_new_pair_is_in_the_store() {
     for expected in ["a1", "a2"] {
         assert_eq!(token(&fatture).await, expected);
         fatture.wait_idle().await;
-        assert_eq!(saved.lock().unwrap().last(), Some(&expected.into()));
+        assert_eq!(saved.lock().unwrap().last().map(String::as_str), Some(expected));
         clock.advance(2 * HOUR);
     }
+}
+
+/// A program that was stopped for longer than others wait for it: they have sent the password meanwhile. It does not overwrite their token,
+/// and uses it too.
+#[tokio::test]
+async fn a_program_that_was_taken_for_dead_uses_the_token_of_the_others() {
+    let close = "content-type: application/json\r\nconnection: close\r\n";
+    let paused = Do::Pause(String::new(), common::fake::answer("200 OK", close, pair(2).text()));
+    let service = FakeService::new([said(1), paused, said(3), said(4)]).await;
+    // A lock that cannot be had.
+    let store = FakeStore::new(|call, _| ready(if call == "lock" { Err("away".into()) } else { Ok(()) }));
+    let (builder, clock) = common::fatture(&service.url()).http_client(common::http()).still();
+    let slow = builder.store(store.memory.clone()).build().unwrap();
+    let builder = common::fatture(&service.url()).http_client(common::http()).clock(Arc::clone(&clock) as _);
+    let other = builder.store(store).build().unwrap();
+    assert_eq!(token(&slow).await, "a1");
+    slow.wait_idle().await;
+    clock.advance(2 * HOUR);
+    let asking = tokio::spawn({
+        let slow = slow.clone();
+        async move { token(&slow).await }
+    });
+    service.called(2).await;
+    assert_eq!(token(&other).await, "a3");
+    other.wait_idle().await;
+    service.go_on();
+    assert!(["a2", "a3"].contains(&asking.await.unwrap().as_str()));
+    slow.wait_idle().await;
+    assert_eq!((token(&slow).await, token(&other).await), ("a3".into(), "a3".into()));
+    clock.advance(2 * HOUR);
+    assert_eq!((token(&slow).await, token(&other).await), ("a4".into(), "a4".into()));
+    assert_eq!(grants(&service), ["password", "r1", "password", "r3"]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scope", &["error", "json"]),
     ("store", &["clock", "error", "runtime", "scope", "secret", "token", "trace"]),
     ("http", &["clock", "error", "json", "runtime", "secret", "token", "trace"]),
-    ("cache", &["clock", "error", "runtime", "store", "token", "trace"]),
+    ("cache", &["clock", "error", "runtime", "secret", "store", "token", "trace"]),
     ("auth", &["cache", "clock", "error", "http", "runtime", "store", "token", "trace"]),
     ("keliweb", SERVICE),
     ("openapi", SERVICE),

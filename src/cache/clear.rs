@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::ended::EndKind;
-use super::exchange::{Exchange, StoreTimeout};
+use super::exchange::Exchange;
 use super::state::{CachedToken, State};
+use super::stored::StoreTimeout;
 use super::{Cache, STORE_LOCK_TIMEOUT, Slot, TokenSource};
 use crate::error::Error;
 use crate::runtime;

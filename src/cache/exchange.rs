@@ -1,25 +1,24 @@
 //! One exchange: the in-flight request for a slot's next token, and what follows it, on its own task.
 
-use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::state::{CachedToken, Failure, Phase, State, Validity, classify};
-use super::{Cache, Fetched, Inner, STORE_CALL_TIMEOUT, STORE_LOCK_TIMEOUT, Slot, TokenSource};
+use super::state::{CachedToken, Failure, Phase, Saved, State, Validity, classify};
+use super::stored::{StoreRecord, Turn, release};
+use super::{Cache, Fetched, Inner, Slot, TokenSource};
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::store::{ReportingStore, StoreError, StoreLock, StoredToken};
+use crate::store::{ReportingStore, StoreError};
 use crate::{runtime, trace};
 
 /// The right to change the state of a slot. Each slot has at most one. It is released however the task ends: normally, by a
 /// panic, or because its runtime is dropped.
 pub(super) struct Exchange<S: TokenSource> {
-    cache: Cache<S>,
-    slot: Arc<Slot<S::Key>>,
+    pub(super) cache: Cache<S>,
+    pub(super) slot: Arc<Slot<S::Key>>,
     generation: u64,
     /// The number of the last end (see `ended.rs`) when the exchange began.
     ends_seen: u64,
@@ -31,15 +30,6 @@ pub(super) struct Exchange<S: TokenSource> {
     has_published: bool,
     /// The error for the waiters.
     error: Option<Error>,
-}
-
-/// The result of loading from a store.
-enum StoreRecord {
-    Usable(CachedToken),
-    /// Not usable, but perhaps good for a refresh.
-    Stale(Option<StoredToken>),
-    /// The store has, or may have, the token that leads to the next one.
-    Unreadable(Error),
 }
 
 /// The reason why an exchange brought no token.
@@ -106,13 +96,14 @@ impl<S: TokenSource> Exchange<S> {
     }
 
     /// Returns whether a caller has abandoned this exchange. Another one may have begun.
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.slot.generation.load(Ordering::Acquire) != self.generation
     }
 
     /// Clears the slot. For caches without a store.
     pub(super) fn clear(&self) {
         trace::cache::cleared(&self.slot.key);
+        self.slot.set_claim(None);
         self.slot.state.rcu(|state| state.cleared());
     }
 
@@ -131,9 +122,8 @@ impl<S: TokenSource> Exchange<S> {
             return Ok(());
         };
         let started = Instant::now();
-        let _lock = self.lock(store, *lock_time).await;
+        let removed = self.remove_stored(store, *lock_time).await;
         *lock_time = lock_time.saturating_sub(started.elapsed());
-        let removed = with_call_timeout(store.remove(&self.slot.name)).await;
         if removed.is_ok() {
             self.clear();
         } else {
@@ -152,60 +142,64 @@ impl<S: TokenSource> Exchange<S> {
             trace::cache::borrowed(&self.slot.key);
             return Ok(());
         }
-        let cached = state.cached.as_ref().map(|cached| &cached.token);
         let Some(store) = &cache.0.store else {
-            return self.fetch_and_publish(state, cached).await;
+            let cached = state.cached.as_ref().map(|cached| cached.token.clone());
+            let mut turn = Turn::without_store(cached, &cache.0.source, &slot.key, &cache.0.ended, now.now);
+            return self.fetch_and_publish(state, &mut turn).await;
         };
-        // First without the lock, so that a process that only reads does not wait for the exchange of another.
-        if let StoreRecord::Usable(cached) = self.load_stored(store, state).await {
-            return self.publish(|| Some(cached)).map(drop);
+        let Some((lock, record)) = self.wait_for_lock(store, state).await? else { return Ok(()) };
+        let result = self.obtain_in_turn(store, state, record).await;
+        release(lock).await;
+        result
+    }
+
+    /// Fetches a token after the claim of the last one. With the store's lock, if it could be had.
+    async fn obtain_in_turn(
+        &mut self,
+        store: &ReportingStore,
+        state: &State,
+        record: StoreRecord,
+    ) -> Result<(), FetchFailure> {
+        let Some(mut turn) = self.take_turn(store, state, record).await? else { return Ok(()) };
+        let failure = match self.fetch_and_publish(state, &mut turn).await {
+            Err(failure) if !self.has_published => failure,
+            result => return result,
+        };
+        self.give_back(store, &turn).await;
+        // Another process may have used the refresh token first, and saved what it got.
+        if self.cache.0.source.depends_on_last_token()
+            && let StoreRecord::Usable(cached) = self.load_stored(store, state).await
+        {
+            return Ok(self.publish(|| Some(cached)).map(drop)?);
         }
-        let _lock = self.lock(store, STORE_LOCK_TIMEOUT).await;
-        match self.load_stored(store, state).await {
-            StoreRecord::Usable(cached) => self.publish(|| Some(cached)).map(drop),
-            StoreRecord::Stale(stored) => {
-                // The stored token is ours or a later one, unless ours could not be saved.
-                let unsaved = cached.filter(|_| state.cached.as_ref().is_some_and(|cached| !cached.is_saved));
-                let fetched = self.fetch_and_publish(state, unsaved.or(stored.as_ref()).or(cached)).await;
-                match fetched {
-                    // Another process may have used the refresh token first, and saved what it got.
-                    Err(failure) if cache.0.source.depends_on_last_token() => {
-                        match self.load_stored(store, state).await {
-                            StoreRecord::Usable(cached) => self.publish(|| Some(cached)).map(drop),
-                            StoreRecord::Stale(_) | StoreRecord::Unreadable(_) => Err(failure),
-                        }
-                    }
-                    result => result,
-                }
-            }
-            StoreRecord::Unreadable(_) if cached.is_some() => self.fetch_and_publish(state, cached).await,
-            StoreRecord::Unreadable(error) => Err(error.with_operation(cache.0.source.operation()).into()),
-        }
+        Err(failure)
     }
 
     /// Fetches a token, publishes it, and saves it.
     ///
     /// It publishes first: the service may have ended the previous token, and no caller should get that while the store
     /// saves. The exchange ends after the store call. Only a token that cannot be replaced is saved first.
-    async fn fetch_and_publish(&mut self, state: &State, previous: Option<&StoredToken>) -> Result<(), FetchFailure> {
+    async fn fetch_and_publish(&mut self, state: &State, turn: &mut Turn) -> Result<(), FetchFailure> {
         if self.cache.0.ended.is_cleared(self.ends_seen) {
             // All tokens were cleared: the exchange could not publish what it fetches.
             return Ok(());
         }
-        let fetched = self.fetch_from_source(state, previous).await?;
+        let fetched = self.fetch_from_source(state, turn).await?;
         let now = self.now();
         let validity = Validity::from_fetched(&fetched, &now);
-        let Fetched { mut token, operation, is_adopted, .. } = fetched;
-        token.name = Some(self.slot.name.clone());
+        let Fetched { token, operation, is_adopted, .. } = fetched;
         if !is_adopted {
             self.cache.0.ended.reinstate(&token.access_token, self.ends_seen);
         }
         let saves_first = self.cache.0.source.depends_on_last_token();
-        let is_saved = self.cache.0.store.is_none() || (saves_first && self.save(&token).await);
-        let cached = CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved };
-        if !validity.is_usable(&now) {
-            if self.update_state(|state| state.obtained_expired(cached.clone())) && !saves_first {
-                self.save(&cached.token).await;
+        let saved = if self.cache.0.store.is_none() { Saved::Yes } else { Saved::No };
+        let mut cached = CachedToken { token, validity: Some(validity), is_borrowed: false, saved };
+        if saves_first {
+            cached = self.save_quickly(state, turn, cached).await;
+        }
+        if !cached.validity.is_some_and(|validity| validity.is_usable(&now)) {
+            if self.update_state(|state| state.obtained_expired(cached.clone())) {
+                self.save(state, turn, cached).await;
             }
             let error =
                 Error::decode("the service returned a token that has already expired; is this machine's clock right?");
@@ -213,8 +207,11 @@ impl<S: TokenSource> Exchange<S> {
         }
         if self.publish(|| Some(cached.clone()))? {
             trace::cache::obtained(&self.slot.key, validity.left(&now));
-            if !saves_first {
-                self.save(&cached.token).await;
+            let access_token = cached.access_token();
+            let kept = self.save(state, turn, cached).await;
+            if kept.access_token() != access_token {
+                // One token for all clients of the store.
+                self.publish(|| Some(kept))?;
             }
         }
         Ok(())
@@ -222,12 +219,12 @@ impl<S: TokenSource> Exchange<S> {
 
     /// Publishes a token to the slot, and wakes the waiters. Returns `false` if the token ended meanwhile: the exchange then
     /// ends without a result, and the waiters begin another one.
-    fn publish(&mut self, read: impl FnOnce() -> Option<CachedToken>) -> Result<bool, FetchFailure> {
+    pub(super) fn publish(&mut self, read: impl FnOnce() -> Option<CachedToken>) -> Result<bool, Error> {
         let read = || read().map(|cached| (cached.token.access_token.clone(), cached));
         let update = |cached: CachedToken| self.update_state(|state| state.obtained(cached.clone()));
         match self.cache.0.ended.publish(self.ends_seen, read, update) {
             None => Ok(false),
-            Some(false) => Err(self.cache.aborted().into()),
+            Some(false) => Err(self.cache.aborted()),
             Some(true) => {
                 self.has_published = true;
                 self.slot.notify();
@@ -251,8 +248,13 @@ impl<S: TokenSource> Exchange<S> {
     }
 
     /// Fetches a token from the source, unless the account is backing off.
-    async fn fetch_from_source(&self, state: &State, previous: Option<&StoredToken>) -> Result<Fetched, FetchFailure> {
+    async fn fetch_from_source(&self, state: &State, turn: &Turn) -> Result<Fetched, FetchFailure> {
         let Inner { account, time, source, .. } = &*self.cache.0;
+        let previous = turn.previous.as_ref();
+        if let Some(token) = previous.filter(|_| turn.is_initial) {
+            let (token, sent, operation) = (token.clone(), self.now(), source.operation());
+            return Ok(Fetched { token, sent, operation, is_adopted: true });
+        }
         let own_failure = state.failure.as_ref().filter(|_| state.usable(&self.now()).is_some());
         let permit =
             account.acquire(time, source.max_duration(), own_failure).await.map_err(FetchFailure::BackingOff)?;
@@ -267,26 +269,6 @@ impl<S: TokenSource> Exchange<S> {
             (Err(_), Some(failure)) => Err(FetchFailure::Account(failure)),
             (Err(error), None) => Err(FetchFailure::Key(error)),
         }
-    }
-
-    /// Saves a token. If the store fails, reports that, and keeps the token in memory. Returns whether the store has it.
-    async fn save(&self, token: &StoredToken) -> bool {
-        let Some(store) = &self.cache.0.store else { return false };
-        match with_call_timeout(store.save(&self.slot.name, token)).await {
-            Ok(()) => {
-                self.slot.state.rcu(|state| state.saved(&token.access_token));
-                return true;
-            }
-            Err(error) => drop(store.failed("save", error)),
-        }
-        // A store without a record is better than one with the previous token, which may be used up. But the failed call may have saved
-        // this one, and if it cannot be replaced, nothing is removed.
-        if !self.cache.0.source.depends_on_last_token()
-            && let Err(error) = with_call_timeout(store.remove(&self.slot.name)).await
-        {
-            store.failed("remove", error);
-        }
-        false
     }
 
     /// Records a failure in the slot's state, and keeps the error for the waiters.
@@ -329,70 +311,10 @@ impl<S: TokenSource> Exchange<S> {
         }
     }
 
-    /// Loads the slot's store record, and judges whether its token is usable.
-    async fn load_stored(&self, store: &ReportingStore, state: &State) -> StoreRecord {
-        let Inner { source, ended, .. } = &*self.cache.0;
-        let unreadable = |error: StoreError| match store.failed("load", error) {
-            error if source.depends_on_last_token() => StoreRecord::Unreadable(error),
-            _ => StoreRecord::Stale(None),
-        };
-        let token = match with_call_timeout(store.load(&self.slot.name)).await {
-            Ok(Some(token)) if token.is_named(&self.slot.name) && source.is_for(&token, &self.slot.key) => token,
-            Ok(Some(_)) => {
-                let name = &self.slot.name;
-                return unreadable(format!("the record under {name} is that of another token; it is ignored").into());
-            }
-            Ok(None) => return StoreRecord::Stale(None),
-            Err(error) => return unreadable(error),
-        };
-        let now = self.now();
-        let is_needed = state.usable(&now).is_none();
-        // The slot's own token is in its refresh window, expired, or rejected.
-        // Unless another process has extended it.
-        let is_own = |cached: &CachedToken| {
-            cached.token.access_token == token.access_token && token.expires_at <= cached.token.expires_at
-        };
-        let is_old = state.cached.as_ref().is_some_and(is_own) || ended.contains(&token.access_token);
-        let validity = Validity::from_stored(&token, &now).filter(|_| !is_old);
-        match validity.filter(|validity| validity.is_fresh(&now) || (is_needed && validity.is_usable(&now))) {
-            Some(validity) => {
-                trace::cache::loaded(&self.slot.key, validity.left(&now));
-                StoreRecord::Usable(CachedToken { token, validity: Some(validity), is_borrowed: false, is_saved: true })
-            }
-            None => StoreRecord::Stale(Some(token)),
-        }
-    }
-
-    async fn lock(&self, store: &ReportingStore, limit: Duration) -> Option<StoreLock> {
-        let lock = with_timeout(limit, store.lock(&self.slot.name)).await;
-        lock.map_err(|error| store.failed("lock", error)).ok()
-    }
-
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         self.cache.0.time.moment()
     }
 }
-
-async fn with_call_timeout<T>(call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    with_timeout(STORE_CALL_TIMEOUT, call).await
-}
-
-/// Waits for a store call. A store that does not finish in time counts as failed.
-async fn with_timeout<T>(limit: Duration, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(StoreTimeout(limit).into()))
-}
-
-/// The error for a store call that did not finish in time.
-#[derive(Debug)]
-pub(super) struct StoreTimeout(Duration);
-
-impl fmt::Display for StoreTimeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no response in {} s", self.0.as_secs())
-    }
-}
-
-impl std::error::Error for StoreTimeout {}
 
 impl<S: TokenSource> Drop for Exchange<S> {
     fn drop(&mut self) {

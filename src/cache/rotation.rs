@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Fetched, TokenSource};
 use crate::clock::Time;
 use crate::error::Error;
-use crate::store::{Renewal, StoredToken};
+use crate::store::{ManagedToken, Renewal};
 use crate::token::RefreshToken;
 
 /// A source whose refresh tokens work once.
@@ -20,7 +20,7 @@ pub(crate) trait Rotating: TokenSource {
     fn refresh(
         &self,
         key: &Self::Key,
-        previous: &StoredToken,
+        previous: &ManagedToken,
         token: &RefreshToken,
     ) -> impl Future<Output = Result<Fetched, Error>> + Send;
 
@@ -52,7 +52,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
     }
 
     /// Returns whether the service may have used up the refresh token of this token.
-    pub(crate) fn has_sent(&self, key: &K, token: &StoredToken) -> bool {
+    pub(crate) fn has_sent(&self, key: &K, token: &ManagedToken) -> bool {
         token.renewal.as_ref().is_some_and(|renewal| self.is_sent(key, renewal))
     }
 
@@ -61,7 +61,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         &self,
         source: &S,
         key: &K,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
     ) -> Result<Fetched, Error> {
         let now = source.time().now();
         let renewal = previous.and_then(|token| Some((token, token.renewal.as_ref()?)));

@@ -15,6 +15,7 @@ use super::lenders::Lenders;
 use super::state::{CachedToken, State};
 use crate::clock::{Moment, Time};
 use crate::error::Error;
+use crate::store::ManagedToken;
 use crate::token::AccessToken;
 
 /// The longest wait of callers with a usable token for a refresh that ends this token. Services respond within about a
@@ -39,8 +40,18 @@ pub(super) struct Slot<K> {
     pub(super) generation: AtomicU64,
     /// Until when callers with a usable token wait for the in-flight exchange, by tokio's time.
     refresh_wait_deadline: Mutex<Option<Instant>>,
+    /// The claim that the store's record may be, and that has not led to a saved token yet.
+    claim: Mutex<Option<Claim>>,
     /// Sent when an exchange has published a token, and when it has ended. The error is for its waiters.
     pub(super) updates: watch::Sender<Option<Error>>,
+}
+
+/// A record without its refresh token, which this slot has written, or tried to write.
+#[derive(Clone)]
+pub(super) struct Claim {
+    pub(super) id: String,
+    /// The token, with its refresh token.
+    pub(super) token: ManagedToken,
 }
 
 /// The token of a slot while it is fresh, for a caller that does not know the type of the key.
@@ -104,6 +115,7 @@ impl<K: Clone> Slot<K> {
             state: Arc::default(),
             generation: AtomicU64::new(0),
             refresh_wait_deadline: Mutex::default(),
+            claim: Mutex::default(),
             updates: watch::Sender::new(None),
         }
     }
@@ -136,6 +148,14 @@ impl<K: Clone> Slot<K> {
 
     fn lock_deadline(&self) -> MutexGuard<'_, Option<Instant>> {
         self.refresh_wait_deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn claim(&self) -> Option<Claim> {
+        self.claim.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_claim(&self, claim: Option<Claim>) {
+        *self.claim.lock().unwrap_or_else(PoisonError::into_inner) = claim;
     }
 
     /// Wakes the waiters: a token was published.

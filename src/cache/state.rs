@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use super::Fetched;
 use crate::clock::Moment;
 use crate::error::{Error, Kind};
-use crate::store::{StoredToken, fnv_1a};
+use crate::store::{ManagedToken, Version, fnv_1a};
 use crate::token::AccessToken;
 
 /// The next step of a caller and its slot.
@@ -39,13 +39,23 @@ pub(crate) struct State {
 
 #[derive(Debug, Clone)]
 pub(crate) struct CachedToken {
-    pub(crate) token: StoredToken,
+    pub(crate) token: ManagedToken,
     /// `None` if the token was rejected or withdrawn.
     pub(crate) validity: Option<Validity>,
     /// Whether it was borrowed from the slot of another key, not fetched for this one.
     pub(crate) is_borrowed: bool,
-    /// Whether the store has it. `true` if there is no store.
-    pub(crate) is_saved: bool,
+    pub(crate) saved: Saved,
+}
+
+/// Whether the store has a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// It has it, or had it. Also if there is no store.
+    Yes,
+    /// A call failed that may have put it in the place of the record with this version, or may still do so.
+    Maybe(Option<Version>),
+    /// The store was never asked to save it.
+    No,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,13 +137,14 @@ impl State {
         Self { cached: Some(cached), ..self.next() }
     }
 
-    /// Records that the store has this token, if the slot still holds it.
-    pub(crate) fn saved(&self, token: &AccessToken) -> Self {
-        let saved = |cached: CachedToken| CachedToken {
-            is_saved: cached.is_saved || cached.token.access_token == *token,
-            ..cached
+    /// Records whether the store has this token, if the slot still holds it.
+    pub(crate) fn saved(&self, token: &AccessToken, saved: &Saved) -> Self {
+        let is_meant = |cached: &CachedToken| !cached.is_borrowed && cached.token.access_token == *token;
+        let record = |cached: CachedToken| match is_meant(&cached) {
+            true => CachedToken { saved: saved.clone(), ..cached },
+            false => cached,
         };
-        Self { cached: self.cached.clone().map(saved), ..self.clone() }
+        Self { cached: self.cached.clone().map(record), ..self.clone() }
     }
 
     /// Makes the token unusable for callers and other slots.
@@ -266,7 +277,7 @@ impl Validity {
 
     /// Computes the validity of a stored token, by the system clock alone. Returns `None` if the token was obtained in the
     /// future.
-    pub(crate) fn from_stored(token: &StoredToken, now: &Moment) -> Option<Self> {
+    pub(crate) fn from_stored(token: &ManagedToken, now: &Moment) -> Option<Self> {
         // A record with a longer lifetime is wrong.
         let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default().min(MAX_LIFETIME);
         let age = match now.now.duration_since(token.obtained_at) {
@@ -277,7 +288,7 @@ impl Validity {
         Some(Self::new(token, lifetime, age, now))
     }
 
-    fn new(token: &StoredToken, lifetime: Duration, age: Duration, now: &Moment) -> Self {
+    fn new(token: &ManagedToken, lifetime: Duration, age: Duration, now: &Moment) -> Self {
         // Spread, so that tokens obtained together are not refreshed together. By a hash of the token, so that all processes
         // that share a token look at their store at the same moment.
         let window = window(lifetime).mul_f64(0.75 + 0.25 * spread_of(&token.access_token));
@@ -352,7 +363,7 @@ mod tests {
     use super::*;
     use crate::cache::tests::{HOUR, OPERATION, stored, wrong_password};
 
-    fn fetched(token: StoredToken, sent: Moment) -> Fetched {
+    fn fetched(token: ManagedToken, sent: Moment) -> Fetched {
         Fetched { token, sent, operation: OPERATION, is_adopted: false }
     }
 
@@ -367,7 +378,7 @@ mod tests {
             token: stored("t", start.now, HOUR),
             validity,
             is_borrowed: false,
-            is_saved: true,
+            saved: Saved::Yes,
         };
         let with = |validity| State::default().obtained(cached(validity));
         let (empty, usable, rejected) = (State::default(), with(Some(validity)), with(None));
@@ -436,7 +447,7 @@ mod tests {
                 token,
                 validity: Some(validity),
                 is_borrowed: false,
-                is_saved: true,
+                saved: Saved::Yes,
             })
         };
         let failed = State::default().failed(&wrong_password(), true, &start);

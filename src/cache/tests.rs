@@ -2,6 +2,7 @@
 
 mod backoff;
 mod broken_stores;
+mod claims;
 mod clearing;
 mod ended;
 mod failures;
@@ -10,6 +11,7 @@ mod lending;
 mod races;
 mod rejections;
 mod runtimes;
+mod schedules;
 mod sharing;
 mod stores;
 mod time;
@@ -28,7 +30,10 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::store::{AnyStore, MemoryStore, OnFailure, Renewal, StoreError, StoreLock, TokenStore};
+use crate::store::{
+    AnyStore, Locked, Marks, MemoryStore, OnFailure, Record, Renewal, Replaced, StoreError, StoreLock, StoredToken,
+    TokenStore, Version,
+};
 use crate::token::RefreshToken;
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -46,7 +51,7 @@ struct Source {
     longest: Mutex<Duration>,
     failure: Mutex<Option<Error>>,
     panics: AtomicBool,
-    previous: Mutex<Vec<Option<StoredToken>>>,
+    previous: Mutex<Vec<Option<ManagedToken>>>,
     /// Whether a refresh ends the previous token.
     ends_previous: AtomicBool,
 }
@@ -65,6 +70,11 @@ impl TokenSource for Arc<Source> {
         format!("name of {key}")
     }
 
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret> {
+        vec![Secret::new("the secret of the account")]
+    }
+
     fn operation(&self) -> Operation {
         OPERATION
     }
@@ -73,18 +83,18 @@ impl TokenSource for Arc<Source> {
         if key.is_empty() { Err(Error::invalid_input("no key")) } else { Ok(()) }
     }
 
-    fn is_ended_by_refresh(&self, _: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, _: &ManagedToken) -> bool {
         self.ends_previous.load(Ordering::SeqCst)
     }
 
-    fn is_for(&self, _: &StoredToken, _: &String) -> bool {
+    fn is_for(&self, _: &ManagedToken, _: &String) -> bool {
         true
     }
 
     async fn fetch(
         &self,
         key: &String,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
         _: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
         let sent = Time::User(Arc::clone(&self.clock) as _).moment();
@@ -110,22 +120,34 @@ impl TokenSource for Arc<Source> {
         key.starts_with("broad")
     }
 
-    fn serves(&self, token: &StoredToken, key: &String) -> bool {
+    fn serves(&self, token: &ManagedToken, key: &String) -> bool {
         token.access_token.expose().starts_with("broad") && key.starts_with("narrow")
     }
 }
 
-pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -> StoredToken {
+pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -> ManagedToken {
     let renewal =
         Renewal { refresh_token: RefreshToken::new(format!("r-{token}")), expires_at: obtained_at + 240 * HOUR };
-    StoredToken {
+    ManagedToken {
         access_token: AccessToken::new(token),
         obtained_at,
         expires_at: obtained_at + lifetime,
         renewal: Some(renewal),
         scopes: None,
-        name: None,
     }
+}
+
+/// Saves a token as another process would.
+async fn keep(store: &MemoryStore, name: &str, token: &ManagedToken) {
+    let seen = TokenStore::load(store, name).await.unwrap().map(|record| record.version().clone());
+    let record = StoredToken::plain(token, &Marks { id: None, claimed_at: None, name: None });
+    let replaced = TokenStore::replace(store, name, seen.as_ref(), &record).await.unwrap();
+    assert!(matches!(replaced, Replaced::Done(_)));
+}
+
+/// Returns the token of a store's record.
+async fn kept(store: &MemoryStore, name: &str) -> Option<ManagedToken> {
+    Some(TokenStore::load(store, name).await.unwrap()?.token().unwrap().read().unwrap().0)
 }
 
 struct Fixture {
@@ -293,14 +315,14 @@ impl StoreBehavior {
 }
 
 impl TokenStore for FakeStore {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         self.other_calls.go().await?;
         TokenStore::load(&self.kept, name).await
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
         self.saving.go().await?;
-        TokenStore::save(&self.kept, name, token).await
+        TokenStore::replace(&self.kept, name, seen, token).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -308,8 +330,8 @@ impl TokenStore for FakeStore {
         TokenStore::remove(&self.kept, name).await
     }
 
-    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+    async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
         self.other_calls.go().await?;
-        TokenStore::lock(&self.kept, name).await
+        TokenStore::lock(&self.kept, name, seen).await
     }
 }

@@ -43,6 +43,8 @@ pub struct RecordedRequest {
     pub method: String,
     /// The path and the query as they were sent. They may contain a token.
     pub path: Secret,
+    /// The header `User-Agent`, by which a test of several programs can tell them apart.
+    pub user_agent: Option<String>,
     /// The status of the response; `None` if the connection was reset instead. A truncated response has the status that was sent.
     pub status: Option<u16>,
     /// The time when the request arrived, by the emulator's clock.
@@ -109,7 +111,8 @@ impl Record {
 
 impl RecordedRequest {
     fn bytes(&self) -> usize {
-        size_of::<Self>() + self.method.len() + self.path.expose().len()
+        let user_agent = self.user_agent.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.method.len() + self.path.expose().len() + user_agent
     }
 }
 
@@ -123,6 +126,7 @@ mod tests {
             operation: "unknown",
             method: "GET".to_owned(),
             path: path.into(),
+            user_agent: None,
             status: Some(404),
             at: SystemTime::UNIX_EPOCH,
         }

@@ -53,6 +53,7 @@ impl State {
             operation,
             method: request.method.clone(),
             path: Secret::new(format!("{}{query}", request.path)),
+            user_agent: Some(request.header("user-agent")).filter(|agent| !agent.is_empty()).map(str::to_owned),
             status: (delivery != Delivery::Reset).then_some(response.status),
             at: now,
         });

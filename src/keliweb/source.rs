@@ -13,7 +13,9 @@ use crate::cache::{Ended, Fetched, Rotating, Rotation, TokenSource};
 use crate::clock::Time;
 use crate::error::{Error, Operation};
 use crate::http::transport::{Timing, Transport};
-use crate::store::{Renewal, StoredToken};
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
+use crate::store::{ManagedToken, Renewal};
 use crate::token::{AccessToken, RefreshToken};
 
 /// The lifetime of a refresh token. The vendor documents it; the response does not contain it.
@@ -50,24 +52,34 @@ impl TokenSource for Tokens {
         format!("keliweb-fatture {:?} {client_id:?} {username:?}", self.grants.transport.base_url)
     }
 
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret> {
+        let Credentials { client_secret, password, .. } = &*self.grants.credentials;
+        vec![client_secret.clone(), password.clone()]
+    }
+
     fn operation(&self) -> Operation {
         PASSWORD_GRANT.operation
     }
 
     /// Returns whether the token has a refresh token: the refresh grant ends the access token that came with it.
-    fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
+    fn is_ended_by_refresh(&self, token: &ManagedToken) -> bool {
         token.renewal.is_some()
     }
 
     /// Returns whether the token has no scopes: a token with scopes belongs to another service.
-    fn is_for(&self, token: &StoredToken, _: &Account) -> bool {
+    fn is_for(&self, token: &ManagedToken, _: &Account) -> bool {
         token.scopes.is_none()
+    }
+
+    fn has_sent(&self, account: &Account, token: &ManagedToken) -> bool {
+        self.rotation.has_sent(account, token)
     }
 
     async fn fetch(
         &self,
         account: &Account,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
         _: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
         self.rotation.fetch(self, account, previous).await
@@ -86,7 +98,7 @@ impl Rotating for Tokens {
         Ok(fetched(&pair, &timing, PASSWORD_GRANT.operation))
     }
 
-    async fn refresh(&self, _: &Account, _: &StoredToken, token: &RefreshToken) -> Result<Fetched, Error> {
+    async fn refresh(&self, _: &Account, _: &ManagedToken, token: &RefreshToken) -> Result<Fetched, Error> {
         let (pair, timing) = self.grants.refresh(token).await?;
         Ok(fetched(&pair, &timing, REFRESH.operation))
     }
@@ -147,13 +159,12 @@ fn fetched(pair: &TokenPair, timing: &Timing, operation: Operation) -> Fetched {
         refresh_token: refresh_token.clone(),
         expires_at: sent.after(REFRESH_TOKEN_LIFETIME).now,
     });
-    let token = StoredToken {
+    let token = ManagedToken {
         access_token: pair.access_token().clone(),
         obtained_at: sent.now,
         expires_at: sent.after(pair.expires_in()).now,
         renewal,
         scopes: None,
-        name: None,
     };
     Fetched { token, sent, operation, is_adopted: false }
 }

@@ -2,7 +2,7 @@
 
 use super::requests::is_vendors as stands_for_asterisk;
 use crate::scope::{ScopePattern, ScopeSet};
-use crate::store::{Scopes, StoredToken};
+use crate::store::{ManagedToken, Scopes};
 
 /// Returns the set under which the client caches a token.
 ///
@@ -14,7 +14,7 @@ pub(super) fn normal(scopes: &ScopeSet) -> ScopeSet {
 }
 
 /// Returns whether a stored token was requested for these scopes, and granted them.
-pub(super) fn is_for(token: &StoredToken, scopes: &ScopeSet) -> bool {
+pub(super) fn is_for(token: &ManagedToken, scopes: &ScopeSet) -> bool {
     let lacks = |known: &Scopes| !scopes.missing_from(&known.granted).is_empty();
     token.scopes.as_ref().is_some_and(|known| known.requested == *scopes && !lacks(known))
 }
@@ -36,7 +36,7 @@ pub(super) fn borrows_at(scopes: &ScopeSet) -> impl Iterator<Item = Vec<u64>> {
 
 /// Returns whether a token serves these scopes: each of them by its name, or by a wildcard that was requested. A path serves nothing below
 /// it, because it is not known whether a data service accepts that.
-pub(super) fn serves(token: &StoredToken, scopes: &ScopeSet) -> bool {
+pub(super) fn serves(token: &ManagedToken, scopes: &ScopeSet) -> bool {
     // It is not known what a wildcard expands to. So a token that was requested for a wildcard, and granted any part of it, serves it.
     let serves = |Scopes { requested, granted }: &Scopes, pattern: &ScopePattern| {
         let expanded = || requested.names([pattern]) && granted.iter().any(|grant| pattern.names(grant));
@@ -89,12 +89,11 @@ mod tests {
                 _ => requested.iter().cloned().chain(expanded()).collect(),
             };
             let lent_at = lends_at(&requested);
-            let token = StoredToken {
+            let token = ManagedToken {
                 access_token: AccessToken::new("t"),
                 obtained_at: SystemTime::UNIX_EPOCH,
                 expires_at: SystemTime::UNIX_EPOCH,
                 renewal: None,
-                name: None,
                 scopes: Some(Scopes { requested: requested.clone(), granted }),
             };
             if serves(&token, &wanted) {

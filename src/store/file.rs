@@ -10,14 +10,16 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use self::opened::{MAX_LENGTH, Purpose};
-use super::{LOCK_TIMEOUT, StoreError, StoreLock, StoredToken, TokenStore, fnv_1a};
+#[cfg(feature = "seal")]
+use super::Sealing;
+use super::{LOCK_TIMEOUT, Locked, Record, Replaced, StoreError, StoreLock, StoredToken, TokenStore, Version, fnv_1a};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
 use crate::trace;
@@ -27,7 +29,7 @@ use crate::trace;
 /// - On Unix no other user can read the file or write to its folder: the store creates both like that, and refuses them if they are not.
 ///   It also refuses a link in place of the file, and anything else that another user may have left there. The same holds for lock files.
 ///   On other systems it does not look at permissions. [Security](crate::guide::security#the-file) has the details.
-/// - **Tokens are in plain text.**
+/// - **Tokens are in plain text**, unless the store is told to seal them (feature `seal`).
 /// - A file has at most 16 MiB. The store refuses a larger one without reading it.
 /// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged nevertheless, the store
 ///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. It reports that once, as the error of the next
@@ -36,7 +38,7 @@ use crate::trace;
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
 /// - A client waits for the lock of a name for at most 170 s, and then requests its token without it. So a process that hangs blocks no
-///   other for longer. Two refreshes at the same time are possible then, and also if a client's [timeout](crate::Builder::timeout) lets
+///   other for longer. A second program may use the password then, and also if a client's [timeout](crate::Builder::timeout) lets
 ///   an exchange take longer. The store waits for the file itself for at most 5 s.
 ///
 /// ```no_run
@@ -50,7 +52,11 @@ use crate::trace;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct FileStore(Arc<Place>);
+pub struct FileStore {
+    place: Arc<Place>,
+    #[cfg(feature = "seal")]
+    sealing: Sealing,
+}
 
 impl FileStore {
     /// Checks the file and its folder, and creates the folder if it is missing. The store creates the file when it saves a token.
@@ -79,9 +85,23 @@ impl FileStore {
             sync_folder: opened::sync_folder,
             unreported: Mutex::default(),
         };
-        let store = Self(Arc::new(place));
+        let store = Self {
+            place: Arc::new(place),
+            #[cfg(feature = "seal")]
+            sealing: Sealing::Off,
+        };
         store.blocking(Place::open).await?;
         Ok(store)
+    }
+
+    /// Sets whether clients seal their records in the file. Default: [`Sealing::Off`], as no other user can read the file.
+    ///
+    /// Clients cannot use records that another `Sealing` wrote: they replace them.
+    #[cfg(feature = "seal")]
+    #[must_use]
+    pub fn with_sealing(mut self, sealing: Sealing) -> Self {
+        self.sealing = sealing;
+        self
     }
 
     /// Runs work on files on a thread that may block. It runs to its end even if the call is dropped.
@@ -95,43 +115,40 @@ impl FileStore {
                 "token file: no tokio runtime: call from inside one, for example with `Runtime::block_on`",
             ));
         };
-        let place = Arc::clone(&self.0);
+        let place = Arc::clone(&self.place);
         let done = runtime.spawn_blocking(move || work(&place)).await;
-        done.map_err(io::Error::from).flatten().map_err(|error| self.0.explain(error))
+        done.map_err(io::Error::from).flatten().map_err(|error| self.place.explain(error))
     }
 }
 
 impl TokenStore for FileStore {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         let name = name.to_owned();
         let loaded = self.blocking(move |place| place.load(&name)).await?;
-        match self.0.unreported().take() {
+        match self.place.unreported().take() {
             Some(damage) => Err(Error::new(Kind::Store).with_message(damage).into()),
             None => Ok(loaded),
         }
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        let (name, json) = (name.to_owned(), token.to_json());
-        // By the clock of the client that obtained the token.
-        let now = token.obtained_at;
-        Ok(self.blocking(move |place| place.replace(name, Some((json.expose(), now)))).await?)
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        let (name, seen, token) = (name.to_owned(), seen.cloned(), token.clone());
+        Ok(self.blocking(move |place| place.replace(name, seen.as_ref(), &token)).await?)
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
         let name = name.to_owned();
-        Ok(self.blocking(move |place| place.replace(name, None)).await?)
+        Ok(self.blocking(move |place| place.remove(&name)).await?)
     }
 
     /// Waits for the lock of a name by polling: a thread that blocks on a file lock cannot be canceled, and would keep the runtime from
-    /// shutting down.
+    /// shutting down. Between two attempts it looks at the record.
     ///
     /// # Errors
     ///
-    /// - Another process has held the lock for 170 s.
     /// - The lock file cannot be opened.
     /// - The file system has no locks.
-    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+    async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
         // Two names with the same hash only wait for each other.
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
         let open = move |place: &Place| {
@@ -141,21 +158,36 @@ impl TokenStore for FileStore {
         let lock = Lock(self.blocking(open).await?);
         let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
         while let Err(error) = lock.0.try_lock() {
+            if matches!(error, TryLockError::Error(_)) {
+                return Err(self.place.explain(error.into()).into());
+            }
             // A process that was stopped may hold the lock forever; a running one holds it for two calls at most.
-            if waited >= LOCK_TIMEOUT || matches!(error, TryLockError::Error(_)) {
-                return Err(self.0.explain(error.into()).into());
+            if waited >= LOCK_TIMEOUT {
+                return Ok(Locked::Busy);
             }
             clock.sleep(pause).await;
             waited += pause;
             pause = Duration::from_millis(100).min(2 * pause);
+            let name = name.to_owned();
+            // What cannot be read now is read when the lock is there.
+            if let Ok(version) = self.blocking(move |place| place.version(&name)).await
+                && version.as_ref() != seen
+            {
+                return Ok(Locked::Changed);
+            }
         }
-        Ok(StoreLock::new(lock))
+        Ok(Locked::Held(StoreLock::new(lock)))
+    }
+
+    #[cfg(feature = "seal")]
+    fn sealing(&self) -> Sealing {
+        self.sealing.clone()
     }
 }
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileStore").field("path", &self.0.path).finish()
+        f.debug_struct("FileStore").field("path", &self.place.path).finish()
     }
 }
 
@@ -210,37 +242,59 @@ impl Place {
         self.locked(|_| Ok(()))
     }
 
-    fn load(&self, name: &str) -> io::Result<Option<StoredToken>> {
+    fn load(&self, name: &str) -> io::Result<Option<Record>> {
         opened::check_folder(&self.folder)?;
         // Without the lock: every writer replaces the file as a whole.
         match parse(&self.text()?)? {
-            Some(contents) => Ok(self.token(&contents, name)),
-            None => self.locked(|contents| Ok(self.token(&contents, name))),
+            Some(contents) => Ok(self.record(&contents, name)),
+            None => self.locked(|contents| Ok(self.record(&contents, name))),
         }
     }
 
-    /// Returns the token of a name. A damaged record counts as absent, and stays until a token is saved over it.
-    fn token(&self, contents: &Contents<'_>, name: &str) -> Option<StoredToken> {
-        let token = StoredToken::from_json(contents.tokens.get(name)?.get());
-        let damaged = |error: &Error| {
-            trace::cache::no_token(&self.path, name, error);
-            let path = self.path.display();
-            *self.unreported() =
-                Some(format!("token file {path}: cannot read the record of {name}, which the client ignores: {error}"));
-        };
-        token.inspect_err(damaged).ok()
+    /// Returns the record of a name. A damaged one stays until a token is saved over it.
+    fn record(&self, contents: &Contents<'_>, name: &str) -> Option<Record> {
+        let json = contents.tokens.get(name)?.get();
+        let version = Version::of(json);
+        Some(match StoredToken::from_json(json) {
+            Ok(token) => Record::new(version, token),
+            Err(error) => {
+                trace::cache::no_token(&self.path, name, &error);
+                let path = self.path.display();
+                let damage =
+                    format!("token file {path}: cannot read the record of {name}, which the client ignores: {error}");
+                Record::unreadable(version, Error::new(Kind::Store).with_message(damage))
+            }
+        })
     }
 
-    /// Replaces or removes the record of a name. With a new record, drops those that were of no use at its time.
-    fn replace(&self, name: String, record: Option<(&str, SystemTime)>) -> io::Result<()> {
+    /// Returns the version of a record. `None` if there is none, or if the file is damaged.
+    fn version(&self, name: &str) -> io::Result<Option<Version>> {
+        opened::check_folder(&self.folder)?;
+        let text = self.text()?;
+        Ok(parse(&text)?.and_then(|contents| Some(Version::of(contents.tokens.get(name)?.get()))))
+    }
+
+    /// Replaces the record of a name, if it is still the one that was seen. Drops the records that were of no use at the new one's time.
+    fn replace(&self, name: String, seen: Option<&Version>, token: &StoredToken) -> io::Result<Replaced> {
+        // By the clock of the client that obtained the token.
+        let (json, now) = (token.to_json(), token.obtained_at());
         self.locked(|Contents { version, mut tokens, rest }| {
-            if tokens.remove(&name).is_none() && record.is_none() {
-                return Ok(());
+            let present = tokens.remove(&name).map(|json| Version::of(json.get()));
+            if present.as_ref() != seen {
+                return Ok(Replaced::Conflict);
             }
-            if let Some((json, now)) = record {
-                let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.discard_after() < now);
-                tokens.retain(|_, record| !useless(record.get()));
-                tokens.insert(name, serde_json::from_str(json)?);
+            let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.discard_after() < now);
+            tokens.retain(|_, record| !useless(record.get()));
+            tokens.insert(name, serde_json::from_str(json.expose())?);
+            self.write(&Contents { version, tokens, rest })?;
+            Ok(Replaced::Done(Version::of(json.expose())))
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.locked(|Contents { version, mut tokens, rest }| {
+            if tokens.remove(name).is_none() {
+                return Ok(());
             }
             let contents = Contents { version, tokens, rest };
             let written = self.write(&contents);
@@ -382,7 +436,6 @@ impl Drop for Lock {
 mod tests {
     use super::*;
     use crate::hostile::memory;
-    use crate::token::AccessToken;
 
     /// On this thread, where memory is measured.
     #[test]
@@ -410,20 +463,13 @@ mod tests {
     async fn a_folder_that_cannot_be_written_through_costs_no_token() {
         let folder = std::env::temp_dir().join(format!("gettone-sync-{}", std::process::id()));
         let mut store = FileStore::open(folder.join("tokens.json")).await.unwrap();
-        Arc::get_mut(&mut store.0).unwrap().sync_folder = |_| Err(ErrorKind::InvalidInput.into());
-        let now = SystemTime::UNIX_EPOCH;
-        let token = StoredToken {
-            access_token: AccessToken::new("t"),
-            obtained_at: now,
-            expires_at: now + Duration::from_secs(3600),
-            renewal: None,
-            scopes: None,
-            name: None,
-        };
-        store.save("name", &token).await.unwrap();
-        assert_eq!(store.load("name").await.unwrap(), Some(token));
+        Arc::get_mut(&mut store.place).unwrap().sync_folder = |_| Err(ErrorKind::InvalidInput.into());
+        let json = r#"{"version":1,"access_token":"t","obtained_at":0,"expires_at":3600000}"#;
+        let replaced = store.replace("name", None, &StoredToken::from_json(json).unwrap()).await.unwrap();
+        assert_eq!(replaced, Replaced::Done(Version::of(json)));
+        assert_eq!(store.load("name").await.unwrap().unwrap().version(), &Version::of(json));
         store.remove("name").await.unwrap();
-        assert_eq!(store.load("name").await.unwrap(), None);
+        assert!(store.load("name").await.unwrap().is_none());
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{LOCK_TIMEOUT, StoreError, StoreLock, StoredToken, TokenStore};
+use super::{LOCK_TIMEOUT, Locked, Record, Replaced, StoreError, StoreLock, StoredToken, TokenStore, Version};
 use crate::runtime;
 
 /// A store in memory, for several clients of one process. Clones are the same store.
@@ -27,7 +27,9 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    tokens: HashMap<String, StoredToken>,
+    tokens: HashMap<String, (u64, StoredToken)>,
+    /// The version of the last record.
+    last_version: u64,
     /// The number of tokens at which the store drops those that have expired for good.
     prune_at: usize,
     locks: HashMap<String, Arc<tokio::sync::Mutex<()>>>,
@@ -45,20 +47,36 @@ impl MemoryStore {
     }
 }
 
+impl State {
+    fn version(&self, name: &str) -> Option<Version> {
+        self.tokens.get(name).map(|(version, _)| version_of(*version))
+    }
+}
+
+fn version_of(number: u64) -> Version {
+    Version::new(number.to_string())
+}
+
 impl TokenStore for MemoryStore {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
-        Ok(self.state().tokens.get(name).cloned())
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
+        let state = self.state();
+        Ok(state.tokens.get(name).map(|(version, token)| Record::new(version_of(*version), token.clone())))
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
         let mut state = self.state();
+        if state.version(name).as_ref() != seen {
+            return Ok(Replaced::Conflict);
+        }
         if state.tokens.len() >= state.prune_at {
             // Tokens that were of no use when this one was obtained.
-            state.tokens.retain(|_, other| other.discard_after() > token.obtained_at);
+            state.tokens.retain(|_, (_, other)| other.discard_after() > token.obtained_at());
             state.prune_at = 2 * state.tokens.len().max(8);
         }
-        state.tokens.insert(name.to_owned(), token.clone());
-        Ok(())
+        state.last_version += 1;
+        let version = state.last_version;
+        state.tokens.insert(name.to_owned(), (version, token.clone()));
+        Ok(Replaced::Done(version_of(version)))
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -66,7 +84,7 @@ impl TokenStore for MemoryStore {
         Ok(())
     }
 
-    async fn lock(&self, name: &str) -> Result<StoreLock, StoreError> {
+    async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
         let lock = {
             let mut state = self.state();
             // Drops locks that no client holds or waits for.
@@ -74,10 +92,11 @@ impl TokenStore for MemoryStore {
             Arc::clone(state.locks.entry(name.to_owned()).or_default())
         };
         // The client that holds it may be on a runtime that no longer runs.
-        match runtime::until(runtime::after(LOCK_TIMEOUT), lock.lock_owned()).await {
-            Some(lock) => Ok(StoreLock::new(lock)),
-            None => Err(format!("another client has held the lock for {} s", LOCK_TIMEOUT.as_secs()).into()),
-        }
+        Ok(match runtime::until(runtime::after(LOCK_TIMEOUT), lock.lock_owned()).await {
+            Some(_) if self.state().version(name).as_ref() != seen => Locked::Changed,
+            Some(lock) => Locked::Held(StoreLock::new(lock)),
+            None => Locked::Busy,
+        })
     }
 }
 
@@ -95,10 +114,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lock_that_is_never_given_back_is_not_waited_for_without_end() {
         let store = MemoryStore::new();
-        let held = store.lock("a").await.unwrap();
-        let another = tokio::time::timeout(2 * LOCK_TIMEOUT, store.lock("a")).await.unwrap();
-        assert!(another.unwrap_err().to_string().contains("has held the lock for 170 s"));
+        let held = store.lock("a", None).await.unwrap();
+        let another = tokio::time::timeout(2 * LOCK_TIMEOUT, store.lock("a", None)).await.unwrap();
+        assert!(matches!(another.unwrap(), Locked::Busy));
         drop(held);
-        drop(store.lock("a").await.unwrap());
+        assert!(matches!(store.lock("a", None).await.unwrap(), Locked::Held(_)));
     }
 }

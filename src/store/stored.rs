@@ -1,18 +1,23 @@
-//! The record of a token in a store, and its JSON.
+//! A record of a token, as a store keeps it.
 
-use std::time::{Duration, SystemTime};
+use std::fmt;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+#[cfg(feature = "seal")]
+use super::StoreError;
+#[cfg(feature = "seal")]
+use super::managed::milliseconds;
+use super::managed::{ManagedToken, Marks, Plain, Times, VERSION, moment, wrong};
+#[cfg(feature = "seal")]
+use super::seal::{Sealer, Unsealed};
 use crate::error::Error;
-use crate::scope::ScopeSet;
 use crate::secret::Secret;
-use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
-/// A token as a store keeps it: with its expiration time, its scopes and its refresh token.
+/// A token as a store keeps it: a text and the times after which it is of no use.
 ///
-/// A client creates it and passes it to [`TokenStore::save`](super::TokenStore::save). A store only converts it to text and back:
+/// A client creates it and passes it to [`TokenStore::replace`](super::TokenStore::replace). A store only converts it to text and back:
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -24,73 +29,72 @@ use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_
 /// assert_eq!(token.to_json().expose(), json);
 /// # Ok::<(), gettone::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredToken {
-    pub(crate) access_token: AccessToken,
-    pub(crate) obtained_at: SystemTime,
-    pub(crate) expires_at: SystemTime,
-    pub(crate) renewal: Option<Renewal>,
-    /// The requested and the granted scopes, for a service whose tokens have scopes.
-    pub(crate) scopes: Option<Scopes>,
-    /// The name that a client saved it under, so that the client notices a store that mixes up names.
-    pub(crate) name: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Renewal {
-    pub(crate) refresh_token: RefreshToken,
-    pub(crate) expires_at: SystemTime,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Scopes {
-    /// The key of the slot. It shows what a record, or a token that another slot borrows, is for.
-    pub(crate) requested: ScopeSet,
-    pub(crate) granted: ScopeSet,
+    json: Secret,
+    times: Times,
 }
 
 impl StoredToken {
-    /// Returns the access token.
-    #[must_use]
-    pub fn access_token(&self) -> &AccessToken {
-        &self.access_token
+    pub(crate) fn plain(token: &ManagedToken, marks: &Marks) -> Self {
+        let plain = Plain::of(token, marks);
+        Self { json: plain.to_json(), times: plain.times() }
     }
 
-    /// Returns when the access token expires, by the clock of this machine.
+    /// Reads the token and what the record says beside it.
+    pub(crate) fn read(&self) -> Result<(ManagedToken, Marks), Error> {
+        if version_of(self.json.expose())? == SEALED_VERSION {
+            let message =
+                "the record is sealed, but this client opens none: give its store the same `Sealing` everywhere";
+            return Err(wrong(message));
+        }
+        Ok(Plain::from_json(self.json.expose())?.into_token())
+    }
+
+    /// Seals a token. Outside is only what a store may need: the times.
+    #[cfg(feature = "seal")]
+    pub(super) fn sealed(name: &str, token: &ManagedToken, marks: &Marks, sealer: &Sealer) -> Result<Self, Error> {
+        let plain = Self::plain(token, marks);
+        let mut sealed = Sealed::new(&plain.times);
+        sealed.sealed = sealer.seal(name, &sealed.head(), plain.json.expose().as_bytes())?;
+        // Cannot fail: the format has only numbers and texts.
+        let json = serde_json::to_string(&sealed).unwrap_or_default();
+        Ok(Self { json: Secret::new(json), times: plain.times })
+    }
+
+    /// Opens a sealed record, and reads it.
+    #[cfg(feature = "seal")]
+    pub(super) fn open(&self, name: &str, sealer: &Sealer) -> Result<(ManagedToken, Marks), StoreError> {
+        let sealed = match version_of(self.json.expose())? {
+            SEALED_VERSION => Sealed::from_json(self.json.expose())?,
+            _ => return Err(Unsealed::NotSealed.into()),
+        };
+        let plain = sealer.open(name, &sealed.head(), &sealed.sealed)?;
+        let json = str::from_utf8(&plain).map_err(|_| wrong("not text"))?;
+        Ok(Plain::from_json(json)?.into_token())
+    }
+
+    /// Returns when the client obtained the token, by the clock of its machine.
+    pub(crate) fn obtained_at(&self) -> SystemTime {
+        self.times.obtained_at
+    }
+
+    /// Returns when the access token expires, by the clock of the machine that obtained it.
     #[must_use]
     pub fn expires_at(&self) -> SystemTime {
-        self.expires_at
+        self.times.expires_at
     }
 
     /// Returns when both the access token and the refresh token have expired. A store may drop the record after that.
     #[must_use]
     pub fn discard_after(&self) -> SystemTime {
-        let renewal = self.renewal.as_ref().map(|renewal| renewal.expires_at);
-        renewal.map_or(self.expires_at, |end| end.max(self.expires_at))
+        self.times.discard_after
     }
 
-    /// Returns whether a client may have saved the record under this name. A record that no client saved has no name.
-    pub(crate) fn is_named(&self, name: &str) -> bool {
-        self.name.as_deref().is_none_or(|known| known == name)
-    }
-
-    /// Returns the token as JSON, **with the tokens in plain text**. The format has a version; times are in milliseconds since 1970.
+    /// Returns the token as JSON, **with the tokens in plain text** unless the record is sealed. The format has a version; times are in milliseconds since 1970.
     #[must_use]
     pub fn to_json(&self) -> Secret {
-        // Large enough: a buffer that grows leaves copies behind.
-        let mut json = Vec::with_capacity(self.longest_json());
-        // Cannot fail: the format has only numbers and texts.
-        let _ = serde_json::to_writer(&mut json, &Format::of(self));
-        Secret::new(String::from_utf8(json).unwrap_or_default())
-    }
-
-    fn longest_json(&self) -> usize {
-        let refresh_token = self.renewal.as_ref().map_or("", |renewal| renewal.refresh_token.expose());
-        let scopes = self.scopes.iter().flat_map(|scopes| scopes.requested.iter().chain(&scopes.granted));
-        // An escape has at most six characters, and no character of a scope is escaped.
-        let name = self.name.as_deref().unwrap_or_default();
-        512 + 6 * (self.access_token.expose().len() + refresh_token.len() + name.len())
-            + scopes.map(|scope| scope.as_str().len() + r#""","#.len()).sum::<usize>()
+        self.json.clone()
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote, in this version of the crate or an earlier one.
@@ -100,83 +104,74 @@ impl StoredToken {
     /// [`is_decode`](Error::is_decode), without any of the text:
     ///
     /// - the text is not such JSON;
-    /// - its access token cannot be sent: it is empty, longer than 8 KiB, or cannot be part of a header or a path;
+    /// - it is not sealed, and its access token cannot be sent: it is empty, longer than 8 KiB, or cannot be part of a header or a path;
     /// - a later version of the crate wrote it, in a format that this version does not know.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let wrong = |message: String| Error::decode(format!("stored token: {message}"));
-        let Version { version } =
-            serde_json::from_str(json).map_err(|_| wrong("not JSON that `StoredToken::to_json` wrote".into()))?;
-        if version != VERSION {
-            return Err(wrong(format!("format {version}, but this version of the crate reads only format {VERSION}")));
-        }
-        let format: Format = serde_json::from_str(json).map_err(|_| wrong("a field is missing or malformed".into()))?;
-        check_sendable(&format.access_token).map_err(|rule| wrong(rule.into()))?;
-        Ok(format.into_token())
+        let times = match version_of(json)? {
+            VERSION => Plain::from_json(json)?.times(),
+            SEALED_VERSION => Sealed::from_json(json)?.times(),
+            version => {
+                let message = format!(
+                    "format {version}, but this version of the crate reads only formats {VERSION} and {SEALED_VERSION}"
+                );
+                return Err(wrong(message));
+            }
+        };
+        Ok(Self { json: Secret::new(json), times })
     }
 }
 
-const VERSION: u32 = 1;
-
-#[derive(Deserialize)]
-struct Version {
-    version: u32,
+/// Prints the times, and no token.
+impl fmt::Debug for StoredToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredToken").field("times", &self.times).finish_non_exhaustive()
+    }
 }
 
+fn version_of(json: &str) -> Result<u32, Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let version = serde_json::from_str(json).map_err(|_| wrong("not JSON that `StoredToken::to_json` wrote"));
+    version.map(|Version { version }| version)
+}
+
+const SEALED_VERSION: u32 = 2;
+
+/// The JSON of a sealed record.
 #[derive(Serialize, Deserialize)]
-struct Format {
+struct Sealed {
     version: u32,
-    access_token: Zeroizing<String>,
     obtained_at: u64,
     expires_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<Zeroizing<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_expires_at: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    scopes: Option<Scopes>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
+    discard_after: u64,
+    /// What `seal.rs` made of the JSON of the record that is not sealed.
+    sealed: String,
 }
 
-impl Format {
-    fn of(token: &StoredToken) -> Self {
-        let renewal = token.renewal.as_ref();
-        Self {
-            version: VERSION,
-            access_token: Zeroizing::new(token.access_token.expose().to_owned()),
-            obtained_at: milliseconds(token.obtained_at),
-            expires_at: milliseconds(token.expires_at),
-            refresh_token: renewal.map(|renewal| Zeroizing::new(renewal.refresh_token.expose().to_owned())),
-            refresh_expires_at: renewal.map(|renewal| milliseconds(renewal.expires_at)),
-            scopes: token.scopes.clone(),
-            name: token.name.clone(),
-        }
+impl Sealed {
+    fn from_json(json: &str) -> Result<Self, Error> {
+        serde_json::from_str(json).map_err(|_| wrong("a field is missing or malformed"))
     }
 
-    fn into_token(mut self) -> StoredToken {
-        let usable = self.refresh_token.filter(|token| is_usable_refresh_token(token));
-        let renewal = usable.zip(self.refresh_expires_at).map(|(mut token, end)| Renewal {
-            refresh_token: RefreshToken::new(std::mem::take(&mut *token)),
-            expires_at: moment(end),
-        });
-        StoredToken {
-            access_token: AccessToken::new(std::mem::take(&mut *self.access_token)),
-            obtained_at: moment(self.obtained_at),
-            expires_at: moment(self.expires_at),
-            renewal,
-            scopes: self.scopes,
-            name: self.name,
-        }
+    fn times(&self) -> Times {
+        let [obtained_at, expires_at, discard_after] =
+            [self.obtained_at, self.expires_at, self.discard_after].map(moment);
+        Times { obtained_at, expires_at, discard_after }
     }
-}
 
-/// Returns the milliseconds since 1970. 0 for a time before 1970.
-fn milliseconds(moment: SystemTime) -> u64 {
-    let since = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
+    #[cfg(feature = "seal")]
+    fn new(times: &Times) -> Self {
+        let [obtained_at, expires_at, discard_after] =
+            [times.obtained_at, times.expires_at, times.discard_after].map(milliseconds);
+        Self { version: SEALED_VERSION, obtained_at, expires_at, discard_after, sealed: String::new() }
+    }
 
-/// Returns the time. 1970, which has long passed, for a time that the operating system cannot express.
-fn moment(milliseconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds)).unwrap_or(SystemTime::UNIX_EPOCH)
+    /// Returns what stands outside, so that nobody can change it.
+    #[cfg(feature = "seal")]
+    fn head(&self) -> Vec<u8> {
+        let Self { version, obtained_at, expires_at, discard_after, .. } = self;
+        format!("{version} {obtained_at} {expires_at} {discard_after}").into_bytes()
+    }
 }

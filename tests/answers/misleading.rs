@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use crate::common::fake::{Answer, FakeService};
 use crate::common::services::openapi_v2;
+use crate::common::store::put;
 use crate::common::{EMAIL, Still, http, mint, minted, now, oauth, success, unix};
 use gettone::keliweb::{self, Fatture};
-use gettone::store::{MemoryStore, StoredToken, TokenStore};
+use gettone::store::{MemoryStore, StoredToken};
 use gettone::{AccessToken, ScopeSet};
 use serde_json::json;
 
@@ -162,7 +163,7 @@ async fn a_stored_token_that_was_granted_less_is_ignored() {
     let name = format!("openapi-oauth {:?} {:?} GET:a.it/b", service.url(), EMAIL);
     let ms = unix(now()) * 1000;
     let json = json!({"version":1,"access_token":"stored-1","obtained_at":ms,"expires_at":253402300799000_u64,"scopes":{"requested":["GET:a.it/b"],"granted":[]}});
-    store.save(&name, &StoredToken::from_json(&json.to_string()).unwrap()).await.unwrap();
+    put(&store, &name, &StoredToken::from_json(&json.to_string()).unwrap()).await.unwrap();
     let (builder, clock) = oauth(&service.url()).http_client(http()).still();
     let oauth = builder.store(store).build().unwrap();
     let first = oauth.token(&scopes()).await.unwrap();

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::{Answer, FakeService};
 use crate::common::services::{keliweb, openapi_v1, operation};
+use crate::common::store::put;
 use crate::common::{self, Still, http, iso, now, unix};
 
 /// Longer than any pause after an unreadable response.
@@ -279,20 +280,32 @@ async fn a_bad_refresh_token_does_not_spoil_the_access_token() {
     }
 }
 
+fn record(access: &str, refresh: &str) -> Result<StoredToken, Error> {
+    let fields = json!({ "version": 1, "access_token": access, "obtained_at": 0, "expires_at": 1, "refresh_token": refresh,
+        "refresh_expires_at": 253_402_300_799_000_u64 });
+    StoredToken::from_json(&fields.to_string())
+}
+
 #[test]
 fn a_stored_token_that_cannot_be_sent_is_rejected() {
-    let record = |access: &str, refresh: &str| {
-        let fields = json!({ "version": 1, "access_token": access, "obtained_at": 0, "expires_at": 1, "refresh_token": refresh,
-            "refresh_expires_at": 1 });
-        StoredToken::from_json(&fields.to_string())
-    };
     for (token, rule) in unusable() {
         let error = record(&token, "r").unwrap_err();
         assert!(error.is_decode() && error.to_string().contains(rule), "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_stored_refresh_token_that_cannot_be_sent_is_not_sent() {
     for (refresh, is_usable) in [("r\n", true), ("", false), (&*"r".repeat(8 * 1024 + 1), false)] {
-        let kept = record("t", refresh).unwrap().to_json();
-        assert_eq!(kept.expose().contains("refresh_token"), is_usable);
+        let (service, store) = (FakeService::answering([pair("good", "r2")]).await, MemoryStore::new());
+        let name = format!("keliweb-fatture {:?} {:?} {:?}", service.url(), common::services::CLIENT_ID, common::EMAIL);
+        put(&store, &name, &record("t", refresh).unwrap()).await.unwrap();
+        let (builder, _) = common::fatture(&service.url()).http_client(http()).store(store).still();
+        assert_eq!(builder.build().unwrap().token().await.unwrap().expose(), "good");
+        assert_eq!(service.requests().len(), 1);
+        let form = service.requests()[0].form();
+        let sent = form.iter().find(|(name, _)| name == "refresh_token").map(|(_, token)| token.as_str());
+        assert_eq!(sent, is_usable.then_some(refresh));
     }
 }

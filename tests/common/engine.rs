@@ -2,6 +2,7 @@
 //!
 //! The tests speak to them without the client library that the crate uses, so that what they see does not come through what they test.
 //! All of it blocks the thread. A test whose clients must go on meanwhile runs on several threads.
+#![allow(clippy::disallowed_methods)]
 
 mod certificates;
 mod cluster;

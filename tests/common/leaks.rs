@@ -115,7 +115,7 @@ pub async fn tokens() {
         token.inspect(|token| debugs("a stored token", token));
         std::future::ready(Err("broken".into()))
     });
-    let adopting = builder(list.url()).reuse_existing(true).store(broken).build().unwrap();
+    let adopting = builder(list.url()).reuse_existing(true).store(broken.hurried(4)).build().unwrap();
     adopting.token(&less).await.unwrap();
     debugs("a broken store", &adopting.clear().await.unwrap_err());
 

@@ -1,7 +1,10 @@
 //! A store that fails costs no caller a token, and the client reports it, also without `tracing`.
 
 use std::fs;
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gettone::emulator::Emulator;
 use gettone::openapi::v1::Oauth;
@@ -10,6 +13,8 @@ use gettone::{Builder, Error, ScopeSet};
 
 use crate::common::store::FakeStore;
 use crate::world::{fatture, oauth};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 fn builder(emulator: &Emulator) -> Builder<Oauth> {
     oauth(emulator).clock(emulator.clock())
@@ -36,17 +41,71 @@ impl Heard {
     }
 }
 
+/// Fails in these calls.
+fn failing(calls: &'static [&'static str]) -> FakeStore {
+    let fails = move |call: &str| if calls.contains(&call) { Err(format!("cannot {call}").into()) } else { Ok(()) };
+    FakeStore::new(move |call, _| ready(fails(call))).hurried(4)
+}
+
 #[tokio::test]
 async fn each_failure_of_a_store_is_reported_and_the_token_is_returned() {
-    let emulator = Emulator::start().await.unwrap();
-    let heard = Heard::default();
-    let oauth = builder(&emulator).store(FakeStore::failing()).on_store_failure(heard.by()).build().unwrap();
-    oauth.token(&scopes()).await.unwrap();
-    oauth.wait_idle().await;
-    let texts = heard.texts();
-    let calls: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
-    assert_eq!(calls, ["load", "lock", "load", "save", "remove"]);
-    assert!(texts.iter().all(|text| text.starts_with("the token store failed: cannot ")), "{texts:?}");
+    for (calls, expected) in [
+        // What is there is loaded again once the client has the lock, and before it saves.
+        (&["load"][..], &["load", "load", "load"][..]),
+        (&["lock"], &["lock"]),
+        // The client tries several times to save a token, and reports that once.
+        (&["save"], &["save"]),
+        (&["load", "lock"], &["load", "lock", "load"]),
+        (&["load", "lock", "save", "remove"], &["load", "lock", "load"]),
+        (&["remove"], &[]),
+    ] {
+        let emulator = Emulator::start().await.unwrap();
+        let heard = Heard::default();
+        let oauth = builder(&emulator).store(failing(calls)).on_store_failure(heard.by()).build().unwrap();
+        let token = oauth.token(&scopes()).await.unwrap();
+        oauth.wait_idle().await;
+        let texts = heard.texts();
+        let heard: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(heard, expected, "{calls:?}");
+        assert!(texts.iter().all(|text| text.starts_with("the token store failed: cannot ")), "{texts:?}");
+        assert_eq!(oauth.token(&scopes()).await.unwrap(), token);
+        assert_eq!(emulator.count("create_token"), 1);
+    }
+}
+
+#[tokio::test]
+async fn each_failure_during_a_refresh_is_reported_and_the_token_is_returned() {
+    for (calls, expected, passwords) in [
+        (&["load"][..], &["load", "load", "load"][..], 2),
+        (&["lock"], &["lock"], 1),
+        (&["claim"], &["claim"; 3], 2),
+        (&["save"], &["save"], 1),
+    ] {
+        let emulator = Emulator::start().await.unwrap();
+        let (heard, working) = (Heard::default(), Arc::new(AtomicBool::new(true)));
+        let store = {
+            let working = Arc::clone(&working);
+            let fails = move |call: &str| match calls.contains(&call) && !working.load(Ordering::Relaxed) {
+                true => Err(format!("cannot {call}").into()),
+                false => Ok(()),
+            };
+            FakeStore::new(move |call, _| ready(fails(call))).hurried(4)
+        };
+        let builder = fatture(&emulator).clock(emulator.clock()).store(store).on_store_failure(heard.by());
+        let fatture = builder.build().unwrap();
+        fatture.token().await.unwrap();
+        fatture.wait_idle().await;
+        working.store(false, Ordering::Relaxed);
+        emulator.advance(HOUR);
+        let token = fatture.token().await.unwrap();
+        fatture.wait_idle().await;
+        let texts = heard.texts();
+        let heard: Vec<_> = texts.iter().map(|text| text.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(heard, expected, "{calls:?}");
+        assert_eq!(fatture.token().await.unwrap(), token);
+        let sent = [emulator.count("password_grant"), emulator.count("refresh")];
+        assert_eq!(sent, [passwords, 2 - passwords], "{calls:?}");
+    }
 }
 
 #[tokio::test]
@@ -92,7 +151,7 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
 async fn a_callback_that_panics_costs_no_caller_a_token() {
     let emulator = Emulator::start().await.unwrap();
     let panics = |_: &Error| panic!("of the program's own");
-    let oauth = builder(&emulator).store(FakeStore::failing()).on_store_failure(panics).build().unwrap();
+    let oauth = builder(&emulator).store(FakeStore::failing().hurried(4)).on_store_failure(panics).build().unwrap();
     let token = oauth.token(&scopes()).await.unwrap();
     oauth.wait_idle().await;
     assert_eq!(oauth.token(&scopes()).await.unwrap(), token);

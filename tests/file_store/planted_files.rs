@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use gettone::store::{FileStore, StoreError, TokenStore};
+use gettone::store::{FileStore, Record, StoreError, TokenStore};
 
-use super::{set_mode, token};
+use super::{create, hold, put, set_mode, stored, token};
 
 /// Ends a call that hangs; nothing is measured.
 const AT_LAST: Duration = Duration::from_secs(10);
@@ -149,9 +149,13 @@ impl Call {
         match self {
             Self::Open => FileStore::open(file).await.map(drop).map_err(Into::into),
             Self::Load => store.load("a").await.map(drop),
-            Self::Save => store.save("a", &token("t")).await,
+            Self::Save => {
+                // Also if the record cannot be loaded.
+                let seen = store.load("a").await.ok().flatten();
+                store.replace("a", seen.as_ref().map(Record::version), &token("t")).await.map(drop)
+            }
             Self::Remove => store.remove("a").await,
-            Self::Lock => store.lock("a").await.map(drop),
+            Self::Lock => store.lock("a", None).await.map(drop),
         }
     }
 }
@@ -270,8 +274,8 @@ async fn plant(place: Place, plant: Plant, before: bool) {
             fs::remove_file(file.with_file_name(name)).unwrap();
         }
     } else {
-        store.save("a", &token("t")).await.unwrap();
-        drop(store.lock("a").await.unwrap());
+        put(&store, "a", &token("t")).await.unwrap();
+        drop(hold(&store, "a").await.unwrap());
     }
     let _ = fs::remove_file(&path);
     plant.put(&folder, &path);
@@ -311,8 +315,8 @@ async fn plant(place: Place, plant: Plant, before: bool) {
     for call in CALLS {
         call.make(&store, &file).await.unwrap_or_else(|error| panic!("{what}, then: {call:?}: {error}"));
     }
-    store.save("a", &token("t")).await.unwrap();
-    assert_eq!(store.load("a").await.unwrap(), Some(token("t")), "{what}");
+    put(&store, "a", &token("t")).await.unwrap();
+    assert_eq!(stored(&store, "a").await, Some(token("t")), "{what}");
     folder.untouched(&what);
 }
 
@@ -348,8 +352,8 @@ async fn every_file_that_a_store_creates_is_in_the_table() {
     let store = FileStore::open(folder.file()).await.unwrap();
     fs::write(folder.file(), "damaged").unwrap();
     set_mode(&folder.file(), 0o600);
-    store.save("a", &token("t")).await.unwrap();
-    drop(store.lock("a").await.unwrap());
+    create(&store, "a").await;
+    drop(store.lock("a", None).await.unwrap());
     let mut known = PLACES.map(|place| format!("tokens.json{}", place.suffix())).to_vec();
     // A killed writer leaves it, which another test has.
     known.retain(|name| !name.ends_with(".tmp"));
@@ -381,9 +385,9 @@ fn a_path_that_is_not_a_folder_is_rejected_and_a_link_to_a_folder_is_followed() 
         fs::rename(&path, &moved).unwrap();
         symlink(&moved, &path).unwrap();
         let store = FileStore::open(folder.file()).await.unwrap();
-        store.save("a", &token("t")).await.unwrap();
-        assert_eq!(store.load("a").await.unwrap(), Some(token("t")));
-        drop(store.lock("a").await.unwrap());
+        put(&store, "a", &token("t")).await.unwrap();
+        assert_eq!(stored(&store, "a").await, Some(token("t")));
+        drop(hold(&store, "a").await.unwrap());
         set_mode(&moved, 0o777);
         for call in CALLS {
             let error = call.make(&store, &folder.file()).await.expect_err(&format!("{call:?}")).to_string();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use gettone::clock::{Clock, ManualClock};
 use gettone::keliweb::Fatture;
 use gettone::openapi::{v1, v2};
-use gettone::store::{StoreError, StoredToken, TokenStore};
+use gettone::store::{Record, Replaced, StoreError, StoredToken, TokenStore, Version};
 use gettone::test_transport;
 use gettone::{AccessToken, Error, ScopeSet, reqwest};
 
@@ -235,6 +235,15 @@ async fn life(client: &impl Client, store: &Hostile, clock: &ManualClock, secret
     handed_out
 }
 
+fn access_token(stored: &StoredToken) -> String {
+    // No value: the other fields may be anything.
+    #[derive(serde::Deserialize)]
+    struct Token {
+        access_token: String,
+    }
+    serde_json::from_str::<Token>(stored.to_json().expose()).unwrap().access_token
+}
+
 /// A store with the same record under every name, which may fail to save.
 #[derive(Clone)]
 struct Hostile(Arc<Kept>);
@@ -261,7 +270,7 @@ impl Hostile {
         let saved = self.0.saved.lock().unwrap();
         let stored = self.stored().ok();
         let known: Vec<&StoredToken> =
-            saved.iter().chain(&stored).filter(|known| known.access_token() == token).collect();
+            saved.iter().chain(&stored).filter(|known| access_token(known) == token.expose()).collect();
         assert!(!known.is_empty(), "a token that nobody gave");
         assert!(known.iter().any(|known| now < known.expires_at()), "a token that is over at {now:?}: {known:?}");
     }
@@ -271,22 +280,25 @@ impl Hostile {
         for token in &*self.0.saved.lock().unwrap() {
             let json = token.to_json();
             let again = StoredToken::from_json(json.expose()).unwrap();
-            assert_eq!((&again.to_json(), again.access_token()), (&json, token.access_token()));
+            assert_eq!((&again.to_json(), again.expires_at()), (&json, token.expires_at()));
         }
     }
 }
 
 impl TokenStore for Hostile {
-    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, _: &str) -> Result<Option<Record>, StoreError> {
         match self.0.stored.is_empty() {
             true => Ok(None),
-            false => Ok(Some(self.stored()?)),
+            false => Ok(Some(Record::from_json(Version::of(&self.0.stored), &self.0.stored))),
         }
     }
 
-    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
+    async fn replace(&self, _: &str, _: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
         self.0.saved.lock().unwrap().push(token.clone());
-        if self.0.broken { Err("it cannot be saved".into()) } else { Ok(()) }
+        if self.0.broken {
+            return Err("it cannot be saved".into());
+        }
+        Ok(Replaced::Done(Version::of(token.to_json().expose())))
     }
 
     async fn remove(&self, _: &str) -> Result<(), StoreError> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use gettone::clock::Clock;
 use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
-use gettone::store::{FileStore, MemoryStore, StoreError, StoredToken, TokenStore};
-use gettone::{Builder, Retry};
+use gettone::store::{FileStore, MemoryStore, Record, Replaced, StoreError, StoredToken, TokenStore, Version};
+use gettone::{AccessToken, Builder, Retry};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::account_v2::{FakeAccount, Fault};
 use crate::common::store::FakeStore;
@@ -119,10 +119,10 @@ async fn processes_with_one_store_refresh_one_after_the_other() {
     }
 }
 
-/// A process whose refresh failed uses the pair that another one has stored since.
+/// A process whose refresh token was certainly not used gives it back: another process sends it, and both have its pair from then on.
 #[tokio::test]
-async fn a_failure_does_not_erase_the_pair_that_another_process_stored() {
-    for fault in [Fault::LostRequest, Fault::Status(500), Fault::Code(401, 130), Fault::Code(404, 160)] {
+async fn a_failure_does_not_keep_the_pair_from_another_process() {
+    for fault in [Fault::Throttled(90), Fault::Code(422, 110), Fault::Status(403), Fault::Status(404)] {
         for told in [false, true] {
             let service = start().await;
             let (credentials, store) = (pair(&service, told), MemoryStore::new());
@@ -134,7 +134,6 @@ async fn a_failure_does_not_erase_the_pair_that_another_process_stored() {
             service.seconds(IN_WINDOW);
             service.fail("PATCH", [fault]);
             let before = token(&processes[0]).await;
-            // It was not carried out, so the other process can still do it.
             let after = token(&processes[1]).await;
             assert_ne!(before, after, "{fault:?}");
             service.hours(1);
@@ -143,6 +142,39 @@ async fn a_failure_does_not_erase_the_pair_that_another_process_stored() {
             service.seconds(IN_WINDOW - 3_600);
             assert_ne!(token(&processes[0]).await, after);
             assert_eq!(service.living().len(), 1);
+        }
+    }
+}
+
+/// A refresh token that may have been used, or that was rejected, is sent by no other process either, nor after a restart.
+#[tokio::test]
+async fn a_refresh_token_that_may_be_used_up_is_sent_by_no_other_process() {
+    for fault in
+        [Fault::LostResponse, Fault::LostRequest, Fault::Status(500), Fault::Code(401, 130), Fault::Code(404, 160)]
+    {
+        for told in [false, true] {
+            let service = start().await;
+            let (credentials, store) = (pair(&service, told), MemoryStore::new());
+            let processes =
+                [process(&service, &credentials, store.clone()), process(&service, &credentials, store.clone())];
+            for process in &processes {
+                token(process).await;
+            }
+            let before = sent(&service).len();
+            service.seconds(IN_WINDOW);
+            service.fail("PATCH", [fault]);
+            for process in &processes {
+                token(process).await;
+            }
+            service.seconds(60);
+            let restarted = process(&service, &credentials, store);
+            for process in processes.iter().chain([&restarted]) {
+                for _ in 0..3 {
+                    assert_lost(&process.token().await.unwrap_err());
+                    service.hours(1);
+                }
+            }
+            assert_eq!(sent(&service).len(), before + 1, "{fault:?} {told}");
         }
     }
 }
@@ -267,7 +299,7 @@ async fn while_the_store_cannot_be_read_no_older_pair_takes_its_place() {
     }
 }
 
-/// Without a lock, two processes send the same refresh token. The one that comes second takes what the other has stored.
+/// Without a lock, two processes want to send the same refresh token. The one that comes second does not, and takes what the other has stored.
 #[tokio::test]
 async fn a_process_that_comes_second_takes_the_pair_of_the_first() {
     let service = start().await;
@@ -282,20 +314,20 @@ async fn a_process_that_comes_second_takes_the_pair_of_the_first() {
     service.state().tokens[0].expire += DAY;
     let gate = service.hold("PATCH", false);
     let calls = processes.clone().map(|process| tokio::spawn(async move { process.token().await }));
-    service.arrived(2).await;
-    // The first is carried out and stored before the second.
+    service.arrived(1).await;
+    // Nothing else leads to a token, so the other call fails.
+    until(|| calls.iter().any(JoinHandle::is_finished)).await;
     gate.add_permits(1);
-    until(|| sent(&service).len() == 1 && service.living() == ["t1"]).await;
-    let mut calls = calls.into_iter().collect::<Vec<_>>();
-    until(|| calls.iter().any(tokio::task::JoinHandle::is_finished)).await;
-    gate.add_permits(1);
-    for call in calls.drain(..) {
-        assert_eq!(call.await.unwrap().unwrap().expose(), "t1");
+    let mut given = Vec::new();
+    for call in calls {
+        given.extend(call.await.unwrap().ok().map(|token| token.expose().to_owned()));
     }
+    assert_eq!(given, ["t1"]);
+    service.hours(1);
     for process in &processes {
-        service.seconds(60);
         assert_eq!(token(process).await, "t1");
     }
+    assert_eq!(sent(&service), ["r0"]);
 }
 
 /// A store with the lock that a store has by default: none.
@@ -303,12 +335,12 @@ async fn a_process_that_comes_second_takes_the_pair_of_the_first() {
 struct Unlocked(MemoryStore);
 
 impl TokenStore for Unlocked {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         self.0.load(name).await
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        self.0.save(name, token).await
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        self.0.replace(name, seen, token).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -335,32 +367,95 @@ async fn pairs_of_other_names_and_tokens_of_clients_with_a_key_have_their_own_re
 
 #[tokio::test]
 async fn a_store_that_fails_is_reported_and_the_pair_kept_in_memory() {
-    for failing in ["load", "save", "remove", "lock", "all"] {
+    for failing in ["load", "claim", "save", "remove", "lock", "all"] {
         let service = start().await;
         let fails =
             move |call| if call == failing || failing == "all" { Err(format!("cannot {call}").into()) } else { Ok(()) };
-        let store = FakeStore::new(move |call, _| ready(fails(call)));
+        let store = FakeStore::new(move |call, _| ready(fails(call))).hurried(5);
         let reported = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&reported);
         let builder = builder(&service, &pair(&service, false), store);
         let worker =
             builder.on_store_failure(move |error| all.lock().unwrap().push(format!("{error:?}"))).build().unwrap();
-        if ["load", "all"].contains(&failing) {
-            // The store may have a later pair.
+        if ["load", "claim", "all"].contains(&failing) {
+            // The store may have a later pair, or another process may send the refresh token.
             let error = worker.token().await.unwrap_err();
             assert!(error.is_store() && reported.lock().unwrap().len() >= 2, "{error:?}");
             assert!(sent(&service).is_empty());
             continue;
         }
         for number in 1..6 {
-            assert_eq!(token(&worker).await, format!("t{number}"), "{failing}");
+            let expected = format!("t{number}");
+            assert_eq!(token(&worker).await, expected, "{failing}");
             service.seconds(IN_WINDOW);
+            // So that the next caller waits until the store has failed for good.
+            worker.invalidate(&AccessToken::new(expected));
         }
         assert_eq!(sent(&service), ["r0", "r1", "r2", "r3", "r4"], "{failing}");
         let reported = reported.lock().unwrap();
-        assert_eq!(reported.is_empty(), failing == "remove", "{failing}: {reported:?}");
+        let expected = match failing {
+            "remove" => 0,
+            _ => 5,
+        };
+        assert_eq!(reported.len(), expected, "{failing}: {reported:?}");
         assert!(reported.iter().all(|text| !text.contains("r1") && !text.contains("t1")), "{reported:?}");
     }
+}
+
+/// While the store was away, the pair was refreshed again and again. It is the newest one that the store has in the end.
+#[tokio::test]
+async fn a_store_that_works_again_gets_the_newest_pair() {
+    let service = start().await;
+    let broken = Arc::new(AtomicBool::new(false));
+    let is_broken = Arc::clone(&broken);
+    let fails = move |call: &str| match is_broken.load(Ordering::Relaxed) {
+        true if call == "save" => Err("cannot save".into()),
+        _ => Ok(()),
+    };
+    let store = FakeStore::new(move |call, _| ready(fails(call))).hurried(5);
+    let worker = process(&service, &pair(&service, false), store.clone());
+    assert_eq!(token(&worker).await, "t1");
+    for (number, is_broken) in [(2, true), (3, true), (4, false)] {
+        broken.store(is_broken, Ordering::Relaxed);
+        service.hours(1);
+        worker.invalidate(&AccessToken::new(format!("t{}", number - 1)));
+        assert_eq!(token(&worker).await, format!("t{number}"));
+    }
+    let restarted = process(&service, &pair(&service, false), store);
+    assert_eq!(token(&restarted).await, "t4");
+    restarted.invalidate(&"t4".into());
+    assert_eq!(token(&restarted).await, "t5");
+    assert_eq!(sent(&service), ["r0", "r1", "r2", "r3", "r4"]);
+}
+
+/// The client returns the new pair before it tries again to save it.
+#[tokio::test]
+async fn while_a_store_fails_to_save_no_caller_gets_the_token_that_the_refresh_has_ended() {
+    let service = start().await;
+    let store = FakeStore::new(|call, _| ready(if call == "save" { Err("away".into()) } else { Ok(()) })).hurried(5);
+    let worker = process(&service, &pair(&service, true), store);
+    assert_eq!(token(&worker).await, "t0");
+    service.seconds(IN_WINDOW);
+    assert_eq!(worker.token().await.unwrap().expose(), "t1");
+    assert_eq!(service.living(), ["t1"]);
+}
+
+/// The first has claimed the pair, and stores the next one a moment later.
+#[tokio::test]
+async fn a_process_that_comes_second_takes_the_pair_of_the_first_soon() {
+    let service = start().await;
+    let (credentials, store) = (pair(&service, false), MemoryStore::new());
+    let [first, second] =
+        [Unlocked(store.clone()), Unlocked(store)].map(|store| process(&service, &credentials, store));
+    let gate = service.hold("PATCH", false);
+    let asking = tokio::spawn(async move { first.token().await });
+    service.arrived(1).await;
+    let error = second.token().await.unwrap_err();
+    gate.add_permits(1);
+    assert_eq!(asking.await.unwrap().unwrap().expose(), "t1");
+    assert!(!error.is_invalid_grant(), "{error}");
+    service.seconds(5);
+    assert_eq!(token(&second).await, "t1");
 }
 
 /// Errors and events show the name of a record, so it says too little of the token to find that by.
@@ -370,13 +465,13 @@ async fn the_name_of_a_record_shows_four_digits_of_a_checksum_and_nothing_of_the
     struct Names(Arc<Mutex<Vec<String>>>);
 
     impl TokenStore for Names {
-        async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
             self.0.lock().unwrap().push(name.to_owned());
             Ok(None)
         }
 
-        async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
-            Ok(())
+        async fn replace(&self, _: &str, _: Option<&Version>, _: &StoredToken) -> Result<Replaced, StoreError> {
+            Ok(Replaced::Done(Version::new("1")))
         }
 
         async fn remove(&self, _: &str) -> Result<(), StoreError> {

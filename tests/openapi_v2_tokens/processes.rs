@@ -129,7 +129,7 @@ async fn a_store_that_fails_does_not_keep_a_token_from_its_extension() {
     for failing in ["load", "save", "remove", "lock", ""] {
         let service = FakeAccount::start().await;
         let store = FakeStore::new(move |call, _| ready(if call == failing { Err(call.into()) } else { Ok(()) }));
-        let oauth = service.builder().store(store).build().unwrap();
+        let oauth = service.builder().store(store.hurried(4)).build().unwrap();
         token(&oauth, &[X]).await;
         for _ in 0..3 {
             service.seconds(IN_WINDOW);

@@ -22,7 +22,7 @@ impl Panicking {
 }
 
 impl TokenStore for Panicking {
-    fn load(&self, name: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+    fn load(&self, name: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
         let go = self.go("load");
         async move {
             go.await;
@@ -30,11 +30,16 @@ impl TokenStore for Panicking {
         }
     }
 
-    fn save(&self, name: &str, token: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let go = self.go("save");
+    fn replace(
+        &self,
+        name: &str,
+        seen: Option<&Version>,
+        token: &StoredToken,
+    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
+        let go = self.go("replace");
         async move {
             go.await;
-            TokenStore::save(&self.kept, name, token).await
+            TokenStore::replace(&self.kept, name, seen, token).await
         }
     }
 
@@ -46,7 +51,7 @@ impl TokenStore for Panicking {
         }
     }
 
-    fn lock(&self, name: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
+    fn lock(&self, _: &str, _: Option<&Version>) -> impl Future<Output = Result<Locked, StoreError>> + Send {
         struct Unlock(bool);
 
         impl Drop for Unlock {
@@ -56,10 +61,9 @@ impl TokenStore for Panicking {
         }
 
         let (go, is_unlock) = (self.go("lock"), self.call == "unlock");
-        let _ = name;
         async move {
             go.await;
-            Ok(StoreLock::new(Unlock(is_unlock)))
+            Ok(Locked::Held(StoreLock::new(Unlock(is_unlock))))
         }
     }
 }
@@ -67,7 +71,7 @@ impl TokenStore for Panicking {
 #[tokio::test]
 async fn a_store_that_panics_costs_no_caller_a_token() {
     for (call, at_once) in
-        ["load", "save", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])
+        ["load", "replace", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])
     {
         let reported = Arc::new(Mutex::new(Vec::new()));
         let report = {
@@ -95,12 +99,12 @@ async fn a_store_that_panics_costs_no_caller_a_token() {
 struct MixesUpNames(MemoryStore);
 
 impl TokenStore for MixesUpNames {
-    async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, _: &str) -> Result<Option<Record>, StoreError> {
         TokenStore::load(&self.0, "the only one").await
     }
 
-    async fn save(&self, _: &str, token: &StoredToken) -> Result<(), StoreError> {
-        TokenStore::save(&self.0, "the only one", token).await
+    async fn replace(&self, _: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        TokenStore::replace(&self.0, "the only one", seen, token).await
     }
 
     async fn remove(&self, _: &str) -> Result<(), StoreError> {
@@ -144,21 +148,26 @@ async fn a_store_future_that_panics_when_dropped_costs_no_caller_a_token() {
     #[derive(Debug)]
     struct Panicking(&'static str);
     impl TokenStore for Panicking {
-        fn load(&self, _: &str) -> impl Future<Output = Result<Option<StoredToken>, StoreError>> + Send {
+        fn load(&self, _: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send {
             Armed(Some(Ok(None)), Bomb(self.0 == "load"))
         }
-        fn save(&self, _: &str, _: &StoredToken) -> impl Future<Output = Result<(), StoreError>> + Send {
-            Armed(Some(Ok(())), Bomb(self.0 == "save"))
+        fn replace(
+            &self,
+            _: &str,
+            _: Option<&Version>,
+            _: &StoredToken,
+        ) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
+            Armed(Some(Ok(Replaced::Done(Version::new("1")))), Bomb(self.0 == "replace"))
         }
         fn remove(&self, _: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
             Armed(Some(Ok(())), Bomb(self.0 == "remove"))
         }
-        fn lock(&self, _: &str) -> impl Future<Output = Result<StoreLock, StoreError>> + Send {
-            Armed(Some(Ok(StoreLock::new(()))), Bomb(self.0 == "lock"))
+        fn lock(&self, _: &str, _: Option<&Version>) -> impl Future<Output = Result<Locked, StoreError>> + Send {
+            Armed(Some(Ok(Locked::Held(StoreLock::new(())))), Bomb(self.0 == "lock"))
         }
     }
     let mut broken = Vec::new();
-    for call in ["load", "save", "remove", "lock"] {
+    for call in ["load", "replace", "remove", "lock"] {
         let fixture = Fixture::with_store(Some(AnyStore::new(Panicking(call))));
         if let Err(error) = fixture.cache.get(&"a".to_owned()).await {
             broken.push(format!("{call}: get: {error}"));
@@ -202,11 +211,11 @@ async fn a_store_error_that_panics_costs_no_caller_a_token() {
     #[derive(Debug)]
     struct Failing(&'static str);
     impl TokenStore for Failing {
-        async fn load(&self, _: &str) -> Result<Option<StoredToken>, StoreError> {
+        async fn load(&self, _: &str) -> Result<Option<Record>, StoreError> {
             Err(Box::new(Nasty(self.0)))
         }
-        async fn save(&self, _: &str, _: &StoredToken) -> Result<(), StoreError> {
-            Ok(())
+        async fn replace(&self, _: &str, _: Option<&Version>, _: &StoredToken) -> Result<Replaced, StoreError> {
+            Ok(Replaced::Done(Version::new("1")))
         }
         async fn remove(&self, _: &str) -> Result<(), StoreError> {
             Ok(())

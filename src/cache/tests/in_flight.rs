@@ -38,12 +38,12 @@ async fn a_token_borrowed_during_clear_is_not_returned_afterwards() {
 struct HangsForOneName(MemoryStore);
 
 impl TokenStore for HangsForOneName {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         TokenStore::load(&self.0, name).await
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        TokenStore::save(&self.0, name, token).await
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        TokenStore::replace(&self.0, name, seen, token).await
     }
 
     async fn remove(&self, name: &str) -> Result<(), StoreError> {
@@ -100,27 +100,32 @@ fn an_in_flight_token_is_cleared_even_without_a_runtime() {
 #[tokio::test(start_paused = true)]
 async fn clear_waits_once_for_a_lock_that_is_never_granted() {
     #[derive(Debug)]
-    struct Locked(MemoryStore);
+    struct NeverLocked(MemoryStore);
 
-    impl TokenStore for Locked {
-        async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    impl TokenStore for NeverLocked {
+        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
             TokenStore::load(&self.0, name).await
         }
 
-        async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-            TokenStore::save(&self.0, name, token).await
+        async fn replace(
+            &self,
+            name: &str,
+            seen: Option<&Version>,
+            token: &StoredToken,
+        ) -> Result<Replaced, StoreError> {
+            TokenStore::replace(&self.0, name, seen, token).await
         }
 
         async fn remove(&self, name: &str) -> Result<(), StoreError> {
             TokenStore::remove(&self.0, name).await
         }
 
-        async fn lock(&self, _: &str) -> Result<StoreLock, StoreError> {
+        async fn lock(&self, _: &str, _: Option<&Version>) -> Result<Locked, StoreError> {
             std::future::pending().await
         }
     }
 
-    let fixture = Fixture::with_store(Some(AnyStore::new(Locked(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(NeverLocked(MemoryStore::new()))));
     let callers: Vec<_> = (0..20).map(|number| fixture.spawn_callers(&format!("key {number}"), 1)).collect();
     for caller in callers {
         assert!(caller.join_all().await.iter().all(Result::is_ok));

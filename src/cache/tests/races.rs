@@ -75,7 +75,7 @@ async fn a_token_that_ended_is_not_loaded_from_a_store_again() {
     let token = broken.get("a").await;
     assert_eq!(token, "a#1", "loaded from the store");
     assert!(broken.cache.clear(Which::All).await.unwrap_err().is_store());
-    assert!(TokenStore::load(&store, "name of a").await.unwrap().is_some(), "it is still there");
+    assert!(kept(&store.kept, "name of a").await.is_some(), "it is still there");
     assert_eq!((broken.get("a").await.as_str(), broken.fetches()), ("a#1", 1), "its own source fetched none");
     assert_eq!(broken.source.previous.lock().unwrap().len(), 1);
 }
@@ -85,12 +85,12 @@ async fn a_token_that_ended_is_not_loaded_from_a_store_again() {
 pub(super) struct NoRemoval(pub(super) MemoryStore);
 
 impl TokenStore for NoRemoval {
-    async fn load(&self, name: &str) -> Result<Option<StoredToken>, StoreError> {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         TokenStore::load(&self.0, name).await
     }
 
-    async fn save(&self, name: &str, token: &StoredToken) -> Result<(), StoreError> {
-        TokenStore::save(&self.0, name, token).await
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        TokenStore::replace(&self.0, name, seen, token).await
     }
 
     async fn remove(&self, _: &str) -> Result<(), StoreError> {

@@ -165,7 +165,7 @@ async fn an_exchange_completes_and_is_saved_even_if_all_callers_are_dropped() {
     gate.add_permits(1);
     fixture.wait_idle("a").await;
     assert_eq!(fixture.get_now("a").as_deref(), Some("a#1"));
-    let kept = TokenStore::load(&store, "name of a").await.unwrap().unwrap();
+    let kept = kept(&store, "name of a").await.unwrap();
     assert_eq!(kept.renewal.unwrap().refresh_token.expose(), "r-a#1");
 }
 
@@ -289,7 +289,8 @@ mod a_refresh_that_ends_the_previous_token {
 /// A caller stalls after reading the state, for as long as a whole refresh takes.
 #[tokio::test(start_paused = true)]
 async fn a_stalled_caller_does_not_get_the_token_that_a_refresh_ended() {
-    let saving = Arc::new(Semaphore::new(1));
+    // For the first token and the claim.
+    let saving = Arc::new(Semaphore::new(2));
     let store = FakeStore { saving: StoreBehavior::Waits(Arc::clone(&saving)), ..FakeStore::default() };
     let fixture = Fixture::with_store(Some(AnyStore::new(store)));
     fixture.source.ends_previous.store(true, Ordering::SeqCst);

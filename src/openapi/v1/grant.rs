@@ -7,7 +7,7 @@ use crate::cache::Fetched;
 use crate::error::Operation;
 use crate::http::transport::Timing;
 use crate::scope::{ScopePattern, ScopeSet};
-use crate::store::{Scopes, StoredToken};
+use crate::store::{ManagedToken, Scopes};
 
 /// Returns the patterns that a token was granted.
 pub(super) fn granted(token: &Token) -> ScopeSet {
@@ -30,13 +30,12 @@ pub(super) fn fetched(
     operation: Operation,
 ) -> Fetched {
     let granted = granted(token);
-    let token = StoredToken {
+    let token = ManagedToken {
         access_token: token.token().clone(),
         obtained_at: timing.sent.now,
         expires_at: timing.here(token.expires_at()).min(latest),
         renewal: None,
         scopes: Some(Scopes { requested: scopes.clone(), granted }),
-        name: None,
     };
     Fetched { token, sent: timing.sent, operation, is_adopted: true }
 }

@@ -20,7 +20,9 @@ use crate::openapi::credentials::Credentials;
 use crate::openapi::ttl::Ttl;
 use crate::openapi::{requests, sharing};
 use crate::scope::{Scope, ScopePattern, ScopeSet};
-use crate::store::StoredToken;
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
+use crate::store::ManagedToken;
 use crate::token::AccessToken;
 use crate::trace;
 
@@ -30,7 +32,7 @@ const CHUNK: usize = 500;
 /// A source that creates tokens, and remembers which ones it created.
 pub(crate) struct Tokens {
     api: Api,
-    email: String,
+    credentials: Credentials,
     pub(super) options: Options,
     pub(super) ledger: Ledger,
     pending: Pending,
@@ -38,8 +40,8 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
-        let email = credentials.email.clone();
-        Self { api, email, options, ledger: Ledger::default(), pending: Pending::default() }
+        let (ledger, pending) = (Ledger::default(), Pending::default());
+        Self { api, credentials: credentials.clone(), options, ledger, pending }
     }
 
     /// Returns the unexpired tokens that this client created for its cache.
@@ -213,7 +215,12 @@ impl TokenSource for Tokens {
 
     fn record_name(&self, scopes: &ScopeSet) -> String {
         // Quoted, so that no two accounts share a name.
-        format!("openapi-oauth {:?} {:?} {scopes}", self.api.transport.base_url, self.email)
+        format!("openapi-oauth {:?} {:?} {scopes}", self.api.transport.base_url, self.credentials.email)
+    }
+
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret> {
+        vec![self.credentials.api_key.clone()]
     }
 
     fn operation(&self) -> Operation {
@@ -224,18 +231,18 @@ impl TokenSource for Tokens {
         if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "the set of scopes is empty")) } else { Ok(()) }
     }
 
-    fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+    fn is_for(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {
         sharing::is_for(token, scopes)
     }
 
     async fn fetch(
         &self,
         scopes: &ScopeSet,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
         ended: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
         self.check(scopes)?;
-        let previous = previous.map(StoredToken::access_token);
+        let previous = previous.map(|token| &token.access_token);
         let has_ended = |token: &AccessToken| previous == Some(token) || ended.contains(token);
         match self.find_or_create(scopes, has_ended, true).await {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
@@ -251,7 +258,7 @@ impl TokenSource for Tokens {
         self.api.transport.timeout.saturating_mul(8).saturating_add(self.api.transport.retry.longest_rest())
     }
 
-    fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+    fn serves(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {
         sharing::serves(token, scopes)
     }
 

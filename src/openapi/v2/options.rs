@@ -8,6 +8,7 @@ use crate::auth::builder::Builder;
 use crate::error::Error;
 use crate::openapi::options::{SharedOptions, VendorClient};
 use crate::openapi::ttl::Ttl;
+use crate::store::unique_text;
 
 /// How the client replaces a cached token before it expires.
 ///
@@ -66,10 +67,7 @@ impl Options {
 
     /// Returns a name that no other token has.
     pub(super) fn unique_name(&self, now: SystemTime) -> String {
-        // A forked process and a copied virtual machine have the same random numbers in store.
-        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
-        format!("{}-{number:032x}", self.name)
+        format!("{}-{}", self.name, unique_text(now))
     }
 }
 

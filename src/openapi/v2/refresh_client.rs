@@ -1,7 +1,7 @@
 //! A client without the API key, from a token and its refresh token alone.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Request, StatusCode, Url};
@@ -18,7 +18,9 @@ use crate::http::transport::{Timing, Transport};
 use crate::openapi::options::SharedOptions;
 use crate::openapi::requests;
 use crate::openapi::ttl::Ttl;
-use crate::store::{Renewal, StoredToken, fnv_1a};
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
+use crate::store::{ManagedToken, Renewal, fnv_1a};
 use crate::token::{AccessToken, RefreshToken};
 
 /// A token and its refresh token, for a [`RefreshClient`].
@@ -69,9 +71,9 @@ impl RefreshCredentials {
 ///
 /// Give a worker such a pair if it must not hold the key, which can create tokens for everything. A refresh returns another token and
 /// another refresh token with the same scopes, and **ends both old ones**. So the client does what [`keliweb`](crate::keliweb) tokens
-/// need: it refreshes once at a time, on a task of its own, saves the new pair before any caller gets it, and never sends a refresh token
-/// again that the service may have used up. (Another process with the same store does not know that a response was lost, and sends it once
-/// more. If the service never received it, that saves the pair.)
+/// need: it refreshes once at a time, on a task of its own, claims the refresh token in the store before it sends it, and saves the new
+/// pair before any caller gets it. No refresh token is sent again that the service may have used up, also by another process with the
+/// same store. A program that is killed in the middle of a refresh takes the pair with it.
 ///
 /// Give it a [store](Builder::store) that survives restarts. Without one, the new pair is gone with the process, and the old one no longer
 /// works. A pair that is lost cannot be had again: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody
@@ -166,15 +168,13 @@ impl Assemble for RefreshClient {
         let record = format!("openapi-oauth-v2 refresh {:?} {name:?} {checksum:04x}", transport.base_url);
         let now = clock.moment();
         let latest = now.after(Ttl::MAX.into()).now;
-        let initial = StoredToken {
+        let initial = ManagedToken {
             access_token: token,
             obtained_at: now.now,
             expires_at: expires_at.map_or(now.now, |expires_at| expires_at.min(latest)),
             renewal: Some(Renewal { refresh_token, expires_at: latest }),
             scopes: None,
-            name: None,
         };
-        let initial = Mutex::new(Some(initial));
         let source = Pair { transport, name, record, options, initial, rotation: Rotation::default() };
         let cache = Cache::new(source, store, clock);
         let token = cache.handle(&Only);
@@ -206,8 +206,8 @@ pub(crate) struct Pair {
     /// The name of the record. Every pair in that record descends from the one that the client was built with.
     record: String,
     options: SharedOptions,
-    /// The pair that the client was built with, until the client sees a later one.
-    initial: Mutex<Option<StoredToken>>,
+    /// The pair that the client was built with.
+    initial: ManagedToken,
     rotation: Rotation<Only>,
 }
 
@@ -227,7 +227,7 @@ impl Pair {
 
 fn fetched(token: &Token, timing: &Timing) -> Fetched {
     let sent = timing.sent;
-    let token = StoredToken {
+    let token = ManagedToken {
         access_token: token.token().clone(),
         obtained_at: sent.now,
         expires_at: timing.here(token.expires_at()).min(sent.after(Ttl::MAX.into()).now),
@@ -238,7 +238,6 @@ fn fetched(token: &Token, timing: &Timing) -> Fetched {
             expires_at: sent.after(Ttl::MAX.into()).now,
         }),
         scopes: None,
-        name: None,
     };
     Fetched { token, sent, operation: REFRESH_TOKEN.operation, is_adopted: false }
 }
@@ -250,39 +249,42 @@ impl TokenSource for Pair {
         self.record.clone()
     }
 
+    /// Returns the pair that the client was built with. There are no other credentials.
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret> {
+        let ManagedToken { access_token, renewal, .. } = &self.initial;
+        let refresh_token = renewal.iter().map(|renewal| renewal.refresh_token.expose());
+        std::iter::once(access_token.expose()).chain(refresh_token).map(Secret::new).collect()
+    }
+
     fn operation(&self) -> Operation {
         REFRESH_TOKEN.operation
     }
 
-    fn is_ended_by_refresh(&self, token: &StoredToken) -> bool {
+    fn initial(&self, _: &Only) -> Option<ManagedToken> {
+        Some(self.initial.clone())
+    }
+
+    fn has_sent(&self, only: &Only, token: &ManagedToken) -> bool {
+        self.rotation.has_sent(only, token)
+    }
+
+    fn is_ended_by_refresh(&self, token: &ManagedToken) -> bool {
         token.renewal.is_some()
     }
 
     /// Returns whether the token has no scopes: a token with scopes belongs to a client with the key.
-    fn is_for(&self, token: &StoredToken, _: &Only) -> bool {
+    fn is_for(&self, token: &ManagedToken, _: &Only) -> bool {
         token.scopes.is_none()
     }
 
     async fn fetch(
         &self,
         only: &Only,
-        previous: Option<&StoredToken>,
-        ended: &Ended<AccessToken>,
+        previous: Option<&ManagedToken>,
+        _: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
-        let initial = {
-            let mut initial = self.initial.lock().unwrap_or_else(PoisonError::into_inner);
-            if previous.is_some() {
-                *initial = None;
-            }
-            initial.clone()
-        };
-        let sent = self.transport.clock.moment();
-        match initial.filter(|initial| !self.rotation.has_sent(only, initial)) {
-            Some(token) if sent.now < token.expires_at && !ended.contains(&token.access_token) => {
-                Ok(Fetched { token, sent, operation: self.operation(), is_adopted: true })
-            }
-            initial => self.rotation.fetch(self, only, previous.or(initial.as_ref())).await,
-        }
+        self.rotation.fetch(self, only, previous).await
     }
 
     fn max_duration(&self) -> Duration {
@@ -300,7 +302,7 @@ impl Rotating for Pair {
         Err(self.lost())
     }
 
-    async fn refresh(&self, _: &Only, previous: &StoredToken, token: &RefreshToken) -> Result<Fetched, Error> {
+    async fn refresh(&self, _: &Only, previous: &ManagedToken, token: &RefreshToken) -> Result<Fetched, Error> {
         self.exchange(&previous.access_token, token).await
     }
 

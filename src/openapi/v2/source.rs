@@ -23,21 +23,21 @@ use crate::openapi::ttl::Ttl;
 use crate::openapi::{requests, sharing};
 use crate::scope::{Scope, ScopePattern, ScopeSet};
 use crate::secret::Secret;
-use crate::store::{Scopes, StoredToken};
+use crate::store::{ManagedToken, Scopes};
 use crate::token::AccessToken;
 use crate::trace;
 
 /// A source that creates tokens, and remembers which ones it created.
 pub(crate) struct Tokens {
     api: Api,
-    email: String,
+    credentials: Credentials,
     pub(super) options: Options,
     pub(super) ledger: Ledger,
 }
 
 impl Tokens {
     pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
-        Self { api, email: credentials.email.clone(), options, ledger: Ledger::default() }
+        Self { api, credentials: credentials.clone(), options, ledger: Ledger::default() }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -70,7 +70,7 @@ impl Tokens {
     }
 
     /// Extends the lifetime of a token. `None` if another one has to be created.
-    async fn extend(&self, scopes: &ScopeSet, previous: &StoredToken) -> Result<Option<Fetched>, Error> {
+    async fn extend(&self, scopes: &ScopeSet, previous: &ManagedToken) -> Result<Option<Fetched>, Error> {
         let (ttl, now) = (self.options.ttl, self.now());
         let latest = now.after(self.api.transport.timeout).after(ttl.into());
         let extension = self.ledger.extend(&previous.access_token, latest, &now);
@@ -110,7 +110,7 @@ impl Tokens {
     }
 
     /// Returns whether callers still get a token that is about to expire.
-    fn is_returned(&self, token: &StoredToken) -> bool {
+    fn is_returned(&self, token: &ManagedToken) -> bool {
         let lifetime = token.expires_at.duration_since(token.obtained_at).unwrap_or_default();
         self.now().after(leeway(lifetime)).now < token.expires_at
     }
@@ -285,13 +285,12 @@ fn fetched(
     operation: Operation,
 ) -> Fetched {
     let latest = timing.sent.after(longest.into()).now;
-    let token = StoredToken {
+    let token = ManagedToken {
         access_token: token.token().clone(),
         obtained_at: timing.sent.now,
         expires_at: timing.here(token.expires_at()).min(latest),
         renewal: None,
         scopes: Some(Scopes { requested: scopes.clone(), granted }),
-        name: None,
     };
     Fetched { token, sent: timing.sent, operation, is_adopted: false }
 }
@@ -322,7 +321,12 @@ impl TokenSource for Tokens {
         // Quoted, so that no two accounts share a name. A token with limits is another token.
         let limits = self.options.limits.as_ref().and_then(|limits| serde_json::to_string(limits).ok());
         let limits = limits.map(|limits| format!(" limits {limits}")).unwrap_or_default();
-        format!("openapi-oauth-v2 {:?} {:?}{limits} {scopes}", self.api.transport.base_url, self.email)
+        format!("openapi-oauth-v2 {:?} {:?}{limits} {scopes}", self.api.transport.base_url, self.credentials.email)
+    }
+
+    #[cfg(feature = "seal")]
+    fn secrets(&self) -> Vec<Secret> {
+        vec![self.credentials.api_key.clone()]
     }
 
     fn operation(&self) -> Operation {
@@ -333,14 +337,14 @@ impl TokenSource for Tokens {
         if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "the set of scopes is empty")) } else { Ok(()) }
     }
 
-    fn is_for(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+    fn is_for(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {
         sharing::is_for(token, scopes)
     }
 
     async fn fetch(
         &self,
         scopes: &ScopeSet,
-        previous: Option<&StoredToken>,
+        previous: Option<&ManagedToken>,
         ended: &Ended<AccessToken>,
     ) -> Result<Fetched, Error> {
         self.check(scopes)?;
@@ -358,7 +362,7 @@ impl TokenSource for Tokens {
             return Ok(extended);
         }
         let has_ended =
-            |token: &AccessToken| previous.map(StoredToken::access_token) == Some(token) || ended.contains(token);
+            |token: &AccessToken| previous.map(|token| &token.access_token) == Some(token) || ended.contains(token);
         match self.find_or_create(scopes, has_ended, true).await {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
             Err(error)
@@ -379,7 +383,7 @@ impl TokenSource for Tokens {
         self.api.transport.timeout.saturating_mul(15).saturating_add(rests)
     }
 
-    fn serves(&self, token: &StoredToken, scopes: &ScopeSet) -> bool {
+    fn serves(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {
         sharing::serves(token, scopes)
     }
 

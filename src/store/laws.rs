@@ -1,0 +1,332 @@
+//! Checks of a store of your own, for its tests.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), gettone::Error> {
+//! use gettone::store::{MemoryStore, laws};
+//!
+//! laws::check(MemoryStore::new()).await?;
+//! laws::check_lock(MemoryStore::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! They write records under names that begin with `laws of a store`, and remove them again. The store must have none of them before.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::{Locked, Record, Replaced, StoreLock, StoredToken, TokenStore, Version};
+use crate::error::{Error, Kind};
+use crate::runtime;
+
+/// How long a check waits for a lock that must be free.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Checks `load`, `replace` and `remove`: a record is replaced only if it is the one that was seen, also by two clients at once.
+///
+/// A store that can only get and set a text does not pass.
+///
+/// # Errors
+///
+/// - [`is_store`](Error::is_store): the store breaks a law, which the message names, or one of its calls failed.
+/// - [`is_invalid_input`](Error::is_invalid_input): the call is outside a tokio runtime.
+pub async fn check(store: impl TokenStore) -> Result<(), Error> {
+    runtime::current()?;
+    let store = Arc::new(store);
+    // A client's names are long and have quotes in them.
+    let long = "laws of a store \"á\\\u{1f511}\n".repeat(200);
+    for name in ["laws of a store", "laws of a store: another name", "laws of a store\"; --", &long] {
+        let laws = Laws { store: &*store, name };
+        laws.one_after_the_other().await?;
+        laws.a_call_that_is_dropped().await?;
+    }
+    two_at_once(&store, "laws of a store: two at once").await
+}
+
+/// Checks `lock`: one client at a time has it, it can be had again after its release, and one that waits sees a new record.
+///
+/// A store that locks nothing does not pass.
+///
+/// # Errors
+///
+/// - [`is_store`](Error::is_store): the store breaks a law, which the message names, or one of its calls failed.
+/// - [`is_invalid_input`](Error::is_invalid_input): the call is outside a tokio runtime.
+pub async fn check_lock(store: impl TokenStore) -> Result<(), Error> {
+    runtime::current()?;
+    let laws = Laws { store: &store, name: "laws of a store: lock" };
+    let held = laws.lock(None).await?;
+    {
+        let mut waiting = pin!(store.lock(laws.name, None));
+        for _ in 0..3 {
+            let soon = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+            law(soon.is_err(), "a lock that another client has is waited for")?;
+        }
+        let version = laws.done(laws.replace(None, "a").await?, "there is no record, so one is created")?;
+        held.release().await;
+        match laws.in_time(waiting).await? {
+            Locked::Held(_) | Locked::Changed => {}
+            Locked::Busy => return broken("a lock can be had after its release"),
+        }
+        // A lock of another name is free meanwhile.
+        let other = Laws { name: "laws of a store: another lock", ..laws };
+        let (one, two) = (laws.lock(Some(&version)).await?, other.lock(None).await?);
+        one.release().await;
+        two.release().await;
+    }
+    // One that is dropped, and one that nobody waits for anymore.
+    let version = laws.load().await?.map(|record| record.version().clone());
+    drop(laws.lock(version.as_ref()).await?);
+    let held = laws.lock(version.as_ref()).await?;
+    let _ = poll_once(store.lock(laws.name, version.as_ref()));
+    held.release().await;
+    laws.lock(version.as_ref()).await?.release().await;
+    laws.remove().await
+}
+
+struct Laws<'a, S> {
+    store: &'a S,
+    name: &'a str,
+}
+
+impl<S> Clone for Laws<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Laws<'_, S> {}
+
+impl<S: TokenStore> Laws<'_, S> {
+    async fn one_after_the_other(&self) -> Result<(), Error> {
+        law(self.load().await?.is_none(), "there is no record before one is written")?;
+        let absent = Version::new("laws of a store");
+        law(
+            self.replace(Some(&absent), "a").await? == Replaced::Conflict,
+            "a record that is not there is not replaced",
+        )?;
+        law(self.load().await?.is_none(), "a conflict changes nothing")?;
+        let first = self.done(self.replace(None, "a").await?, "there is no record, so one is created")?;
+        self.has("a", &first).await?;
+        law(self.replace(None, "b").await? == Replaced::Conflict, "a record is not created where there is one")?;
+        law(self.replace(Some(&absent), "b").await? == Replaced::Conflict, "another version is a conflict")?;
+        self.has("a", &first).await?;
+        let second = self.done(self.replace(Some(&first), "b").await?, "the record that was seen is replaced")?;
+        self.has("b", &second).await?;
+        law(self.replace(Some(&first), "c").await? == Replaced::Conflict, "the version before is a conflict")?;
+        self.has("b", &second).await?;
+        // The same text again.
+        let third = self.done(self.replace(Some(&second), "c").await?, "the record that was seen is replaced")?;
+        self.remove().await?;
+        law(self.load().await?.is_none(), "a record that was removed is gone")?;
+        self.remove().await?;
+        law(self.replace(Some(&third), "d").await? == Replaced::Conflict, "a removed record is not replaced")?;
+        let last = self.done(self.replace(None, "e").await?, "a removed record can be created again")?;
+        let versions = [&first, &second, &third, &last];
+        let is_repeated = (1..versions.len()).any(|index| versions[..index].contains(&versions[index]));
+        law(!is_repeated, "no two records have the same version")?;
+        self.remove().await
+    }
+
+    /// The call may be carried out or not, but nothing in between.
+    async fn a_call_that_is_dropped(&self) -> Result<(), Error> {
+        let first = self.done(self.replace(None, "a").await?, "there is no record, so one is created")?;
+        let (before, after) = (token("a")?, token("b")?);
+        let _ = poll_once(self.store.replace(self.name, Some(&first), &after));
+        let _ = poll_once(self.store.load(self.name));
+        let record = self.load().await?;
+        let kept = record.as_ref().and_then(|record| record.token().ok());
+        law(
+            kept.is_some_and(|kept| [&before, &after].contains(&kept)),
+            "a dropped call leaves the old or the new record",
+        )?;
+        self.remove().await
+    }
+
+    async fn has(&self, text: &str, version: &Version) -> Result<(), Error> {
+        let record = self.load().await?;
+        let Some(record) = record else { return broken("a record that was written is loaded") };
+        law(
+            record.token().is_ok_and(|kept| token(text).is_ok_and(|token| token == *kept)),
+            "the last record is loaded as it was written",
+        )?;
+        law(record.version() == version, "`load` returns the version that `replace` returned")
+    }
+
+    fn done(&self, replaced: Replaced, rule: &'static str) -> Result<Version, Error> {
+        match replaced {
+            Replaced::Done(version) => Ok(version),
+            Replaced::Conflict => broken(rule),
+        }
+    }
+
+    async fn load(&self) -> Result<Option<Record>, Error> {
+        self.store.load(self.name).await.map_err(|error| Error::store("load", error))
+    }
+
+    async fn replace(&self, seen: Option<&Version>, text: &str) -> Result<Replaced, Error> {
+        self.store.replace(self.name, seen, &token(text)?).await.map_err(|error| Error::store("replace", error))
+    }
+
+    async fn remove(&self) -> Result<(), Error> {
+        self.store.remove(self.name).await.map_err(|error| Error::store("remove", error))
+    }
+
+    async fn lock(&self, seen: Option<&Version>) -> Result<StoreLock, Error> {
+        match self.in_time(self.store.lock(self.name, seen)).await? {
+            Locked::Held(lock) => Ok(lock),
+            Locked::Changed => broken("`lock` says that the record changed only if it did"),
+            Locked::Busy => broken("a lock that nobody has can be had"),
+        }
+    }
+
+    async fn in_time(&self, lock: impl Future<Output = Result<Locked, super::StoreError>>) -> Result<Locked, Error> {
+        match tokio::time::timeout(PATIENCE, lock).await {
+            Ok(locked) => locked.map_err(|error| Error::store("lock", error)),
+            Err(_) => broken("a lock that nobody has is not waited for"),
+        }
+    }
+}
+
+/// Of several clients that have seen the same record, one replaces it.
+async fn two_at_once<S: TokenStore>(store: &Arc<S>, name: &'static str) -> Result<(), Error> {
+    let laws = Laws { store: &**store, name };
+    let mut seen = None;
+    for round in 0..10 {
+        let mut clients = JoinSet::new();
+        for client in 0..8 {
+            let (store, seen, token) = (Arc::clone(store), seen.clone(), token(&format!("{round} {client}"))?);
+            clients.spawn(async move { store.replace(name, seen.as_ref(), &token).await });
+        }
+        let mut versions = Vec::new();
+        for replaced in clients.join_all().await {
+            match replaced.map_err(|error| Error::store("replace", error))? {
+                Replaced::Done(version) => versions.push(version),
+                Replaced::Conflict => {}
+            }
+        }
+        law(versions.len() == 1, "of several clients that have seen the same record, one replaces it")?;
+        seen = versions.pop();
+        let loaded = laws.load().await?.map(|record| record.version().clone());
+        law(loaded == seen, "the record is that of the client that has replaced it")?;
+    }
+    laws.remove().await
+}
+
+fn token(text: &str) -> Result<StoredToken, Error> {
+    // In the year 2100, so that no store drops it.
+    StoredToken::from_json(&format!(
+        r#"{{"version":1,"access_token":"{}","obtained_at":4102444800000,"expires_at":4102448400000}}"#,
+        text.replace(' ', "-")
+    ))
+}
+
+fn law(holds: bool, rule: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { broken(rule) }
+}
+
+fn broken<T>(rule: &'static str) -> Result<T, Error> {
+    Err(Error::new(Kind::Store).with_message(format!("the store breaks a law: {rule}")))
+}
+
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FileStore, MemoryStore, StoreError};
+
+    #[tokio::test]
+    async fn our_own_stores_keep_the_laws() {
+        let folder = std::env::temp_dir().join(format!("gettone-laws-{}", std::process::id()));
+        let file = FileStore::open(folder.join("tokens.json")).await.unwrap();
+        check(MemoryStore::new()).await.unwrap();
+        check_lock(MemoryStore::new()).await.unwrap();
+        check(file.clone()).await.unwrap();
+        check_lock(file).await.unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// A store in memory with one fault.
+    #[derive(Debug)]
+    struct Faulty(MemoryStore, &'static str);
+
+    impl TokenStore for Faulty {
+        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
+            let record = self.0.load(if self.1 == "one name" { "name" } else { name }).await?;
+            Ok(record.filter(|_| self.1 != "forgets"))
+        }
+
+        async fn replace(
+            &self,
+            name: &str,
+            seen: Option<&Version>,
+            token: &StoredToken,
+        ) -> Result<Replaced, StoreError> {
+            let name = if self.1 == "one name" { "name" } else { name };
+            let present = self.0.load(name).await?.map(|record| record.version().clone());
+            let seen = match self.1 {
+                "never compares" => present.as_ref(),
+                "compares too early" if present.as_ref() == seen => {
+                    tokio::task::yield_now().await;
+                    let present = self.0.load(name).await?.map(|record| record.version().clone());
+                    return self.0.replace(name, present.as_ref(), token).await;
+                }
+                "creates over a record" if seen.is_none() => present.as_ref(),
+                _ => seen,
+            };
+            let replaced = self.0.replace(name, seen, token).await?;
+            Ok(match replaced {
+                Replaced::Done(_) if self.1 == "another version" => Replaced::Done(Version::new("another")),
+                replaced => replaced,
+            })
+        }
+
+        async fn remove(&self, name: &str) -> Result<(), StoreError> {
+            match self.1 {
+                "never removes" => Ok(()),
+                _ => self.0.remove(if self.1 == "one name" { "name" } else { name }).await,
+            }
+        }
+
+        async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
+            match self.1 {
+                "locks nothing" => Ok(Locked::Held(StoreLock::new(()))),
+                "one lock" => self.0.lock("name", None).await,
+                "always busy" => Ok(Locked::Busy),
+                _ => self.0.lock(name, seen).await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_breaks_a_law_is_found() {
+        for (fault, rule) in [
+            ("forgets", "a record that was written is loaded"),
+            ("never compares", "a record that is not there is not replaced"),
+            ("creates over a record", "a record is not created where there is one"),
+            ("compares too early", "of several clients that have seen the same record, one replaces it"),
+            ("another version", "`load` returns the version that `replace` returned"),
+            ("never removes", "a record that was removed is gone"),
+        ] {
+            let error = check(Faulty(MemoryStore::new(), fault)).await.unwrap_err();
+            assert!(error.is_store() && error.to_string().contains(rule), "{fault}: {error}");
+        }
+        for (fault, rule) in [
+            ("locks nothing", "a lock that another client has is waited for"),
+            ("always busy", "a lock that nobody has can be had"),
+            ("one lock", "a lock that nobody has is not waited for"),
+        ] {
+            let error = check_lock(Faulty(MemoryStore::new(), fault)).await.unwrap_err();
+            assert!(error.to_string().contains(rule), "{fault}: {error}");
+        }
+        check(Faulty(MemoryStore::new(), "")).await.unwrap();
+    }
+}
