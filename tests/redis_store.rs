@@ -12,6 +12,9 @@ mod common {
     pub mod engine;
 }
 
+#[cfg(feature = "emulator")]
+#[path = "redis_store/clients.rs"]
+mod clients;
 #[path = "redis_store/cluster.rs"]
 mod cluster;
 #[path = "redis_store/failures.rs"]
