@@ -20,6 +20,7 @@ use super::failure::{Cause, Context, Failure};
 use crate::secret::Secret;
 
 /// What every server of a store is asked with.
+#[cfg_attr(not(any(feature = "rustls", feature = "native-tls")), allow(dead_code))]
 pub(super) struct Access {
     pub(super) is_tls: bool,
     pub(super) root_certificate: Option<Vec<u8>>,
