@@ -173,6 +173,23 @@ async fn the_replica_of_the_node_of_a_record_is_waited_for() {
         assert_eq!(done, count(&cluster, ":token")[1]);
         assert!(done > 0 && failed > 0);
         assert_eq!(keys(&replica).len(), done);
+
+        // The replica takes over what the store has found at its master.
+        master.kill();
+        assert_eq!(replica.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]), "OK".into());
+        eventually("the others know it", || {
+            let port = replica.port().to_string();
+            let slots = cluster.masters()[0].command(&["CLUSTER", "SLOTS"]);
+            slots.array().iter().any(|range| format!("{:?}", range.array()[2]).contains(&port)).then_some(())
+        });
+        let late = open(&cluster).await;
+        for store in [&store, &late] {
+            for number in 0..12 {
+                // Those with no replica are not confirmed, except to others.
+                let loaded = store.load(&number.to_string()).await.map(|record| record.is_some());
+                assert!(loaded.unwrap_or_else(|error| text(error).contains("only 0 of 1 replicas")));
+            }
+        }
     }
 }
 

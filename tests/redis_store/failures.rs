@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gettone::store::{Locked, RedisStore, Replaced, TokenStore};
 use tokio::runtime::Runtime;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::common::engine::{Engine, Fault, Mode, Options, Proxy, Server, eventually};
 use super::{NAME, PASSWORD, SECOND, SECRET, loaded, lock, lock_key, open, replace, save, text, token};
@@ -200,7 +200,8 @@ async fn a_command_whose_answer_is_cut_is_sent_again_and_carried_out_once() {
             let version = save(&store, seen.as_ref(), &number.to_string()).await;
             assert_eq!(loaded(&store).await.unwrap().0, version);
             proxy.plan(&["EVAL", "'SET'"], 1, fault);
-            let held = lock(&store, Some(&version)).await;
+            // Not as soon as the lock of the first one ends.
+            let held = timeout(10 * SECOND, lock(&store, Some(&version))).await.unwrap();
             proxy.plan(&["EVAL", "'DEL'"], 1, fault);
             drop(held);
             eventually("the lock is released", || lock_key(&server).is_none().then_some(()));
