@@ -57,7 +57,7 @@ fn no_process_has_more_than_one_call_refused_after_a_refresh() {
     });
 }
 
-/// The table of `benches/README.md`: `cargo test --release --features full --test fleet day -- --ignored --nocapture`.
+/// The table of `benches/README.md`: `cargo test --features full --test fleet day -- --ignored --nocapture`.
 #[cfg(feature = "redis")]
 #[test]
 #[ignore = "it takes minutes"]
