@@ -327,7 +327,7 @@ impl Inner {
         written.map(drop)
     }
 
-    /// Tells of a server that may evict records, if the user may ask.
+    /// Warns about a server that may evict records, if the user may ask.
     async fn check_eviction(&self, keys: &Keys) {
         let request = Request::command(&["CONFIG", "GET", "maxmemory*"]);
         let Ok(found) = self.run::<HashMap<String, String>>(keys, request).await else { return };

@@ -1,4 +1,5 @@
-//! Sealed records: only who has the account's credentials, or a key, can read what a store keeps, or write what a client believes.
+//! Seals records, so that only programs with the account's credentials, or with a key, can read what a store keeps, or write what a client
+//! believes.
 //!
 //! A sealed record is a text of four parts: `g1.<key id>.<nonce>.<ciphertext>`. All but the first are in base64 for URLs, without padding.
 //!
@@ -7,7 +8,7 @@
 //! - Each name has a key of its own. The ciphertext is AES-256-GCM with a random nonce of 96 bits, and its tag of 128 bits.
 //! - Associated data: the form, the name, and what stands outside. So no record opens in the place of another.
 //!
-//! Who has the store can put back an older record of the same name, or remove one.
+//! Anyone who can write to the store can put back an older record of the same name, or remove one.
 
 #[cfg(any(test, gettone_test_transport))]
 pub mod hostile;

@@ -68,7 +68,7 @@ impl Engine {
 
     /// Sends a command to the server that has the keys with a tag, and waits for the answer for the time of one command, with connecting.
     ///
-    /// A connection may have been dead for long, and a primary may be one no more. So the command is sent again if that is found out at once:
+    /// A connection may have been dead for long, and a primary may have been demoted. So the command is sent again if that is found out at once:
     /// each one has the same effect if it is carried out twice.
     pub(super) async fn run(&self, tag: &str, request: Request) -> Result<Done, Failure> {
         let deadline = runtime::after(self.timeout);
