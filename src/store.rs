@@ -161,7 +161,7 @@ impl Error {
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the record of a name and its version, or `None` if there is none.
     ///
-    /// A record that is there and cannot be read is [`Record::unreadable`]: the client reports that, and replaces it.
+    /// If a record exists but cannot be read, return [`Record::unreadable`]: the client reports that, and replaces it.
     ///
     /// # Errors
     ///

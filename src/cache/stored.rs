@@ -5,7 +5,7 @@
 //! the record by one without the refresh token. Only one client succeeds in that.
 //!
 //! - A refresh token that is in a store, or may be, is sent after a claim only.
-//! - Whoever cannot tell whether the claim succeeded requests a token with the credentials.
+//! - A client that cannot tell whether its claim succeeded requests a token with the credentials.
 //! - A claim is given back if the refresh token was not used.
 //! - Nothing is ever removed because a call failed.
 
@@ -89,7 +89,7 @@ pub(super) struct Turn {
     /// Whether the store's record has lost its refresh token to this exchange.
     is_claimed: bool,
     needs_claim: bool,
-    /// What is written beside the next token, once it is.
+    /// The marks of the next token's record, once it is being saved.
     marks: Option<Marks>,
 }
 
@@ -112,7 +112,7 @@ impl Turn {
     }
 }
 
-/// What is in the place of a token that is being saved.
+/// The record where a token is being saved.
 enum Look {
     /// That token.
     Own,
@@ -320,7 +320,7 @@ impl<S: TokenSource> Exchange<S> {
         };
         let mut left = pauses.unwrap_or_default().iter();
         let saved = loop {
-            // What is there now decides after the first attempt.
+            // After the first attempt, the record that is there now decides.
             let look = match std::mem::replace(&mut base, Base::Unknown) {
                 Base::Seen(seen) => Ok(Look::Other(seen)),
                 Base::Unknown => self.look(store, state, marks).await,

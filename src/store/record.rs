@@ -57,7 +57,7 @@ impl Record {
         Self { token: StoredToken::from_json(json).map_err(StoreError::from), version }
     }
 
-    /// Creates a record that is there and cannot be read. The client reports the reason, and replaces the record.
+    /// Creates a record that exists but cannot be read. The client reports the reason, and replaces the record.
     #[must_use]
     pub fn unreadable(version: Version, reason: impl Into<StoreError>) -> Self {
         Self { token: Err(reason.into()), version }

@@ -406,7 +406,7 @@ fn no_fault_makes_anybody_send_a_refresh_token_twice() {
     }
 }
 
-/// What is documented of a failover that loses a claim: the refresh token is sent again, and the service rejects it.
+/// After a failover that loses a claim, the refresh token is sent again, and the service rejects it, as documented.
 #[test]
 fn a_failover_that_loses_a_claim_costs_one_password_at_most() {
     let mut twice = 0;

@@ -1,4 +1,4 @@
-//! What is sealed opens, what was changed does not, and nothing shows a key or a token.
+//! A sealed record opens, a changed one does not, and nothing shows a key or a token.
 
 use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
