@@ -7,7 +7,8 @@ use super::common::engine::{Engine, Fault, Mode};
 use super::frame::{Asked, Counts, Fleet, MINUTE, PATIENCE, Setup, at_once, until};
 use super::server::{Proxied, Sent, key, record};
 
-const LOCK_LIFE: Duration = Duration::from_millis(300);
+/// Long enough that a busy machine does not keep a holder from its extensions, which come three times in it.
+const LOCK_LIFE: Duration = Duration::from_millis(1_500);
 
 fn fleet(engine: Engine) -> Fleet<Proxied> {
     // No command fails while the proxy holds it.
