@@ -24,6 +24,7 @@
 //! [`Builder::on_store_failure`](crate::Builder::on_store_failure), and as an event (feature `tracing`). The guide has a page on
 //! [several processes](crate::guide::processes).
 
+mod any;
 mod file;
 #[cfg(feature = "emulator")]
 pub mod laws;
@@ -32,6 +33,7 @@ mod memory;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod reporting;
 #[cfg(feature = "seal")]
 mod seal;
 mod stored;
@@ -46,18 +48,15 @@ use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Kind};
 use crate::runtime::{caught, caught_in};
-#[cfg(feature = "seal")]
-use crate::secret::Secret;
-use crate::trace;
 
+pub use any::AnyStore;
 pub use file::FileStore;
 pub(crate) use managed::{ManagedToken, Marks, Renewal, Scopes};
 pub use memory::MemoryStore;
 pub use record::{Locked, Record, Replaced, Version};
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisStoreBuilder};
-#[cfg(feature = "seal")]
-use seal::Sealer;
+pub(crate) use reporting::{Loaded, OnFailure, ReportingStore};
 #[cfg(all(feature = "seal", any(test, gettone_test_transport)))]
 #[doc(hidden)]
 pub use seal::hostile::check as check_sealed;
@@ -208,7 +207,7 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns whether clients seal the records that they give to this store, and with which key. The default implementation says
     /// [`Sealing::Off`]. A client asks once, when it is built.
     ///
-    /// **A store around another one must return what that one returns**: otherwise its records are in plain text.
+    /// **A store around another one must return what that one returns.** Otherwise a store that wants sealed records does not save those it gets.
     #[cfg(feature = "seal")]
     fn sealing(&self) -> Sealing {
         Sealing::Off
@@ -311,208 +310,4 @@ pub(crate) fn unique_text(now: SystemTime) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
     format!("{number:032x}")
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// [`TokenStore`] with boxed futures, so that [`AnyStore`] can hold any store.
-trait ErasedStore: fmt::Debug + Send + Sync {
-    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<Record>>;
-    fn replace<'a>(&'a self, name: &'a str, seen: Option<&'a Version>, token: &'a StoredToken) -> Boxed<'a, Replaced>;
-    fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()>;
-    fn lock<'a>(&'a self, name: &'a str, seen: Option<&'a Version>) -> Boxed<'a, Locked>;
-    #[cfg(feature = "seal")]
-    fn sealing(&self) -> Sealing;
-}
-
-/// A store of any type, for programs that choose their store at run time. Cheap to clone; clones are the same store.
-///
-/// ```
-/// use gettone::store::{AnyStore, FileStore, MemoryStore};
-///
-/// # async fn run() -> Result<(), gettone::Error> {
-/// let store = match std::env::var("TOKEN_FILE") {
-///     Ok(path) => AnyStore::new(FileStore::open(path).await?),
-///     Err(_) => AnyStore::new(MemoryStore::new()),
-/// };
-/// # let _ = store;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct AnyStore(Arc<dyn ErasedStore>);
-
-impl AnyStore {
-    /// Wraps a store.
-    #[must_use]
-    pub fn new(store: impl TokenStore) -> Self {
-        Self(Arc::new(store))
-    }
-}
-
-/// Prints the store inside.
-impl fmt::Debug for AnyStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl TokenStore for AnyStore {
-    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
-        self.0.load(name).await
-    }
-
-    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
-        self.0.replace(name, seen, token).await
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        self.0.remove(name).await
-    }
-
-    async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
-        self.0.lock(name, seen).await
-    }
-
-    #[cfg(feature = "seal")]
-    fn sealing(&self) -> Sealing {
-        self.0.sealing()
-    }
-}
-
-/// A store and the function that its failures are reported to.
-#[derive(Clone)]
-pub(crate) struct ReportingStore {
-    store: AnyStore,
-    on_failure: Option<OnFailure>,
-    #[cfg(feature = "seal")]
-    sealer: Option<Sealer>,
-}
-
-pub(crate) type OnFailure = Arc<dyn Fn(&Error) + Send + Sync>;
-
-/// A record that was loaded.
-pub(crate) struct Loaded {
-    /// The token and what the record says beside it, or why it cannot be read.
-    pub(crate) token: Result<(ManagedToken, Marks), StoreError>,
-    pub(crate) version: Version,
-}
-
-impl ReportingStore {
-    pub(crate) fn new(store: AnyStore, on_failure: Option<OnFailure>) -> Self {
-        #[cfg(feature = "seal")]
-        return Self { store, on_failure, sealer: None };
-        #[cfg(not(feature = "seal"))]
-        Self { store, on_failure }
-    }
-
-    /// Seals the records of an account, if the store says so.
-    #[cfg(feature = "seal")]
-    pub(crate) fn seal_for(self, secrets: impl FnOnce() -> Vec<Secret>) -> Self {
-        // The store is code of the user. One that panics here panics in `build`, as a builder of its own would.
-        let sealer = match TokenStore::sealing(&self.store) {
-            Sealing::Off => None,
-            Sealing::WithCredentials => {
-                let secrets = secrets();
-                let secrets: Vec<_> = secrets.iter().map(|secret| secret.expose().as_bytes()).collect();
-                Some(Sealer::from_credentials(&secrets))
-            }
-            Sealing::WithKeys(keys) => Some(Sealer::from_keys(&keys)),
-        };
-        Self { sealer, ..self }
-    }
-
-    fn read(&self, name: &str, token: &StoredToken) -> Result<(ManagedToken, Marks), StoreError> {
-        #[cfg(feature = "seal")]
-        let (token, marks) = match &self.sealer {
-            Some(sealer) => token.open(name, sealer)?,
-            None => token.read()?,
-        };
-        #[cfg(not(feature = "seal"))]
-        let (token, marks) = token.read()?;
-        match &marks.name {
-            Some(saved) if saved != name => {
-                Err(format!("the record under {name} is that of another token; it is ignored").into())
-            }
-            _ => Ok((token, marks)),
-        }
-    }
-
-    fn write(&self, name: &str, token: &ManagedToken, marks: &Marks) -> Result<StoredToken, Error> {
-        #[cfg(feature = "seal")]
-        if let Some(sealer) = &self.sealer {
-            return StoredToken::sealed(name, token, marks, sealer);
-        }
-        let _ = name;
-        Ok(StoredToken::plain(token, marks))
-    }
-
-    /// Reports a failure, and returns what it says, for a call that has to end with it.
-    pub(crate) fn failed(&self, action: &'static str, error: StoreError) -> Error {
-        // The error, the subscriber and the function are code of the user. If one of them panics, even when it is dropped, the exchange
-        // continues.
-        let said = caught(|| {
-            trace::cache::store_failed(action, &*error);
-            let error = Error::store(action, error);
-            if let Some(on_failure) = &self.on_failure {
-                on_failure(&error);
-            }
-            error.without_source()
-        });
-        said.unwrap_or_else(|_| Error::store(action, panicked(action)))
-    }
-
-    pub(crate) async fn load(&self, name: &str) -> Result<Option<Loaded>, StoreError> {
-        let record = caught_in(|| TokenStore::load(&self.store, name)).await.map_err(|_| panicked("load"))??;
-        Ok(record.map(|Record { token, version }| Loaded {
-            token: token.and_then(|token| self.read(name, &token)),
-            version,
-        }))
-    }
-
-    pub(crate) async fn replace(
-        &self,
-        name: &str,
-        seen: Option<&Version>,
-        token: &ManagedToken,
-        marks: &Marks,
-    ) -> Result<Replaced, StoreError> {
-        let token = self.write(name, token, marks)?;
-        caught_in(|| TokenStore::replace(&self.store, name, seen, &token)).await.map_err(|_| panicked("replace"))?
-    }
-
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        caught_in(|| TokenStore::remove(&self.store, name)).await.map_err(|_| panicked("remove"))?
-    }
-
-    pub(crate) async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
-        caught_in(|| TokenStore::lock(&self.store, name, seen)).await.map_err(|_| panicked("lock"))?
-    }
-}
-
-fn panicked(call: &str) -> StoreError {
-    format!("the store panicked in `{call}`").into()
-}
-
-impl<S: TokenStore> ErasedStore for S {
-    fn load<'a>(&'a self, name: &'a str) -> Boxed<'a, Option<Record>> {
-        Box::pin(TokenStore::load(self, name))
-    }
-
-    fn replace<'a>(&'a self, name: &'a str, seen: Option<&'a Version>, token: &'a StoredToken) -> Boxed<'a, Replaced> {
-        Box::pin(TokenStore::replace(self, name, seen, token))
-    }
-
-    fn remove<'a>(&'a self, name: &'a str) -> Boxed<'a, ()> {
-        Box::pin(TokenStore::remove(self, name))
-    }
-
-    fn lock<'a>(&'a self, name: &'a str, seen: Option<&'a Version>) -> Boxed<'a, Locked> {
-        Box::pin(TokenStore::lock(self, name, seen))
-    }
-
-    #[cfg(feature = "seal")]
-    fn sealing(&self) -> Sealing {
-        TokenStore::sealing(self)
-    }
 }

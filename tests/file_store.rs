@@ -291,6 +291,18 @@ async fn the_checks_of_a_store_pass_and_leave_nothing_behind() {
     assert_eq!(folder.text(), r#"{"version":1,"tokens":{}}"#);
 }
 
+#[cfg(feature = "seal")]
+#[tokio::test]
+async fn a_store_that_wants_sealed_records_writes_no_other() {
+    use gettone::store::Sealing;
+
+    let folder = Folder::new();
+    let store = folder.open().await.with_sealing(Sealing::WithCredentials);
+    let error = store.replace("a", None, &token(SECRET)).await.unwrap_err().to_string();
+    assert!(error.starts_with("the record is not sealed") && !error.contains(SECRET), "{error}");
+    assert!(!folder.file().exists());
+}
+
 #[tokio::test]
 async fn a_record_is_created_once() {
     let folder = Folder::new();

@@ -50,7 +50,14 @@ fn token(text: &str) -> StoredToken {
 fn token_for(text: &str, life: Duration) -> StoredToken {
     let obtained = 1_634_169_600_000_u64;
     let end = obtained + u64::try_from(life.as_millis()).unwrap();
-    let json = json!({ "version": 1, "access_token": text, "obtained_at": obtained, "expires_at": end });
+    let json =
+        json!({ "version": 2, "obtained_at": obtained, "expires_at": end, "discard_after": end, "sealed": text });
+    StoredToken::from_json(&json.to_string()).unwrap()
+}
+
+/// A token as a store has it that does not seal.
+fn plain_token(text: &str) -> StoredToken {
+    let json = json!({ "version": 1, "access_token": text, "obtained_at": 0, "expires_at": 3_600_000 });
     StoredToken::from_json(&json.to_string()).unwrap()
 }
 
@@ -144,12 +151,27 @@ async fn a_record_is_replaced_only_if_it_is_the_one_that_was_seen() {
 #[cfg(feature = "emulator")]
 #[tokio::test(flavor = "multi_thread")]
 async fn the_laws_of_a_store_hold() {
-    use gettone::store::laws;
+    use gettone::store::{Sealing, laws};
 
     for engine in Engine::all() {
         let server = Server::start(engine, Options::new());
-        laws::check(open(&server.url()).await).await.unwrap();
-        laws::check_lock(open(&server.url()).await).await.unwrap();
+        let store =
+            RedisStore::builder(server.url()).timeout(10 * SECOND).sealing(Sealing::Off).connect().await.unwrap();
+        laws::check(store.clone()).await.unwrap();
+        laws::check_lock(store).await.unwrap();
+        assert_eq!(keys(&server), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_not_sealed_is_not_written() {
+    for engine in Engine::all() {
+        let server = Server::start(engine, Options::new());
+        let error = open(&server.url()).await.replace(NAME, None, &plain_token(SECRET)).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the record is not sealed, and is not saved; in a store around this one, return `sealing` of this one"
+        );
         assert_eq!(keys(&server), Vec::<String>::new());
     }
 }

@@ -96,7 +96,8 @@ impl FileStore {
 
     /// Sets whether clients seal their records in the file. Default: [`Sealing::Off`], as no other user can read the file.
     ///
-    /// Clients cannot use records that another `Sealing` wrote: they replace them.
+    /// Clients cannot use records that another `Sealing` wrote: they replace them. Unless it is [`Sealing::Off`], the store refuses a record
+    /// that is not sealed.
     #[cfg(feature = "seal")]
     #[must_use]
     pub fn with_sealing(mut self, sealing: Sealing) -> Self {
@@ -132,6 +133,8 @@ impl TokenStore for FileStore {
     }
 
     async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        #[cfg(feature = "seal")]
+        self.sealing.check(token)?;
         let (name, seen, token) = (name.to_owned(), seen.cloned(), token.clone());
         Ok(self.blocking(move |place| place.replace(name, seen.as_ref(), &token)).await?)
     }

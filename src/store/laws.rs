@@ -11,7 +11,8 @@
 //! # }
 //! ```
 //!
-//! They write records under names that begin with `laws of a store`, and remove them again. The store must have none of them before.
+//! They write records under names that begin with `laws of a store`, and remove them again. The store must have none of them before,
+//! and must take records that are not sealed.
 
 use std::future::Future;
 use std::pin::pin;

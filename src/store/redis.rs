@@ -360,6 +360,7 @@ impl TokenStore for RedisStore {
 
     async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
         runtime::current()?;
+        self.0.settings.sealing.check(token)?;
         // By the clock of the client that obtained the token, which may differ from that of the server.
         let life = token.discard_after().duration_since(token.obtained_at()).unwrap_or_default();
         let new = new_id();

@@ -24,6 +24,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::{StoreError, StoredToken};
 use crate::error::{Error, Kind};
 
 /// Whether a client seals the records of its store, and with which key.
@@ -51,6 +52,19 @@ pub enum Sealing {
     WithCredentials,
     /// Records are sealed with a key of your own.
     WithKeys(SealingKeys),
+}
+
+impl Sealing {
+    /// Fails if a record is plain that should be sealed: the client was given a store around this one.
+    pub(super) fn check(&self, token: &StoredToken) -> Result<(), StoreError> {
+        match self {
+            Self::WithCredentials | Self::WithKeys(_) if !token.is_sealed() => Err(
+                "the record is not sealed, and is not saved; in a store around this one, return `sealing` of this one"
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One or more keys for [`Sealing::WithKeys`]. The first one seals, all of them open.

@@ -74,6 +74,11 @@ impl StoredToken {
         Ok(Plain::from_json(json)?.into_token())
     }
 
+    #[cfg(feature = "seal")]
+    pub(super) fn is_sealed(&self) -> bool {
+        version_of(self.json.expose()).is_ok_and(|version| version == SEALED_VERSION)
+    }
+
     /// Returns when the client obtained the token, by the clock of its machine.
     pub(crate) fn obtained_at(&self) -> SystemTime {
         self.times.obtained_at

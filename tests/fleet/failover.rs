@@ -123,7 +123,7 @@ fn a_failover_costs_one_password_at_most() {
 
 /// Writes until it succeeds.
 async fn write(store: &RedisStore, name: &str) {
-    let json = r#"{"version":1,"access_token":"t","obtained_at":0,"expires_at":3600000}"#;
+    let json = r#"{"version":2,"obtained_at":0,"expires_at":3600000,"discard_after":3600000,"sealed":"t"}"#;
     let (token, start) = (StoredToken::from_json(json).unwrap(), Instant::now());
     let mut seen: Option<Version> = None;
     loop {

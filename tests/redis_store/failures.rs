@@ -5,12 +5,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gettone::store::{Locked, RedisStore, Replaced, TokenStore};
+use gettone::store::{Locked, RedisStore, Replaced, Sealing, TokenStore};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 
 use super::common::engine::{Engine, Fault, Mode, Options, Proxy, Server, eventually};
-use super::{NAME, PASSWORD, SECOND, SECRET, loaded, lock, lock_key, open, replace, save, text, token};
+use super::{NAME, PASSWORD, SECOND, SECRET, loaded, lock, lock_key, open, plain_token, replace, save, text, token};
 
 /// Returns the text of the error of each call.
 async fn errors(store: &RedisStore) -> Vec<String> {
@@ -385,8 +385,9 @@ async fn what_a_server_repeats_of_a_command_is_not_shown() {
             _ if command.starts_with("*3\r\n$4\r\nHGET") => "$-1".to_owned(),
             _ => ":1".to_owned(),
         });
-        let store = RedisStore::builder(url).username("alice").password(PASSWORD).connect().await.unwrap();
-        let error = text(store.replace(NAME, None, &token(SECRET)).await.unwrap_err());
+        let store = RedisStore::builder(url).username("alice").password(PASSWORD).sealing(Sealing::Off);
+        let store = store.connect().await.unwrap();
+        let error = text(store.replace(NAME, None, &plain_token(SECRET)).await.unwrap_err());
         let said = format!(": the server answers `ODD a word is {said}, and so on`; see its documentation");
         assert!(error.ends_with(&said), "{error}");
     }

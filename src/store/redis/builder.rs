@@ -110,7 +110,8 @@ impl RedisStoreBuilder {
     }
 
     /// Sets whether clients seal the records, and with which key. The default is [`Sealing::WithCredentials`]: what `SLOWLOG`, `MONITOR`,
-    /// a dump or a replica shows of a record is of no use without the credentials of its account.
+    /// a dump or a replica shows of a record is of no use without the credentials of its account. Unless it is [`Sealing::Off`], the store
+    /// refuses a record that is not sealed.
     pub fn sealing(mut self, sealing: Sealing) -> Self {
         self.settings.sealing = sealing;
         self
