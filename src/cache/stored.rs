@@ -140,12 +140,15 @@ impl<S: TokenSource> Exchange<S> {
             let is_unknown = matches!(record, StoreRecord::Unknown(_));
             let lock = match self.lock(store, record.version(), STORE_LOCK_TIMEOUT).await {
                 Some(Locked::Held(lock)) => Some(lock),
-                Some(Locked::Changed) if !is_unknown => {
+                Some(Locked::Changed) => {
                     record = self.load_stored(store, state).await;
+                    if is_unknown && matches!(record, StoreRecord::Unknown(_)) {
+                        return Ok(Some((None, record)));
+                    }
                     continue;
                 }
                 None if is_unknown => return Ok(Some((None, record))),
-                Some(Locked::Changed | Locked::Busy) | None => None,
+                Some(Locked::Busy) | None => None,
             };
             record = self.load_stored(store, state).await;
             if let StoreRecord::Usable(cached) = record {

@@ -43,8 +43,8 @@ impl Watched {
     }
 }
 
-/// Programs that need a token wait three seconds for a server that can be written to. Less a margin for a busy machine.
-const WAIT: Duration = Duration::from_millis(2_750);
+/// Programs that need a token look for three seconds for a server that can be written to. Less the time between two looks.
+const WAIT: Duration = Duration::from_millis(2_250);
 
 /// Kills the primary in the middle of a turn, in each round. Calls `check` with what the service was asked for meanwhile, and with how long
 /// nothing could be written.

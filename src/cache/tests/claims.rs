@@ -14,8 +14,10 @@ pub(super) struct Service {
     is_away: AtomicBool,
     /// Whether it does what is asked, and the response is lost.
     loses_responses: AtomicBool,
-    /// A request needs a permit to be answered.
+    /// A refresh needs a permit to be answered.
     gate: Semaphore,
+    /// So does a request with the password.
+    password_gate: Semaphore,
 }
 
 impl Service {
@@ -28,6 +30,7 @@ impl Service {
             is_away: AtomicBool::new(false),
             loses_responses: AtomicBool::new(false),
             gate: Semaphore::new(1_000_000),
+            password_gate: Semaphore::new(1_000_000),
         })
     }
 
@@ -136,6 +139,7 @@ impl Rotating for Program {
             return Err(wrong_password());
         }
         self.service.passwords.fetch_add(1, Ordering::SeqCst);
+        self.service.password_gate.acquire().await.unwrap().forget();
         self.service.issue(self.time.moment())
     }
 
@@ -542,22 +546,53 @@ async fn a_program_knows_its_own_claim_again() {
 }
 
 /// A program is killed between its claim and its save: the refresh token in its memory is lost.
-#[tokio::test(start_paused = true)]
-async fn after_a_program_died_with_its_claim_one_other_uses_the_password() {
-    let world = World::new();
-    let dead = world.started_with(|_| Call::Works).await;
-    let programs = [world.started_with(|_| Call::Works).await, world.started_with(|_| Call::Works).await];
-    world.advance(57 * MINUTE);
+async fn die_with_a_claim(world: &World) {
     let claim = world.record().await;
     let (first, _) = claim.token.unwrap();
     let marks = Marks { id: Some("dead".into()), claimed_at: Some(world.service.clock.now()), name: None };
     let claimed = ReportingStore::new(AnyStore::new(world.store.clone()), None);
     assert!(matches!(claimed.replace(NAME, Some(&claim.version), &first, &marks).await, Ok(Replaced::Done(_))));
-    drop(dead);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_program_died_with_its_claim_one_other_uses_the_password() {
+    let world = World::new();
+    let programs = [world.started_with(|_| Call::Works).await, world.started_with(|_| Call::Works).await];
+    world.advance(57 * MINUTE);
+    die_with_a_claim(&world).await;
     for program in &programs {
         program.get(&Account).await.unwrap();
         assert_eq!(token(program).await, "t2");
     }
+    assert_eq!((world.service.sent(), world.service.passwords()), (vec![], 2));
+}
+
+/// They know nothing of the record when they want the lock, which the store then does not give them.
+#[tokio::test(start_paused = true)]
+async fn programs_whose_first_look_fails_wait_for_the_lock_all_the_same() {
+    let world = World::new();
+    let mut programs = Vec::new();
+    for _ in 0..4 {
+        let looks = Arc::new(AtomicUsize::new(usize::MAX));
+        let counted = Arc::clone(&looks);
+        let fails = move || counted.fetch_sub(1, Ordering::SeqCst) == 1;
+        let script = move |call| if call == "load" && fails() { Call::Fails } else { Call::Works };
+        programs.push((world.started_with(script).await, looks));
+    }
+    world.advance(61 * MINUTE);
+    die_with_a_claim(&world).await;
+    world.service.password_gate.forget_permits(usize::MAX);
+    let mut tasks = JoinSet::new();
+    for (program, looks) in programs {
+        looks.store(1, Ordering::SeqCst);
+        tasks.spawn(async move { token(&program).await });
+    }
+    until(|| world.service.passwords() > 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    world.service.password_gate.add_permits(1_000);
+    assert_eq!(tasks.join_all().await, ["t2"; 4]);
     assert_eq!((world.service.sent(), world.service.passwords()), (vec![], 2));
 }
 
