@@ -233,8 +233,9 @@ impl<S: TokenSource> Exchange<S> {
         if let Some(token) = unsaved {
             return Ok(Turn::new(Some(token.clone()), base));
         }
-        // The record is the one that the token was to replace. If the token is still to come there, the claim keeps it out.
-        let doubtful = own(&|saved| matches!(saved, Saved::Maybe(seen) if *seen == stale.version));
+        // The record is the one that the token was to replace. If the token is still to come there, the claim keeps it out. "No record"
+        // does not tell: the token may have been there, been used by another client, and been lost.
+        let doubtful = own(&|saved| matches!(saved, Saved::Maybe(Some(seen)) if Some(seen) == stale.version.as_ref()));
         // One that a store had and has lost may have been used by another client. So it is only sent if nothing else leads to a token.
         let is_gone = stored.is_none() && stale.unreadable.is_none();
         let lost = own(&|saved| *saved != Saved::No).filter(|_| needs_last_token && is_gone);
@@ -321,6 +322,7 @@ impl<S: TokenSource> Exchange<S> {
             Saved::Maybe(seen) => Some(seen.clone()),
             Saved::Yes | Saved::No => None,
         };
+        let is_fresh = || cached.validity.as_ref().is_some_and(|validity| validity.is_fresh(&self.now()));
         let mut left = pauses.unwrap_or_default().iter();
         let saved = loop {
             // After the first attempt, the record that is there now decides.
@@ -331,8 +333,13 @@ impl<S: TokenSource> Exchange<S> {
             let failure = match look {
                 Ok(Look::Own) => break Saved::Yes,
                 Ok(Look::Theirs(theirs)) => return *theirs,
-                // The token may have been there, and another client may have claimed it.
-                Ok(Look::Other(seen)) if doubtful.as_ref().is_some_and(|doubtful| *doubtful != seen) => {
+                // The token may have been there, and another client may have claimed it. If there is no record, as before, it can only have
+                // been claimed and lost since its refresh window began.
+                Ok(Look::Other(seen))
+                    if doubtful
+                        .as_ref()
+                        .is_some_and(|doubtful| *doubtful != seen || (seen.is_none() && !is_fresh())) =>
+                {
                     let message = "the record has changed meanwhile; the client keeps its token in memory";
                     store.failed("save", message.into());
                     break Saved::Yes;

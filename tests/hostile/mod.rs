@@ -22,11 +22,11 @@ use std::sync::OnceLock;
 
 use gettone::reqwest;
 
-/// Runs a future that waits for nothing but its own tasks.
+/// Runs a future that waits for nothing but its own tasks. Its pauses take no time.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     }
     RUNTIME.with(|runtime| runtime.block_on(future))
 }

@@ -76,8 +76,12 @@ async fn file(folder: &Folder, bytes: &[u8], secrets: &[String]) {
                 Ok(token) => assert_eq!(Some(token), readable(json).as_ref(), "{name:?}"),
                 Err(error) => {
                     assert!(readable(json).is_none(), "{name:?}: {error}");
-                    assert!(error.to_string().contains("cannot read the record"), "{error}");
-                    assert_clean("a damaged record", &error.to_string(), secrets);
+                    // Whoever wrote the file chose the name, which the store shows.
+                    let message = error.to_string();
+                    let (before, rest) = message.split_once("cannot read the record of ").expect(&message);
+                    let (_, after) = rest.split_once(", which the client ignores").expect(&message);
+                    assert_clean("a damaged record", before, secrets);
+                    assert_clean("a damaged record", after, secrets);
                 }
             },
             (loaded, _) => panic!("{name:?}: {loaded:?}"),

@@ -467,6 +467,27 @@ async fn a_save_whose_answer_is_lost_loses_no_token() {
     assert_eq!((world.service.sent().len(), world.service.passwords()), (2, 1));
 }
 
+/// The token was saved, and the answer was lost. Until the program tries again, another one, which took it for dead, has used the refresh
+/// token, and the store has lost everything.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_that_was_used_meanwhile_is_not_saved_again() {
+    let world = World::new();
+    let program = world.program_with(first("save", 1, Call::LosesAnswer));
+    let saving = {
+        let program = program.clone();
+        tokio::spawn(async move { token(&program).await })
+    };
+    until(|| world.calls.lock().unwrap().contains(&"save")).await;
+    world.advance(61 * MINUTE);
+    let other = world.program_with(|call| if call == "lock" { Call::Fails } else { Call::Works });
+    assert_eq!(token(&other).await, "t2");
+    TokenStore::remove(&world.store, NAME).await.unwrap();
+    assert_eq!(saving.await.unwrap(), "t1");
+    assert!(TokenStore::load(&world.store, NAME).await.unwrap().is_none());
+    assert_eq!(token(&program).await, "t3", "by the password");
+    assert_eq!((world.service.sent(), world.service.passwords()), (vec!["r1".to_owned()], 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_save_is_tried_again_and_nothing_is_removed() {
     let world = World::new();
