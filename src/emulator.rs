@@ -132,6 +132,7 @@ mod keliweb;
 mod message;
 mod openapi;
 mod record;
+mod remote;
 mod router;
 mod server;
 #[cfg(test)]
@@ -158,6 +159,7 @@ pub use record::{IssuedToken, RecordedRequest};
 
 use api::{KELIWEB, PRODUCTION, PRODUCTION_V2, SANDBOX, SANDBOX_V2};
 use clock::MovedClock;
+use remote::Remote;
 use router::State;
 
 /// Both services on a port of 127.0.0.1. They end when the emulator is dropped.
@@ -197,6 +199,8 @@ pub struct Emulator {
 struct Shared {
     clock: Arc<MovedClock>,
     state: Mutex<State>,
+    /// The control interface over HTTP, if it is on.
+    remote: Option<Remote>,
 }
 
 impl Shared {

@@ -40,6 +40,21 @@ pub enum Api {
     Unknown,
 }
 
+impl Api {
+    /// Returns the name that the control interface uses.
+    pub(super) fn id(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+            Self::ProductionV2 => "production_v2",
+            Self::SandboxV2 => "sandbox_v2",
+            Self::Keliweb => "keliweb",
+            Self::Echo => "echo",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl fmt::Display for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use super::clock::MovedClock;
 use super::keliweb::{self, Customer, PassportVersion};
 use super::openapi::{self, Account, Limit, ScopesResponse, TokenEnvelope, UnknownTokenResponse};
-use super::router::State;
+use super::remote::Remote;
+use super::router::{Settings, State};
 use super::server::{self, MAX_CONNECTIONS};
 use super::{Emulator, Shared};
 use crate::clock::Clock;
@@ -42,6 +43,7 @@ pub struct EmulatorBuilder {
     /// The largest number of connections that are open at once.
     pub(super) connections: usize,
     port: u16,
+    has_control: bool,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -52,6 +54,7 @@ impl EmulatorBuilder {
             keliweb: keliweb::Settings::default(),
             connections: MAX_CONNECTIONS,
             port: 0,
+            has_control: false,
             clock: None,
         }
     }
@@ -59,6 +62,14 @@ impl EmulatorBuilder {
     /// Sets the port on 127.0.0.1. Default: a free one.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// Sets whether programs in any language can control the emulator over HTTP, below `/_emulator`, and whether `/` shows a page
+    /// with its state. `spec/emulator.yaml` describes the requests. A page in a browser cannot send them, but every program on the
+    /// machine can. Default: no.
+    pub fn control(mut self, is_on: bool) -> Self {
+        self.has_control = is_on;
         self
     }
 
@@ -180,8 +191,10 @@ impl EmulatorBuilder {
         let account = openapi.accounts.first().cloned().unwrap_or_default();
         let customer = keliweb.customers.first().cloned().unwrap_or_default();
         let clock = Arc::new(MovedClock::new(self.clock));
-        let state = Mutex::new(State::new(openapi, keliweb, &format!("http://{address}"), clock.now()));
-        let shared = Arc::new(Shared { clock, state });
+        let settings = Settings { openapi, keliweb, base_url: format!("http://{address}") };
+        let remote = self.has_control.then(|| Remote::new(address.port(), settings.clone()));
+        let state = Mutex::new(State::new(settings, clock.now()));
+        let shared = Arc::new(Shared { clock, state, remote });
         let server = tokio::spawn(server::serve(listener, Arc::clone(&shared), self.connections));
         Ok(Emulator { address, shared, server, account, customer })
     }

@@ -1,6 +1,6 @@
 //! The emulator's time: that of another clock, moved ahead.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::{Clock, Sleep, SystemClock};
@@ -11,7 +11,16 @@ use crate::clock::{Clock, Sleep, SystemClock};
 pub(super) struct MovedClock {
     base: Arc<dyn Clock>,
     base_waits: bool,
-    ahead: Arc<Mutex<Duration>>,
+    ahead: Arc<Mutex<Ahead>>,
+}
+
+/// How far the clock is ahead.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// In time of day.
+    day: Duration,
+    /// In monotonic time, which never goes back.
+    monotonic: Duration,
 }
 
 impl MovedClock {
@@ -25,14 +34,25 @@ impl MovedClock {
         advance(&self.ahead, duration);
     }
 
-    fn ahead(&self) -> Duration {
-        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sets the time of day back to that of the other clock.
+    pub(super) fn reset(&self) {
+        lock(&self.ahead).day = Duration::ZERO;
+    }
+
+    /// Returns how far the time of day is ahead.
+    pub(super) fn ahead(&self) -> Duration {
+        lock(&self.ahead).day
     }
 }
 
-fn advance(ahead: &Mutex<Duration>, duration: Duration) {
-    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
-    *ahead = ahead.saturating_add(duration);
+fn lock(ahead: &Mutex<Ahead>) -> MutexGuard<'_, Ahead> {
+    ahead.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn advance(ahead: &Mutex<Ahead>, duration: Duration) {
+    let mut ahead = lock(ahead);
+    ahead.day = ahead.day.saturating_add(duration);
+    ahead.monotonic = ahead.monotonic.saturating_add(duration);
 }
 
 impl Clock for MovedClock {
@@ -42,7 +62,7 @@ impl Clock for MovedClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.base.monotonic().saturating_add(self.ahead())
+        self.base.monotonic().saturating_add(lock(&self.ahead).monotonic)
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

@@ -75,11 +75,12 @@ impl Fault {
 #[derive(Default)]
 pub(super) struct FaultQueue(Vec<Planned>);
 
-struct Planned {
-    times: usize,
-    method: Option<String>,
-    path: String,
-    fault: Fault,
+#[derive(Clone)]
+pub(super) struct Planned {
+    pub(super) times: usize,
+    pub(super) method: Option<String>,
+    pub(super) path: String,
+    pub(super) fault: Fault,
 }
 
 impl FaultQueue {
@@ -105,6 +106,10 @@ impl FaultQueue {
         let fault = found.fault;
         self.0.retain(|planned| planned.times > 0);
         Some(fault)
+    }
+
+    pub(super) fn waiting(&self) -> &[Planned] {
+        &self.0
     }
 
     pub(super) fn clear(&mut self) {

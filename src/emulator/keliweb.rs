@@ -22,7 +22,7 @@ pub(super) use settings::Settings;
 const TOKEN: &str = "/oauth/token";
 
 pub(super) struct Keliweb {
-    settings: Settings,
+    pub(super) settings: Settings,
     base_url: String,
     pairs: Vec<Pair>,
     throttle: Throttle,

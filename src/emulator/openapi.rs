@@ -38,7 +38,7 @@ pub use settings::{Limit, ScopesResponse, TokenEnvelope, UnknownTokenResponse};
 const LOOPBACK: [&str; 2] = ["127.0.0.1", "localhost"];
 
 pub(super) struct Openapi {
-    settings: Settings,
+    pub(super) settings: Settings,
     production: Environment,
     sandbox: Environment,
     /// For how long the protected endpoint does not know a new token.
@@ -109,9 +109,18 @@ impl Openapi {
         ledger.map(|ledger| ledger.logs.add_callback(scope, url, status, now)).unwrap_or_default()
     }
 
-    pub(super) fn set_single(&mut self, token: &str, is_single: bool) {
-        let tokens = self.ledgers_mut().flat_map(|ledger| &mut ledger.tokens);
-        tokens.filter(|known| known.text.expose() == token).for_each(|known| known.is_single = is_single);
+    /// Returns whether there is such a token of version 1.
+    pub(super) fn set_single(&mut self, token: &str, is_single: bool) -> bool {
+        let mut tokens = self.ledgers_mut().flat_map(|ledger| &mut ledger.tokens);
+        let found = tokens.find(|known| known.text.expose() == token);
+        found.map(|known| known.is_single = is_single).is_some()
+    }
+
+    /// Returns the credit of each account, in production and in the sandbox.
+    pub(super) fn credits(&self) -> impl Iterator<Item = (Option<Decimal>, Option<Decimal>)> {
+        let credit = |ledger: &Ledger| ledger.usage.wallet.credit();
+        let pairs = self.production.ledgers.iter().zip(&self.sandbox.ledgers);
+        pairs.map(move |(production, sandbox)| (credit(production), credit(sandbox)))
     }
 
     pub(super) fn revoke_all(&mut self) {
@@ -146,7 +155,7 @@ fn unique_id(now: SystemTime) -> String {
 }
 
 /// Returns an amount as a number, digit by digit: a binary number would round.
-fn number(amount: Decimal) -> Value {
+pub(super) fn number(amount: Decimal) -> Value {
     serde_json::from_str(&amount.to_string()).unwrap_or_default()
 }
 

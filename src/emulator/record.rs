@@ -100,6 +100,14 @@ impl Record {
         }
     }
 
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &RecordedRequest> {
+        self.requests.iter().rev()
+    }
+
+    pub(super) fn counts(&self) -> &BTreeMap<&'static str, usize> {
+        &self.counts
+    }
+
     pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.iter().cloned().collect()
     }

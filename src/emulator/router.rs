@@ -10,6 +10,15 @@ use super::openapi::{self, Openapi};
 use super::record::{IssuedToken, Record, RecordedRequest};
 use crate::secret::Secret;
 
+/// What the emulator starts with.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) openapi: openapi::Settings,
+    pub(super) keliweb: keliweb::Settings,
+    /// The emulator's own URL, without a path.
+    pub(super) base_url: String,
+}
+
 pub(super) struct State {
     pub(super) openapi: Openapi,
     pub(super) keliweb: Keliweb,
@@ -19,8 +28,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Creates the state. `base_url` is the emulator's own, without a path.
-    pub(super) fn new(openapi: openapi::Settings, keliweb: keliweb::Settings, base_url: &str, now: SystemTime) -> Self {
+    pub(super) fn new(settings: Settings, now: SystemTime) -> Self {
+        let Settings { openapi, keliweb, base_url } = settings;
         Self {
             openapi: Openapi::new(openapi, now),
             keliweb: Keliweb::new(keliweb, format!("{base_url}{KELIWEB}")),

@@ -22,6 +22,7 @@ use super::Shared;
 use super::clock::to_unix;
 use super::fault::Delivery;
 use super::message::{Request, Response};
+use super::remote;
 use crate::clock::{Clock, Sleep, SystemClock};
 
 /// Far more than a request to an emulated service needs.
@@ -75,7 +76,13 @@ async fn respond(
 ) -> Result<http::Response<Text>, Broken> {
     let (head, body) = request.into_parts();
     let body = timeout(IDLE_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| Broken)?;
-    let body = body.map_err(|_| Broken)?.to_bytes();
+    let body = match body {
+        Ok(body) => body.to_bytes(),
+        Err(_) => match remote::too_large(&shared, head.uri.path()) {
+            Some(response) => return http_response(response, false, shared.clock.now()),
+            None => return Err(Broken),
+        },
+    };
     let request = Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
@@ -84,6 +91,9 @@ async fn respond(
         body,
         peer: peer.ip(),
     };
+    if let Some(response) = remote::respond(&shared, &request) {
+        return http_response(response, false, shared.clock.now());
+    }
     let now = shared.clock.now();
     let (response, delivery, latency) = shared.state().process(&request, now);
     if !latency.is_zero() {

@@ -21,7 +21,7 @@ pub enum PassportVersion {
     New,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) customers: Vec<Customer>,
     pub(crate) passport: PassportVersion,

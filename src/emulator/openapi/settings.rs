@@ -83,7 +83,7 @@ pub enum TokenEnvelope {
     Wrapped,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) accounts: Vec<Account>,
     pub(crate) catalog: Vec<Scope>,
