@@ -34,7 +34,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         ["--port", port] => port.parse().map_err(|error| format!("--port {port}: {error}"))?,
         other => return Err(format!("unknown arguments {other:?}; expected none, or --port <number>").into()),
     };
-    let emulator = Emulator::builder().port(port).start().await;
+    let emulator = Emulator::builder().port(port).control(true).start().await;
     let emulator = emulator.map_err(|error| format!("port {port} of 127.0.0.1: {error}"))?;
     introduce(&emulator);
     tokio::signal::ctrl_c().await?;

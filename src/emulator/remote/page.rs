@@ -4,14 +4,19 @@ use crate::emulator::message::Response;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Nothing from elsewhere, no frame, and only the style and the script of the page, by their hashes. The page requests the state.
-const POLICY: &str = "default-src 'none'; style-src 'sha256-STYLE'; script-src 'sha256-SCRIPT'; connect-src 'self'; \
-     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The hashes of the style and of the script in the page. A test computes them too.
+const STYLE: &str = "sha256-poK/sRjGa9hFBEX5Vev9m6Dq0qzxPQlj6pY4lXMeg3U=";
+const SCRIPT: &str = "sha256-uYjjc/8xdcWSmMQHDQh+lLcK01LLmctDbjoxAW/bwCI=";
 
 pub(super) fn response() -> Response {
+    // Nothing from elsewhere, no frame, and no style or script but those of the page, which requests the state.
+    let policy = format!(
+        "default-src 'none'; style-src '{STYLE}'; script-src '{SCRIPT}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
     let headers = [
         ("content-type", "text/html; charset=utf-8"),
-        ("content-security-policy", POLICY),
+        ("content-security-policy", policy.as_str()),
         ("x-frame-options", "DENY"),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),

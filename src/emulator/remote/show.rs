@@ -261,7 +261,7 @@ pub(super) fn utc(time: SystemTime) -> String {
     rfc3339(time, "Z")
 }
 
-/// Shortens each word that is long enough to be a token, wherever it is.
+/// Shortens each word that is long enough to be a token, wherever it is, to its end: the beginning of many tokens is the same.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 20;
     const KEPT: usize = 6;
@@ -270,7 +270,8 @@ fn shortened(text: &str) -> String {
     for part in text.split_inclusive(|c| !is_of_word(c)) {
         let word = part.trim_end_matches(|c| !is_of_word(c));
         if word.len() > LONGEST {
-            shown.extend(word.chars().take(KEPT).chain(['…']));
+            shown.push('…');
+            shown.push_str(&word[word.len() - KEPT..]);
             shown.push_str(&part[word.len()..]);
         } else {
             shown.push_str(part);
@@ -286,8 +287,8 @@ mod tests {
     #[test]
     fn a_long_word_is_shortened_and_others_stay() {
         for (text, expected) in [
-            ("/production/token/0123456789abcdef01234567", "/production/token/012345…"),
-            ("/echo/eyJ0eXAiOiJKV1QiLCJhbGciOi.eyJ.x?a=b", "/echo/eyJ0eX…?a=b"),
+            ("/production/token/0123456789abcdef01234567", "/production/token/…234567"),
+            ("/echo/eyJ0eXAiOiJKV1QiLCJhbGciOi.eyJ.x?a=b", "/echo/….eyJ.x?a=b"),
             ("/token?scope=GET:imprese.openapi.it/base", "/token?scope=GET:imprese.openapi.it/base"),
             ("curl/7.88.1", "curl/7.88.1"),
             ("/è/ü", "/è/ü"),
