@@ -97,6 +97,7 @@ macro_rules! links {
         items! {
             mod "crate" => emulator {}
             struct "crate::emulator" => Emulator { clock fail_next_on keliweb_url production_url production_v2_url sandbox_url sandbox_v2_url set_latency }
+            struct "crate::emulator" => EmulatorBuilder { control }
             enum "crate::emulator" => Fault { Html LostRequest LostResponse Status StatusWithRetryAfter TruncatedResponse }
         }
     };

@@ -20,3 +20,5 @@ mod limits;
 mod openapi_v1;
 #[path = "emulator/openapi_v2.rs"]
 mod openapi_v2;
+#[path = "emulator/remote.rs"]
+mod remote;

@@ -32,6 +32,12 @@ impl Spec {
         Self::of(&openapi_v2::SERVICE)
     }
 
+    /// Returns the spec of the emulator's control interface, which is no service.
+    pub fn emulator() -> Self {
+        static SPEC: LazyLock<Value> = LazyLock::new(|| read(include_str!("../../spec/emulator.yaml")));
+        Self(&SPEC)
+    }
+
     /// Lists every operation, with its method, its path and itself.
     pub fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
         self.0["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {

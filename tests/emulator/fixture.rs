@@ -190,7 +190,7 @@ pub fn keliweb() -> &'static Spec {
 }
 
 /// Converts a schema of OpenAPI 3.0 to JSON Schema, which has no `nullable` and no `example`.
-fn json_schema(node: &Value) -> Value {
+pub fn json_schema(node: &Value) -> Value {
     match node {
         Value::Object(fields) => {
             let mut kept = Map::new();
