@@ -68,11 +68,21 @@
 //! enforces the limits of a token: it responds with 403 to a call from an address that the token does not name, and with 402 if a
 //! limit is used up. A refresh deletes the token and makes another one with the same scopes, name, limits and use.
 //!
+//! # Other languages
+//!
+//! With [`EmulatorBuilder::control`], a test in any language does by a request below `/_emulator` what a test in Rust does by a
+//! method of [`Emulator`], and `/` shows the state in a browser. The [guide](crate::guide::testing#other-languages) has examples,
+//! `spec/emulator.yaml` describes the requests. They are neither [recorded](Emulator::requests) nor subject to faults.
+//!
+//! The interface has no login: every program on the machine can use it. A page in a browser cannot, unless it is the emulator's
+//! own: the emulator rejects a request whose `Host` is not its own, one whose `Origin` or `Sec-Fetch-Site` names another site, and
+//! a body that is not marked as JSON.
+//!
 //! # Resource limits
 //!
 //! So that no program on the machine can block the emulator:
 //!
-//! - The body of a request may have 1 MiB.
+//! - The body of a request may have 1 MiB, or 64 KiB below `/_emulator`, where 1,000 faults can wait.
 //! - A connection is closed after 30 seconds without a whole request, or if its response is not read. The 30 seconds pass in
 //!   tokio's time, whatever the [clock](EmulatorBuilder::clock).
 //! - At most 512 connections are open at once; others wait.
@@ -195,7 +205,7 @@ pub struct Emulator {
     customer: Customer,
 }
 
-/// The state that all connections share.
+/// What all connections share.
 struct Shared {
     clock: Arc<MovedClock>,
     state: Mutex<State>,

@@ -10,6 +10,8 @@ mod clients;
 mod controls;
 #[path = "emulator/echo.rs"]
 mod echo;
+#[path = "emulator/examples.rs"]
+mod examples;
 #[path = "emulator/fixture.rs"]
 mod fixture;
 #[path = "emulator/keliweb.rs"]

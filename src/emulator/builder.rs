@@ -65,9 +65,22 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets whether programs in any language can control the emulator over HTTP, below `/_emulator`, and whether `/` shows a page
-    /// with its state. `spec/emulator.yaml` describes the requests. A page in a browser cannot send them, but every program on the
-    /// machine can. Default: no.
+    /// Sets whether programs in any language can control the emulator by requests below `/_emulator`, and whether `/` shows its
+    /// state in a browser. The [guide](crate::guide::testing#other-languages) has examples, `spec/emulator.yaml` describes the
+    /// requests. Every program on the machine can send them; a page of another site in a browser cannot. Default: no.
+    ///
+    /// ```
+    /// use gettone::emulator::Emulator;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let emulator = Emulator::builder().control(true).start().await?;
+    /// let http = gettone::reqwest::Client::builder().no_proxy().build()?;
+    /// let request = http.post(emulator.url("/_emulator/advance")).header("content-type", "application/json");
+    /// assert_eq!(request.body(r#"{"seconds":3600}"#).send().await?.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn control(mut self, is_on: bool) -> Self {
         self.has_control = is_on;
         self

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gettone::emulator::{Emulator, Fault};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{fault, start};
+use crate::common::fake::{Answer, FakeService};
 use crate::common::http;
 use crate::fixture::{ECHO, Fixture, start_with};
 
@@ -76,9 +78,18 @@ fn chromium() -> Option<PathBuf> {
 
 /// Returns the page as the browser sees it some seconds later, by its own clock.
 async fn rendered(browser: &PathBuf, url: &str) -> String {
-    let folder = std::env::temp_dir().join(format!("gettone-page-{}", std::process::id()));
+    static RUN: AtomicUsize = AtomicUsize::new(0);
+    let run = RUN.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("gettone-page-{}-{run}", std::process::id()));
     let profile = format!("--user-data-dir={}", folder.display());
-    let options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--virtual-time-budget=3000"];
+    let options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--virtual-time-budget=3000",
+        "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    ];
     let command = Command::new(browser)
         .args(options.map(OsStr::new))
         .args([profile.as_str(), "--dump-dom", url])
@@ -127,6 +138,51 @@ async fn a_browser_shows_the_state_and_takes_no_text_for_markup() {
     // It asks for nothing else, and what it asks for is not recorded.
     assert_eq!(fixture.emulator.count("unknown"), 0);
     assert!(fixture.emulator.requests().iter().all(|request| request.operation != "unknown"));
+}
+
+/// A page of another site, with every way of sending a request that a browser lets it have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_in_a_browser_changes_nothing() {
+    let Some(browser) = chromium() else { return };
+    let fixture = start().await;
+    let token = fixture.make(&[ECHO]).await;
+    let before = fixture.state().await;
+    let port = fixture.emulator.address().port();
+    let page = format!(
+        r#"<!DOCTYPE html><html><body>waiting<iframe name="frame"></iframe>
+        <form method="post" enctype="text/plain" target="frame" action="http://127.0.0.1:{port}/_emulator/revoke"></form>
+        <script>
+        const post = (path, more) => fetch("http://127.0.0.1:{port}/_emulator/" + path, {{ method: "POST", ...more }});
+        const json = {{ "content-type": "application/json" }};
+        const body = '{{"kind":"lost_request"}}';
+        document.forms[0].submit();
+        Promise.allSettled([
+            post("revoke", {{ mode: "no-cors" }}),
+            post("faults", {{ mode: "no-cors", body }}),
+            post("faults", {{ mode: "no-cors", headers: json, body }}),
+            post("faults", {{ headers: json, body }}),
+            post("reset"),
+            fetch("http://127.0.0.1:{port}/_emulator/tokens"),
+        ]).then((results) => {{ document.body.append(results.map((it) => it.value ? it.value.type : it.status).join(" ")); }});
+        </script></body></html>"#
+    );
+    let server = FakeService::deciding(move |_| Answer::html(200, &page)).await;
+    // Another port is another origin of the same site, another name another site.
+    for name in ["127.0.0.1", "localhost", "evil.example"] {
+        let url = server.url().replace("127.0.0.1", name);
+        let text = rendered(&browser, &url).await;
+        // The emulator answered the first three, and the page may not see how.
+        assert!(text.contains("opaque opaque opaque rejected rejected rejected"), "{text}");
+        assert_eq!(fixture.state().await, before, "{name}");
+    }
+    assert_eq!(fixture.call("GET", "/echo", &token).await.status, 200);
+    // A name that leads to this machine (DNS rebinding) is not the emulator's.
+    for path in ["/_emulator/state", "/"] {
+        let text = rendered(&browser, &format!("http://evil.example:{port}{path}")).await;
+        assert!(!text.contains("production-key") && !text.contains("_emulator/state\")"), "{text}");
+        let expected = if path == "/" { "Not Found" } else { "is not the emulator's" };
+        assert!(text.contains(expected), "{text}");
+    }
 }
 
 /// The page renews itself, and says so when the emulator does not answer as it should.
