@@ -7,7 +7,8 @@ use std::error::Error;
 use gettone::emulator::Emulator;
 
 const HELP: &str = "\
-Both services on this machine, at 127.0.0.1, for curl and for other languages. It prints what to try; Ctrl-C ends it.
+Both services on this machine, at 127.0.0.1, for curl and for other languages. It prints what to try, and how to control
+it; Ctrl-C ends it.
 
 Options:
   --port <number>  listens on this port; without it, on one that is free
@@ -48,7 +49,7 @@ fn introduce(emulator: &Emulator) {
     let (production, sandbox, keliweb) = (emulator.production_url(), emulator.sandbox_url(), emulator.keliweb_url());
     let (production_v2, sandbox_v2) = (emulator.production_v2_url(), emulator.sandbox_v2_url());
     let (email, key, echo) = (account.email(), account.production_key().expose(), emulator.url("/echo/hello"));
-    let api = emulator.url("/api/hello");
+    let (api, control, page) = (emulator.url("/api/hello"), emulator.url("/_emulator"), emulator.url("/"));
     let (id, secret) = (customer.client_id(), customer.client_secret().expose());
     let (username, password) = (customer.username(), customer.password().expose());
     println!(
@@ -64,6 +65,8 @@ fn introduce(emulator: &Emulator) {
          \x20 client_secret  {secret}\n\
          \x20 username       {username}\n\
          \x20 password       {password}\n\
+         \n\
+         Control: {control}/state and more, see docs/testing.md; in a browser: {page}\n\
          \n\
          Try\n\
          \x20 TOKEN=$(curl -s -u {email}:{key} {production}/token \\\n\

@@ -5,7 +5,7 @@ use crate::emulator::message::Response;
 const PAGE: &str = include_str!("page.html");
 
 /// The hashes of the style and of the script in the page. A test computes them too.
-const STYLE: &str = "sha256-poK/sRjGa9hFBEX5Vev9m6Dq0qzxPQlj6pY4lXMeg3U=";
+const STYLE: &str = "sha256-w3VroxcTtoa4cXSHIpAkByX7AsDFJf/3n++vWHT94gQ=";
 const SCRIPT: &str = "sha256-uYjjc/8xdcWSmMQHDQh+lLcK01LLmctDbjoxAW/bwCI=";
 
 pub(super) fn response() -> Response {
