@@ -45,7 +45,8 @@ fn files(room: &str) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             match path.extension() {
                 None => folders.push(path),
-                Some(_) => found.push(path),
+                Some(extension) if extension == "rs" => found.push(path),
+                Some(_) => {}
             }
         }
     }
