@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -273,6 +273,14 @@ fn emulator_prints_what_to_try() {
     let mut child = command("emulator").stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut seen: Vec<String> = lines.take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    // It can be controlled from other languages.
+    let control = seen.iter().find_map(|line| line.strip_prefix("Control: http://")).unwrap();
+    let (host, path) = control.split_once(' ').unwrap().0.split_once('/').unwrap();
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(stream, "GET /{path} HTTP/1.1\r\nhost: {host}\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, *b"HTTP/1.1 200", "{control}");
     child.kill().unwrap();
     child.wait().unwrap();
     seen.retain(|line| line.contains("http://127.0.0.1:"));

@@ -151,7 +151,9 @@ async fn each_success_of_version_2_has_the_fields_of_the_vendors_example() {
     for wrapped in [false, true] {
         let mut world = World::new(2, wrapped).await;
         let name = |flat| if wrapped { "wrapped" } else { flat };
-        let limits = json!({ "totalRequests": 100, "walletRequests": 9, "subscriptionRequests": 9, "walletAmount": 5, "ip": ["127.0.0.1"] });
+        let limits = json!({
+            "totalRequests": 100, "walletRequests": 9, "subscriptionRequests": 9, "walletAmount": 5, "ip": ["127.0.0.1"],
+        });
         let body = json!({ "scopes": [ECHO, "PUT:127.0.0.1/echo"], "ttl": 3600, "name": "worker", "limits": limits });
         let created = world.ask("POST", "/tokens", body).await;
         world.compare("create_token", name("created"), &created, &[]);

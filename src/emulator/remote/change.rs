@@ -84,6 +84,7 @@ impl NewFault {
         };
         match self.status {
             Some(status) if !(200..=599).contains(&status) => Err("\"status\" is from 200 to 599"),
+            _ if self.times == 0 => Err("\"times\" is 1 or more"),
             _ => Ok(fault),
         }
     }
@@ -233,8 +234,8 @@ pub(super) fn revoke_all(call: &Call<'_>) -> Handled {
 /// Returns to the start: no tokens, no faults, no record, the first credit, the machine's time. The builder's settings stay.
 pub(super) fn reset(call: &Call<'_>) -> Handled {
     call.no_body()?;
-    let mut state = call.shared.state();
     call.shared.clock.reset();
-    *state = State::new(call.remote.settings.clone(), call.shared.clock.now());
+    let state = State::new(call.remote.settings.clone(), call.shared.clock.now());
+    *call.shared.state() = state;
     done()
 }

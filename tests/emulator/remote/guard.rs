@@ -146,6 +146,7 @@ async fn a_wrong_body_is_named_and_changes_nothing() {
             "unknown field `time`, expected one of",
         ),
         ("POST", "/faults", json!({ "kind": "lost_request", "times": -1 }), "-1"),
+        ("POST", "/faults", json!({ "kind": "lost_request", "times": 0 }), "1 or more"),
         ("POST", "/faults", json!({ "kind": "lost_request", "on": "post /tokens" }), "a method in capitals"),
         ("POST", "/faults", json!({ "kind": "lost_request", "on": "POST tokens" }), "a method in capitals"),
         ("PUT", "/latency", json!({ "seconds": -1 }), "from 0 to 3600"),
