@@ -5,6 +5,7 @@ use gettone::reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::common::spec::Spec;
 use crate::fixture::*;
 
 #[tokio::test]
@@ -59,10 +60,18 @@ async fn every_documented_failure_is_sent_word_for_word() {
         ("GET", "/stats/apis?date=21", key, none.clone(), 422, 240, date),
         ("GET", "/stats/apis/imprese.openapi.it?date=2021-02-30", key, none.clone(), 422, 240, date),
     ];
+    let mut sent = Vec::new();
     for (method, path, login, body, status, code, message) in cases {
         let answer = fixture.v2_at(&base, login, method, path, body.clone()).await;
         let documented = json!({ "success": false, "message": message, "error": code, "data": null });
-        assert_eq!((answer.status, answer.body), (status, documented), "{method} {path} {body}");
+        assert_eq!((answer.status, &answer.body), (status, &documented), "{method} {path} {body}");
+        sent.push((status, answer.body));
+    }
+    for (operation, status, example) in Spec::openapi_v2().answers().into_iter().filter(|(_, status, _)| *status != 200)
+    {
+        let body = Spec::openapi_v2().answer(&operation, status, &example).body;
+        let documented = (status, serde_json::from_str(&body).unwrap());
+        assert!(sent.contains(&documented), "{operation} {example}: {documented:?} was never sent");
     }
     let token = fixture.v2("GET", path, none).await;
     assert_eq!(token.body, made, "nothing has changed it");
