@@ -156,7 +156,7 @@ impl TokenStore for Connection {
         for _ in 0..2_000 {
             let locked = self.call(|engine| {
                 if engine.version().as_ref() != seen {
-                    return Ok(Some(Locked::Changed));
+                    return Ok(Some((Locked::Changed, 0)));
                 }
                 if engine.lock.is_some_and(|(_, until)| engine.now < until) {
                     return Ok(None);
@@ -164,13 +164,10 @@ impl TokenStore for Connection {
                 let number = engine.number();
                 engine.lock = Some((number, engine.now + LOCK_TIME));
                 let guard = Guard { connection: self.clone(), number };
-                Ok(Some(Locked::Held(StoreLock::new(guard))))
+                Ok(Some((Locked::Held(StoreLock::new(guard)), number)))
             });
-            if let Some(locked) = locked.await? {
-                if let Locked::Held(_) = &locked {
-                    let number = self.engine.lock().unwrap().lock.map_or(0, |(number, _)| number);
-                    self.held.store(number, Ordering::SeqCst);
-                }
+            if let Some((locked, number)) = locked.await? {
+                self.held.store(number, Ordering::SeqCst);
                 return Ok(locked);
             }
             tokio::task::yield_now().await;
