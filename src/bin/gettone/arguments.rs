@@ -1,0 +1,155 @@
+//! What can be written on the command line. No option and no argument takes a secret: other users can read the arguments of a program.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{completions, emulator, manual, token};
+use crate::times;
+
+const EXAMPLES: &str = "\
+Examples:
+  curl -H @<(gettone openapi token GET:company.openapi.com/IT-start \\
+    --format header) https://company.openapi.com/IT-start/12485671007
+  curl -K <(gettone keliweb token --format curl) \\
+    https://fatture.keliweb.it/api/invoices
+  gettone status
+
+Exit codes: 0 success, 1 failure, 2 wrong usage, 4 credentials are missing or
+refused, 75 try again later, 130 interrupted.
+
+Credentials come from --credentials, systemd, the environment (OPENAPI_EMAIL,
+OPENAPI_API_KEY, KELIWEB_CLIENT_ID, ...), or the configuration file; never from
+an argument. Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
+
+/// Tokens of Openapi.it and Keliweb Fatture for shells, scripts and other
+/// languages.
+#[derive(Debug, Parser)]
+#[command(name = "gettone", version, term_width = 80, after_help = EXAMPLES, max_term_width = 80)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Use the sandbox of Openapi.it
+    #[arg(long, global = true, conflicts_with = "production")]
+    pub sandbox: bool,
+
+    /// Use production [default, unless all hosts begin with `test.`]
+    #[arg(long, global = true)]
+    pub production: bool,
+
+    /// Use a profile of the configuration file [default: default]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub profile: Option<String>,
+
+    /// Read another configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Read credentials from a file, or from stdin (`-`)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+
+    /// Keep tokens in a file, in Redis (a URL without a password), or `none`
+    #[arg(long, global = true, value_name = "STORE", value_parser = NonEmptyStringValueParser::new())]
+    pub store: Option<String>,
+
+    /// Give up after this time, such as 30s or 2m
+    #[arg(long, global = true, value_name = "TIME", value_parser = times::positive)]
+    pub timeout: Option<Duration>,
+
+    /// Never ask, not even at a terminal
+    #[arg(long, global = true)]
+    pub no_input: bool,
+
+    /// Print JSON: the result on stdout, an error on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Print only results and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Print each step on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// When to print in bold
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// At a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+// A group of commands is an arm here, with a module in `commands`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Openapi.it: tokens for its services
+    #[command(arg_required_else_help = true)]
+    Openapi(Openapi),
+    /// Keliweb Fatture: its token
+    #[command(subcommand, arg_required_else_help = true)]
+    Keliweb(Keliweb),
+    /// Show where credentials come from, and which tokens are kept
+    #[command(after_help = "Example:\n  gettone status --json")]
+    Status,
+    /// Run both services on this machine, for tests
+    Emulator(emulator::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+    /// Print the manual, or write its pages to a folder
+    Man(manual::Arguments),
+}
+
+#[derive(Debug, Args)]
+pub struct Openapi {
+    /// The version of Openapi.it's Oauth [default: 2]
+    #[arg(long, global = true, value_name = "VERSION", value_enum)]
+    pub api_version: Option<ApiVersion>,
+
+    #[command(subcommand)]
+    pub command: OpenapiCommand,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ApiVersion {
+    /// Which the vendor calls deprecated
+    #[value(name = "1")]
+    V1,
+    #[default]
+    #[value(name = "2")]
+    V2,
+}
+
+// Commands of the account go here, as `#[command(flatten)] Account(account::Command)`.
+#[derive(Debug, Subcommand)]
+pub enum OpenapiCommand {
+    /// Print a token for these scopes: a kept one, or a new one
+    Token(token::OpenapiArguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keliweb {
+    /// Print the token: the kept one, or a new one
+    Token(token::KeliwebArguments),
+    /// Replace the token, and print the new one
+    Refresh(token::FormatArguments),
+    /// Remove the kept token; it stays valid until it expires
+    #[command(after_help = "Example:\n  gettone keliweb logout")]
+    Logout,
+}

@@ -1,0 +1,92 @@
+//! Builds the library's clients from the settings.
+
+use std::sync::Arc;
+
+use gettone::clock::{Clock, SystemClock};
+use gettone::openapi::{self, Environment};
+use gettone::store::{AnyStore, FileStore, MemoryStore, RedisStore};
+use gettone::{Builder, Service, keliweb};
+
+use crate::arguments::ApiVersion;
+use crate::credentials::{self, variable};
+use crate::failure::Failure;
+use crate::observed::Observed;
+use crate::output::Output;
+use crate::settings::{Settings, StoreChoice};
+
+/// What every command has.
+pub struct Context {
+    pub settings: Settings,
+    pub output: Output,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    pub fn new(settings: Settings, output: Output) -> Self {
+        Self { settings, output, clock: Arc::new(SystemClock::default()) }
+    }
+
+    /// Returns the environment that the options or the profile name; otherwise production.
+    pub fn environment(&self) -> Environment {
+        self.settings.environment.unwrap_or_default()
+    }
+
+    /// Returns the version of Openapi.it that an option or the profile names; otherwise 2.
+    pub fn api_version(&self, option: Option<ApiVersion>) -> ApiVersion {
+        option.or(self.settings.api_version).unwrap_or_default()
+    }
+
+    /// Returns the address of Openapi.it that a variable or the profile names.
+    pub fn openapi_url(&self, version: ApiVersion, environment: Environment) -> Option<String> {
+        let of_version = if version == ApiVersion::V1 { "_V1" } else { "" };
+        let of_environment = if environment == Environment::Sandbox { "_SANDBOX" } else { "" };
+        let url = variable(&format!("GETTONE_OPENAPI{of_version}{of_environment}_URL"));
+        url.or_else(|| self.settings.profile.value("openapi", "url").map(str::to_owned))
+    }
+
+    /// Returns the address of Keliweb Fatture that a variable or the profile names.
+    pub fn keliweb_url(&self) -> Option<String> {
+        let url = variable("GETTONE_KELIWEB_URL");
+        url.or_else(|| self.settings.profile.value("keliweb", "url").map(str::to_owned))
+    }
+
+    /// Opens the store in force. Without one, tokens are kept until the program ends.
+    pub async fn store(&self) -> Result<Observed, Failure> {
+        let store = match &self.settings.store {
+            StoreChoice::File(path) => AnyStore::new(FileStore::open(path).await?),
+            StoreChoice::Redis(url) => AnyStore::new(RedisStore::connect(url).await?),
+            StoreChoice::None => AnyStore::new(MemoryStore::new()),
+        };
+        Ok(Observed::new(store))
+    }
+
+    /// Sets what all clients have in common.
+    fn configure<C: Service>(&self, builder: Builder<C>, url: Option<String>) -> Builder<C> {
+        let output = self.output;
+        let builder = builder.on_store_failure(move |error| output.warn(&error.to_string()));
+        match url {
+            Some(url) => builder.base_url(url),
+            None => builder,
+        }
+    }
+
+    /// Returns a builder of a client of version 2.
+    pub async fn openapi_v2(&self, environment: Environment) -> Result<Builder<openapi::v2::Oauth>, Failure> {
+        let credentials = credentials::openapi(environment, &self.settings).await?;
+        let url = self.openapi_url(ApiVersion::V2, environment);
+        Ok(self.configure(openapi::v2::Oauth::builder(credentials).environment(environment), url))
+    }
+
+    /// Returns a builder of a client of version 1.
+    pub async fn openapi_v1(&self, environment: Environment) -> Result<Builder<openapi::v1::Oauth>, Failure> {
+        let credentials = credentials::openapi(environment, &self.settings).await?;
+        let url = self.openapi_url(ApiVersion::V1, environment);
+        Ok(self.configure(openapi::v1::Oauth::builder(credentials).environment(environment), url))
+    }
+
+    /// Returns a builder of a client of Keliweb Fatture.
+    pub async fn keliweb(&self) -> Result<Builder<keliweb::Fatture>, Failure> {
+        let credentials = credentials::keliweb(&self.settings).await?;
+        Ok(self.configure(keliweb::Fatture::builder(credentials), self.keliweb_url()))
+    }
+}

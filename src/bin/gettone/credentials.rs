@@ -1,0 +1,208 @@
+//! Where credentials come from: the first source that has a value counts. `docs/command-line.md` has the order.
+
+use std::fs;
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use gettone::openapi::Environment;
+use gettone::{Secret, keliweb, openapi};
+use tokio::process::Command;
+
+use crate::failure::Failure;
+use crate::settings::{Profile, Settings};
+
+/// One value that a service wants.
+pub struct Field {
+    /// What to call it.
+    pub name: &'static str,
+    section: &'static str,
+    keys: &'static [&'static str],
+    variables: &'static [&'static str],
+    is_hidden: bool,
+}
+
+pub const OPENAPI_EMAIL: Field = Field {
+    name: "e-mail address",
+    section: "openapi",
+    keys: &["email"],
+    variables: &["OPENAPI_EMAIL", "OPENAPI_USERNAME"],
+    is_hidden: false,
+};
+pub const OPENAPI_KEY: Field = Field {
+    name: "API key",
+    section: "openapi",
+    keys: &["api_key"],
+    variables: &["OPENAPI_API_KEY", "OPENAPI_KEY"],
+    is_hidden: true,
+};
+pub const OPENAPI_SANDBOX_KEY: Field = Field {
+    name: "API key of the sandbox",
+    section: "openapi",
+    keys: &["sandbox_api_key", "api_key"],
+    variables: &["OPENAPI_SANDBOX_KEY", "OPENAPI_API_KEY"],
+    is_hidden: true,
+};
+pub const KELIWEB: [Field; 4] = [
+    keliweb_field("client id", &["client_id"], &["KELIWEB_CLIENT_ID"], false),
+    keliweb_field("client secret", &["client_secret"], &["KELIWEB_CLIENT_SECRET"], true),
+    keliweb_field("user name", &["username"], &["KELIWEB_USERNAME"], false),
+    keliweb_field("password", &["password"], &["KELIWEB_PASSWORD"], true),
+];
+
+const fn keliweb_field(
+    name: &'static str,
+    keys: &'static [&'static str],
+    variables: &'static [&'static str],
+    is_hidden: bool,
+) -> Field {
+    Field { name, section: "keliweb", keys, variables, is_hidden }
+}
+
+/// The value of a field, and where it is.
+pub struct Located {
+    /// The name of the source.
+    pub source: String,
+    value: Value,
+}
+
+enum Value {
+    Text(Secret),
+    File(PathBuf),
+    Command(Vec<String>),
+}
+
+/// Returns the source in force. `None` if no source has a value.
+pub fn locate(field: &Field, settings: &Settings) -> Option<Located> {
+    let given = settings.credentials.as_ref().and_then(|file| in_profile(field, file));
+    given
+        .or_else(|| in_systemd(field))
+        .or_else(|| in_environment(field))
+        .or_else(|| in_profile(field, &settings.profile))
+}
+
+/// Returns what an environment variable says. An empty one counts as unset.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn in_systemd(field: &Field) -> Option<Located> {
+    let folder = PathBuf::from(variable("CREDENTIALS_DIRECTORY")?);
+    let files = field.variables.iter().map(|variable| folder.join(variable.to_ascii_lowercase()));
+    let file = files.into_iter().find(|file| file.is_file())?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Some(Located { source: format!("systemd credential {name}"), value: Value::File(file) })
+}
+
+fn in_environment(field: &Field) -> Option<Located> {
+    field.variables.iter().find_map(|name| {
+        if let Some(value) = variable(name) {
+            return Some(Located { source: format!("variable {name}"), value: Value::Text(value.into()) });
+        }
+        let file = variable(&format!("{name}_FILE"))?;
+        Some(Located { source: format!("file of the variable {name}_FILE"), value: Value::File(file.into()) })
+    })
+}
+
+fn in_profile(field: &Field, profile: &Profile) -> Option<Located> {
+    field.keys.iter().find_map(|key| {
+        if let Some(text) = profile.value(field.section, key) {
+            return Some(Located { source: profile.name.clone(), value: Value::Text(text.into()) });
+        }
+        let command = profile.command(field.section, key)?;
+        Some(Located { source: format!("{key}_command in {}", profile.name), value: Value::Command(command) })
+    })
+}
+
+impl Located {
+    /// Reads the value. A line break at its end does not belong to it.
+    pub async fn read(self, is_interactive: bool) -> Result<Secret, Failure> {
+        let Self { source, value } = self;
+        let text = match value {
+            Value::Text(text) => return Ok(text),
+            Value::File(path) => fs::read_to_string(&path)
+                .map_err(|error| Failure::credentials(format!("{source}: cannot read {}: {error}", path.display())))?,
+            Value::Command(command) => run(&source, &command, is_interactive).await?,
+        };
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(Failure::credentials(format!("{source}: it is empty"))),
+            text => Ok(text.into()),
+        }
+    }
+}
+
+/// Runs a command, and returns what it prints. Its stderr is that of this program, where it may ask for a password.
+async fn run(source: &str, command: &[String], is_interactive: bool) -> Result<String, Failure> {
+    let failed = |reason: String| Failure::credentials(format!("{source}: {reason}"));
+    let Some((program, arguments)) = command.split_first() else { return Err(failed("it is empty".to_owned())) };
+    let stdin = if is_interactive { Stdio::inherit() } else { Stdio::null() };
+    let run = Command::new(program).args(arguments).stdin(stdin).stderr(Stdio::inherit()).kill_on_drop(true).output();
+    let output = run.await.map_err(|error| failed(format!("cannot run {program}: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("{program} failed: {}", output.status)));
+    }
+    String::from_utf8(output.stdout).map_err(|_| failed(format!("{program} printed something that is not UTF-8")))
+}
+
+/// Returns the value of a field from its source, or asks for it at a terminal.
+async fn find(service: &str, field: &Field, settings: &Settings) -> Result<Secret, Failure> {
+    let is_interactive = !settings.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
+    match locate(field, settings) {
+        Some(located) => located.read(is_interactive).await,
+        None if is_interactive => ask(service, field).await,
+        None => Err(missing(service, field)),
+    }
+}
+
+fn missing(service: &str, field: &Field) -> Failure {
+    let (variables, key) = (field.variables.join(" or "), field.keys.first().copied().unwrap_or_default());
+    Failure::credentials(format!(
+        "{service}: no {}; set {variables}, or `{key}` under [default.{}] in the configuration file",
+        field.name, field.section
+    ))
+}
+
+/// Asks at the terminal. What must stay secret is not shown.
+async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
+    let (question, is_hidden) = (format!("{} of {service}: ", field.name), field.is_hidden);
+    let answer = tokio::task::spawn_blocking(move || {
+        if is_hidden {
+            return rpassword::prompt_password(question);
+        }
+        eprint!("{question}");
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line).map(|_| line)
+    });
+    let answer = answer.await.map_err(io::Error::from).flatten();
+    let answer = answer
+        .map_err(|error| Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name)))?;
+    match answer.trim_end_matches(['\r', '\n']) {
+        "" => Err(missing(service, field)),
+        answer => Ok(answer.into()),
+    }
+}
+
+/// Returns the field of the API key, which is another one in the sandbox.
+pub fn openapi_key(environment: Environment) -> &'static Field {
+    match environment {
+        Environment::Sandbox => &OPENAPI_SANDBOX_KEY,
+        _ => &OPENAPI_KEY,
+    }
+}
+
+pub async fn openapi(environment: Environment, settings: &Settings) -> Result<openapi::Credentials, Failure> {
+    const SERVICE: &str = "Openapi.it";
+    let email = find(SERVICE, &OPENAPI_EMAIL, settings).await?;
+    let key = find(SERVICE, openapi_key(environment), settings).await?;
+    Ok(openapi::Credentials::new(email.expose(), key))
+}
+
+pub async fn keliweb(settings: &Settings) -> Result<keliweb::Credentials, Failure> {
+    const SERVICE: &str = "Keliweb Fatture";
+    let [id, secret, username, password] = &KELIWEB;
+    let id = find(SERVICE, id, settings).await?;
+    let secret = find(SERVICE, secret, settings).await?;
+    let username = find(SERVICE, username, settings).await?;
+    let password = find(SERVICE, password, settings).await?;
+    Ok(keliweb::Credentials::new(id.expose(), secret, username.expose(), password))
+}

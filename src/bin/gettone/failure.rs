@@ -1,0 +1,90 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::fmt;
+use std::time::Duration;
+
+use gettone::Error;
+use serde_json::{Value, json};
+
+/// The exit codes. `docs/command-line.md` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Failed = 1,
+    Usage = 2,
+    /// Credentials are missing, or the service refused them.
+    Credentials = 4,
+    /// The same command may succeed later: `EX_TEMPFAIL` of sysexits.
+    TryLater = 75,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+/// Why a command failed. Its text never contains a secret.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    message: String,
+    error: Option<Error>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string(), error: None }
+    }
+
+    /// Returns a failure that is none of the special ones.
+    pub fn other(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Failed, message)
+    }
+
+    /// Returns a failure of the caller: a wrong option, variable or configuration.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub fn credentials(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Credentials, message)
+    }
+
+    /// Returns the failure as `--json` shows it. Times are whole seconds, rounded up.
+    pub fn to_json(&self) -> Value {
+        let error = self.error.as_ref();
+        json!({ "error": {
+            "message": self.message,
+            "exit_code": self.exit as u8,
+            "service": error.and_then(Error::service),
+            "operation": error.and_then(Error::operation),
+            "status": error.and_then(Error::status).map(|status| status.as_u16()),
+            "code": error.and_then(Error::code),
+            "retry_after": error.and_then(Error::retry_after).map(whole_seconds),
+        }})
+    }
+}
+
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.error.as_ref().and_then(Error::retry_after) {
+            Some(wait) if self.exit == Exit::TryLater => write!(f, "; try again in {} s", whole_seconds(wait)),
+            _ if self.exit == Exit::TryLater => f.write_str("; try again later"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let exit = if error.is_unauthorized() || error.is_invalid_grant() {
+            Exit::Credentials
+        } else if error.is_transient() || error.is_backing_off() {
+            Exit::TryLater
+        } else {
+            Exit::Failed
+        };
+        Self { exit, message: error.to_string(), error: Some(error) }
+    }
+}

@@ -1,0 +1,138 @@
+//! Tokens of Openapi.it and Keliweb Fatture on the command line. `docs/command-line.md` explains it.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod clients;
+mod commands;
+mod credentials;
+mod events;
+mod failure;
+mod observed;
+mod output;
+mod settings;
+mod times;
+
+use std::future::{Future, pending};
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use arguments::{Arguments, Color, Command};
+use clients::Context;
+use failure::{Exit, Failure};
+use output::Output;
+use settings::Settings;
+
+/// After this time of waiting, a person at a terminal is told.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return unparsed(&error),
+    };
+    let global = &arguments.global;
+    let output = Output { is_json: global.json, is_quiet: global.quiet, color: global.color };
+    if global.verbose {
+        events::print();
+    }
+    match run(&arguments, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.fail(&failure);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// Prints the help or the version, or what is wrong with the arguments.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    let is_json = std::env::args_os().any(|argument| argument == "--json");
+    let output = Output { is_json, is_quiet: false, color: Color::Never };
+    let text = error.render().to_string();
+    let failure = if error.use_stderr() {
+        let text = text.trim_end();
+        Failure::usage(text.strip_prefix("error: ").unwrap_or(text))
+    } else {
+        match output.stdout(text.as_bytes()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        }
+    };
+    output.fail(&failure);
+    ExitCode::from(failure.exit as u8)
+}
+
+fn run(arguments: &Arguments, output: Output) -> Result<(), Failure> {
+    let context = Context::new(Settings::read(&arguments.global)?, output);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::other(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(supervised(&arguments.command, &context));
+    // A question that nobody answered, or a slow disk, does not keep the program from ending.
+    runtime.shutdown_background();
+    output.print(&result?)
+}
+
+/// Runs a command until it ends, a signal ends it, or its time is over.
+async fn supervised(command: &Command, context: &Context) -> Result<output::Report, Failure> {
+    let limit = async {
+        match context.settings.timeout {
+            Some(limit) => context.clock.sleep(limit).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        result = commands::run(command, context) => result,
+        exit = signal() => Err(Failure::new(exit, "interrupted")),
+        () = limit => Err(Failure::new(Exit::TryLater, "no result in time; the service may have carried out the request")),
+        never = progress(command, context) => match never {},
+    }
+}
+
+/// Tells a person at a terminal that the command waits.
+async fn progress(command: &Command, context: &Context) -> std::convert::Infallible {
+    let service = match command {
+        Command::Openapi(_) => "Openapi.it",
+        Command::Keliweb(_) => "Keliweb Fatture",
+        _ => return pending().await,
+    };
+    context.clock.sleep(PATIENCE).await;
+    if io::stderr().is_terminal() {
+        context.output.note(&format!("waiting for {service} ..."));
+    }
+    pending().await
+}
+
+/// Waits for a signal that ends the program, and returns the exit code for it.
+#[cfg(unix)]
+fn signal() -> impl Future<Output = Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    async fn of(kind: SignalKind, exit: Exit) -> Exit {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+                exit
+            }
+            // Without a handler the signal ends the program all the same.
+            Err(_) => pending().await,
+        }
+    }
+    async {
+        tokio::select! {
+            exit = of(SignalKind::interrupt(), Exit::Interrupted) => exit,
+            exit = of(SignalKind::terminate(), Exit::Terminated) => exit,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() -> Exit {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => Exit::Interrupted,
+        Err(_) => pending().await,
+    }
+}

@@ -1,0 +1,170 @@
+//! What the program prints: the result on stdout and nothing else, everything else on stderr.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::arguments::Color;
+use crate::failure::Failure;
+
+/// The result of a command, for people and for programs.
+pub struct Report {
+    text: Text,
+    json: Value,
+    /// Whether stdout gets JSON even without `--json`.
+    pub is_json: bool,
+    /// A remark for a person at a terminal.
+    pub note: Option<String>,
+}
+
+enum Text {
+    Plain(String),
+    Table(Table),
+}
+
+impl Report {
+    /// Returns a report of some lines. `text` ends with a line break, unless it is empty.
+    pub fn text(text: impl Into<String>, json: &impl Serialize) -> Self {
+        Self::new(Text::Plain(text.into()), json)
+    }
+
+    pub fn table(table: Table, json: &impl Serialize) -> Self {
+        Self::new(Text::Table(table), json)
+    }
+
+    fn new(text: Text, json: &impl Serialize) -> Self {
+        // Cannot fail: results have texts as keys, and numbers that JSON has.
+        Self { text, json: serde_json::to_value(json).unwrap_or_default(), is_json: false, note: None }
+    }
+
+    pub fn with_note(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
+    }
+}
+
+/// A table: padded columns with a header at a terminal, otherwise values with a tab between them, and no header.
+pub struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new<const N: usize>(header: [&'static str; N]) -> Self {
+        Self { header: header.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row. A service's text may contain control characters, which a terminal would obey and a tab would split: they become blanks.
+    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows.push(cells.map(|cell| cell.replace(char::is_control, " ")).to_vec());
+    }
+
+    fn padded(&self, style: Style) -> String {
+        let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
+        let all = || std::iter::once(&header).chain(&self.rows);
+        let widths: Vec<usize> = (0..header.len())
+            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .collect();
+        let line = |row: &Vec<String>| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        };
+        let rows = self.rows.iter().map(|row| format!("{}\n", line(row)));
+        std::iter::once(format!("{}\n", style.bold(&line(&header)))).chain(rows).collect()
+    }
+
+    fn tabbed(&self) -> String {
+        self.rows.iter().map(|row| format!("{}\n", row.join("\t"))).collect()
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Style(bool);
+
+impl Style {
+    fn bold(self, text: &str) -> String {
+        if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// The two streams, and how they are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    pub is_json: bool,
+    pub is_quiet: bool,
+    pub color: Color,
+}
+
+impl Output {
+    fn style(self, is_terminal: bool) -> Style {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_off = std::env::var_os("CLICOLOR").is_some_and(|value| value == "0");
+        Style(match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && !is_set("NO_COLOR") && !is_dumb && !is_off,
+        })
+    }
+
+    /// Prints the result of a command.
+    ///
+    /// # Errors
+    ///
+    /// stdout cannot be written, for example because a disk is full. A reader that has gone away is not an error.
+    pub fn print(self, report: &Report) -> Result<(), Failure> {
+        let is_terminal = io::stdout().is_terminal();
+        let text = match &report.text {
+            _ if self.is_json || report.is_json => format!("{}\n", report.json),
+            Text::Plain(text) => text.clone(),
+            Text::Table(table) if is_terminal => table.padded(self.style(true)),
+            Text::Table(table) => table.tabbed(),
+        };
+        self.stdout(text.as_bytes())?;
+        if let Some(note) = report.note.as_ref().filter(|_| is_terminal && io::stderr().is_terminal()) {
+            self.note(note);
+        }
+        Ok(())
+    }
+
+    /// Writes to stdout, in one piece.
+    pub fn stdout(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::other(format!("cannot write the result to stdout: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints a remark on stderr, unless the program is to be quiet.
+    pub fn note(self, text: &str) {
+        if !self.is_quiet && !self.is_json {
+            self.stderr(text);
+        }
+    }
+
+    /// Prints a warning on stderr: the command succeeds, but something is wrong.
+    pub fn warn(self, text: &str) {
+        if self.is_json {
+            self.stderr(&json!({ "warning": { "message": text } }).to_string());
+        } else if !self.is_quiet {
+            self.stderr(&format!("{} {text}", self.style(io::stderr().is_terminal()).bold("warning:")));
+        }
+    }
+
+    /// Prints on stderr why the command failed.
+    pub fn fail(self, failure: &Failure) {
+        if self.is_json {
+            self.stderr(&failure.to_json().to_string());
+        } else {
+            self.stderr(&format!("{} {failure}", self.style(io::stderr().is_terminal()).bold("error:")));
+        }
+    }
+
+    fn stderr(self, line: &str) {
+        // There is nowhere left to say that stderr cannot be written.
+        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    }
+}

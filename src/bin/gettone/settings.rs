@@ -1,0 +1,310 @@
+//! What the options, the environment and the configuration file say together.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gettone::openapi::Environment;
+use toml::{Table, Value};
+
+use crate::arguments::{ApiVersion, Global};
+use crate::failure::Failure;
+
+/// The settings of a run.
+pub struct Settings {
+    /// `None` if neither an option nor the profile says which.
+    pub environment: Option<Environment>,
+    pub api_version: Option<ApiVersion>,
+    pub store: StoreChoice,
+    pub timeout: Option<Duration>,
+    pub no_input: bool,
+    pub profile: Profile,
+    /// What `--credentials` names.
+    pub credentials: Option<Profile>,
+}
+
+/// Where tokens are kept.
+pub enum StoreChoice {
+    File(PathBuf),
+    /// The URL may contain a password.
+    Redis(String),
+    None,
+}
+
+/// A table of a configuration file, and what to call it. `Table` would print secrets, so it has no `Debug`.
+pub struct Profile {
+    pub name: String,
+    table: Table,
+}
+
+/// The keys of a profile. A key that is not one of these is an error, since it is a typing mistake.
+const KEYS: [&str; 5] = ["api_version", "environment", "keliweb", "openapi", "store"];
+/// The keys of its tables `openapi` and `keliweb`. Each may end with `_command`.
+const SECTION_KEYS: [(&str, &[&str]); 2] = [
+    ("openapi", &["email", "api_key", "sandbox_api_key", "url"]),
+    ("keliweb", &["client_id", "client_secret", "username", "password", "url"]),
+];
+/// The keys of secrets.
+const SECRETS: [&str; 4] = ["api_key", "sandbox_api_key", "client_secret", "password"];
+
+impl Settings {
+    pub fn read(global: &Global) -> Result<Self, Failure> {
+        let profile = Profile::read(global)?;
+        let credentials = global.credentials.as_deref().map(Profile::credentials).transpose()?;
+        let environment = match (global.sandbox, global.production, profile.text("environment")) {
+            (true, ..) => Some(Environment::Sandbox),
+            (_, true, _) => Some(Environment::Production),
+            (_, _, Some(name)) => Some(name.parse().map_err(|error| profile.wrong(error))?),
+            _ => None,
+        };
+        let api_version = match profile.table.get("api_version") {
+            None => None,
+            Some(Value::Integer(1)) => Some(ApiVersion::V1),
+            Some(Value::Integer(2)) => Some(ApiVersion::V2),
+            Some(_) => return Err(profile.wrong("api_version: expected 1 or 2")),
+        };
+        let store = StoreChoice::read(global, &profile)?;
+        let Global { timeout, no_input, .. } = *global;
+        Ok(Self { environment, api_version, store, timeout, no_input, profile, credentials })
+    }
+}
+
+impl StoreChoice {
+    fn read(global: &Global, profile: &Profile) -> Result<Self, Failure> {
+        if let Some(store) = &global.store {
+            let choice = Self::of(store.as_ref());
+            if matches!(&choice, Self::Redis(url) if has_password(url)) {
+                return Err(Failure::usage(
+                    "--store: a URL with a password, which other users can read in the list of processes; put the URL into the variable \
+                     GETTONE_STORE, or into the configuration file as `store`",
+                ));
+            }
+            return Ok(choice);
+        }
+        if let Some(store) = std::env::var_os("GETTONE_STORE").filter(|store| !store.is_empty()) {
+            return Ok(Self::of(store.as_ref()));
+        }
+        match profile.text("store") {
+            Some(store) => Ok(Self::of(store.as_ref())),
+            None => folder("XDG_STATE_HOME", ".local/state")
+                .map(|folder| Self::File(folder.join("gettone/tokens.json")))
+                .ok_or_else(|| Failure::usage("no folder for tokens: set HOME, or use --store FILE or --store none")),
+        }
+    }
+
+    fn of(store: &Path) -> Self {
+        const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "unix"];
+        match store.to_str() {
+            Some("none") => Self::None,
+            // `redis+sentinel` too.
+            Some(url)
+                if url
+                    .split_once("://")
+                    .is_some_and(|(scheme, _)| SCHEMES.iter().any(|known| scheme.starts_with(known))) =>
+            {
+                Self::Redis(url.to_owned())
+            }
+            _ => Self::File(store.to_owned()),
+        }
+    }
+}
+
+fn has_password(url: &str) -> bool {
+    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@') || url.contains("password=") || url.contains("pass=")
+}
+
+/// Returns a folder of the XDG base directory specification. A relative path counts as unset there.
+fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(absolute);
+    set.or_else(|| std::env::home_dir().filter(absolute).map(|home| home.join(below_home)))
+}
+
+impl Profile {
+    /// Reads the profile in force.
+    fn read(global: &Global) -> Result<Self, Failure> {
+        let default = || folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("gettone/config.toml"));
+        let path = global.config.clone().or_else(default);
+        let contents = path.as_ref().map_or(Ok(None), |path| Contents::of(path))?;
+        let name = global.profile.as_deref().unwrap_or("default");
+        match (contents, path) {
+            (None, Some(path)) if global.config.is_some() => {
+                Err(Failure::usage(format!("configuration file {}: there is none", path.display())))
+            }
+            (Some(contents), _) => match contents.table()?.remove(name) {
+                Some(Value::Table(table)) => {
+                    let profile = Self { name: format!("profile {name} of {}", contents.path.display()), table };
+                    profile.check()?;
+                    contents.check_permissions(&profile)?;
+                    Ok(profile)
+                }
+                None if global.profile.is_none() => {
+                    Ok(Self { name: contents.path.display().to_string(), table: Table::new() })
+                }
+                _ => {
+                    Err(Failure::usage(format!("configuration file {}: no profile {name:?}", contents.path.display())))
+                }
+            },
+            (None, _) if global.profile.is_some() => {
+                Err(Failure::usage(format!("--profile {name}: there is no configuration file")))
+            }
+            (None, _) => Ok(Self { name: "the configuration file".to_owned(), table: Table::new() }),
+        }
+    }
+
+    /// Reads a file of credentials: the tables `openapi` and `keliweb` of a profile.
+    fn credentials(path: &Path) -> Result<Self, Failure> {
+        let contents = if path == Path::new("-") {
+            let mut text = String::new();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.map_err(|error| Failure::credentials(format!("--credentials -: cannot read stdin: {error}")))?;
+            Contents { path: "-".into(), text, file: None }
+        } else {
+            Contents::of(path)?.ok_or_else(|| {
+                Failure::credentials(format!("--credentials {}: there is no such file", path.display()))
+            })?
+        };
+        let profile = Self { name: format!("--credentials {}", path.display()), table: contents.table()? };
+        profile.check()?;
+        contents.check_permissions(&profile)?;
+        Ok(profile)
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.table.get(key)?.as_str()
+    }
+
+    /// Returns a value of the table `openapi` or `keliweb`.
+    pub fn value(&self, section: &str, key: &str) -> Option<&str> {
+        self.table.get(section)?.get(key)?.as_str()
+    }
+
+    /// Returns the command that prints a value.
+    pub fn command(&self, section: &str, key: &str) -> Option<Vec<String>> {
+        let command = self.table.get(section)?.get(format!("{key}_command"))?.as_array()?;
+        Some(command.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect())
+    }
+
+    fn has_secret(&self) -> bool {
+        let in_store = self.text("store").is_some_and(has_password);
+        in_store || SECTION_KEYS.iter().any(|(section, _)| SECRETS.iter().any(|key| self.value(section, key).is_some()))
+    }
+
+    fn wrong(&self, reason: impl std::fmt::Display) -> Failure {
+        Failure::usage(format!("{}: {reason}", self.name))
+    }
+
+    /// Checks keys and types. An error names the key, and never shows the value.
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(key) = self.table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            return Err(self.wrong(format!("unknown key {key:?}; expected one of {}", KEYS.join(", "))));
+        }
+        if let Some(key) =
+            ["environment", "store"].iter().find(|key| self.table.get(**key).is_some_and(|value| !value.is_str()))
+        {
+            return Err(self.wrong(format!("{key}: expected a text")));
+        }
+        SECTION_KEYS.iter().try_for_each(|(section, keys)| self.check_section(section, keys))
+    }
+
+    fn check_section(&self, section: &str, keys: &[&str]) -> Result<(), Failure> {
+        let table = match self.table.get(section) {
+            None => return Ok(()),
+            Some(Value::Table(table)) => table,
+            Some(_) => return Err(self.wrong(format!("{section}: expected a table"))),
+        };
+        for (key, value) in table {
+            let is_command = key.strip_suffix("_command").is_some_and(|key| keys.contains(&key) && key != "url");
+            let is_right = match value {
+                Value::String(text) => !is_command && !text.is_empty(),
+                Value::Array(words) => is_command && !words.is_empty() && words.iter().all(Value::is_str),
+                _ => false,
+            };
+            if !is_command && !keys.contains(&key.as_str()) {
+                let keys = keys.join(", ");
+                return Err(
+                    self.wrong(format!("{section}: unknown key {key:?}; expected one of {keys}, or one with _command"))
+                );
+            }
+            if !is_right {
+                let expected = if is_command {
+                    "a list of texts: a program and its arguments"
+                } else {
+                    "a text that is not empty"
+                };
+                return Err(self.wrong(format!("{section}.{key}: expected {expected}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The longest file that is read.
+const MAX_LENGTH: u64 = 1 << 20;
+
+struct Contents {
+    path: PathBuf,
+    text: String,
+    file: Option<File>,
+}
+
+impl Contents {
+    /// Reads a file. `None` if there is none.
+    fn of(path: &Path) -> Result<Option<Self>, Failure> {
+        let failed = |error: std::io::Error| Failure::other(format!("cannot read {}: {error}", path.display()));
+        let file = match File::open(path) {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let mut text = String::new();
+        let length = (&file).take(MAX_LENGTH + 1).read_to_string(&mut text).map_err(failed)?;
+        if length as u64 > MAX_LENGTH {
+            return Err(Failure::other(format!("{}: larger than 1 MiB", path.display())));
+        }
+        Ok(Some(Self { path: path.to_owned(), text, file: Some(file) }))
+    }
+
+    /// Reads TOML. The library's own message would show the line, which may contain a secret.
+    fn table(&self) -> Result<Table, Failure> {
+        self.text.parse().map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| self.text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Failure::usage(format!("{}: line {line} is not TOML", self.path.display()))
+        })
+    }
+
+    /// Refuses a file with a secret that other users can read.
+    #[cfg(unix)]
+    fn check_permissions(&self, profile: &Profile) -> Result<(), Failure> {
+        use std::os::unix::fs::MetadataExt;
+
+        let Some(file) = self.file.as_ref().filter(|_| profile.has_secret()) else { return Ok(()) };
+        let path = self.path.display();
+        let metadata = file.metadata().map_err(|error| Failure::other(format!("cannot read {path}: {error}")))?;
+        // A pipe, such as that of `<(…)`, is its own protection.
+        if !metadata.is_file() {
+            return Ok(());
+        }
+        let user = rustix::process::geteuid().as_raw();
+        if metadata.uid() != user {
+            return Err(Failure::other(format!(
+                "{path} contains a secret and belongs to another user: chown it, or copy it"
+            )));
+        }
+        if metadata.mode() & 0o077 != 0 {
+            let advice = format!("chmod 600 '{path}'");
+            return Err(Failure::other(format!(
+                "{path} contains a secret, and other users can read it or write to it: {advice}"
+            )));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn check_permissions(&self, _: &Profile) -> Result<(), Failure> {
+        Ok(())
+    }
+}
