@@ -82,14 +82,22 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
-    /// When to print in bold
-    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    /// Print in bold: auto, always or never [default: auto]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     pub color: Color,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// At a terminal, unless NO_COLOR is set
+    // At a terminal, unless the environment says otherwise.
     #[default]
     Auto,
     Always,
@@ -118,8 +126,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Openapi {
-    /// The version of Openapi.it's Oauth [default: 2]
-    #[arg(long, global = true, value_name = "VERSION", value_enum)]
+    /// The version of Openapi.it's Oauth: 1 or 2 [default: 2]
+    #[arg(long, global = true, value_name = "VERSION", value_enum, hide_possible_values = true)]
     pub api_version: Option<ApiVersion>,
 
     #[command(subcommand)]
@@ -128,7 +136,7 @@ pub struct Openapi {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum ApiVersion {
-    /// Which the vendor calls deprecated
+    // The vendor calls it deprecated.
     #[value(name = "1")]
     V1,
     #[default]

@@ -7,6 +7,7 @@ mod commands;
 mod credentials;
 mod events;
 mod failure;
+mod kept;
 mod observed;
 mod output;
 mod settings;

@@ -1,9 +1,114 @@
 //! `status`.
 
-use crate::clients::Context;
-use crate::failure::Failure;
-use crate::output::Report;
+use std::time::SystemTime;
 
-pub async fn run(_: &Context) -> Result<Report, Failure> {
-    Err(Failure::other("not there yet"))
+use serde::Serialize;
+
+use crate::clients::Context;
+use crate::credentials::{self, Field, KELIWEB, OPENAPI_EMAIL, OPENAPI_KEY, OPENAPI_SANDBOX_KEY, variable};
+use crate::failure::Failure;
+use crate::kept::{self, Kept};
+use crate::output::{Report, Table};
+use crate::settings::StoreChoice;
+use crate::times;
+
+/// The result of `status`. No value of a credential is part of it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Status {
+    pub environment: String,
+    pub credentials: Vec<Credential>,
+    /// The store in force: `file`, `redis` or `none`.
+    pub store: &'static str,
+    /// The file, if it is one.
+    pub file: Option<String>,
+    /// The tokens in the file.
+    pub tokens: Vec<StoredToken>,
+}
+
+/// Where a credential comes from.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Credential {
+    pub service: &'static str,
+    pub name: &'static str,
+    /// The source in force; `null` if there is none.
+    pub source: Option<String>,
+}
+
+/// A token in the store.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct StoredToken {
+    /// Service, address, account, and what the token is for.
+    pub name: String,
+    pub expires_at: String,
+    pub is_expired: bool,
+    /// Until when an expired token can be refreshed.
+    pub refreshed_until: Option<String>,
+    /// What the token was granted.
+    pub scopes: Option<Vec<String>>,
+}
+
+pub async fn run(context: &Context) -> Result<Report, Failure> {
+    let settings = &context.settings;
+    let now = context.clock.now();
+    let (store, file) = match &settings.store {
+        StoreChoice::File(path) => ("file", Some(path.display().to_string())),
+        StoreChoice::Redis(_) => ("redis", None),
+        StoreChoice::None => ("none", None),
+    };
+    let tokens = kept::tokens(&settings.store).await?;
+    let status = Status {
+        environment: context.environment().to_string(),
+        credentials: sources(context),
+        store,
+        file,
+        tokens: tokens.into_iter().map(|kept| stored(kept, now)).collect(),
+    };
+    Ok(Report::table(table(&status), &status))
+}
+
+fn sources(context: &Context) -> Vec<Credential> {
+    let source = |service, field: &Field| {
+        let source = credentials::locate(field, &context.settings).map(|located| located.source);
+        Credential { service, name: field.name, source }
+    };
+    let openapi = [&OPENAPI_EMAIL, &OPENAPI_KEY, &OPENAPI_SANDBOX_KEY].map(|field| source("Openapi.it", field));
+    let keliweb = KELIWEB.iter().map(|field| source("Keliweb Fatture", field));
+    let tokens = [("token", "OPENAPI_TOKEN"), ("token of the sandbox", "OPENAPI_SANDBOX_TOKEN")];
+    let ready_made = tokens.into_iter().filter(|(_, name)| variable(name).is_some()).map(|(what, name)| Credential {
+        service: "Openapi.it",
+        name: what,
+        source: Some(format!("variable {name}, which counts without an API key")),
+    });
+    openapi.into_iter().chain(ready_made).chain(keliweb).collect()
+}
+
+fn stored(kept: Kept, now: SystemTime) -> StoredToken {
+    let is_expired = kept.expires_at <= now;
+    StoredToken {
+        name: kept.name,
+        expires_at: times::utc(kept.expires_at),
+        is_expired,
+        refreshed_until: (kept.discard_after > kept.expires_at).then(|| times::utc(kept.discard_after)),
+        scopes: kept.scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn table(status: &Status) -> Table {
+    let mut table = Table::new(["KIND", "NAME", "VALUE"]);
+    table.row(["environment".to_owned(), String::new(), status.environment.clone()]);
+    for Credential { service, name, source } in &status.credentials {
+        let source = source.clone().unwrap_or_else(|| "missing".to_owned());
+        table.row(["credential".to_owned(), format!("{service} {name}"), source]);
+    }
+    table.row(["store".to_owned(), status.store.to_owned(), status.file.clone().unwrap_or_default()]);
+    for token in &status.tokens {
+        let verb = if token.is_expired { "expired" } else { "expires" };
+        let refreshed =
+            token.refreshed_until.as_ref().map(|end| format!(", refresh token until {end}")).unwrap_or_default();
+        table.row(["token".to_owned(), token.name.clone(), format!("{verb} {}{refreshed}", token.expires_at)]);
+    }
+    table
 }

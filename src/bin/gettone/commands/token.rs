@@ -79,13 +79,13 @@ enum Format {
     /// The token alone
     #[default]
     Token,
-    /// The line `Authorization: Bearer ...`, for curl -H @FILE
+    /// The line `Authorization: Bearer TOKEN`, for curl -H @FILE
     Header,
-    /// A line of a configuration file of curl, for curl -K FILE
+    /// A line for curl -K FILE
     Curl,
     /// The token, its end and its scopes
     Json,
-    /// A variable: OPENAPI_TOKEN, OPENAPI_SANDBOX_TOKEN or KELIWEB_TOKEN
+    /// NAME=TOKEN, such as OPENAPI_TOKEN=TOKEN
     Env,
 }
 
