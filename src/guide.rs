@@ -10,6 +10,7 @@
 //! | [Security](security) | what the client stores, sends and prints, and what to do after a leak |
 //! | [Migrating](migrating) | from version 1 of Openapi.it's Oauth to version 2, and from the vendors' SDKs |
 //! | [Services](services) | each operation, what the vendors document, and what they leave open |
+//! | [Command line](command_line) | the program `gettone`, for shells and other languages |
 
 /// Returns the definitions of links to items, and to their methods and variants. `as`: what precedes the item in the label.
 macro_rules! items {
@@ -174,6 +175,9 @@ macro_rules! links {
 
 macro_rules! page {
     ($page:ident $(, $attribute:meta)*) => {
+        page!($page = stringify!($page) $(, $attribute)*);
+    };
+    ($page:ident = $file:expr $(, $attribute:meta)*) => {
         #[doc = links!(always)]
         #[cfg_attr(feature = "emulator", doc = links!(emulator))]
         #[cfg_attr(feature = "middleware", doc = links!(middleware))]
@@ -181,7 +185,7 @@ macro_rules! page {
         #[cfg_attr(feature = "seal", doc = links!(seal))]
         #[doc = links!(pages)]
         #[doc = links!(pictures)]
-        #[doc = include_str!(concat!("../docs/", stringify!($page), ".md"))]
+        #[doc = include_str!(concat!("../docs/", $file, ".md"))]
         $(#[$attribute])*
         pub mod $page {}
     };
@@ -197,6 +201,7 @@ page!(testing);
 page!(security);
 page!(migrating);
 page!(services);
+page!(command_line = "command-line");
 
 /// Every link of a page is defined at its end, as [`links`] says, and every anchor is a heading.
 ///
@@ -236,7 +241,7 @@ page!(services);
 ///     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
 ///     kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
 /// };
-/// for page in ["tokens", "scopes", "errors", "processes", "testing", "security", "migrating", "services"] {
+/// for page in ["tokens", "scopes", "errors", "processes", "testing", "security", "migrating", "services", "command-line"] {
 ///     let text = read(&format!("docs/{page}.md"));
 ///     let is_definition = |line: &&str| line.starts_with('[') && line.contains("]: ");
 ///     let (defined, prose): (Vec<&str>, Vec<&str>) = text.lines().partition(is_definition);

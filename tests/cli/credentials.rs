@@ -1,0 +1,208 @@
+//! Where credentials come from, in which order, and which files are refused.
+
+use serde_json::{Value, json};
+
+use crate::world::{API_KEY, CLIENT_SECRET, PASSWORD, SANDBOX_KEY, SCOPE, World};
+
+const TOKEN: [&str; 5] = ["--store", "none", "openapi", "token", SCOPE];
+const CONFIG: &str = ".config/gettone/config.toml";
+
+/// Returns the source of a credential of Openapi.it, as `status` names it.
+async fn source(world: &World, options: &[&str], name: &str) -> Value {
+    let status = world.run(&[options, &["status", "--json"]].concat()).await.json();
+    let credentials = status["credentials"].as_array().unwrap();
+    credentials.iter().find(|credential| credential["name"] == name).unwrap()["source"].clone()
+}
+
+#[tokio::test]
+async fn each_source_works_and_the_first_one_counts() {
+    let mut world = World::new().await;
+    world.unset_credentials();
+    world.run(&TOKEN).await.fails(4, "no e-mail address; set OPENAPI_EMAIL or OPENAPI_USERNAME");
+    assert_eq!(source(&world, &[], "API key").await, Value::Null);
+
+    // The last source first: each one that follows comes before it. Its own key is right, and the others are wrong by now.
+    let profile = |key: &str| format!("[default.openapi]\nemail = 'test@example.com'\napi_key = '{key}'\n");
+    let config = world.write(CONFIG, &profile(API_KEY));
+    world.run(&TOKEN).await.line();
+    assert_eq!(source(&world, &[], "API key").await, format!("profile default of {config}"));
+
+    world.write(CONFIG, &profile("wrong"));
+    world.run(&TOKEN).await.fails(4, "401");
+    let file = world.write("key", &format!("{API_KEY}\n"));
+    world.set("OPENAPI_API_KEY_FILE", &file);
+    world.run(&TOKEN).await.line();
+    assert_eq!(source(&world, &[], "API key").await, "file of the variable OPENAPI_API_KEY_FILE");
+
+    world.write("key", "wrong");
+    world.set("OPENAPI_API_KEY", API_KEY);
+    world.run(&TOKEN).await.line();
+    assert_eq!(source(&world, &[], "API key").await, "variable OPENAPI_API_KEY");
+
+    world.set("OPENAPI_API_KEY", "wrong");
+    world.write("credentials/openapi_api_key", API_KEY);
+    world.set("CREDENTIALS_DIRECTORY", world.home.join("credentials").to_str().unwrap());
+    world.run(&TOKEN).await.line();
+    assert_eq!(source(&world, &[], "API key").await, "systemd credential openapi_api_key");
+
+    world.write("credentials/openapi_api_key", "wrong");
+    let given = world.write("given.toml", &format!("openapi.api_key = '{API_KEY}'"));
+    world.run(&[&["--credentials", &given][..], &TOKEN].concat()).await.line();
+    assert_eq!(source(&world, &["--credentials", &given], "API key").await, format!("--credentials {given}"));
+    let stdin = format!("[openapi]\napi_key = '{API_KEY}'\nemail = 'test@example.com'");
+    world.run_with(&[&["--credentials", "-"][..], &TOKEN].concat(), &stdin).await.line();
+    world.run(&TOKEN).await.fails(4, "401");
+}
+
+#[tokio::test]
+async fn the_variables_of_the_vendors_tool_work() {
+    let mut world = World::new().await;
+    world.unset_credentials();
+    world.set("OPENAPI_USERNAME", "test@example.com");
+    world.set("OPENAPI_KEY", API_KEY);
+    world.set("OPENAPI_SANDBOX_KEY", SANDBOX_KEY);
+    world.run(&TOKEN).await.line();
+    world.run(&[&["--sandbox"][..], &TOKEN].concat()).await.line();
+    assert_eq!(source(&world, &[], "API key").await, "variable OPENAPI_KEY");
+
+    // Its tokens count if there is no key.
+    world.set("OPENAPI_TOKEN", "ready-made");
+    world.set("OPENAPI_SANDBOX_TOKEN", "ready-made-too");
+    assert_ne!(world.run(&TOKEN).await.line(), "ready-made");
+    world.unset("OPENAPI_KEY");
+    world.unset("OPENAPI_SANDBOX_KEY");
+    let sent = world.requests();
+    let run = world.run(&TOKEN).await;
+    assert!(run.line() == "ready-made" && run.stderr.contains("OPENAPI_TOKEN"), "{run:?}");
+    assert_eq!(world.run(&[&["--sandbox"][..], &TOKEN].concat()).await.line(), "ready-made-too");
+    let json = world.run(&[&["--json"][..], &TOKEN].concat()).await.json();
+    assert_eq!((&json["token"], &json["expires_at"]), (&json!("ready-made"), &Value::Null));
+    world.run(&["openapi", "token", SCOPE, "--refresh"]).await.fails(4, "cannot be replaced");
+    assert_eq!(world.requests(), sent);
+    assert!(source(&world, &[], "token").await.as_str().unwrap().contains("OPENAPI_TOKEN"));
+}
+
+#[tokio::test]
+async fn a_command_can_print_a_secret() {
+    let mut world = World::new().await;
+    world.unset_credentials();
+    let config = |command: &str| {
+        let account =
+            "client_id = 'client-id'\nusername = 'customer@example.com'\nclient_secret_command = ['cat', 'secret']\n";
+        world.write(CONFIG, &format!("[work.keliweb]\n{account}password_command = {command}\n"));
+    };
+    world.write("secret", &format!("{CLIENT_SECRET}\n"));
+    let run = ["--profile", "work", "keliweb", "token", "--store", "none"];
+    config(&format!("['printf', '%s\\n', '{PASSWORD}']"));
+    world.run(&run).await.line();
+    // A command gets no stdin from which it could ask.
+    config("['cat']");
+    world.run(&run).await.fails(4, "password_command in profile work");
+    config("['false']");
+    world.run(&run).await.fails(4, "false failed: exit status: 1");
+    config("['no-such-program']");
+    world.run(&run).await.fails(4, "cannot run no-such-program");
+    // `status` runs none.
+    config("['touch', 'was-run']");
+    let status = world.run(&["--profile", "work", "status"]).await;
+    assert!(status.code == 0 && status.stdout.contains("password_command") && !world.home.join("was-run").exists());
+}
+
+#[tokio::test]
+async fn a_file_with_secrets_that_others_can_read_is_refused_with_the_command_to_type() {
+    let mut world = World::new().await;
+    world.unset("OPENAPI_API_KEY");
+    let config = world.write(CONFIG, &format!("default.openapi.api_key = '{API_KEY}'"));
+    for mode in [0o640, 0o604, 0o620] {
+        world.chmod(CONFIG, mode);
+        world.run(&TOKEN).await.fails(1, &format!("chmod 600 '{config}'"));
+        world.run(&["status"]).await.fails(1, "chmod 600");
+    }
+    world.chmod(CONFIG, 0o600);
+    world.run(&TOKEN).await.line();
+    // Without a secret in it, everybody may read it.
+    world.write(CONFIG, "default.openapi.email = 'test@example.com'");
+    world.chmod(CONFIG, 0o644);
+    world.set("OPENAPI_API_KEY", API_KEY);
+    world.run(&TOKEN).await.line();
+    let given = world.write("given.toml", &format!("openapi.api_key = '{API_KEY}'"));
+    world.chmod("given.toml", 0o644);
+    world.run(&[&["--credentials", &given][..], &TOKEN].concat()).await.fails(1, "chmod 600");
+
+    world.run(&["openapi", "token", SCOPE]).await.line();
+    world.chmod(".local/state/gettone/tokens.json", 0o644);
+    let sent = world.requests();
+    world.run(&["openapi", "token", SCOPE]).await.fails(1, "chmod");
+    world.run(&["status"]).await.fails(1, "chmod");
+    world.chmod(".local/state/gettone/tokens.json", 0o600);
+    world.chmod(".local/state/gettone", 0o777);
+    world.run(&["openapi", "token", SCOPE]).await.fails(1, "chmod");
+    assert_eq!(world.requests(), sent);
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_named_by_its_place_and_shows_no_value() {
+    let world = World::new().await;
+    for (text, reason) in [
+        ("[default.openapi]\nemail = 'a'\napi_key = planted-key-71f0\n", "line 3 is not TOML"),
+        (
+            "[default.openapi]\napi_keys = 'planted-key-71f0'",
+            "openapi: unknown key \"api_keys\"; expected one of email, api_key",
+        ),
+        ("[default.openapi]\napi_key = 5", "openapi.api_key: expected a text"),
+        ("[default.openapi]\napi_key_command = 'planted-key-71f0'", "openapi.api_key_command: expected a list"),
+        ("[default.openapi]\napi_key = ['planted-key-71f0']", "openapi.api_key: expected a text"),
+        ("default.openapi = 'planted-key-71f0'", "openapi: expected a table"),
+        ("[default]\nkey = 'planted-key-71f0'", "unknown key \"key\""),
+        ("[default]\nenvironment = 'test'", "expected `production` or `sandbox`"),
+        ("[default]\nenvironment = 5", "environment: expected a text"),
+        ("[default]\napi_version = 3", "api_version: expected 1 or 2"),
+    ] {
+        world.write(CONFIG, text);
+        let run = world.run(&TOKEN).await;
+        run.fails(2, reason);
+        world.assert_clean(text, &run.stderr);
+    }
+    world.run(&["--profile", "other", "status"]).await.fails(2, "no profile \"other\"");
+    world.run(&["--config", "none.toml", "status"]).await.fails(2, "none.toml: there is none");
+    world.run(&["--credentials", "none.toml", "status"]).await.fails(4, "there is no such file");
+    assert_eq!(world.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_profile_sets_environment_version_store_and_address() {
+    let mut world = World::new().await;
+    let url = world.emulator.sandbox_url();
+    world.unset("GETTONE_OPENAPI_V1_SANDBOX_URL");
+    let text = format!(
+        "[work]\nenvironment = 'sandbox'\napi_version = 1\nstore = 'work.json'\n[work.openapi]\nurl = '{url}'\n"
+    );
+    world.write("my.toml", &text);
+    let run = world.run(&["--config", "my.toml", "--profile", "work", "openapi", "token", SCOPE]).await;
+    run.line();
+    let request = &world.emulator.requests()[0];
+    assert_eq!((request.operation, request.path.expose()), ("create_token", "/sandbox/token"));
+    assert!(world.home.join("work.json").exists());
+}
+
+#[tokio::test]
+async fn credentials_go_to_https_or_this_machine_only() {
+    let mut world = World::new().await;
+    world.set("GETTONE_OPENAPI_URL", "http://example.com");
+    world.run(&TOKEN).await.fails(1, "plain http is allowed only for loopback addresses");
+}
+
+#[tokio::test]
+async fn a_store_with_a_password_is_no_argument() {
+    let world = World::new().await;
+    for url in [
+        "redis://:planted-password-e5b8@127.0.0.1",
+        "rediss://user:planted-password-e5b8@h/0",
+        "unix:///s?pass=planted-password-e5b8",
+    ] {
+        let run = world.run(&["--store", url, "keliweb", "token"]).await;
+        run.fails(2, "GETTONE_STORE");
+        world.assert_clean("the error", &run.stderr);
+    }
+    assert_eq!(world.requests(), 0);
+}

@@ -1,0 +1,177 @@
+//! Tokens: their formats, and how few requests they take.
+
+use std::os::unix::fs::PermissionsExt;
+
+use gettone::emulator::{Api, Emulator};
+use serde_json::json;
+
+use crate::world::{SCOPE, World};
+
+const OPENAPI: [&str; 3] = ["openapi", "token", SCOPE];
+const KELIWEB: [&str; 2] = ["keliweb", "token"];
+
+#[tokio::test]
+async fn a_second_call_sends_nothing() {
+    let world = World::new().await;
+    for arguments in [&OPENAPI[..], &KELIWEB, &["openapi", "--api-version", "1", "token", SCOPE]] {
+        let before = world.requests();
+        let first = world.run(arguments).await;
+        let sent = world.requests();
+        assert!(sent > before);
+        let second = world.run(arguments).await;
+        assert_eq!((second.line(), world.requests()), (first.line(), sent), "{arguments:?}");
+        assert_eq!((first.stderr, second.stderr), (String::new(), String::new()));
+    }
+    for (path, mode) in [("", 0o700), ("tokens.json", 0o600)] {
+        let path = world.token_file().parent().unwrap().join(path);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
+}
+
+#[tokio::test]
+async fn each_format_is_what_curl_and_shells_read() {
+    let world = World::new().await;
+    let token = world.run(&OPENAPI).await.line().to_owned();
+    for (format, line) in [
+        ("token", token.clone()),
+        ("header", format!("Authorization: Bearer {token}")),
+        ("curl", format!("oauth2-bearer = \"{token}\"")),
+        ("env", format!("OPENAPI_TOKEN={token}")),
+    ] {
+        let run = world.run(&["openapi", "token", SCOPE, "--format", format]).await;
+        assert_eq!(run.line(), line);
+    }
+    let keliweb = world.run(&["keliweb", "token", "--format", "env"]).await;
+    assert!(keliweb.line().starts_with("KELIWEB_TOKEN=ey"), "{keliweb:?}");
+    let sandbox = world.run(&["openapi", "token", "--sandbox", SCOPE, "--format", "env"]).await;
+    assert!(sandbox.line().starts_with("OPENAPI_SANDBOX_TOKEN="), "{sandbox:?}");
+}
+
+#[tokio::test]
+async fn json_has_the_end_in_utc_whatever_the_time_zone() {
+    let mut world = World::new().await;
+    world.set("TZ", "Europe/Rome");
+    let json = world.run(&["openapi", "token", SCOPE, "--format", "json"]).await.json();
+    let issued = world.emulator.tokens();
+    assert_eq!(json["token"], issued[0].token.expose());
+    assert_eq!((&json["token_type"], &json["scopes"]), (&json!("Bearer"), &json!([SCOPE])));
+    let end = json["expires_at"].as_str().unwrap();
+    assert!(end.len() == "2026-11-25T19:31:59Z".len() && end.ends_with('Z'), "{end}");
+    let end = time::OffsetDateTime::parse(end, &time::format_description::well_known::Rfc3339).unwrap();
+    let issued_end = time::OffsetDateTime::from(issued[0].expires_at);
+    assert!((end - issued_end).abs() < time::Duration::minutes(2), "{end} and {issued_end}");
+    let left = json["expires_in"].as_u64().unwrap();
+    assert!((86_200..=86_400).contains(&left), "{left}");
+    assert_eq!(world.run(&["--json", "openapi", "token", SCOPE]).await.json()["token"], json["token"]);
+    assert_eq!(world.run(&["keliweb", "token", "--json"]).await.json().get("scopes"), None);
+}
+
+#[tokio::test]
+async fn the_scope_is_worked_out_from_a_request() {
+    let world = World::new().await;
+    let url = world.emulator.url("/echo/me?x=1");
+    let token = world.run(&["openapi", "token", "--for", &format!("GET {url}")]).await.line().to_owned();
+    assert_eq!(world.run(&OPENAPI).await.line(), token);
+    for (request, reason) in [
+        ("GET", "expected a method and a URL"),
+        ("https://example.com/a", "expected a method and a URL"),
+        ("GET example.com/a", "not a URL"),
+        ("GET https://[::1]/a", "host name"),
+    ] {
+        world.run(&["openapi", "token", "--for", request]).await.fails(2, reason);
+    }
+}
+
+#[tokio::test]
+async fn hosts_of_the_sandbox_choose_the_sandbox() {
+    let world = World::new().await;
+    let counts = || [Api::ProductionV2, Api::SandboxV2].map(|api| world.emulator.count_valid_tokens(api));
+    let scope = "GET:test.imprese.openapi.it/base";
+    world.run(&["openapi", "token", scope]).await.line();
+    assert_eq!(counts(), [0, 1]);
+    world.run(&["openapi", "token", "--for", "GET https://test.imprese.openapi.it/base/1"]).await.line();
+    world.run(&["openapi", "token", "GET:imprese.openapi.it/base"]).await.line();
+    assert_eq!(counts(), [1, 1]);
+    // The service of production does not know the host.
+    world.run(&["openapi", "token", "--production", scope]).await.fails(1, "scopes");
+}
+
+#[tokio::test]
+async fn a_token_that_ends_too_soon_is_replaced() {
+    let world = World::new().await;
+    let first = world.run(&KELIWEB).await.line().to_owned();
+    let with = |least: &'static str| ["keliweb", "token", "--min-life", least];
+    assert_eq!(world.run(&with("5m")).await.line(), first);
+    world.expire_in(1_200);
+    assert_eq!(world.run(&with("19m")).await.line(), first);
+    let second = world.run(&with("21m")).await;
+    assert_ne!(second.line(), first);
+    assert_eq!((second.stderr.as_str(), world.emulator.count("refresh")), ("", 1));
+    // The service has none that lives longer, so it is asked once, and told of.
+    let third = world.run(&with("5h")).await;
+    assert!(third.code == 0 && third.stderr.contains("sooner than in 5 h"), "{third:?}");
+    assert_eq!((world.emulator.count("refresh"), world.emulator.count("password_grant")), (2, 1));
+}
+
+#[tokio::test]
+async fn refresh_replaces_the_kept_token_once() {
+    let world = World::new().await;
+    // Nothing is kept: the first token is new enough.
+    let first = world.run(&["keliweb", "refresh"]).await.line().to_owned();
+    assert_eq!((world.emulator.count("password_grant"), world.emulator.count("refresh")), (1, 0));
+    let second = world.run(&["keliweb", "token", "--refresh"]).await.line().to_owned();
+    assert_eq!((world.emulator.count("password_grant"), world.emulator.count("refresh")), (1, 1));
+    assert!(first != second && world.run(&KELIWEB).await.line() == second);
+
+    let first = world.run(&["openapi", "token", SCOPE, "--refresh"]).await.line().to_owned();
+    assert_eq!(world.emulator.count("create_token"), 1);
+    let second = world.run(&["openapi", "token", SCOPE, "--refresh"]).await.line().to_owned();
+    assert!(first != second && world.run(&OPENAPI).await.line() == second);
+    assert_eq!(world.emulator.count("create_token"), 2);
+}
+
+#[tokio::test]
+async fn a_token_near_its_end_is_refreshed_before_it_is_printed() {
+    let world = World::new().await;
+    let first = world.run(&KELIWEB).await.line().to_owned();
+    world.expire_in(60);
+    let second = world.run(&KELIWEB).await.line().to_owned();
+    assert_eq!(world.emulator.count("refresh"), 1);
+    let valid: Vec<_> = world.emulator.tokens().into_iter().filter(|token| token.is_valid).collect();
+    assert!(second != first && valid.len() == 1 && valid[0].token.expose() == second);
+}
+
+#[tokio::test]
+async fn logout_removes_the_kept_token_and_sends_nothing() {
+    let world = World::new().await;
+    world.run(&KELIWEB).await.line();
+    let sent = world.requests();
+    assert_eq!(world.run(&["keliweb", "logout", "--json"]).await.json(), json!({ "removed": true }));
+    assert_eq!(world.run(&["keliweb", "logout"]).await.line(), "no token was kept");
+    assert_eq!((world.requests(), world.stored()["tokens"].as_object().unwrap().len()), (sent, 0));
+}
+
+#[tokio::test]
+async fn without_a_store_nothing_is_kept() {
+    let world = World::new().await;
+    for _ in 0..2 {
+        world.run(&["--store", "none", "keliweb", "token"]).await.line();
+    }
+    assert_eq!(world.emulator.count("password_grant"), 2);
+    assert!(!world.token_file().exists());
+}
+
+#[tokio::test]
+async fn two_commands_from_nothing() {
+    let world = World::with(Emulator::builder()).await;
+    let script = "gettone emulator > emulator.env 2> /dev/null & EMULATOR=$!\n\
+         until grep -q OPENAPI_SANDBOX_KEY emulator.env; do sleep 0.05; done; . ./emulator.env\n\
+         TOKEN=$(gettone openapi token GET:127.0.0.1/echo)\n\
+         root=${GETTONE_KELIWEB_URL%/keliweb}\n\
+         curl -s -o /dev/null -w '%{http_code} ' -H \"Authorization: Bearer $TOKEN\" $root/echo/hello\n\
+         curl -s -o /dev/null -w '%{http_code} ' -K <(gettone keliweb token --format curl) $root/api/invoices\n\
+         curl -s -o /dev/null -w '%{http_code}' -H @<(gettone openapi token --format header --for \"GET $root/echo\") $root/echo\n\
+         kill $EMULATOR; wait $EMULATOR || echo \" $?\"";
+    let run = world.bash(script).await;
+    assert_eq!(run.line(), "200 200 200 143", "{run:?}");
+}
