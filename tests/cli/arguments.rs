@@ -34,7 +34,7 @@ async fn each_help_is_as_wide_as_a_terminal_and_has_an_example() {
         let wide = help.lines().find(|line| line.chars().count() > 80);
         assert_eq!(wide, None, "{command:?}");
         let below = commands(&help);
-        assert!(!below.is_empty() || help.contains("\nExample"), "{command:?} has no example");
+        assert!(help.contains("\nExample"), "{command:?} has no example");
         open.extend(below.iter().rev().map(|name| [&command[..], &[name.clone()]].concat()));
         all += &format!("$ gettone {}\n{help}\n", arguments.join(" "));
     }

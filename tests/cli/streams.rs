@@ -126,3 +126,33 @@ async fn a_terminal_gets_a_padded_table_a_note_and_a_question() {
     let refused = at_terminal(&world, "--store none --no-input keliweb token", "").await;
     assert_eq!(refused.code, 4, "{refused:?}");
 }
+
+#[tokio::test]
+async fn json_is_what_its_schema_says() {
+    let mut world = World::new().await;
+    let is_valid = |name: &str, text: &str| {
+        let path = format!("{}/tests/cli/schemas/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let value: Value = serde_json::from_str(text).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let flaws: Vec<_> = validator.iter_errors(&value).map(|flaw| flaw.to_string()).collect();
+        assert!(flaws.is_empty(), "{name}: {flaws:?} in {text}");
+        // Each field is there: scripts need not ask.
+        for field in schema["properties"].as_object().unwrap().keys().filter(|field| *field != "scopes") {
+            assert!(value.get(field).is_some(), "{name} has no {field}");
+        }
+    };
+    let token = world.run(&["--json", "openapi", "token", SCOPE]).await;
+    is_valid("token", &token.stdout);
+    is_valid("token", &world.run(&["keliweb", "token", "--format", "json"]).await.stdout);
+    is_valid("warning", &world.run(&["--json", "keliweb", "token", "--min-life", "5h"]).await.stderr);
+    is_valid("status", &world.run(&["--json", "status"]).await.stdout);
+    is_valid("logout", &world.run(&["--json", "keliweb", "logout"]).await.stdout);
+    is_valid("emulator", &world.run(&["--json", "--timeout", "1s", "emulator"]).await.stdout);
+    world.set("OPENAPI_API_KEY", "wrong");
+    is_valid("error", &world.run(&["--json", "--store", "none", "openapi", "token", SCOPE]).await.stderr);
+    is_valid("error", &world.run(&["--json", "--store"]).await.stderr);
+    for command in [&["completions", "bash"][..], &["man"]] {
+        assert!(world.run(&[&["--json"][..], command].concat()).await.json().is_string());
+    }
+}

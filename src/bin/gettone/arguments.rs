@@ -24,6 +24,9 @@ Credentials come from --credentials, systemd, the environment (OPENAPI_EMAIL,
 OPENAPI_API_KEY, KELIWEB_CLIENT_ID, ...), or the configuration file; never from
 an argument. Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
 
+const OPENAPI_EXAMPLE: &str = "Example:\n  gettone openapi token GET:company.openapi.com/IT-start";
+const KELIWEB_EXAMPLE: &str = "Example:\n  curl -K <(gettone keliweb token --format curl) URL";
+
 /// Tokens of Openapi.it and Keliweb Fatture for shells, scripts and other
 /// languages.
 #[derive(Debug, Parser)]
@@ -108,10 +111,10 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Openapi.it: tokens for its services
-    #[command(arg_required_else_help = true)]
+    #[command(arg_required_else_help = true, after_help = OPENAPI_EXAMPLE)]
     Openapi(Openapi),
     /// Keliweb Fatture: its token
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(subcommand, arg_required_else_help = true, after_help = KELIWEB_EXAMPLE)]
     Keliweb(Keliweb),
     /// Show where credentials come from, and which tokens are kept
     #[command(after_help = "Example:\n  gettone status --json")]
@@ -160,4 +163,49 @@ pub enum Keliweb {
     /// Remove the kept token; it stays valid until it expires
     #[command(after_help = "Example:\n  gettone keliweb logout")]
     Logout,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+
+    /// Every option and argument that has a value. None is a secret: a new one is added here by somebody who has thought about that.
+    const VALUES: [&str; 15] = [
+        "api_version",
+        "color",
+        "config",
+        "credentials",
+        "folder",
+        "format",
+        "min_life",
+        "port",
+        "profile",
+        "request",
+        "scopes",
+        "shell",
+        "store",
+        "timeout",
+        "subcommand",
+    ];
+
+    fn check(command: &Command, options: &mut usize) {
+        for argument in command.get_arguments().filter(|argument| argument.get_action().takes_values()) {
+            let id = argument.get_id().as_str();
+            assert!(VALUES.contains(&id), "{}: {id} takes a value", command.get_name());
+            *options += 1;
+        }
+        command.get_subcommands().for_each(|command| check(command, options));
+    }
+
+    #[test]
+    fn no_option_takes_a_secret() {
+        let mut command = Arguments::command();
+        command.build();
+        command.clone().debug_assert();
+        let mut options = 0;
+        check(&command, &mut options);
+        assert!(options > 60, "{options}");
+    }
 }

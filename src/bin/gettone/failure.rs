@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use gettone::Error;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// The exit codes. `docs/command-line.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,19 +46,45 @@ impl Failure {
         Self::new(Exit::Credentials, message)
     }
 
-    /// Returns the failure as `--json` shows it. Times are whole seconds, rounded up.
-    pub fn to_json(&self) -> Value {
+    /// Returns the failure as `--json` shows it.
+    pub fn to_json(&self) -> FailureJson<'_> {
         let error = self.error.as_ref();
-        json!({ "error": {
-            "message": self.message,
-            "exit_code": self.exit as u8,
-            "service": error.and_then(Error::service),
-            "operation": error.and_then(Error::operation),
-            "status": error.and_then(Error::status).map(|status| status.as_u16()),
-            "code": error.and_then(Error::code),
-            "retry_after": error.and_then(Error::retry_after).map(whole_seconds),
-        }})
+        FailureJson {
+            error: Details {
+                message: &self.message,
+                exit_code: self.exit as u8,
+                service: error.and_then(Error::service),
+                operation: error.and_then(Error::operation),
+                status: error.and_then(Error::status).map(|status| status.as_u16()),
+                code: error.and_then(Error::code),
+                retry_after: error.and_then(Error::retry_after).map(whole_seconds),
+            },
+        }
     }
+}
+
+/// A failure on stderr, with `--json`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct FailureJson<'a> {
+    error: Details<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+struct Details<'a> {
+    message: &'a str,
+    exit_code: u8,
+    /// The service of the call that failed.
+    service: Option<&'a str>,
+    /// Its operation.
+    operation: Option<&'a str>,
+    /// The status of the response.
+    status: Option<u16>,
+    /// The service's own code.
+    code: Option<&'a str>,
+    /// In how many seconds to try again, rounded up.
+    retry_after: Option<u64>,
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

@@ -10,6 +10,8 @@ mod failure;
 mod kept;
 mod observed;
 mod output;
+#[cfg(all(test, feature = "schemars"))]
+mod schemas;
 mod settings;
 mod times;
 

@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::arguments::Color;
 use crate::failure::Failure;
@@ -11,7 +10,7 @@ use crate::failure::Failure;
 /// The result of a command, for people and for programs.
 pub struct Report {
     text: Text,
-    json: Value,
+    json: String,
     /// Whether stdout gets JSON even without `--json`.
     pub is_json: bool,
     /// A remark for a person at a terminal.
@@ -34,8 +33,7 @@ impl Report {
     }
 
     fn new(text: Text, json: &impl Serialize) -> Self {
-        // Cannot fail: results have texts as keys, and numbers that JSON has.
-        Self { text, json: serde_json::to_value(json).unwrap_or_default(), is_json: false, note: None }
+        Self { text, json: to_json(json), is_json: false, note: None }
     }
 
     pub fn with_note(self, note: impl Into<String>) -> Self {
@@ -85,6 +83,25 @@ impl Style {
     fn bold(self, text: &str) -> String {
         if self.0 { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// A warning on stderr, with `--json`.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct WarningJson<'a> {
+    warning: Warning<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+struct Warning<'a> {
+    message: &'a str,
+}
+
+/// Returns a value as one line of JSON.
+fn to_json(value: &impl Serialize) -> String {
+    // Cannot fail: these values have texts as keys, and numbers that JSON has.
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// The two streams, and how they are written.
@@ -148,7 +165,7 @@ impl Output {
     /// Prints a warning on stderr: the command succeeds, but something is wrong.
     pub fn warn(self, text: &str) {
         if self.is_json {
-            self.stderr(&json!({ "warning": { "message": text } }).to_string());
+            self.stderr(&to_json(&WarningJson { warning: Warning { message: text } }));
         } else if !self.is_quiet {
             self.stderr(&format!("{} {text}", self.style(io::stderr().is_terminal()).bold("warning:")));
         }
@@ -157,7 +174,7 @@ impl Output {
     /// Prints on stderr why the command failed.
     pub fn fail(self, failure: &Failure) {
         if self.is_json {
-            self.stderr(&failure.to_json().to_string());
+            self.stderr(&to_json(&failure.to_json()));
         } else {
             self.stderr(&format!("{} {failure}", self.style(io::stderr().is_terminal()).bold("error:")));
         }

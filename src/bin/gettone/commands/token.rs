@@ -20,11 +20,18 @@ use crate::times;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Formats:
+  token   the token alone
+  header  the line `Authorization: Bearer TOKEN`, for curl -H @FILE
+  curl    a line for curl -K FILE
+  json    the token, its end and its scopes
+  env     OPENAPI_TOKEN=TOKEN, or OPENAPI_SANDBOX_TOKEN=TOKEN
+
 Examples:
   gettone openapi token GET:company.openapi.com/IT-start
   curl -H @<(gettone openapi token --format header --for \"GET $URL\") \"$URL\"")]
 pub struct OpenapiArguments {
-    /// What the token must be good for, such as GET:company.openapi.com/IT-start
+    /// What the token must be good for: METHOD:HOST/PATH
     #[arg(value_name = "SCOPE", required_unless_present = "request")]
     scopes: Vec<ScopePattern>,
 
@@ -38,6 +45,13 @@ pub struct OpenapiArguments {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Formats:
+  token   the token alone
+  header  the line `Authorization: Bearer TOKEN`, for curl -H @FILE
+  curl    a line for curl -K FILE
+  json    the token and its end
+  env     KELIWEB_TOKEN=TOKEN
+
 Example:
   curl -K <(gettone keliweb token --format curl) \\
     https://fatture.keliweb.it/api/invoices")]
@@ -69,8 +83,8 @@ pub struct FormatArguments {
 
 #[derive(Debug, Clone, Copy, Args)]
 struct Chosen {
-    /// What to print
-    #[arg(long, value_enum, default_value_t)]
+    /// Print it as token, header, curl, json or env [default: token]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true)]
     format: Format,
 }
 
