@@ -169,6 +169,7 @@ macro_rules! links {
             "revocation" => services "#what-keliweb-documents"
             "login page" => services "#how-the-server-software-behaves"
             "report it" => services "#if-a-service-behaves-otherwise"
+            "command line" => command_line ""
         }
     };
 }
@@ -214,7 +215,7 @@ page!(command_line = "command-line");
 /// for line in read("src/guide.rs").lines().map(str::trim).filter(|line| !line.starts_with('/')) {
 ///     match line.split('"').collect::<Vec<_>>()[..] {
 ///         // "label" => page "#anchor"
-///         ["", label, page, anchor, ""] => links.push((label.to_owned(), format!("{}.md{anchor}", page.replace("=>", "").trim()))),
+///         ["", label, page, anchor, ""] => links.push((label.to_owned(), format!("{}.md{anchor}", page.replace("=>", "").trim().replace('_', "-")))),
 ///         // kind "module" => Item { member member }, or kind "module" as "prefix" => Item { member member }
 ///         [kind, module, rest] | [kind, module, _, _, rest] if module.starts_with("crate") => {
 ///             let prefix = line.split_once(r#"" as ""#).map_or("", |(_, rest)| rest.split('"').next().unwrap());

@@ -68,6 +68,7 @@
 //! | create, change and refresh tokens yourself | [`Oauth::create_token`](openapi::v2::Oauth::create_token), [`Fatture::refresh`](keliweb::Fatture::refresh) | [services](guide::services) |
 //! | see what an account spends | [`Oauth::wallet`](openapi::v2::Oauth::wallet), [`Oauth::stats_api`](openapi::v2::Oauth::stats_api) | [services](guide::services#openapiit-version-2) |
 //! | move from version 1 to version 2, or from a vendor's SDK | | [migrating](guide::migrating) |
+//! | get a token in a shell, in cron or in another language | the program `gettone` | [command line](guide::command_line) |
 //!
 //! # Examples
 //!
@@ -96,6 +97,7 @@
 //! | `redis` | | [`store::RedisStore`]: tokens in Redis or Valkey, for several machines; with `seal` |
 //! | `seal` | | [`store::Sealing`]: stores whose tokens only the account's own clients can read |
 //! | `full` | | `emulator`, `middleware`, `redis`, `schemars`, `seal` and `tracing` |
+//! | `cli` | | the program `gettone`: `cargo install gettone --features cli`. A crate that depends on this one does not need it |
 //!
 //! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`,
 //! and each retry an event at `DEBUG`. Events with the target `gettone::cache` say that a cached token was returned, requested, obtained,

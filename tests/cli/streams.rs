@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{PROGRAM, SCOPE, World, wait};
 
@@ -99,7 +100,7 @@ async fn a_terminal_gets_a_padded_table_a_note_and_a_question() {
             .stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut stdin, typed.as_bytes()).await.unwrap();
+        stdin.write_all(typed.as_bytes()).await.unwrap();
         // Open until the end: `script` ends with its stdin.
         let run = wait(child).await;
         drop(stdin);
@@ -125,6 +126,36 @@ async fn a_terminal_gets_a_padded_table_a_note_and_a_question() {
     assert!(asked.stdout.contains("password of Keliweb Fatture: "), "{asked:?}");
     let refused = at_terminal(&world, "--store none --no-input keliweb token", "").await;
     assert_eq!(refused.code, 4, "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_signal_at_a_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
+    let mut world = World::new().await;
+    world.unset("KELIWEB_CLIENT_SECRET");
+    let script = format!("trap : INT; {PROGRAM} keliweb token; echo code $?; stty -a");
+    let mut command = world.any("script");
+    command.args(["--quiet", "--return", "--command", &script, "/dev/null"]).stdin(Stdio::piped());
+    let Ok(mut child) = command.spawn() else {
+        println!("no `script` on this machine: nothing was checked");
+        return;
+    };
+    let (mut stdin, mut stdout, mut seen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap(), String::new());
+    let mut typed = false;
+    let mut bytes = [0; 4096];
+    loop {
+        let length = stdout.read(&mut bytes).await.unwrap();
+        seen += str::from_utf8(&bytes[..length]).unwrap();
+        if !typed && seen.contains("client secret of Keliweb Fatture: ") {
+            stdin.write_all(b"\x03").await.unwrap();
+            typed = true;
+        }
+        if length == 0 || seen.contains("min = ") {
+            break;
+        }
+    }
+    assert!(seen.contains("code 130") && seen.contains(" echo "), "{seen:?}");
+    drop(stdin);
+    wait(child).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use gettone::openapi::Environment;
 use gettone::{Secret, keliweb, openapi};
 use tokio::process::Command;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::settings::{Profile, Settings};
 
 /// One value that a service wants.
@@ -162,8 +162,24 @@ fn missing(service: &str, field: &Field) -> Failure {
     ))
 }
 
+/// The terminal as it was before a question.
+#[cfg(unix)]
+static TERMINAL: std::sync::OnceLock<rustix::termios::Termios> = std::sync::OnceLock::new();
+
+/// Lets the terminal show again what is typed, if the program ends in the middle of a question.
+pub fn restore_terminal() {
+    #[cfg(unix)]
+    if let Some(terminal) = TERMINAL.get() {
+        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, terminal);
+    }
+}
+
 /// Asks at the terminal. What must stay secret is not shown.
 async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
+    #[cfg(unix)]
+    if let Ok(terminal) = rustix::termios::tcgetattr(io::stdin()) {
+        TERMINAL.get_or_init(|| terminal);
+    }
     let (question, is_hidden) = (format!("{} of {service}: ", field.name), field.is_hidden);
     let answer = tokio::task::spawn_blocking(move || {
         if is_hidden {
@@ -173,9 +189,11 @@ async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     });
-    let answer = answer.await.map_err(io::Error::from).flatten();
-    let answer = answer
-        .map_err(|error| Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name)))?;
+    let answer = answer.await.map_err(io::Error::from).flatten().map_err(|error| match error.kind() {
+        // By a signal.
+        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
+        _ => Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name)),
+    })?;
     match answer.trim_end_matches(['\r', '\n']) {
         "" => Err(missing(service, field)),
         answer => Ok(answer.into()),

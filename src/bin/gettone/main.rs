@@ -73,6 +73,9 @@ fn run(arguments: &Arguments, output: Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(format!("cannot start the runtime: {error}")))?;
     let result = runtime.block_on(supervised(&arguments.command, &context));
+    if result.is_err() {
+        credentials::restore_terminal();
+    }
     // A question that nobody answered, or a slow disk, does not keep the program from ending.
     runtime.shutdown_background();
     output.print(&result?)
