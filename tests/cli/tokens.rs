@@ -1,11 +1,12 @@
 //! Tokens: their formats, and how few requests they take.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use gettone::emulator::{Api, Emulator};
 use serde_json::json;
 
-use crate::world::{SCOPE, World};
+use crate::world::{SCOPE, World, until};
 
 const OPENAPI: [&str; 3] = ["openapi", "token", SCOPE];
 const KELIWEB: [&str; 2] = ["keliweb", "token"];
@@ -159,6 +160,35 @@ async fn without_a_store_nothing_is_kept() {
     }
     assert_eq!(world.emulator.count("password_grant"), 2);
     assert!(!world.token_file().exists());
+}
+
+#[tokio::test]
+async fn a_store_in_redis_is_named_by_its_url() {
+    let mut world = World::new().await;
+    let socket = world.home.join("redis.sock");
+    let mut server = world.any("redis-server");
+    server.args(["--port", "0", "--save", "", "--unixsocket", socket.to_str().unwrap()]);
+    let Ok(mut server) = server.stdout(Stdio::null()).spawn() else {
+        println!("no redis-server on this machine: nothing was checked");
+        return;
+    };
+    let url = format!("unix://{}", socket.display());
+    until(|| socket.exists()).await;
+    let first = world.run(&["--store", &url, "keliweb", "token"]).await.line().to_owned();
+    let sent = world.requests();
+    world.set("GETTONE_STORE", &url);
+    assert_eq!((world.run(&KELIWEB).await.line(), world.requests()), (first.as_str(), sent));
+    let json = world.run(&["keliweb", "token", "--json"]).await.json();
+    assert!(json["expires_in"].as_u64().unwrap() > 3_000, "{json}");
+    let status = world.run(&["status", "--json"]).await.json();
+    assert_eq!((&status["store"], &status["file"]), (&json!("redis"), &json!(null)));
+    assert_eq!(world.run(&["keliweb", "logout"]).await.line(), "removed the token");
+    assert!(!world.token_file().exists());
+    server.kill().await.unwrap();
+    // Without its store, the program still gets a token, and says once what is wrong.
+    let run = world.run(&KELIWEB).await;
+    run.line();
+    assert_eq!(run.stderr.matches("warning: the token store failed").count(), 1, "{run:?}");
 }
 
 #[tokio::test]

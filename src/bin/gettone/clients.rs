@@ -1,6 +1,7 @@
 //! Builds the library's clients from the settings.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gettone::clock::{Clock, SystemClock};
 use gettone::openapi::{self, Environment};
@@ -62,8 +63,14 @@ impl Context {
 
     /// Sets what all clients have in common.
     fn configure<C: Service>(&self, builder: Builder<C>, url: Option<String>) -> Builder<C> {
-        let output = self.output;
-        let builder = builder.on_store_failure(move |error| output.warn(&error.to_string()));
+        let (output, said) = (self.output, Mutex::new(HashSet::new()));
+        let builder = builder.on_store_failure(move |error| {
+            let text = error.to_string();
+            // A store that is away fails at each step in the same way.
+            if said.lock().unwrap_or_else(PoisonError::into_inner).insert(text.clone()) {
+                output.warn(&text);
+            }
+        });
         match url {
             Some(url) => builder.base_url(url),
             None => builder,

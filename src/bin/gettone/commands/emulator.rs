@@ -59,6 +59,7 @@ impl Started {
 
 /// Runs the emulator until the program is interrupted.
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Report, Failure> {
+    // A switch of the emulator that only programs need, such as control over HTTP, is turned on in this line.
     let emulator = Emulator::builder().port(arguments.port).start().await;
     let emulator =
         emulator.map_err(|error| Failure::other(format!("port {} of 127.0.0.1: {error}", arguments.port)))?;
