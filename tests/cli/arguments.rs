@@ -35,7 +35,7 @@ async fn each_help_is_as_wide_as_a_terminal_and_has_an_example() {
         assert_eq!(wide, None, "{command:?}");
         let below = commands(&help);
         assert!(help.contains("\nExample"), "{command:?} has no example");
-        open.extend(below.iter().rev().map(|name| [&command[..], &[name.clone()]].concat()));
+        open.extend(below.iter().rev().map(|name| [&command[..], std::slice::from_ref(name)].concat()));
         all += &format!("$ gettone {}\n{help}\n", arguments.join(" "));
     }
     assert!(all.contains("$ gettone openapi token --help") && all.contains("$ gettone man --help"));

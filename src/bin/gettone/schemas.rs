@@ -1,4 +1,5 @@
 //! The JSON of each command: its schema is kept in `tests/cli/schemas`, so that no change goes unnoticed.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;
