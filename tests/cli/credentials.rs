@@ -97,7 +97,7 @@ async fn a_command_can_print_a_secret() {
     world.run(&run).await.line();
     // A command gets no stdin from which it could ask.
     config("['cat']");
-    world.run(&run).await.fails(4, "password_command in profile work");
+    world.run_with(&run, PASSWORD).await.fails(4, "password_command in profile work");
     config("['false']");
     world.run(&run).await.fails(4, "false failed: exit status: 1");
     config("['no-such-program']");

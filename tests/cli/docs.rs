@@ -28,5 +28,8 @@ async fn every_line_of_the_guide_runs() {
         let run = world.bash(&format!("PATH={}:$PATH\n{block}", folder.display())).await;
         assert_eq!(run.code, 0, "{block}{run:?}");
     }
+    for request in world.emulator.requests() {
+        assert!(request.status.is_some_and(|status| status < 300), "{}: {:?}", request.operation, request.status);
+    }
     assert!(world.emulator.count("echo") >= 1 && world.emulator.count("api") >= 2);
 }

@@ -1,7 +1,7 @@
 //! Where credentials come from: the first source that has a value counts. `docs/command-line.md` has the order.
 
 use std::fs;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use gettone::openapi::Environment;
 use gettone::{Secret, keliweb, openapi};
 use tokio::process::Command;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::settings::{Profile, Settings};
 
 /// One value that a service wants.
@@ -162,11 +162,29 @@ fn missing(service: &str, field: &Field) -> Failure {
     ))
 }
 
-/// The terminal as it was before a question.
+/// The terminal as it was before a hidden question.
 #[cfg(unix)]
 static TERMINAL: std::sync::OnceLock<rustix::termios::Termios> = std::sync::OnceLock::new();
 
-/// Lets the terminal show again what is typed, if the program ends in the middle of a question.
+/// Lets the terminal not show what is typed. `rpassword` does it on the thread that waits for the answer, where a signal may come before it:
+/// then the terminal would stay like that.
+#[cfg(unix)]
+fn hide_typing() -> io::Result<()> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let mut terminal = tcgetattr(io::stdin())?;
+    TERMINAL.get_or_init(|| terminal.clone());
+    terminal.local_modes.remove(LocalModes::ECHO);
+    terminal.local_modes.insert(LocalModes::ECHONL);
+    Ok(tcsetattr(io::stdin(), OptionalActions::Now, &terminal)?)
+}
+
+#[cfg(not(unix))]
+fn hide_typing() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Lets the terminal show again what is typed.
 pub fn restore_terminal() {
     #[cfg(unix)]
     if let Some(terminal) = TERMINAL.get() {
@@ -176,25 +194,18 @@ pub fn restore_terminal() {
 
 /// Asks at the terminal. What must stay secret is not shown.
 async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
-    #[cfg(unix)]
-    if let Ok(terminal) = rustix::termios::tcgetattr(io::stdin()) {
-        TERMINAL.get_or_init(|| terminal);
+    let failed = |error| Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name));
+    if field.is_hidden {
+        hide_typing().map_err(failed)?;
     }
-    let (question, is_hidden) = (format!("{} of {service}: ", field.name), field.is_hidden);
-    let answer = tokio::task::spawn_blocking(move || {
-        if is_hidden {
-            return rpassword::prompt_password(question);
-        }
-        eprint!("{question}");
+    write!(io::stderr(), "{} of {service}: ", field.name).map_err(failed)?;
+    let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     });
-    let answer = answer.await.map_err(io::Error::from).flatten().map_err(|error| match error.kind() {
-        // By a signal.
-        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
-        _ => Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name)),
-    })?;
-    match answer.trim_end_matches(['\r', '\n']) {
+    let answer = answer.await.map_err(io::Error::from).flatten();
+    restore_terminal();
+    match answer.map_err(failed)?.trim_end_matches(['\r', '\n']) {
         "" => Err(missing(service, field)),
         answer => Ok(answer.into()),
     }
