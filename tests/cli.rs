@@ -3,6 +3,12 @@
 #![cfg(all(feature = "cli", unix))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+#[path = "cli/account.rs"]
+mod account;
+#[path = "cli/account_faults.rs"]
+mod account_faults;
+#[path = "cli/account_tokens.rs"]
+mod account_tokens;
 #[path = "cli/arguments.rs"]
 mod arguments;
 #[path = "cli/credentials.rs"]
@@ -13,6 +19,8 @@ mod docs;
 mod faults;
 #[path = "cli/processes.rs"]
 mod processes;
+#[path = "cli/scope.rs"]
+mod scope;
 #[path = "cli/secrets.rs"]
 mod secrets;
 #[path = "cli/streams.rs"]

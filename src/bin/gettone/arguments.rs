@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{completions, emulator, manual, token};
+use crate::commands::{account, completions, emulator, manual, scope, token};
 use crate::times;
 
 const EXAMPLES: &str = "\
@@ -24,7 +24,9 @@ Credentials come from --credentials, systemd, the environment (OPENAPI_EMAIL,
 OPENAPI_API_KEY, KELIWEB_CLIENT_ID, ...), or the configuration file; never from
 an argument. Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
 
-const OPENAPI_EXAMPLE: &str = "Example:\n  gettone openapi token GET:company.openapi.com/IT-start";
+const OPENAPI_EXAMPLE: &str =
+    "Examples:\n  gettone openapi token GET:company.openapi.com/IT-start\n  gettone openapi stats --by scope";
+const SCOPE_EXAMPLE: &str = "Example:\n  gettone scope explain '*:company.openapi.com/*'";
 const KELIWEB_EXAMPLE: &str = "Example:\n  curl -K <(gettone keliweb token --format curl) URL";
 
 /// Tokens of Openapi.it and Keliweb Fatture for shells, scripts and other
@@ -110,12 +112,15 @@ pub enum Color {
 // A group of commands is an arm here, with a module in `commands`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Openapi.it: tokens for its services
+    /// Openapi.it: tokens for its services, and the account
     #[command(arg_required_else_help = true, after_help = OPENAPI_EXAMPLE)]
     Openapi(Openapi),
     /// Keliweb Fatture: its token
     #[command(subcommand, arg_required_else_help = true, after_help = KELIWEB_EXAMPLE)]
     Keliweb(Keliweb),
+    /// Scopes of Openapi.it: explain and convert them, offline
+    #[command(subcommand, arg_required_else_help = true, after_help = SCOPE_EXAMPLE)]
+    Scope(scope::Command),
     /// Show where credentials come from, and which tokens are kept
     #[command(after_help = "Example:\n  gettone status --json")]
     Status,
@@ -147,11 +152,12 @@ pub enum ApiVersion {
     V2,
 }
 
-// Commands of the account go here, as `#[command(flatten)] Account(account::Command)`.
 #[derive(Debug, Subcommand)]
 pub enum OpenapiCommand {
     /// Print a token for these scopes: a kept one, or a new one
     Token(token::OpenapiArguments),
+    #[command(flatten)]
+    Account(account::Command),
 }
 
 #[derive(Debug, Subcommand)]

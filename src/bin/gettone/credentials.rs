@@ -4,12 +4,14 @@ use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 
 use gettone::openapi::Environment;
 use gettone::{Secret, keliweb, openapi};
 use tokio::process::Command;
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::output::IS_ASKING;
 use crate::settings::{Profile, Settings};
 
 /// One value that a service wants.
@@ -199,13 +201,20 @@ async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
         hide_typing().map_err(failed)?;
     }
     write!(io::stderr(), "{} of {service}: ", field.name).map_err(failed)?;
+    IS_ASKING.store(true, Ordering::Relaxed);
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line).map(|_| line)
     });
     let answer = answer.await.map_err(io::Error::from).flatten();
     restore_terminal();
-    match answer.map_err(failed)?.trim_end_matches(['\r', '\n']) {
+    IS_ASKING.store(false, Ordering::Relaxed);
+    let answer = answer.map_err(|error| match error.kind() {
+        // By a signal.
+        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
+        _ => failed(error),
+    })?;
+    match answer.trim_end_matches(['\r', '\n']) {
         "" => Err(missing(service, field)),
         answer => Ok(answer.into()),
     }

@@ -46,6 +46,11 @@ impl Failure {
         Self::new(Exit::Credentials, message)
     }
 
+    /// Returns the failure with what the command was doing.
+    pub fn during(self, action: impl fmt::Display) -> Self {
+        Self { message: format!("{action}: {}", self.message), ..self }
+    }
+
     /// Returns the failure as `--json` shows it.
     pub fn to_json(&self) -> FailureJson<'_> {
         let error = self.error.as_ref();

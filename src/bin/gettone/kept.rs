@@ -21,7 +21,6 @@ pub struct Kept {
     /// When the refresh token has expired too.
     pub discard_after: SystemTime,
     /// `None` in a sealed record.
-    #[allow(dead_code)] // For the commands of the account, which show whether a token is kept here.
     pub token: Option<Secret>,
     /// What the token was granted. `None` for Keliweb Fatture, and in a sealed record.
     pub scopes: Option<ScopeSet>,

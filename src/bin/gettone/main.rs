@@ -13,11 +13,13 @@ mod output;
 #[cfg(all(test, feature = "schemars"))]
 mod schemas;
 mod settings;
+mod table;
 mod times;
 
 use std::future::{Future, pending};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser;
@@ -106,7 +108,7 @@ async fn progress(command: &Command, context: &Context) -> std::convert::Infalli
         _ => return pending().await,
     };
     context.clock.sleep(PATIENCE).await;
-    if io::stderr().is_terminal() {
+    if io::stderr().is_terminal() && !output::IS_ASKING.load(Ordering::Relaxed) {
         context.output.note(&format!("waiting for {service} ..."));
     }
     pending().await

@@ -1,11 +1,14 @@
 //! What the program prints: the result on stdout and nothing else, everything else on stderr.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use crate::arguments::Color;
 use crate::failure::Failure;
+pub use crate::table::Table;
+use crate::table::{is_obeyed, visible};
 
 /// The result of a command, for people and for programs.
 pub struct Report {
@@ -41,41 +44,6 @@ impl Report {
     }
 }
 
-/// A table: padded columns with a header at a terminal, otherwise values with a tab between them, and no header.
-pub struct Table {
-    header: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    pub fn new<const N: usize>(header: [&'static str; N]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
-    }
-
-    /// Adds a row. A service's text may contain control characters, which a terminal would obey and a tab would split: they become blanks.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| cell.replace(char::is_control, " ")).to_vec());
-    }
-
-    fn padded(&self, style: Style) -> String {
-        let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
-        let all = || std::iter::once(&header).chain(&self.rows);
-        let widths: Vec<usize> = (0..header.len())
-            .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
-            .collect();
-        let line = |row: &Vec<String>| {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        let rows = self.rows.iter().map(|row| format!("{}\n", line(row)));
-        std::iter::once(format!("{}\n", style.bold(&line(&header)))).chain(rows).collect()
-    }
-
-    fn tabbed(&self) -> String {
-        self.rows.iter().map(|row| format!("{}\n", row.join("\t"))).collect()
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Style(bool);
 
@@ -101,8 +69,22 @@ struct Warning<'a> {
 /// Returns a value as one line of JSON.
 fn to_json(value: &impl Serialize) -> String {
     // Cannot fail: these values have texts as keys, and numbers that JSON has.
-    serde_json::to_string(value).unwrap_or_default()
+    let json = serde_json::to_string(value).unwrap_or_default();
+    // It has control characters beyond ASCII as they are, which a terminal would obey.
+    let escaped = |character: char| match is_obeyed(character) {
+        true => format!("\\u{:04x}", u32::from(character)),
+        false => character.to_string(),
+    };
+    if json.contains(is_obeyed) { json.chars().map(escaped).collect() } else { json }
 }
+
+/// Returns the width of the terminal, as the shell says it.
+fn columns() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+}
+
+/// Whether a question is open. Nothing is printed into its line.
+pub static IS_ASKING: AtomicBool = AtomicBool::new(false);
 
 /// The two streams, and how they are written.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +116,7 @@ impl Output {
         let text = match &report.text {
             _ if self.is_json || report.is_json => format!("{}\n", report.json),
             Text::Plain(text) => text.clone(),
-            Text::Table(table) if is_terminal => table.padded(self.style(true)),
+            Text::Table(table) if is_terminal => table.padded(columns(), |header| self.style(true).bold(header)),
             Text::Table(table) => table.tabbed(),
         };
         self.stdout(text.as_bytes())?;
@@ -167,7 +149,7 @@ impl Output {
         if self.is_json {
             self.stderr(&to_json(&WarningJson { warning: Warning { message: text } }));
         } else if !self.is_quiet {
-            self.stderr(&format!("{} {text}", self.style(io::stderr().is_terminal()).bold("warning:")));
+            self.stderr(&format!("{} {}", self.style(io::stderr().is_terminal()).bold("warning:"), visible(text)));
         }
     }
 
@@ -176,6 +158,7 @@ impl Output {
         if self.is_json {
             self.stderr(&to_json(&failure.to_json()));
         } else {
+            let failure = visible(&failure.to_string());
             self.stderr(&format!("{} {failure}", self.style(io::stderr().is_terminal()).bold("error:")));
         }
     }

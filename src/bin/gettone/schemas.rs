@@ -6,7 +6,7 @@ use std::path::Path;
 
 use schemars::{JsonSchema, schema_for};
 
-use crate::commands::{emulator, keliweb, status, token};
+use crate::commands::{account, emulator, keliweb, scope, status, token, tokens};
 use crate::{failure, output};
 
 /// Compares the schema with the file. `GETTONE_UPDATE=1` writes it.
@@ -28,4 +28,18 @@ fn the_json_of_each_command_is_the_known_one() {
     check::<emulator::Started>("emulator");
     check::<failure::FailureJson<'_>>("error");
     check::<output::WarningJson<'_>>("warning");
+    check::<tokens::Tokens>("tokens-list");
+    check::<tokens::TokenDetail>("tokens-show");
+    check::<tokens::delete::Deleted>("tokens-delete");
+    check::<account::scopes::Scopes>("scopes");
+    check::<account::wallet::Wallet>("wallet");
+    check::<account::stats::StatsJson>("stats");
+    check::<account::stats::Counters>("counters");
+    check::<account::logs::Errors>("errors");
+    check::<account::logs::Callbacks>("callbacks");
+    check::<account::logs::CallbackJson>("callback");
+    check::<account::subscriptions::Subscriptions>("subscriptions");
+    check::<account::subscriptions::SubscriptionJson>("subscription");
+    check::<scope::Scopes>("scope-list");
+    check::<scope::Explanations>("scope-explain");
 }
