@@ -267,3 +267,41 @@ async fn entries_that_cannot_be_read_are_counted() {
     assert!(run.stderr.contains("cannot be read"), "{run:?}");
     assert_eq!(list.calls_async().await, 1);
 }
+
+#[tokio::test]
+async fn no_command_of_the_account_shows_a_secret() {
+    let mut world = used().await;
+    // Its clocks go back and forth; times are UTC all the same.
+    world.set("TZ", "Europe/Rome");
+    let id = world.run(&["openapi", "tokens"]).await.line()[..10].to_owned();
+    let (mut all, mut requests) = (String::new(), world.requests());
+    for arguments in [
+        &["tokens"][..],
+        &["tokens", "show", &id],
+        &["scopes", "*:sms.openapi.com/*", "--prices"],
+        &["wallet", "--transactions"],
+        &["stats", "--by", "scope"],
+        &["errors"],
+        &["subscriptions"],
+        &["callbacks"],
+        &["--api-version", "1", "counters"],
+        &["--api-version", "1", "tokens"],
+        &["tokens", "delete", &id, "--yes"],
+    ] {
+        for format in ["--color=always", "--json"] {
+            if format == "--json" && arguments.contains(&"delete") {
+                continue;
+            }
+            let run = world.run(&[&["-v", "openapi"], arguments, &[format]].concat()).await;
+            assert_eq!(run.code, 0, "{run:?}");
+            assert!(world.requests() > requests, "{arguments:?}");
+            requests = world.requests();
+            world.assert_clean(&format!("{arguments:?}"), &format!("{}{}", run.stdout, run.stderr));
+            all += &run.stdout;
+        }
+    }
+    let times =
+        all.split(|c: char| c.is_whitespace() || c == '"').filter(|text| text.contains('T') && text.starts_with("20"));
+    let times: Vec<&str> = times.collect();
+    assert!(times.len() > 20 && times.iter().all(|time| time.len() == 20 && time.ends_with('Z')), "{times:?}");
+}

@@ -178,22 +178,33 @@ mod tests {
     use super::*;
 
     /// Every option and argument that has a value. None is a secret: a new one is added here by somebody who has thought about that.
-    const VALUES: [&str; 15] = [
+    const VALUES: [&str; 24] = [
         "api_version",
+        "by",
         "color",
         "config",
         "credentials",
         "folder",
         "format",
+        // Of a subscription or a delivery, and the short ids of tokens.
+        "id",
+        "ids",
+        "limit",
         "min_life",
+        // What is no command of `tokens`. It is refused.
+        "other",
+        "patterns",
+        "period",
         "port",
         "profile",
         "request",
+        "scope",
         "scopes",
         "shell",
         "store",
         "timeout",
         "subcommand",
+        "texts",
     ];
 
     fn check(command: &Command, options: &mut usize) {
