@@ -7,6 +7,8 @@
 mod account;
 #[path = "cli/account_faults.rs"]
 mod account_faults;
+#[path = "cli/account_terminal.rs"]
+mod account_terminal;
 #[path = "cli/account_tokens.rs"]
 mod account_tokens;
 #[path = "cli/arguments.rs"]

@@ -24,7 +24,7 @@ pub async fn mock<'s>(server: &'s MockServer, path: &str, data: Value) -> Mock<'
 }
 
 /// A world whose account made calls: five of one scope, three of another.
-async fn used() -> World {
+pub async fn used() -> World {
     let base = "GET:imprese.openapi.it/base";
     let builder = Emulator::builder().price(Decimal::new(45, 3)).limit(base.parse().unwrap(), Limit::Calls(2));
     let world = World::with(builder.subscription("GET:imprese.openapi.it/IT-full".parse().unwrap(), 10)).await;

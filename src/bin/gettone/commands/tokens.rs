@@ -1,23 +1,22 @@
 //! `openapi tokens`: tokens are secrets and their own ids, so that commands name them by a short id.
 
+mod account;
 pub mod delete;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, Subcommand};
-use gettone::openapi::{v1, v2};
-use gettone::{AccessToken, Scope, ScopePattern, ScopeSet};
+use gettone::openapi::v2::{Stats, TokenLimits};
+use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
 use crate::arguments::ApiVersion;
 use crate::clients::Context;
-use crate::commands::account::{Listed, all, cell, count, moment, oauth_v1, oauth_v2};
+use crate::commands::account::{cell, count, moment};
 use crate::failure::Failure;
-use crate::kept::{self, Kept};
 use crate::output::{Report, Table};
 use crate::times;
+use account::{Account, Token, check, find};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -108,179 +107,111 @@ pub struct TokenJson {
 pub struct TokenDetail {
     #[serde(flatten)]
     token: TokenJson,
-    /// The limits that the token has. Version 1 has none.
-    limits: BTreeMap<&'static str, String>,
-    /// How much the token was used. Version 1 does not say.
-    used: BTreeMap<&'static str, String>,
+    updated_at: Option<String>,
+    /// `null` in version 1, which has none.
+    limits: Option<Limits>,
+    /// `null` in version 1, which does not say.
+    used: Option<Used>,
 }
 
-/// A token of the account, of either version.
-pub struct Token {
-    pub id: String,
-    pub token: AccessToken,
-    scopes: Option<ScopeSet>,
-    expires_at: SystemTime,
-    is_kept: bool,
-    of_v2: Option<v2::Token>,
+/// The limits of a token. `null` where it has none.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+struct Limits {
+    total_requests: Option<u64>,
+    wallet_requests: Option<u64>,
+    subscription_requests: Option<u64>,
+    /// In euro.
+    wallet_amount: Option<String>,
+    /// The addresses that may call. Empty: all.
+    addresses: Vec<String>,
 }
 
-/// Returns the short id of a token.
-pub fn short_id(token: &AccessToken) -> String {
-    digest(&SHA256, token.expose().as_bytes()).as_ref().iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+/// How much a token was used. `null` where the service does not say.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+struct Used {
+    total_requests: Option<u64>,
+    wallet_requests: Option<u64>,
+    subscription_requests: Option<u64>,
+    error_requests: Option<u64>,
+    /// In euro.
+    wallet_amount: Option<String>,
 }
 
-/// Returns the scopes that a list of the service has, also those that are patterns.
-fn granted(scopes: &gettone::ScopeList) -> ScopeSet {
-    let patterns = scopes.unrecognized().iter().filter_map(|text| text.parse::<ScopePattern>().ok());
-    scopes.iter().cloned().map(ScopePattern::from).chain(patterns).collect()
-}
-
-impl From<v1::Token> for Token {
-    fn from(token: v1::Token) -> Self {
-        let (scopes, expires_at) = (Some(granted(token.scopes())), token.expires_at());
-        let token = token.token().clone();
-        Self { id: short_id(&token), token, scopes, expires_at, is_kept: false, of_v2: None }
-    }
-}
-
-impl From<v2::Token> for Token {
-    fn from(of_v2: v2::Token) -> Self {
-        let (token, scopes, expires_at) = (of_v2.token().clone(), of_v2.scopes().map(granted), of_v2.expires_at());
-        Self { id: short_id(&token), token, scopes, expires_at, is_kept: false, of_v2: Some(of_v2) }
-    }
-}
-
-impl Token {
-    fn name(&self) -> Option<&str> {
-        self.of_v2.as_ref().and_then(v2::Token::name)
-    }
-
-    fn to_json(&self, is_shown: bool) -> TokenJson {
-        let scopes = self.scopes.as_ref().map(|scopes| scopes.iter().map(ToString::to_string).collect());
-        TokenJson {
-            id: self.id.clone(),
-            name: self.name().map(str::to_owned),
+impl TokenJson {
+    fn of(token: &Token, is_shown: bool) -> Self {
+        let scopes = token.scopes.as_ref().map(|scopes| scopes.iter().map(ToString::to_string).collect());
+        Self {
+            id: token.id.clone(),
+            name: token.name().map(str::to_owned),
             scopes,
-            created_at: self.of_v2.as_ref().and_then(|token| moment(token.created_at())),
-            expires_at: times::utc(self.expires_at),
-            is_kept: self.is_kept,
-            token: is_shown.then(|| self.token.expose().to_owned()),
-        }
-    }
-
-    fn detail(&self, is_shown: bool) -> TokenDetail {
-        let (mut limits, mut used) = (BTreeMap::new(), BTreeMap::new());
-        if let Some(token) = &self.of_v2 {
-            let (limit, stats) = (token.limits(), token.stats());
-            let ip = Some(limit.allowed_ips().join(" ")).filter(|addresses| !addresses.is_empty());
-            limits.extend(known([
-                ("total_requests", limit.max_total_requests().limited().map(|limit| limit.to_string())),
-                ("wallet_requests", limit.max_wallet_requests().limited().map(|limit| limit.to_string())),
-                ("subscription_requests", limit.max_subscription_requests().limited().map(|limit| limit.to_string())),
-                ("wallet_amount", limit.max_wallet_amount().limited().map(|limit| limit.to_string())),
-                ("addresses", ip),
-            ]));
-            used.extend(known([
-                ("total_requests", stats.total_requests().map(|requests| requests.to_string())),
-                ("wallet_requests", stats.wallet_requests().map(|requests| requests.to_string())),
-                ("subscription_requests", stats.subscription_requests().map(|requests| requests.to_string())),
-                ("error_requests", stats.error_requests().map(|requests| requests.to_string())),
-                ("wallet_amount", stats.wallet_amount().map(|amount| amount.to_string())),
-            ]));
-        }
-        TokenDetail { token: self.to_json(is_shown), limits, used }
-    }
-}
-
-fn known(
-    fields: impl IntoIterator<Item = (&'static str, Option<String>)>,
-) -> impl Iterator<Item = (&'static str, String)> {
-    fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
-}
-
-/// The account's tokens, of either version.
-pub enum Account {
-    V1(v1::Oauth),
-    V2(v2::Oauth),
-}
-
-impl Account {
-    pub async fn open(version: ApiVersion, context: &Context) -> Result<Self, Failure> {
-        match version {
-            ApiVersion::V1 => oauth_v1(context).await.map(Self::V1),
-            ApiVersion::V2 => oauth_v2(context).await.map(Self::V2),
-        }
-    }
-
-    pub async fn tokens(&self, context: &Context) -> Result<Listed<Token>, Failure> {
-        let mut listed: Listed<Token> = match self {
-            Self::V1(oauth) => {
-                let tokens = oauth.list_tokens().await?;
-                let unreadable = tokens.unrecognized().len();
-                Listed::new(tokens.into_iter().map(Token::from).collect(), unreadable, context)
-            }
-            Self::V2(oauth) => {
-                let Listed { entries, unreadable } = all(oauth.stream_tokens(), None, context).await?;
-                Listed { entries: entries.into_iter().map(Token::from).collect(), unreadable }
-            }
-        };
-        let kept = kept(context).await;
-        for token in &mut listed.entries {
-            token.is_kept = kept.iter().any(|kept| is_same(kept, &token.token));
-        }
-        Ok(listed)
-    }
-
-    pub async fn delete(&self, token: &AccessToken) -> Result<(), gettone::Error> {
-        match self {
-            Self::V1(oauth) => oauth.delete_token(token).await,
-            Self::V2(oauth) => oauth.delete_token(token).await,
+            created_at: token.of_v2.as_ref().and_then(|token| moment(token.created_at())),
+            expires_at: times::utc(token.expires_at),
+            is_kept: token.is_kept,
+            token: is_shown.then(|| token.token.expose().to_owned()),
         }
     }
 }
 
-/// Returns what the token file has. If it cannot be read, that does not keep anybody from seeing and deleting tokens.
-pub async fn kept(context: &Context) -> Vec<Kept> {
-    kept::tokens(&context.settings.store).await.unwrap_or_else(|failure| {
-        context.output.warn(&format!("which tokens are kept here is not known: {failure}"));
-        Vec::new()
-    })
-}
-
-pub fn is_same(kept: &Kept, token: &AccessToken) -> bool {
-    kept.token.as_ref().is_some_and(|kept| kept.expose() == token.expose())
-}
-
-/// How many digits a short id has, and how many of them say which one is meant at least.
-const DIGITS: std::ops::RangeInclusive<usize> = 4..=10;
-
-/// Checks the form of a short id. An error never shows the text, which may be a token by mistake.
-fn check(text: &str, number: usize) -> Result<(), Failure> {
-    if DIGITS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "argument {number} is not a short id, which has 4 to 10 hexadecimal digits; `gettone openapi tokens` shows it. If it is a token: \
-         other users can read the arguments of a program, so name it by its short id, or delete it with `-` and the token on stdin"
-    )))
-}
-
-/// Returns the place in the list of the token whose short id begins so.
-fn find(tokens: &[Token], text: &str) -> Result<usize, Failure> {
-    let text = text.to_ascii_lowercase();
-    let mut found = tokens.iter().enumerate().filter(|(_, token)| token.id.starts_with(&text));
-    match (found.next(), found.next()) {
-        (Some((place, _)), None) => Ok(place),
-        (None, _) => Err(Failure::other(format!(
-            "no token of the account has the short id {text}; `gettone openapi tokens` lists them. The sandbox, production and the two \
-             versions have different tokens"
-        ))),
-        _ => {
-            let ids = tokens.iter().filter(|token| token.id.starts_with(&text)).map(|token| token.id.as_str());
-            let ids = ids.collect::<Vec<_>>().join(", ");
-            Err(Failure::usage(format!("{text} is the beginning of several short ids: {ids}; write more of it")))
+impl TokenDetail {
+    fn of(token: &Token, is_shown: bool) -> Self {
+        let of_v2 = token.of_v2.as_ref();
+        Self {
+            token: TokenJson::of(token, is_shown),
+            updated_at: of_v2.and_then(|token| moment(token.updated_at())),
+            limits: of_v2.map(|token| Limits::of(token.limits())),
+            used: of_v2.map(|token| Used::of(token.stats())),
         }
     }
+}
+
+impl Limits {
+    fn of(limits: &TokenLimits) -> Self {
+        Self {
+            total_requests: limits.max_total_requests().limited(),
+            wallet_requests: limits.max_wallet_requests().limited(),
+            subscription_requests: limits.max_subscription_requests().limited(),
+            wallet_amount: limits.max_wallet_amount().limited().map(|amount| amount.to_string()),
+            addresses: limits.allowed_ips().to_vec(),
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let addresses = self.addresses.iter().map(|address| format!("only from {address}"));
+        let limits = [
+            self.total_requests.map(|limit| format!("{limit} requests")),
+            self.wallet_requests.map(|limit| format!("{limit} paid requests")),
+            self.subscription_requests.map(|limit| format!("{limit} requests of subscriptions")),
+            self.wallet_amount.as_ref().map(|limit| format!("{limit} EUR")),
+        ];
+        joined(limits.into_iter().flatten().chain(addresses))
+    }
+}
+
+impl Used {
+    fn of(stats: &Stats) -> Self {
+        Self {
+            total_requests: stats.total_requests(),
+            wallet_requests: stats.wallet_requests(),
+            subscription_requests: stats.subscription_requests(),
+            error_requests: stats.error_requests(),
+            wallet_amount: stats.wallet_amount().map(|amount| amount.to_string()),
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        let used = [
+            self.total_requests.map(|requests| format!("{requests} requests")),
+            self.error_requests.map(|requests| format!("{requests} of them failed")),
+            self.wallet_amount.as_ref().map(|amount| format!("{amount} EUR")),
+        ];
+        joined(used.into_iter().flatten())
+    }
+}
+
+fn joined(texts: impl Iterator<Item = String>) -> Option<String> {
+    Some(texts.collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
 }
 
 pub async fn run(arguments: &Arguments, version: ApiVersion, context: &Context) -> Result<Report, Failure> {
@@ -318,7 +249,7 @@ async fn list(arguments: &ListArguments, version: ApiVersion, context: &Context)
     } else {
         Table::of(["ID", "EXPIRES", "KEPT", "SCOPES", "NAME"], &tokens.entries, row)
     };
-    let json = Tokens { tokens: tokens.map(|token| token.to_json(is_shown)), unreadable: tokens.unreadable };
+    let json = Tokens { tokens: tokens.map(|token| TokenJson::of(token, is_shown)), unreadable: tokens.unreadable };
     Ok(Report::table(table, &json).with_note(count(json.tokens.len(), "token")))
 }
 
@@ -327,7 +258,7 @@ async fn show(arguments: &ShowArguments, version: ApiVersion, context: &Context)
     check(&arguments.id, 1)?;
     let mut tokens = Account::open(version, context).await?.tokens(context).await?.entries;
     let token = tokens.swap_remove(find(&tokens, &arguments.id)?);
-    let json = token.detail(arguments.show_tokens);
+    let json = TokenDetail::of(&token, arguments.show_tokens);
     let fields = [
         ("id", Some(json.token.id.clone())),
         ("name", json.token.name.clone()),
@@ -337,11 +268,8 @@ async fn show(arguments: &ShowArguments, version: ApiVersion, context: &Context)
         ("token", json.token.token.clone()),
     ];
     let scopes = json.token.scopes.iter().flatten().map(|scope| ("scope", Some(scope.clone())));
-    let pairs = |pairs: &BTreeMap<&'static str, String>| {
-        let pairs = pairs.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ");
-        Some(pairs).filter(|pairs| !pairs.is_empty())
-    };
-    let rest = [("limits", pairs(&json.limits)), ("used", pairs(&json.used))];
+    let limits = json.limits.as_ref().and_then(Limits::text);
+    let rest = [("limits", limits), ("used", json.used.as_ref().and_then(Used::text))];
     Ok(Report::table(Table::fields(fields.into_iter().chain(scopes).chain(rest)), &json))
 }
 

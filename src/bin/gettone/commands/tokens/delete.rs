@@ -9,7 +9,7 @@ use gettone::AccessToken;
 use gettone::store::TokenStore;
 use serde::Serialize;
 
-use super::{Account, check, find, is_same, kept, short_id};
+use super::account::{Account, check, find, is_same, kept, short_id};
 use crate::arguments::ApiVersion;
 use crate::clients::Context;
 use crate::commands::account::count;
