@@ -239,3 +239,15 @@ async fn the_list_is_limited_to_what_is_good_for_a_scope() {
         assert_eq!(list["tokens"].as_array().unwrap().len(), count, "{scope}");
     }
 }
+
+#[tokio::test]
+async fn a_token_file_that_others_can_read_keeps_nobody_from_deleting_a_token() {
+    let world = World::new().await;
+    let token = world.run(&["openapi", "token", SCOPE]).await.line().to_owned();
+    world.chmod(".local/state/gettone/tokens.json", 0o644);
+    let run = world.run(&["openapi", "tokens"]).await;
+    assert!(run.line().starts_with(&short_id(&token)) && !run.stdout.contains("here"), "{run:?}");
+    assert!(run.stderr.contains("which tokens are kept here is not known") && run.stderr.contains("chmod"), "{run:?}");
+    assert_eq!(world.run(&["openapi", "tokens", "delete", "--all", "-y"]).await.line(), short_id(&token));
+    assert_eq!(valid(&world, Api::ProductionV2), [""; 0]);
+}
