@@ -59,8 +59,7 @@ impl Started {
 
 /// Runs the emulator until the program is interrupted.
 pub async fn run(arguments: &Arguments, context: &Context) -> Result<Report, Failure> {
-    // A switch of the emulator that only programs need, such as control over HTTP, is turned on in this line.
-    let emulator = Emulator::builder().port(arguments.port).start().await;
+    let emulator = Emulator::builder().port(arguments.port).control(true).start().await;
     let emulator =
         emulator.map_err(|error| Failure::other(format!("port {} of 127.0.0.1: {error}", arguments.port)))?;
     let started = Started::of(&emulator);
@@ -68,7 +67,8 @@ pub async fn run(arguments: &Arguments, context: &Context) -> Result<Report, Fai
     context.output.note(&format!(
         "The emulator listens on {url}. Set these variables in another shell, then try:\n\
          \x20 curl -H @<(gettone openapi token GET:127.0.0.1/echo --format header) {url}/echo/hello\n\
-         \x20 curl -K <(gettone keliweb token --format curl) {url}/api/hello",
+         \x20 curl -K <(gettone keliweb token --format curl) {url}/api/hello\n\
+         Its page in a browser: {url}/  Control it: curl {url}/_emulator/state",
         url = started.url,
     ));
     std::future::pending().await
