@@ -168,16 +168,3 @@ impl Output {
         let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_of_a_table_obeys_the_table() {
-        let mut table = Table::new(["A", "B"]);
-        table.row(["a\tb\n\x1b[31m".to_owned(), "è".to_owned()]);
-        assert_eq!(table.tabbed(), "a b  [31m\tè\n");
-        assert_eq!(table.padded(Style(false)), "A          B\na b  [31m  è\n");
-    }
-}

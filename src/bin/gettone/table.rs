@@ -119,6 +119,13 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_obeys_the_table() {
+        let table = Table::of(["A", "B"], &[("a\tb\n\x1b[31m", "è")], |(a, b)| [(*a).to_owned(), (*b).to_owned()]);
+        assert_eq!(table.tabbed(), "a b  [31m\tè\n");
+        assert_eq!(table.padded(80, str::to_owned), "A          B\na b  [31m  è\n");
+    }
+
+    #[test]
     fn numbers_end_at_the_right_edge_and_the_longest_bar_fills_the_room() {
         let bold = |header: &str| format!("<{header}>");
         let rows = "GET:a.it/long    9.00  ██████████\nè              -0.045  ██\n\n";
