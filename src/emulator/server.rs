@@ -94,8 +94,11 @@ async fn respond(
     if let Some(response) = remote::respond(&shared, &request) {
         return http_response(response, false, shared.clock.now());
     }
-    let now = shared.clock.now();
-    let (response, delivery, latency) = shared.state().process(&request, now);
+    let (response, delivery, latency) = {
+        let mut state = shared.state();
+        // With the state locked, so that a reset does not turn the clock back in between.
+        state.process(&request, shared.clock.now())
+    };
     if !latency.is_zero() {
         // In real time, whatever the clock, so that the client's own timers see it.
         SystemClock::default().sleep(latency).await;

@@ -16,6 +16,8 @@ use crate::scope::{Scope, ScopeSet};
 
 /// How many faults can wait, each for any number of requests.
 const MAX_FAULTS: usize = 1_000;
+/// The longest URL of a callback, of which the log keeps many.
+const MAX_URL: usize = 2_048;
 /// The longest delay of a response, in seconds.
 const MAX_LATENCY: f64 = 3_600.0;
 /// The furthest that a request moves the clock, in seconds: some three hundred years.
@@ -220,6 +222,9 @@ pub(super) fn set_single(call: &Call<'_>) -> Handled {
 pub(super) fn add_callback(call: &Call<'_>) -> Handled {
     let Callback { scope, url, status } = call.body()?;
     let scope: Scope = scope.parse().map_err(|error| call.bad(error))?;
+    if url.len() > MAX_URL {
+        return Err(call.bad(format!("`url` has {} bytes; expected at most {MAX_URL}", url.len())));
+    }
     let now = call.shared.clock.now();
     let id = call.shared.state().openapi.add_callback(scope, url, status, now);
     answer(&json!({ "id": id }))
@@ -234,8 +239,8 @@ pub(super) fn revoke_all(call: &Call<'_>) -> Handled {
 /// Returns to the start: no tokens, no faults, no record, the first credit, the machine's time. The builder's settings stay.
 pub(super) fn reset(call: &Call<'_>) -> Handled {
     call.no_body()?;
+    let mut state = call.shared.state();
     call.shared.clock.reset();
-    let state = State::new(call.remote.settings.clone(), call.shared.clock.now());
-    *call.shared.state() = state;
+    *state = State::new(call.remote.settings.clone(), call.shared.clock.now());
     done()
 }

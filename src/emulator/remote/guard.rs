@@ -18,8 +18,8 @@ pub(super) fn check(request: &Request, port: u16) -> Result<(), Response> {
         return Err(refusal(421, &message));
     }
     let is_foreign = |origin: &HeaderValue| {
-        let host = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
-        !host.is_some_and(|host| is_own(host, port))
+        let from = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+        !from.is_some_and(|from| from.eq_ignore_ascii_case(host))
     };
     if request.headers.get("origin").is_some_and(is_foreign) || !["", "same-origin", "none"].contains(&site) {
         let message =
@@ -35,6 +35,6 @@ pub(super) fn is_own(host: &str, port: u16) -> bool {
         Some((name, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => (name, digits.parse().ok()),
         _ => (host, Some(80)),
     };
-    let is_loopback = ["127.0.0.1", "[::1]"].contains(&name) || name.eq_ignore_ascii_case("localhost");
+    let is_loopback = name == "127.0.0.1" || name.eq_ignore_ascii_case("localhost");
     is_loopback && given == Some(port)
 }
