@@ -10,12 +10,15 @@ use crate::output::Report;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It prints what to set, so that gettone and other programs use it. Its accounts
-are public: never give it real credentials. It ends with Ctrl-C.
+It prints the variables with which gettone and other programs use it. Its
+accounts are public: never give it real credentials. End it with Ctrl-C or kill.
 
 Examples:
-  gettone emulator --port 8080
-  gettone emulator --json > emulator.json &")]
+  gettone emulator > emulator.env &
+  . ./emulator.env
+  gettone openapi token GET:127.0.0.1/echo
+
+  gettone emulator --port 8080 --json > emulator.json &")]
 pub struct Arguments {
     /// Listen on this port of 127.0.0.1 [default: a free one]
     #[arg(long, default_value_t, hide_default_value = true)]
