@@ -175,7 +175,7 @@ async fn a_profile_sets_environment_version_store_and_address() {
     let url = world.emulator.sandbox_url();
     world.unset("GETTONE_OPENAPI_V1_SANDBOX_URL");
     let text = format!(
-        "[work]\nenvironment = 'sandbox'\napi_version = 1\nstore = 'work.json'\n[work.openapi]\nurl = '{url}'\n"
+        "[work]\nenvironment = 'sandbox'\napi_version = 1\nstore = 'work.json'\n[work.openapi]\nv1_sandbox_url = '{url}'\n"
     );
     world.write("my.toml", &text);
     let run = world.run(&["--config", "my.toml", "--profile", "work", "openapi", "token", SCOPE]).await;
@@ -189,7 +189,72 @@ async fn a_profile_sets_environment_version_store_and_address() {
 async fn credentials_go_to_https_or_this_machine_only() {
     let mut world = World::new().await;
     world.set("GETTONE_OPENAPI_URL", "http://example.com");
-    world.run(&TOKEN).await.fails(1, "plain http is allowed only for loopback addresses");
+    world.run(&TOKEN).await.fails(2, "plain http is allowed only for loopback addresses");
+}
+
+/// Otherwise `--sandbox` would delete tokens of production.
+#[tokio::test]
+async fn an_address_of_production_is_not_used_for_the_sandbox() {
+    let mut world = World::new().await;
+    world.unset("GETTONE_OPENAPI_SANDBOX_URL");
+    world.write(CONFIG, &format!("default.openapi.url = '{}'", world.emulator.production_v2_url()));
+    world.run(&["--sandbox", "--timeout", "10s", "openapi", "tokens"]).await.fails(75, "test.oauth.openapi.com");
+    assert_eq!(world.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_file_of_credentials_has_credentials_alone() {
+    let world = World::new().await;
+    for text in ["environment = 'sandbox'", "store = 'none'", "api_version = 1", "openapi.url = 'http://127.0.0.1:1'"] {
+        world.write("given.toml", text);
+        world
+            .run(&["--credentials", "given.toml", "status"])
+            .await
+            .fails(2, "is no credential; write it into a profile");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_a_command_or_an_address_that_others_can_write_to_is_refused() {
+    let world = World::new().await;
+    for text in ["default.openapi.api_key_command = ['touch', 'was-run']", "default.keliweb.url = 'http://127.0.0.1:1'"]
+    {
+        world.write(CONFIG, text);
+        world.chmod(CONFIG, 0o666);
+        world.run(&["status"]).await.fails(1, "chmod go-w");
+        world.run(&TOKEN).await.fails(1, "chmod go-w");
+        world.chmod(CONFIG, 0o644);
+        assert_eq!(world.run(&["status"]).await.code, 0);
+    }
+    assert!(!world.home.join("was-run").exists());
+}
+
+#[tokio::test]
+async fn a_key_of_the_sandbox_counts_before_one_for_all() {
+    let mut world = World::new().await;
+    world.unset("OPENAPI_SANDBOX_KEY");
+    world.set("OPENAPI_API_KEY", "planted-production-key-11f0");
+    world.write(CONFIG, &format!("default.openapi.sandbox_api_key = '{}'", SANDBOX_KEY));
+    world.chmod(CONFIG, 0o600);
+    world.run(&["--sandbox", "openapi", "token", SCOPE]).await.line();
+}
+
+#[tokio::test]
+async fn a_token_of_a_variable_is_one_line_and_counts_without_a_key_alone() {
+    let mut world = World::new().await;
+    world.unset("OPENAPI_API_KEY");
+    for text in ["two\r\nlines-5a31", "a blank-5a31", "back\\slash-5a31", "quote\"-5a31"] {
+        world.set("OPENAPI_TOKEN", text);
+        let run = world.run(&["openapi", "token", SCOPE, "--format", "header"]).await;
+        run.fails(2, "OPENAPI_TOKEN: not a token");
+        assert!(!run.stderr.contains("5a31"), "{run:?}");
+    }
+    world.set("OPENAPI_TOKEN", "good-token-5a31");
+    assert_eq!(world.run(&["openapi", "token", SCOPE]).await.line(), "good-token-5a31");
+    // Only the e-mail address is missing.
+    world.set("OPENAPI_API_KEY", API_KEY);
+    world.unset("OPENAPI_EMAIL");
+    world.run(&["openapi", "token", SCOPE]).await.fails(4, "e-mail address");
 }
 
 #[tokio::test]

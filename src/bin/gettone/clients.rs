@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gettone::clock::{Clock, SystemClock};
 use gettone::openapi::{self, Environment};
-use gettone::store::{AnyStore, FileStore, MemoryStore, RedisStore};
+use gettone::store::{AnyStore, MemoryStore, RedisStore};
 use gettone::{Builder, Service, keliweb};
 
 use crate::arguments::ApiVersion;
 use crate::credentials::{self, variable};
 use crate::failure::Failure;
+use crate::kept;
 use crate::observed::Observed;
 use crate::output::Output;
 use crate::settings::{Settings, StoreChoice};
@@ -39,10 +40,14 @@ impl Context {
 
     /// Returns the address of Openapi.it that a variable or the profile names.
     pub fn openapi_url(&self, version: ApiVersion, environment: Environment) -> Option<String> {
-        let of_version = if version == ApiVersion::V1 { "_V1" } else { "" };
-        let of_environment = if environment == Environment::Sandbox { "_SANDBOX" } else { "" };
-        let url = variable(&format!("GETTONE_OPENAPI{of_version}{of_environment}_URL"));
-        url.or_else(|| self.settings.profile.value("openapi", "url").map(str::to_owned))
+        // Each version and each environment has its own, so that nothing for the sandbox is sent to production.
+        let (name, key) = match (version, environment == Environment::Sandbox) {
+            (ApiVersion::V2, false) => ("GETTONE_OPENAPI_URL", "url"),
+            (ApiVersion::V2, true) => ("GETTONE_OPENAPI_SANDBOX_URL", "sandbox_url"),
+            (ApiVersion::V1, false) => ("GETTONE_OPENAPI_V1_URL", "v1_url"),
+            (ApiVersion::V1, true) => ("GETTONE_OPENAPI_V1_SANDBOX_URL", "v1_sandbox_url"),
+        };
+        variable(name).or_else(|| self.settings.profile.value("openapi", key).map(str::to_owned))
     }
 
     /// Returns the address of Keliweb Fatture that a variable or the profile names.
@@ -54,7 +59,7 @@ impl Context {
     /// Opens the store in force. Without one, tokens are kept until the program ends.
     pub async fn store(&self) -> Result<Observed, Failure> {
         let store = match &self.settings.store {
-            StoreChoice::File(path) => AnyStore::new(FileStore::open(path).await?),
+            StoreChoice::File(path) => AnyStore::new(kept::open(path).await?),
             StoreChoice::Redis(url) => AnyStore::new(RedisStore::connect(url).await?),
             StoreChoice::None => AnyStore::new(MemoryStore::new()),
         };

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::iter;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -22,6 +23,8 @@ pub struct Field {
     keys: &'static [&'static str],
     variables: &'static [&'static str],
     is_hidden: bool,
+    /// What counts if no source has this one.
+    general: Option<&'static Field>,
 }
 
 pub const OPENAPI_EMAIL: Field = Field {
@@ -30,6 +33,7 @@ pub const OPENAPI_EMAIL: Field = Field {
     keys: &["email"],
     variables: &["OPENAPI_EMAIL", "OPENAPI_USERNAME"],
     is_hidden: false,
+    general: None,
 };
 pub const OPENAPI_KEY: Field = Field {
     name: "API key",
@@ -37,14 +41,18 @@ pub const OPENAPI_KEY: Field = Field {
     keys: &["api_key"],
     variables: &["OPENAPI_API_KEY", "OPENAPI_KEY"],
     is_hidden: true,
+    general: None,
 };
 pub const OPENAPI_SANDBOX_KEY: Field = Field {
     name: "API key of the sandbox",
     section: "openapi",
-    keys: &["sandbox_api_key", "api_key"],
-    variables: &["OPENAPI_SANDBOX_KEY", "OPENAPI_API_KEY"],
+    keys: &["sandbox_api_key"],
+    variables: &["OPENAPI_SANDBOX_KEY"],
     is_hidden: true,
+    general: Some(&OPENAPI_ANY_KEY),
 };
+/// The key of an account without one for the sandbox.
+const OPENAPI_ANY_KEY: Field = Field { variables: &["OPENAPI_API_KEY"], ..OPENAPI_KEY };
 pub const KELIWEB: [Field; 4] = [
     keliweb_field("client id", &["client_id"], &["KELIWEB_CLIENT_ID"], false),
     keliweb_field("client secret", &["client_secret"], &["KELIWEB_CLIENT_SECRET"], true),
@@ -58,7 +66,7 @@ const fn keliweb_field(
     variables: &'static [&'static str],
     is_hidden: bool,
 ) -> Field {
-    Field { name, section: "keliweb", keys, variables, is_hidden }
+    Field { name, section: "keliweb", keys, variables, is_hidden, general: None }
 }
 
 /// The value of a field, and where it is.
@@ -76,11 +84,14 @@ enum Value {
 
 /// Returns the source in force. `None` if no source has a value.
 pub fn locate(field: &Field, settings: &Settings) -> Option<Located> {
-    let given = settings.credentials.as_ref().and_then(|file| in_profile(field, file));
-    given
-        .or_else(|| in_systemd(field))
-        .or_else(|| in_environment(field))
-        .or_else(|| in_profile(field, &settings.profile))
+    let all = || iter::once(field).chain(field.general);
+    let given = settings.credentials.as_ref();
+    let given = given.and_then(|file| all().find_map(|field| in_profile(field, file)));
+    given.or_else(|| {
+        all().find_map(|field| {
+            in_systemd(field).or_else(|| in_environment(field)).or_else(|| in_profile(field, &settings.profile))
+        })
+    })
 }
 
 /// Returns what an environment variable says. An empty one counts as unset.
@@ -122,8 +133,15 @@ impl Located {
         let Self { source, value } = self;
         let text = match value {
             Value::Text(text) => return Ok(text),
-            Value::File(path) => fs::read_to_string(&path)
-                .map_err(|error| Failure::credentials(format!("{source}: cannot read {}: {error}", path.display())))?,
+            // A pipe may let the program wait.
+            Value::File(path) => tokio::task::spawn_blocking({
+                let path = path.clone();
+                move || fs::read_to_string(path)
+            })
+            .await
+            .map_err(io::Error::from)
+            .flatten()
+            .map_err(|error| Failure::credentials(format!("{source}: cannot read {}: {error}", path.display())))?,
             Value::Command(command) => run(&source, &command, is_interactive).await?,
         };
         match text.trim_end_matches(['\r', '\n']) {
@@ -157,7 +175,8 @@ async fn find(service: &str, field: &Field, settings: &Settings) -> Result<Secre
 }
 
 fn missing(service: &str, field: &Field) -> Failure {
-    let (variables, key) = (field.variables.join(" or "), field.keys.first().copied().unwrap_or_default());
+    let variables: Vec<_> = iter::once(field).chain(field.general).flat_map(|field| field.variables).copied().collect();
+    let (variables, key) = (variables.join(" or "), field.keys.first().copied().unwrap_or_default());
     Failure::credentials(format!(
         "{service}: no {}; set {variables}, or `{key}` under [default.{}] in the configuration file",
         field.name, field.section

@@ -111,6 +111,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = if error.is_unauthorized() || error.is_invalid_grant() {
             Exit::Credentials
+        } else if error.is_invalid_input() && error.status().is_none() {
+            Exit::Usage
         } else if error.is_transient() || error.is_backing_off() {
             Exit::TryLater
         } else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::SystemTime;
 
 use gettone::ScopeSet;
@@ -26,6 +27,11 @@ pub struct Kept {
     pub scopes: Option<ScopeSet>,
 }
 
+/// Opens a token file. One that others can open is a failure, and no wrong option.
+pub async fn open(path: &Path) -> Result<FileStore, Failure> {
+    FileStore::open(path).await.map_err(|error| Failure::other(error.to_string()))
+}
+
 /// Returns the tokens of a token file. Empty for another store, which cannot be listed.
 ///
 /// # Errors
@@ -42,7 +48,7 @@ pub async fn tokens(store: &StoreChoice) -> Result<Vec<Kept>, Failure> {
         return Ok(Vec::new());
     }
     // Checks whose it is.
-    FileStore::open(path).await?;
+    open(path).await?;
     let failed = |reason: String| Failure::other(format!("token file {}: {reason}", path.display()));
     let text = fs::read_to_string(path).map(Secret::new).map_err(|error| failed(error.to_string()))?;
     let contents: Contents = serde_json::from_str(text.expose()).map_err(|_| failed("it is damaged".to_owned()))?;

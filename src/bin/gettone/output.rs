@@ -148,7 +148,7 @@ impl Output {
     pub fn warn(self, text: &str) {
         if self.is_json {
             self.stderr(&to_json(&WarningJson { warning: Warning { message: text } }));
-        } else if !self.is_quiet {
+        } else {
             self.stderr(&format!("{} {}", self.style(io::stderr().is_terminal()).bold("warning:"), visible(text)));
         }
     }

@@ -42,7 +42,7 @@ pub struct Profile {
 const KEYS: [&str; 5] = ["api_version", "environment", "keliweb", "openapi", "store"];
 /// The keys of its tables `openapi` and `keliweb`. Each may end with `_command`.
 const SECTION_KEYS: [(&str, &[&str]); 2] = [
-    ("openapi", &["email", "api_key", "sandbox_api_key", "url"]),
+    ("openapi", &["email", "api_key", "sandbox_api_key", "url", "sandbox_url", "v1_url", "v1_sandbox_url"]),
     ("keliweb", &["client_id", "client_secret", "username", "password", "url"]),
 ];
 /// The keys of secrets.
@@ -169,6 +169,7 @@ impl Profile {
         };
         let profile = Self { name: format!("--credentials {}", path.display()), table: contents.table()? };
         profile.check()?;
+        profile.check_credentials()?;
         contents.check_permissions(&profile)?;
         Ok(profile)
     }
@@ -193,6 +194,12 @@ impl Profile {
         in_store || SECTION_KEYS.iter().any(|(section, _)| SECRETS.iter().any(|key| self.value(section, key).is_some()))
     }
 
+    /// Returns whether somebody who can write to the file could get secrets, or run programs.
+    fn is_trusted(&self) -> bool {
+        let tables = self.table.values().filter_map(Value::as_table);
+        tables.flat_map(Table::keys).any(|key| is_address(key) || key.ends_with("_command"))
+    }
+
     fn wrong(&self, reason: impl std::fmt::Display) -> Failure {
         Failure::usage(format!("{}: {reason}", self.name))
     }
@@ -210,6 +217,19 @@ impl Profile {
         SECTION_KEYS.iter().try_for_each(|(section, keys)| self.check_section(section, keys))
     }
 
+    /// Refuses what a file of credentials has no effect on, such as the environment.
+    fn check_credentials(&self) -> Result<(), Failure> {
+        let above = self.table.iter().filter(|(_, value)| !value.is_table()).map(|(key, _)| key.as_str());
+        let tables = self.table.values().filter_map(Value::as_table);
+        let within = tables.flat_map(Table::keys).map(String::as_str).filter(|key| is_address(key));
+        match above.chain(within).next() {
+            Some(key) => {
+                Err(self.wrong(format!("{key:?} is no credential; write it into a profile of the configuration file")))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn check_section(&self, section: &str, keys: &[&str]) -> Result<(), Failure> {
         let table = match self.table.get(section) {
             None => return Ok(()),
@@ -217,7 +237,7 @@ impl Profile {
             Some(_) => return Err(self.wrong(format!("{section}: expected a table"))),
         };
         for (key, value) in table {
-            let is_command = key.strip_suffix("_command").is_some_and(|key| keys.contains(&key) && key != "url");
+            let is_command = key.strip_suffix("_command").is_some_and(|key| keys.contains(&key) && !is_address(key));
             let is_right = match value {
                 Value::String(text) => !is_command && !text.is_empty(),
                 Value::Array(words) => is_command && !words.is_empty() && words.iter().all(Value::is_str),
@@ -240,6 +260,11 @@ impl Profile {
         }
         Ok(())
     }
+}
+
+/// Returns whether a key of a table is that of an address.
+fn is_address(key: &str) -> bool {
+    key.ends_with("url")
 }
 
 /// The longest file that is read.
@@ -276,25 +301,33 @@ impl Contents {
         })
     }
 
-    /// Refuses a file with a secret that other users can read.
+    /// Refuses a file with a secret that other users can read, and one with a command or an address that they can write to.
     #[cfg(unix)]
     fn check_permissions(&self, profile: &Profile) -> Result<(), Failure> {
         use std::os::unix::fs::MetadataExt;
 
-        let Some(file) = self.file.as_ref().filter(|_| profile.has_secret()) else { return Ok(()) };
+        let Some(file) = &self.file else { return Ok(()) };
         let path = self.path.display();
         let metadata = file.metadata().map_err(|error| Failure::other(format!("cannot read {path}: {error}")))?;
         // A pipe, such as that of `<(…)`, is its own protection.
         if !metadata.is_file() {
             return Ok(());
         }
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user {
+        let (user, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
+        if profile.is_trusted() && (![user, 0].contains(&owner) || mode & 0o022 != 0) {
+            return Err(Failure::other(format!(
+                "{path} contains a command or an address, and other users can write to it: chown it, and chmod go-w '{path}'"
+            )));
+        }
+        if !profile.has_secret() {
+            return Ok(());
+        }
+        if owner != user {
             return Err(Failure::other(format!(
                 "{path} contains a secret and belongs to another user: chown it, or copy it"
             )));
         }
-        if metadata.mode() & 0o077 != 0 {
+        if mode & 0o077 != 0 {
             let advice = format!("chmod 600 '{path}'");
             return Err(Failure::other(format!(
                 "{path} contains a secret, and other users can read it or write to it: {advice}"

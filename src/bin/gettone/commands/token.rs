@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::arguments::ApiVersion;
 use crate::clients::Context;
-use crate::credentials::{OPENAPI_EMAIL, locate, openapi_key, variable};
+use crate::credentials::{locate, openapi_key, variable};
 use crate::failure::Failure;
 use crate::observed::Observed;
 use crate::output::Report;
@@ -140,7 +140,7 @@ pub async fn openapi(arguments: &OpenapiArguments, version: ApiVersion, context:
     let scopes: ScopeSet = scopes.iter().cloned().chain(request.clone().map(ScopePattern::from)).collect();
     let environment = context.settings.environment.unwrap_or_else(|| environment_of(&scopes));
     let name = if environment == Environment::Sandbox { "OPENAPI_SANDBOX_TOKEN" } else { "OPENAPI_TOKEN" };
-    let obtained = match ready_made(name, environment, context) {
+    let obtained = match ready_made(name, environment, context)? {
         Some(_) if wanted.refresh => {
             return Err(Failure::credentials(format!(
                 "Openapi.it: no API key, and the token of {name} cannot be replaced"
@@ -177,10 +177,15 @@ fn environment_of(scopes: &ScopeSet) -> Environment {
 }
 
 /// Returns a token that the vendor's own variable holds. It counts only if there is no API key.
-fn ready_made(name: &str, environment: Environment, context: &Context) -> Option<AccessToken> {
-    let has_key =
-        [&OPENAPI_EMAIL, openapi_key(environment)].into_iter().all(|field| locate(field, &context.settings).is_some());
-    if has_key { None } else { variable(name).map(AccessToken::new) }
+fn ready_made(name: &str, environment: Environment, context: &Context) -> Result<Option<AccessToken>, Failure> {
+    let has_key = locate(openapi_key(environment), &context.settings).is_some();
+    let Some(token) = variable(name).filter(|_| !has_key) else { return Ok(None) };
+    // As a token of the service: it becomes a line of a header, or of curl's configuration.
+    if token.len() > 8 << 10 || !token.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)) {
+        let rule = "expected at most 8 KiB of ASCII without blanks, quotes and backslashes";
+        return Err(Failure::usage(format!("{name}: not a token; {rule}")));
+    }
+    Ok(Some(AccessToken::new(token)))
 }
 
 pub async fn keliweb(arguments: &KeliwebArguments, context: &Context) -> Result<Report, Failure> {

@@ -49,7 +49,7 @@ pub struct Deleted {
 pub async fn run(arguments: &Arguments, version: ApiVersion, context: &Context) -> Result<Report, Failure> {
     let from_stdin = arguments.ids.iter().any(|id| id == "-");
     // Before anything is requested.
-    let on_stdin = if from_stdin { read(arguments, context)? } else { Vec::new() };
+    let on_stdin = if from_stdin { read(arguments, context).await? } else { Vec::new() };
     if !from_stdin {
         arguments.ids.iter().zip(1..).try_for_each(|(id, number)| check(id, number))?;
     }
@@ -81,16 +81,22 @@ async fn chosen(arguments: &Arguments, account: &Account, context: &Context) -> 
 }
 
 /// Reads tokens from stdin.
-fn read(arguments: &Arguments, context: &Context) -> Result<Vec<AccessToken>, Failure> {
+async fn read(arguments: &Arguments, context: &Context) -> Result<Vec<AccessToken>, Failure> {
     if arguments.ids.len() > 1 {
         return Err(Failure::usage("`-` reads tokens from stdin; write it alone"));
     }
     if context.settings.credentials.as_ref().is_some_and(|profile| profile.name == "--credentials -") {
         return Err(Failure::usage("stdin cannot have both the credentials and the tokens; use --credentials FILE"));
     }
-    let mut text = String::new();
-    let result = io::stdin().lock().take(1 << 20).read_to_string(&mut text);
-    result.map_err(|error| Failure::other(format!("cannot read tokens from stdin: {error}")))?;
+    let read = tokio::task::spawn_blocking(|| {
+        let mut text = String::new();
+        io::stdin().lock().take(1 << 20).read_to_string(&mut text).map(|_| text)
+    });
+    let text = read
+        .await
+        .map_err(io::Error::from)
+        .flatten()
+        .map_err(|error| Failure::other(format!("cannot read tokens from stdin: {error}")))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: BTreeSet<&str> = lines.collect();
     if lines.is_empty() {
