@@ -1,6 +1,7 @@
 //! `openapi tokens`: what it lists, what it deletes, and what it refuses.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use gettone::ScopeSet;
@@ -10,7 +11,7 @@ use httpmock::MockServer;
 use serde_json::{Value, json};
 
 use crate::account::mock;
-use crate::world::{API_KEY, SCOPE, World};
+use crate::world::{API_KEY, SCOPE, World, until, wait};
 
 const VERSIONS: [(&str, Api); 2] = [("1", Api::Production), ("2", Api::ProductionV2)];
 
@@ -81,6 +82,22 @@ async fn all_tokens_are_deleted_and_none_is_left() {
         let list = world.run(&["openapi", "--api-version", version, "tokens"]).await;
         assert_eq!((list.code, list.stdout.as_str()), (0, ""));
     }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_deletion_that_is_interrupted_names_what_it_deleted() {
+    let world = World::new().await;
+    let tokens = create(&world, "2", 3).await;
+    world.emulator.set_latency(Duration::from_secs(1));
+    let child = world.command(&["openapi", "tokens", "delete", "--all", "--yes"]).spawn().unwrap();
+    let id = child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().unwrap())).unwrap();
+    // The first one is deleted, and the response for the second one is under way.
+    until(|| world.emulator.count("delete_token") == 2).await;
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+    let run = wait(child).await;
+    let first = tokens.iter().map(|token| short_id(token)).find(|id| run.stderr.contains(id)).unwrap();
+    assert_eq!((run.code, run.stderr.as_str()), (130, format!("error: deleted {first}; interrupted\n").as_str()));
 }
 
 #[tokio::test]

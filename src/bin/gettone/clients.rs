@@ -21,11 +21,31 @@ pub struct Context {
     pub settings: Settings,
     pub output: Output,
     pub clock: Arc<dyn Clock>,
+    /// The short ids of the tokens that the command has deleted so far.
+    deleted: Mutex<Vec<String>>,
 }
 
 impl Context {
     pub fn new(settings: Settings, output: Output) -> Self {
-        Self { settings, output, clock: Arc::new(SystemClock::default()) }
+        Self { settings, output, clock: Arc::new(SystemClock::default()), deleted: Mutex::default() }
+    }
+
+    /// Notes that a token was deleted, for a failure that ends the command after that.
+    pub fn note_deleted(&self, id: String) {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+    }
+
+    /// Returns the short ids of the tokens that were deleted so far.
+    pub fn deleted(&self) -> Vec<String> {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds to a failure what the command has done before.
+    pub fn after_what_was_done(&self, failure: Failure) -> Failure {
+        match self.deleted().as_slice() {
+            [] => failure,
+            ids => failure.after(format_args!("deleted {}", ids.join(", "))),
+        }
     }
 
     /// Returns the environment that the options or the profile name; otherwise production.

@@ -51,6 +51,11 @@ impl Failure {
         Self { message: format!("{action}: {}", self.message), ..self }
     }
 
+    /// Returns the failure with what the command had done before.
+    pub fn after(self, done: impl fmt::Display) -> Self {
+        Self { message: format!("{done}; {}", self.message), ..self }
+    }
+
     /// Returns the failure as `--json` shows it.
     pub fn to_json(&self) -> FailureJson<'_> {
         let error = self.error.as_ref();

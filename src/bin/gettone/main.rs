@@ -94,8 +94,11 @@ async fn supervised(command: &Command, context: &Context) -> Result<output::Repo
     tokio::select! {
         biased;
         result = commands::run(command, context) => result,
-        exit = signal() => Err(Failure::new(exit, "interrupted")),
-        () = limit => Err(Failure::new(Exit::TryLater, "no result in time; the service may have carried out the request")),
+        exit = signal() => Err(context.after_what_was_done(Failure::new(exit, "interrupted"))),
+        () = limit => {
+            let failure = Failure::new(Exit::TryLater, "no result in time; the service may have carried out the request");
+            Err(context.after_what_was_done(failure))
+        }
         never = progress(command, context) => match never {},
     }
 }

@@ -129,25 +129,24 @@ async fn confirm(tokens: &[AccessToken], context: &Context) -> Result<(), Failur
 
 async fn delete(tokens: &[AccessToken], account: &Account, context: &Context) -> Result<Report, Failure> {
     let kept = kept(context).await;
-    let mut deleted: Vec<String> = Vec::new();
     for token in tokens {
         let id = short_id(token);
         if let Err(error) = account.delete(token).await {
-            let failure = Failure::from(error);
-            let done = match deleted.as_slice() {
-                [] => String::new(),
-                ids => format!("deleted {}; ", ids.join(", ")),
-            };
-            return Err(failure.during(format!("{done}cannot delete {id}")));
+            return Err(context.after_what_was_done(Failure::from(error).during(format!("cannot delete {id}"))));
         }
-        deleted.push(id);
+        context.note_deleted(id);
         // `openapi token` would go on printing it.
         for record in kept.iter().filter(|kept| is_same(kept, token)) {
-            if let Err(error) = context.store().await?.remove(&record.name).await {
-                context.output.warn(&format!("the deleted token is still kept here: {error}"));
+            let removed = match context.store().await {
+                Ok(store) => store.remove(&record.name).await.map_err(|error| error.to_string()),
+                Err(failure) => Err(failure.to_string()),
+            };
+            if let Err(reason) = removed {
+                context.output.warn(&format!("the deleted token is still kept here: {reason}"));
             }
         }
     }
+    let deleted = context.deleted();
     let table = Table::of(["DELETED"], &deleted, |id| [id.clone()]);
     Ok(Report::table(table, &Deleted { deleted }))
 }
