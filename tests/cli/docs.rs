@@ -11,6 +11,11 @@ use crate::world::World;
 async fn every_line_of_the_guide_runs() {
     let scopes = ["GET:company.openapi.com/IT-start".parse().unwrap()];
     let world = World::with(Emulator::builder().catalog(scopes)).await;
+    if world.bash("PATH=$PATH:/usr/bin:/bin; command -v jq && [ -x /usr/bin/curl ]").await.code != 0 {
+        assert!(std::env::var_os("CI").is_none(), "the lines need curl and jq");
+        println!("no curl or no jq on this machine: nothing was checked");
+        return;
+    }
     // A curl that takes the emulator for the vendors, and whose failures show.
     let folder = world.home.join("bin");
     fs::create_dir(&folder).unwrap();
