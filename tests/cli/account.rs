@@ -161,7 +161,7 @@ async fn what_a_version_lacks_is_refused_with_the_command_that_has_it() {
         (&["stats", "--by", "day", "2026-10-31"], "use a month or a year"),
         (&["stats", "2026-13"], "there is no such month"),
         (&["stats", "yesterday"], "`day`, `month` or `year`"),
-        (&["errors", "--limit", "0"], "0"),
+        (&["errors", "--limit", "0"], "for '--limit <NUMBER>': number would be zero"),
     ] {
         world.run(&[&["openapi"], arguments].concat()).await.fails(2, instead);
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use gettone::ScopeSet;
-use gettone::emulator::Api;
+use gettone::emulator::{Api, Fault};
 use gettone::openapi::{Credentials, Ttl, v1, v2};
 use httpmock::MockServer;
 use serde_json::{Value, json};
@@ -197,7 +197,7 @@ async fn an_ambiguous_short_id_deletes_nothing() {
     world.set("GETTONE_OPENAPI_URL", server.base_url());
     let (id, full) = (short_id(&first), short_id(&second));
     let run = world.run(&["openapi", "tokens", "delete", &id[..4], &full, "--yes"]).await;
-    run.fails(2, &format!("several short ids: {id}, {full}; write more of it"));
+    run.fails(2, &format!("several short ids: {id}, {full}; give more digits"));
     assert_eq!((list.calls_async().await, gone.calls_async().await), (1, 0));
     let run = world.run(&["openapi", "tokens", "delete", &id, &full.to_uppercase(), &full, "--yes"]).await;
     assert_eq!(run.stdout, format!("{id}\n{full}\n"), "{run:?}");
@@ -228,6 +228,35 @@ async fn a_kept_token_is_marked_and_forgotten_when_it_is_deleted() {
         assert_ne!(another, kept);
         assert!(valid(&world, api).contains(&another));
     }
+}
+
+/// One whose deletion was refused is still good, and one whose deletion may have been carried out is not printed any more.
+#[tokio::test]
+async fn a_kept_token_is_forgotten_unless_the_service_refuses_to_delete_it() {
+    let world = World::new().await;
+    let kept = world.run(&["openapi", "token", SCOPE]).await.line().to_owned();
+    let delete = ["openapi", "tokens", "delete", "--all", "--yes"];
+    for (fault, code) in [(Fault::Status(400), 1), (Fault::Status(401), 4), (Fault::Status(403), 4)] {
+        world.emulator.fail_next_on(1_000, "DELETE", fault);
+        world.run(&delete).await.fails(code, &format!("cannot delete {}", short_id(&kept)));
+        world.emulator.clear_faults();
+        let sent = world.requests();
+        assert_eq!((world.run(&["openapi", "token", SCOPE]).await.line(), world.requests()), (kept.as_str(), sent));
+    }
+    world.emulator.fail_next_on(1_000, "DELETE", Fault::LostRequest);
+    world.run(&delete).await.fails(75, "cannot delete");
+    world.emulator.clear_faults();
+    assert_ne!(world.run(&["openapi", "token", SCOPE]).await.line(), kept);
+}
+
+#[tokio::test]
+async fn tokens_that_cannot_be_read_are_not_all_deleted() {
+    let (mut world, server) = (World::new().await, MockServer::start_async().await);
+    let list = mock(&server, "/tokens", json!([{ "no": "token" }])).await;
+    world.set("GETTONE_OPENAPI_URL", server.base_url());
+    let run = world.run(&["openapi", "tokens", "delete", "--all", "--yes", "-q"]).await;
+    run.fails(1, "not deleted, as they cannot be read: 1 token");
+    assert_eq!(list.calls_async().await, 1);
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Where credentials come from, in which order, and which files are refused.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::world::{API_KEY, CLIENT_SECRET, PASSWORD, SANDBOX_KEY, SCOPE, World};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use crate::world::{API_KEY, CLIENT_SECRET, PASSWORD, SANDBOX_KEY, SCOPE, World, wait};
 
 const TOKEN: [&str; 5] = ["--store", "none", "openapi", "token", SCOPE];
 const CONFIG: &str = ".config/gettone/config.toml";
@@ -195,10 +199,21 @@ async fn credentials_go_to_https_or_this_machine_only() {
 /// Otherwise `--sandbox` would delete tokens of production.
 #[tokio::test]
 async fn an_address_of_production_is_not_used_for_the_sandbox() {
+    // In place of the vendor's own address, which no test reaches.
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut world = World::new().await;
     world.unset("GETTONE_OPENAPI_SANDBOX_URL");
+    world.set("HTTPS_PROXY", format!("http://{}", proxy.local_addr().unwrap()));
     world.write(CONFIG, &format!("default.openapi.url = '{}'", world.emulator.production_v2_url()));
-    world.run(&["--sandbox", "--timeout", "10s", "openapi", "tokens"]).await.fails(75, "test.oauth.openapi.com");
+    let child = world.command(&["--sandbox", "openapi", "tokens"]).spawn().unwrap();
+    let mut asked = [0; 39];
+    let reads = async {
+        let (mut connection, _) = proxy.accept().await.unwrap();
+        connection.read_exact(&mut asked).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(30), reads).await.expect("nothing is asked of the proxy");
+    assert_eq!(str::from_utf8(&asked).unwrap(), "CONNECT test.oauth.openapi.com:443 HTTP");
+    drop(child);
     assert_eq!(world.requests(), 0);
 }
 
@@ -225,8 +240,30 @@ async fn a_file_with_a_command_or_an_address_that_others_can_write_to_is_refused
         world.run(&TOKEN).await.fails(1, "chmod go-w");
         world.chmod(CONFIG, 0o644);
         assert_eq!(world.run(&["status"]).await.code, 0);
+        // What needs no settings does not read them.
+        world.write(CONFIG, "not TOML");
+        for offline in [&["completions", "bash"][..], &["man"], &["scope", "explain", SCOPE]] {
+            assert_eq!(world.run(offline).await.code, 0, "{offline:?}");
+        }
     }
     assert!(!world.home.join("was-run").exists());
+}
+
+/// Nothing of the files is read before the program looks after its time and its signals.
+#[tokio::test]
+async fn a_pipe_without_a_writer_does_not_keep_the_program() {
+    let mut world = World::new().await;
+    assert_eq!(world.bash("mkfifo pipe").await.code, 0);
+    world.run(&["--credentials", "pipe", "--timeout", "1s", "keliweb", "token"]).await.fails(75, "no result in time");
+    world.run(&["--config", "pipe", "--timeout", "1s", "keliweb", "token"]).await.fails(75, "no result in time");
+    world.unset("KELIWEB_PASSWORD");
+    world.set("KELIWEB_PASSWORD_FILE", "pipe");
+    world.run(&["--timeout", "1s", "keliweb", "token"]).await.fails(75, "no result in time");
+    let mut command = world.command(&["--timeout", "1s", "openapi", "tokens", "delete", "-", "--yes"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let _open = child.stdin.take();
+    wait(child).await.fails(75, "no result in time");
+    assert_eq!(world.requests(), 0);
 }
 
 #[tokio::test]
@@ -264,10 +301,51 @@ async fn a_store_with_a_password_is_no_argument() {
         "redis://:planted-password-e5b8@127.0.0.1",
         "rediss://user:planted-password-e5b8@h/0",
         "unix:///s?pass=planted-password-e5b8",
+        "REDIS://:planted-password-e5b8@127.0.0.1",
     ] {
         let run = world.run(&["--store", url, "keliweb", "token"]).await;
         run.fails(2, "GETTONE_STORE");
         world.assert_clean("the error", &run.stderr);
     }
+    for (store, reason) in [
+        ("http://:planted-password-e5b8@h", "--store: not a URL of a store"),
+        ("redisx://:planted-password-e5b8@h", "--store: not a URL of a store"),
+        ("~/tokens.json", "write the whole path"),
+    ] {
+        let run = world.run(&["--store", store, "keliweb", "token"]).await;
+        run.fails(2, reason);
+        assert!(!run.stderr.contains("e5b8"), "{run:?}");
+    }
+    world.write(CONFIG, "default.store = ''");
+    world.run(&["keliweb", "token"]).await.fails(2, "store: it is empty");
     assert_eq!(world.requests(), 0);
+}
+
+/// A token that is typed in the wrong place is not shown.
+#[tokio::test]
+async fn an_error_shows_no_argument_that_may_be_a_secret() {
+    let world = World::new().await;
+    for arguments in [
+        &["openapi", "token", "planted-5a31"][..],
+        &["openapi", "token", "--for", "GET https://user:planted-5a31@:99999/?key=planted-5a31"],
+        &["openapi", "token", "https://user:planted-5a31@h/"],
+        &["openapi", "tokens", "list", "planted-5a31"],
+        &["openapi", "tokens", "--scope", "planted-5a31"],
+        &["openapi", "errors", "--scope", "planted-5a31"],
+        &["openapi", "scopes", "planted-5a31"],
+        &["openapi", "planted-5a31"],
+        &["keliweb", "token", "planted-5a31"],
+        &["keliweb", "token", "--format", "planted-5a31"],
+        &["keliweb", "token", "--token=planted-5a31"],
+        &["keliweb", "token", "--min-life", "planted-5a31"],
+        &["--timeout", "planted-5a31", "status"],
+        &["planted-5a31"],
+    ] {
+        let run = world.run(arguments).await;
+        assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.len() > 20, "{arguments:?}: {run:?}");
+        assert!(!run.stderr.contains("5a31"), "{arguments:?}: {run:?}");
+    }
+    // What is no secret is shown: where a scope is wrong, and what the name of an option may be.
+    world.run(&["openapi", "token", "GET:a.it/b c"]).await.fails(2, "at byte");
+    world.run(&["keliweb", "token", "--formt", "json"]).await.fails(2, "--format");
 }

@@ -1,6 +1,7 @@
 //! What can be written on the command line. No option and no argument takes a secret: other users can read the arguments of a program.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -29,6 +30,14 @@ const OPENAPI_EXAMPLE: &str =
 const SCOPE_EXAMPLE: &str = "Example:\n  gettone scope explain '*:company.openapi.com/*'";
 const KELIWEB_EXAMPLE: &str = "Example:\n  curl -K <(gettone keliweb token --format curl) URL";
 
+/// Reads a scope. An error shows the text only if it is no token and no URL, both of which may be a secret.
+pub fn scope<T: FromStr<Err = gettone::Error>>(text: &str) -> Result<T, String> {
+    if !text.contains(':') || text.contains("://") || text.contains('@') {
+        return Err("not a scope; expected METHOD:HOST/PATH, such as GET:company.openapi.com/IT-start".to_owned());
+    }
+    text.parse().map_err(|error: gettone::Error| error.to_string())
+}
+
 /// Tokens of Openapi.it and Keliweb Fatture for shells, scripts and other
 /// languages.
 #[derive(Debug, Parser)]
@@ -40,7 +49,7 @@ pub struct Arguments {
     pub command: Command,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Use the sandbox of Openapi.it

@@ -10,13 +10,31 @@ pub mod status;
 pub mod token;
 pub mod tokens;
 
-use crate::arguments::{Command, Keliweb, OpenapiCommand};
+use std::sync::OnceLock;
+
+use crate::arguments::{Command, Global, Keliweb, OpenapiCommand};
 use crate::clients::Context;
 use crate::failure::Failure;
-use crate::output::Report;
+use crate::output::{Output, Report};
+use crate::settings::Settings;
 
-/// Runs a command.
-pub async fn run(command: &Command, context: &Context) -> Result<Report, Failure> {
+/// Runs a command. `context` is what it has, once it has read the settings.
+pub async fn run(
+    command: &Command,
+    global: &Global,
+    output: Output,
+    context: &OnceLock<Context>,
+) -> Result<Report, Failure> {
+    // These need no settings, so a wrong configuration does not stop them.
+    match command {
+        Command::Scope(command) => return scope::run(command),
+        Command::Emulator(arguments) => return emulator::run(arguments, output).await,
+        Command::Completions(arguments) => return completions::run(arguments),
+        Command::Man(arguments) => return manual::run(arguments),
+        Command::Openapi(_) | Command::Keliweb(_) | Command::Status => {}
+    }
+    let settings = Settings::read(global).await?;
+    let context = context.get_or_init(|| Context::new(settings, output));
     match command {
         Command::Openapi(openapi) => {
             let version = context.api_version(openapi.api_version);
@@ -28,10 +46,6 @@ pub async fn run(command: &Command, context: &Context) -> Result<Report, Failure
         Command::Keliweb(Keliweb::Token(arguments)) => token::keliweb(arguments, context).await,
         Command::Keliweb(Keliweb::Refresh(arguments)) => token::refresh(arguments, context).await,
         Command::Keliweb(Keliweb::Logout) => keliweb::logout(context).await,
-        Command::Scope(command) => scope::run(command),
-        Command::Status => status::run(context).await,
-        Command::Emulator(arguments) => emulator::run(arguments, context).await,
-        Command::Completions(arguments) => completions::run(arguments),
-        Command::Man(arguments) => manual::run(arguments),
+        _ => status::run(context).await,
     }
 }

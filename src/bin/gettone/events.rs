@@ -11,6 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use crate::table::is_obeyed;
 use crate::times;
 
 /// Prints events from now on.
@@ -51,7 +52,7 @@ impl Printer {
 
 fn print_line(level: &Level, fields: &str) {
     // What a service said may be part of it.
-    let text = fields.replace(char::is_control, " ");
+    let text = fields.replace(is_obeyed, " ");
     let now = times::utc(SystemClock::default().now());
     let _ = io::stderr().write_all(format!("{now} {level}{text}\n").as_bytes());
 }

@@ -57,7 +57,7 @@ pub async fn tokens(store: &StoreChoice) -> Result<Vec<Kept>, Failure> {
 
 impl Kept {
     /// Reads a record. The library reports one that cannot be read when it needs it.
-    fn read(name: String, json: &str) -> Option<Self> {
+    pub fn read(name: String, json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Plain {
             access_token: Option<Secret>,

@@ -19,16 +19,18 @@ mod times;
 use std::future::{Future, pending};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use gettone::clock::{Clock, SystemClock};
 
 use arguments::{Arguments, Color, Command};
 use clients::Context;
 use failure::{Exit, Failure};
 use output::Output;
-use settings::Settings;
 
 /// After this time of waiting, a person at a terminal is told.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return unparsed(&error),
+        Err(error) => return unparsed(error),
     };
     let global = &arguments.global;
     let output = Output { is_json: global.json, is_quiet: global.quiet, color: global.color };
@@ -53,11 +55,15 @@ fn main() -> ExitCode {
 }
 
 /// Prints the help or the version, or what is wrong with the arguments.
-fn unparsed(error: &clap::Error) -> ExitCode {
+fn unparsed(mut error: clap::Error) -> ExitCode {
+    hide_values(&mut error);
     let is_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output { is_json, is_quiet: false, color: Color::Never };
     let text = error.render().to_string();
-    let failure = if error.use_stderr() {
+    let failure = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && !is_json {
+        output.note(text.trim_end());
+        return ExitCode::from(Exit::Usage as u8);
+    } else if error.use_stderr() {
         let text = text.trim_end();
         Failure::usage(text.strip_prefix("error: ").unwrap_or(text))
     } else {
@@ -70,11 +76,25 @@ fn unparsed(error: &clap::Error) -> ExitCode {
     ExitCode::from(failure.exit as u8)
 }
 
+/// Leaves what was typed out of an error, as it may be a token by mistake. The names of options stay.
+fn hide_values(error: &mut clap::Error) {
+    const HIDDEN: &str = "...";
+
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg] {
+        let is_value = kind != ContextKind::InvalidArg || error.kind() == ErrorKind::UnknownArgument;
+        if let Some(ContextValue::String(text)) = error.get(kind)
+            && is_value
+            && !(kind == ContextKind::InvalidArg && text.starts_with('-'))
+        {
+            error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
+        }
+    }
+}
+
 fn run(arguments: &Arguments, output: Output) -> Result<(), Failure> {
-    let context = Context::new(Settings::read(&arguments.global)?, output);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::other(format!("cannot start the runtime: {error}")))?;
-    let result = runtime.block_on(supervised(&arguments.command, &context));
+    let result = runtime.block_on(supervised(arguments, output));
     if result.is_err() {
         credentials::restore_terminal();
     }
@@ -84,35 +104,42 @@ fn run(arguments: &Arguments, output: Output) -> Result<(), Failure> {
 }
 
 /// Runs a command until it ends, a signal ends it, or its time is over.
-async fn supervised(command: &Command, context: &Context) -> Result<output::Report, Failure> {
+async fn supervised(arguments: &Arguments, output: Output) -> Result<output::Report, Failure> {
+    let Arguments { global, command } = arguments;
+    let (clock, context) = (SystemClock::default(), OnceLock::new());
     let limit = async {
-        match context.settings.timeout {
-            Some(limit) => context.clock.sleep(limit).await,
+        match global.timeout {
+            Some(limit) => clock.sleep(limit).await,
             None => pending().await,
         }
     };
+    let ended = |failure| {
+        Err(match context.get() {
+            Some(context) => Context::after_what_was_done(context, failure),
+            None => failure,
+        })
+    };
     tokio::select! {
         biased;
-        result = commands::run(command, context) => result,
-        exit = signal() => Err(context.after_what_was_done(Failure::new(exit, "interrupted"))),
+        result = commands::run(command, global, output, &context) => result,
+        exit = signal() => ended(Failure::new(exit, "interrupted")),
         () = limit => {
-            let failure = Failure::new(Exit::TryLater, "no result in time; the service may have carried out the request");
-            Err(context.after_what_was_done(failure))
+            ended(Failure::new(Exit::TryLater, "no result in time; the service may have carried out the request"))
         }
-        never = progress(command, context) => match never {},
+        never = progress(command, output, &clock) => match never {},
     }
 }
 
 /// Tells a person at a terminal that the command waits.
-async fn progress(command: &Command, context: &Context) -> std::convert::Infallible {
+async fn progress(command: &Command, output: Output, clock: &SystemClock) -> std::convert::Infallible {
     let service = match command {
         Command::Openapi(_) => "Openapi.it",
         Command::Keliweb(_) => "Keliweb Fatture",
         _ => return pending().await,
     };
-    context.clock.sleep(PATIENCE).await;
+    clock.sleep(PATIENCE).await;
     if io::stderr().is_terminal() && !output::IS_ASKING.load(Ordering::Relaxed) {
-        context.output.note(&format!("waiting for {service} ..."));
+        output.note(&format!("waiting for {service} ..."));
     }
     pending().await
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gettone::openapi::Environment;
 use toml::{Table, Value};
@@ -17,7 +16,6 @@ pub struct Settings {
     pub environment: Option<Environment>,
     pub api_version: Option<ApiVersion>,
     pub store: StoreChoice,
-    pub timeout: Option<Duration>,
     pub no_input: bool,
     pub profile: Profile,
     /// What `--credentials` names.
@@ -49,7 +47,14 @@ const SECTION_KEYS: [(&str, &[&str]); 2] = [
 const SECRETS: [&str; 4] = ["api_key", "sandbox_api_key", "client_secret", "password"];
 
 impl Settings {
-    pub fn read(global: &Global) -> Result<Self, Failure> {
+    /// Reads the files of the settings. One may be a pipe that lets the program wait.
+    pub async fn read(global: &Global) -> Result<Self, Failure> {
+        let global = global.clone();
+        let read = tokio::task::spawn_blocking(move || Self::read_now(&global)).await;
+        read.map_err(|error| Failure::other(format!("cannot read the settings: {error}")))?
+    }
+
+    fn read_now(global: &Global) -> Result<Self, Failure> {
         let profile = Profile::read(global)?;
         let credentials = global.credentials.as_deref().map(Profile::credentials).transpose()?;
         let environment = match (global.sandbox, global.production, profile.text("environment")) {
@@ -65,15 +70,14 @@ impl Settings {
             Some(_) => return Err(profile.wrong("api_version: expected 1 or 2")),
         };
         let store = StoreChoice::read(global, &profile)?;
-        let Global { timeout, no_input, .. } = *global;
-        Ok(Self { environment, api_version, store, timeout, no_input, profile, credentials })
+        Ok(Self { environment, api_version, store, no_input: global.no_input, profile, credentials })
     }
 }
 
 impl StoreChoice {
     fn read(global: &Global, profile: &Profile) -> Result<Self, Failure> {
         if let Some(store) = &global.store {
-            let choice = Self::of(store.as_ref());
+            let choice = Self::of("--store", store.as_ref())?;
             if matches!(&choice, Self::Redis(url) if has_password(url)) {
                 return Err(Failure::usage(
                     "--store: a URL with a password, which other users can read in the list of processes; put the URL into the variable \
@@ -83,29 +87,38 @@ impl StoreChoice {
             return Ok(choice);
         }
         if let Some(store) = std::env::var_os("GETTONE_STORE").filter(|store| !store.is_empty()) {
-            return Ok(Self::of(store.as_ref()));
+            return Self::of("GETTONE_STORE", store.as_ref());
         }
         match profile.text("store") {
-            Some(store) => Ok(Self::of(store.as_ref())),
+            Some(store) => Self::of(&format!("{}: store", profile.name), store.as_ref()),
             None => folder("XDG_STATE_HOME", ".local/state")
                 .map(|folder| Self::File(folder.join("gettone/tokens.json")))
                 .ok_or_else(|| Failure::usage("no folder for tokens: set HOME, or use --store FILE or --store none")),
         }
     }
 
-    fn of(store: &Path) -> Self {
+    /// Reads a store. An error names where it was written, and never shows a URL, which may contain a password.
+    fn of(place: &str, store: &Path) -> Result<Self, Failure> {
         const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "unix"];
-        match store.to_str() {
-            Some("none") => Self::None,
-            // `redis+sentinel` too.
-            Some(url)
-                if url
-                    .split_once("://")
-                    .is_some_and(|(scheme, _)| SCHEMES.iter().any(|known| scheme.starts_with(known))) =>
-            {
-                Self::Redis(url.to_owned())
+
+        let Some(text) = store.to_str() else { return Ok(Self::File(store.to_owned())) };
+        match text.split_once("://") {
+            Some((scheme, rest)) => {
+                let scheme = scheme.to_ascii_lowercase();
+                // Also `redis+sentinel` and the like.
+                let known = scheme.split('+').next().unwrap_or_default();
+                if !SCHEMES.contains(&known) {
+                    let schemes = SCHEMES.map(|scheme| format!("{scheme}://")).join(", ");
+                    return Err(Failure::usage(format!("{place}: not a URL of a store; expected one of {schemes}")));
+                }
+                Ok(Self::Redis(format!("{scheme}://{rest}")))
             }
-            _ => Self::File(store.to_owned()),
+            None if text == "none" => Ok(Self::None),
+            None if text.is_empty() => Err(Failure::usage(format!("{place}: it is empty; name a file, or write none"))),
+            None if text.starts_with("~/") => {
+                Err(Failure::usage(format!("{place}: only a shell knows `~`; write the whole path")))
+            }
+            None => Ok(Self::File(store.to_owned())),
         }
     }
 }
@@ -195,7 +208,7 @@ impl Profile {
     }
 
     /// Returns whether somebody who can write to the file could get secrets, or run programs.
-    fn is_trusted(&self) -> bool {
+    fn needs_trust(&self) -> bool {
         let tables = self.table.values().filter_map(Value::as_table);
         tables.flat_map(Table::keys).any(|key| is_address(key) || key.ends_with("_command"))
     }
@@ -314,7 +327,7 @@ impl Contents {
             return Ok(());
         }
         let (user, owner, mode) = (rustix::process::geteuid().as_raw(), metadata.uid(), metadata.mode());
-        if profile.is_trusted() && (![user, 0].contains(&owner) || mode & 0o022 != 0) {
+        if profile.needs_trust() && (![user, 0].contains(&owner) || mode & 0o022 != 0) {
             return Err(Failure::other(format!(
                 "{path} contains a command or an address, and other users can write to it: chown it, and chmod go-w '{path}'"
             )));

@@ -15,7 +15,7 @@ use futures_core::Stream;
 use gettone::openapi::{Decimal, v1, v2};
 use gettone::{Error, Scope};
 
-use crate::arguments::ApiVersion;
+use crate::arguments::{ApiVersion, scope};
 use crate::clients::Context;
 use crate::commands::tokens;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ use crate::times;
 pub enum Command {
     /// List the account's tokens, show one, or delete some
     Tokens(tokens::Arguments),
-    /// List what the account can call, or what patterns come to
+    /// List what the account can call, or which scopes patterns cover
     Scopes(scopes::Arguments),
     /// Show the credit, and what it was spent on
     #[command(visible_alias = "credit")]
@@ -61,7 +61,7 @@ pub async fn run(command: &Command, version: ApiVersion, context: &Context) -> R
 #[derive(Debug, Args)]
 pub struct Selected {
     /// Show only entries of this scope; may be repeated
-    #[arg(long = "scope", value_name = "SCOPE")]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope::<Scope>)]
     pub scopes: Vec<Scope>,
 
     /// Show at most this many entries [default: all]
@@ -76,7 +76,7 @@ async fn only_v2(command: &str, version: ApiVersion, context: &Context) -> Resul
             "stats" => "; use `gettone openapi counters --api-version 1`".to_owned(),
             _ => format!("; use `gettone openapi {command} --api-version 2`"),
         };
-        return Err(Failure::usage(format!("version 1 of Openapi.it's Oauth has no {command}{instead}")));
+        return Err(Failure::usage(format!("version 1 of Openapi.it's Oauth has no command `{command}`{instead}")));
     }
     oauth_v2(context).await
 }

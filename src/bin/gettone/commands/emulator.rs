@@ -4,9 +4,8 @@ use clap::Args;
 use gettone::emulator::Emulator;
 use serde::Serialize;
 
-use crate::clients::Context;
 use crate::failure::Failure;
-use crate::output::Report;
+use crate::output::{Output, Report};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -61,13 +60,13 @@ impl Started {
 }
 
 /// Runs the emulator until the program is interrupted.
-pub async fn run(arguments: &Arguments, context: &Context) -> Result<Report, Failure> {
+pub async fn run(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
     let emulator = Emulator::builder().port(arguments.port).control(true).start().await;
     let emulator =
         emulator.map_err(|error| Failure::other(format!("port {} of 127.0.0.1: {error}", arguments.port)))?;
     let started = Started::of(&emulator);
-    context.output.print(&Report::text(started.exports(), &started))?;
-    context.output.note(&format!(
+    output.print(&Report::text(started.exports(), &started))?;
+    output.note(&format!(
         "The emulator listens on {url}. Set these variables in another shell, then try:\n\
          \x20 curl -H @<(gettone openapi token GET:127.0.0.1/echo --format header) {url}/echo/hello\n\
          \x20 curl -K <(gettone keliweb token --format curl) {url}/api/hello\n\

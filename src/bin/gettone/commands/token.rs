@@ -10,7 +10,7 @@ use gettone::reqwest::{Method, Url};
 use gettone::{AccessToken, Error, Scope, ScopePattern, ScopeSet, TokenHandle, openapi};
 use serde::Serialize;
 
-use crate::arguments::ApiVersion;
+use crate::arguments::{ApiVersion, scope};
 use crate::clients::Context;
 use crate::credentials::{locate, openapi_key, variable};
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ Examples:
   curl -H @<(gettone openapi token --format header --for \"GET $URL\") \"$URL\"")]
 pub struct OpenapiArguments {
     /// What the token must be good for: METHOD:HOST/PATH
-    #[arg(value_name = "SCOPE", required_unless_present = "request")]
+    #[arg(value_name = "SCOPE", required_unless_present = "request", value_parser = scope::<ScopePattern>)]
     scopes: Vec<ScopePattern>,
 
     /// Work the scope out from a request, such as 'GET https://...'
@@ -267,7 +267,7 @@ async fn obtain(
     token = client.token().await.map_err(Failure::from)?;
     client.wait_idle().await;
     let expires_at = store.expires_at();
-    if left(expires_at) < least {
+    if expires_at.is_some() && left(expires_at) < least {
         context.output.warn(&format!("the service gives tokens that expire sooner than in {}", times::rough(least)));
     }
     Ok(Obtained { token, expires_at })

@@ -10,7 +10,7 @@ use gettone::openapi::v2::{Stats, TokenLimits};
 use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
-use crate::arguments::ApiVersion;
+use crate::arguments::{ApiVersion, scope};
 use crate::clients::Context;
 use crate::commands::account::{cell, count, moment};
 use crate::failure::Failure;
@@ -55,7 +55,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ListArguments {
     /// List only tokens that are good for this scope
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "SCOPE", value_parser = scope::<Scope>)]
     scope: Option<Scope>,
 
     /// Show the tokens themselves

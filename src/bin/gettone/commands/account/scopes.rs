@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::subscriptions::yes;
 use super::{Listed, cell, count, euro, oauth_v1, oauth_v2};
-use crate::arguments::ApiVersion;
+use crate::arguments::{ApiVersion, scope};
 use crate::clients::Context;
 use crate::failure::Failure;
 use crate::output::{Report, Table};
@@ -23,7 +23,7 @@ Examples:
   gettone openapi scopes '*:company.openapi.com/*' --prices")]
 pub struct Arguments {
     /// Show only what these cover, such as '*:company.openapi.com/*'
-    #[arg(value_name = "PATTERN")]
+    #[arg(value_name = "PATTERN", value_parser = scope::<ScopePattern>)]
     patterns: Vec<ScopePattern>,
 
     /// Show also what the account may not call (version 2)

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use gettone::openapi::{v1, v2};
+use gettone::store::StoredToken;
 use gettone::{AccessToken, ScopeList, ScopePattern, ScopeSet};
 
 use crate::arguments::ApiVersion;
@@ -107,6 +108,11 @@ pub async fn kept(context: &Context) -> Vec<Kept> {
     })
 }
 
+/// Returns whether a record is that of a token.
+pub fn is_record_of(stored: &StoredToken, token: &AccessToken) -> bool {
+    Kept::read(String::new(), stored.to_json().expose()).is_some_and(|kept| is_same(&kept, token))
+}
+
 pub fn is_same(kept: &Kept, token: &AccessToken) -> bool {
     kept.token.as_ref().is_some_and(|kept| kept.expose() == token.expose())
 }
@@ -138,7 +144,7 @@ pub fn find(tokens: &[Token], text: &str) -> Result<usize, Failure> {
         _ => {
             let ids = tokens.iter().filter(|token| token.id.starts_with(&text)).map(|token| token.id.as_str());
             let ids = ids.collect::<Vec<_>>().join(", ");
-            Err(Failure::usage(format!("{text} is the beginning of several short ids: {ids}; write more of it")))
+            Err(Failure::usage(format!("{text} is the beginning of several short ids: {ids}; give more digits")))
         }
     }
 }

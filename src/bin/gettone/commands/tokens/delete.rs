@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 use clap::Args;
 use gettone::AccessToken;
-use gettone::store::TokenStore;
+use gettone::store::{Locked, StoreError, StoredToken, TokenStore};
 use serde::Serialize;
 
-use super::account::{Account, check, find, is_same, kept, short_id};
+use super::account::{Account, check, find, is_record_of, is_same, kept, short_id};
 use crate::arguments::ApiVersion;
 use crate::clients::Context;
-use crate::commands::account::count;
+use crate::commands::account::{Listed, count};
 use crate::failure::{Exit, Failure};
 use crate::output::{IS_ASKING, Report, Table};
 
@@ -58,26 +58,29 @@ pub async fn run(arguments: &Arguments, version: ApiVersion, context: &Context) 
         return Err(Failure::usage("deleting tokens needs --yes where nobody can be asked"));
     }
     let account = Account::open(version, context).await?;
-    let tokens = if from_stdin { on_stdin } else { chosen(arguments, &account, context).await? };
+    let (tokens, unreadable) = if from_stdin { (on_stdin, 0) } else { chosen(arguments, &account, context).await? };
     if !arguments.yes && !tokens.is_empty() {
         confirm(&tokens, context).await?;
     }
-    delete(&tokens, &account, context).await
+    let report = delete(&tokens, &account, context).await?;
+    if arguments.all && unreadable > 0 {
+        let failure = Failure::other(format!("not deleted, as they cannot be read: {}", count(unreadable, "token")));
+        return Err(context.after_what_was_done(failure));
+    }
+    Ok(report)
 }
 
-/// Returns the tokens of the account that the arguments name.
-async fn chosen(arguments: &Arguments, account: &Account, context: &Context) -> Result<Vec<AccessToken>, Failure> {
-    let tokens = account.tokens(context).await?.entries;
-    if arguments.all {
-        return Ok(tokens.into_iter().map(|token| token.token).collect());
-    }
-    let places = arguments.ids.iter().map(|id| find(&tokens, id)).collect::<Result<BTreeSet<usize>, Failure>>()?;
-    Ok(tokens
-        .into_iter()
-        .enumerate()
-        .filter(|(place, _)| places.contains(place))
-        .map(|(_, token)| token.token)
-        .collect())
+/// Returns the tokens of the account that the arguments name, and how many of the account's cannot be read.
+async fn chosen(
+    arguments: &Arguments,
+    account: &Account,
+    context: &Context,
+) -> Result<(Vec<AccessToken>, usize), Failure> {
+    let Listed { entries, unreadable } = account.tokens(context).await?;
+    let places = arguments.ids.iter().map(|id| find(&entries, id)).collect::<Result<BTreeSet<usize>, Failure>>()?;
+    let is_chosen = |place: &usize| arguments.all || places.contains(place);
+    let chosen = entries.into_iter().enumerate().filter(|(place, _)| is_chosen(place));
+    Ok((chosen.map(|(_, token)| token.token).collect(), unreadable))
 }
 
 /// Reads tokens from stdin.
@@ -131,22 +134,53 @@ async fn delete(tokens: &[AccessToken], account: &Account, context: &Context) ->
     let kept = kept(context).await;
     for token in tokens {
         let id = short_id(token);
+        // Before: otherwise `openapi token` would print a dead token if this program ended in between.
+        let mut forgotten = Vec::new();
+        for record in kept.iter().filter(|kept| is_same(kept, token)) {
+            match forget(&record.name, token, context).await {
+                Ok(removed) => forgotten.extend(removed.map(|removed| (&record.name, removed))),
+                Err(reason) => {
+                    context.output.warn(&format!("a token that is to be deleted is still kept here: {reason}"));
+                }
+            }
+        }
         if let Err(error) = account.delete(token).await {
+            if !error.is_ambiguous() {
+                for (name, stored) in &forgotten {
+                    restore(name, stored, context).await;
+                }
+            }
             return Err(context.after_what_was_done(Failure::from(error).during(format!("cannot delete {id}"))));
         }
         context.note_deleted(id);
-        // `openapi token` would go on printing it.
-        for record in kept.iter().filter(|kept| is_same(kept, token)) {
-            let removed = match context.store().await {
-                Ok(store) => store.remove(&record.name).await.map_err(|error| error.to_string()),
-                Err(failure) => Err(failure.to_string()),
-            };
-            if let Err(reason) = removed {
-                context.output.warn(&format!("the deleted token is still kept here: {reason}"));
-            }
-        }
     }
     let deleted = context.deleted();
     let table = Table::of(["DELETED"], &deleted, |id| [id.clone()]);
     Ok(Report::table(table, &Deleted { deleted }))
+}
+
+/// Removes a token from the store, and returns its record. Leaves a record that another program has replaced.
+async fn forget(name: &str, token: &AccessToken, context: &Context) -> Result<Option<StoredToken>, String> {
+    let store = context.store().await.map_err(|failure| failure.to_string())?;
+    let said = |error: StoreError| error.to_string();
+    let Some(record) = store.load(name).await.map_err(said)? else { return Ok(None) };
+    let Some(stored) = record.token().ok().filter(|stored| is_record_of(stored, token)).cloned() else {
+        return Ok(None);
+    };
+    match store.lock(name, Some(record.version())).await.map_err(said)? {
+        Locked::Held(lock) => {
+            let removed = store.remove(name).await.map_err(said);
+            drop(lock);
+            removed.map(|()| Some(stored))
+        }
+        Locked::Changed => Ok(None),
+        _ => Err("another program refreshes it".to_owned()),
+    }
+}
+
+/// Puts a record back whose token was not deleted after all. If that fails, the next call requests a token.
+async fn restore(name: &str, stored: &StoredToken, context: &Context) {
+    if let Ok(store) = context.store().await {
+        let _ = store.replace(name, None, stored).await;
+    }
 }
