@@ -89,6 +89,7 @@
 //! | feature | default | |
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
+//! | `generate` | yes | generates the typed clients from their OpenAPI files while the crate is built. Without it the build takes the same code from the package, and compiles 26 crates less: `default-features = false, features = ["rustls"]` |
 //! | `native-tls` | | TLS by the operating system's own library |
 //! | `middleware` | | [`Middleware`], and a method `middleware` of each client |
 //! | `emulator` | | [`emulator`] |

@@ -4,7 +4,7 @@ use jsonschema::error::ValidationErrorKind::UnevaluatedProperties;
 use openapiv3::OpenAPI;
 use serde_json::{Map, Value, json};
 
-use crate::build::{Problem, Spec, escape};
+use crate::generate::{Problem, Spec, escape};
 
 /// The sources that a statement of a spec may have, as the head of each spec explains.
 const SOURCES: [&str; 2] = ["vendor", "software"];

@@ -1,10 +1,10 @@
 //! The tasks that the maintainers of this repository run.
 
 mod api;
-#[path = "../../build.rs"]
-#[allow(dead_code)]
-mod build;
 mod checks;
+#[path = "../../spec/generate.rs"]
+#[allow(dead_code)]
+mod generate;
 mod regen;
 mod snapshot;
 mod weight;
@@ -21,7 +21,7 @@ Usage: cargo xtask regen [--check]
 
 regen: checks the specs, generates the clients from them, and updates the snapshots of the generated code in spec/generated.
 api: updates tests/public-api.txt, which says what the public interface is.
-weight: builds programs that depend on the crate, and tells how many crates that takes and how long. Some minutes.
+weight: builds programs that depend on the crate, and tells how many crates that takes and how much time. Some 20 minutes.
 
   --check  write nothing; fail if a snapshot is out of date
 ";

@@ -183,13 +183,15 @@ fn what_is_not_a_spec_is_told_with_its_line() {
         assert!(said.err.starts_with(&format!("{KELIWEB}:{expected}")), "{expected} is not in\n{}", said.err);
         assert_eq!(said.err.lines().count(), 1, "{}", said.err);
     };
-    yaml(b"# Nothing\n", "1: 0 YAML documents, expected one");
-    yaml(b"a: 1\n---\nb: 1\n", "1: 2 YAML documents, expected one");
+    yaml(b"# Nothing\n", "2: no YAML document, expected one");
+    yaml(b"a: 1\n---\nb: 1\n", "2: a second YAML document, expected one");
     yaml(b"\n- openapi: 3.0.3\n", "2: /openapi: OpenAPI ``; the generator reads 3.0");
     yaml(b"a: \xff\n", "1: cannot be read: ");
     yaml(b"info:\n\ttitle: x\n", "2: not YAML: ");
-    yaml(b"info:\n  title: x\n  version: y\n  title: z\n", "4: not YAML: ");
-    yaml(b"openapi: 3.0.3\ninfo: !x {}\n", "2: /info: ");
+    yaml(b"info:\n  title: x\n  version: y\n  title: z\n", "4: not YAML: key `title` for the second time");
+    yaml(b"openapi: 3.0.3\ninfo: !x {}\n", "2: /info: a YAML tag, anchor or alias");
+    yaml(b"openapi: 3.0.3\ninfo: &x {}\n", "2: /info: a YAML tag, anchor or alias");
+    yaml(b"openapi: 3.0.3\ninfo: *x\n", "2: not YAML: ");
     yaml(b"openapi: 3.0.3\n[a]: 1\n", "1: a key that is not text");
     yaml(b"openapi: 3.0.3\ninfo: {title: x, version: y}\npaths: {/a: 3}\n", "3: /paths/~1a: not OpenAPI 3.0: ");
     fs::remove_file(tree.0.join(KELIWEB)).unwrap();
@@ -239,7 +241,7 @@ fn a_missing_and_an_edited_snapshot_fail_the_check() {
         assert_eq!(files(&tree.0), files(workspace()));
     };
     tree.replace(GENERATED[1], "\npub mod types {\n", "\npub mod kinds {\n");
-    fails("spec/generated/openapi-oauth-v1.rs:12: out of date\n- pub mod kinds {\n+ pub mod types {\n");
+    fails("spec/generated/openapi-oauth-v1.rs:11: out of date\n- pub mod kinds {\n+ pub mod types {\n");
     tree.write(GENERATED[1], b"<<<<<<< HEAD \xff");
     fails("spec/generated/openapi-oauth-v1.rs:1: out of date\n- <<<<<<< HEAD ");
     fs::remove_file(tree.0.join(GENERATED[1])).unwrap();

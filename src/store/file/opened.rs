@@ -11,8 +11,6 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
 
-#[cfg(unix)]
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// The largest token file: four times the largest response that a client reads, so that no single token fills it. A usual record has
@@ -52,11 +50,11 @@ pub(super) fn open(path: &Path, purpose: Purpose) -> io::Result<File> {
     {
         let special = match purpose {
             // May be a link: folders are moved to other disks like that.
-            Purpose::Folder => OFlags::DIRECTORY,
-            _ => OFlags::NOFOLLOW,
+            Purpose::Folder => libc::O_DIRECTORY,
+            _ => libc::O_NOFOLLOW,
         };
-        // Without `NONBLOCK`, opening a FIFO waits for a process at its other end.
-        options.custom_flags((special | OFlags::NONBLOCK | OFlags::CLOEXEC).bits().cast_signed()).mode(0o600);
+        // Without `O_NONBLOCK`, opening a FIFO waits for a process at its other end.
+        options.custom_flags(special | libc::O_NONBLOCK | libc::O_CLOEXEC).mode(0o600);
     }
     #[cfg(windows)]
     {
