@@ -6,13 +6,17 @@ use gettone::emulator::Api;
 use tokio::io::AsyncWriteExt;
 
 use crate::account::used;
-use crate::world::{PROGRAM, Run, SCOPE, World, wait};
+use crate::world::{PASSWORD, PROGRAM, Run, SCOPE, World, wait};
 
 /// Runs a line at a terminal of a hundred columns, and types a text. `None` without the program `script`.
 async fn at_terminal(world: &World, line: &str, typed: &str) -> Option<Run> {
+    at_terminal_of(world, "100", line, typed).await
+}
+
+async fn at_terminal_of(world: &World, columns: &str, line: &str, typed: &str) -> Option<Run> {
     let mut command = world.any("script");
     command.args(["--quiet", "--return", "--command", &format!("{PROGRAM} {line}"), "/dev/null"]);
-    let Ok(mut child) = command.env("COLUMNS", "100").env("NO_COLOR", "1").stdin(Stdio::piped()).spawn() else {
+    let Ok(mut child) = command.env("COLUMNS", columns).env("NO_COLOR", "1").stdin(Stdio::piped()).spawn() else {
         assert!(std::env::var_os("CI").is_none(), "no `script`");
         println!("no `script` on this machine: nothing was checked");
         return None;
@@ -42,6 +46,33 @@ async fn a_terminal_gets_right_aligned_numbers_and_bars() {
         "█".repeat(12),
     );
     assert!(run.stdout.starts_with(&table), "{}\n{table}", run.stdout);
+}
+
+#[tokio::test]
+async fn what_is_wider_than_a_terminal_is_shortened_there_and_nowhere_else() {
+    let mut world = World::new().await;
+    world.unset("KELIWEB_USERNAME");
+    world.unset("KELIWEB_PASSWORD");
+    world.set("KELIWEB_PASSWORD_FILE", world.write("password", PASSWORD));
+    world.write(".config/gettone/config.toml", "default.keliweb.username = 'customer@example.com'\n");
+    world.run(&["openapi", "token", SCOPE, "GET:imprese.openapi.it/base"]).await.line();
+    world.run(&["keliweb", "token"]).await.line();
+    for line in ["status", "openapi tokens", "--timeout 1s emulator 2>&1 >/dev/null"] {
+        // An empty `COLUMNS` counts as unset, and `script` has no columns of its own.
+        let Some(run) = at_terminal_of(&world, "", line, "").await else { return };
+        let wide = run.stdout.lines().find(|line| line.chars().count() > 80 && !line.starts_with("error: "));
+        assert!(wide.is_none() && run.stdout.lines().count() > 1, "{line}: {run:?}");
+    }
+    let narrow = at_terminal_of(&world, "", "openapi tokens", "").await.unwrap().stdout;
+    let wide = at_terminal_of(&world, "200", "openapi tokens", "").await.unwrap().stdout;
+    let piped = world.run(&["openapi", "tokens"]).await.stdout;
+    let name = piped.trim_end().rsplit('\t').next().unwrap();
+    assert_eq!(name.len(), 40, "{piped}");
+    assert!(narrow.contains('…') && !narrow.contains(name) && narrow.contains(&piped[..10]), "{narrow}");
+    assert!(wide.contains(name) && !wide.contains('…'), "{wide}");
+    // The terminal's own size, if the environment has none.
+    let sized = format!("--version; stty cols 200; {PROGRAM} openapi tokens");
+    assert!(at_terminal_of(&world, "", &sized, "").await.unwrap().stdout.contains(name));
 }
 
 #[tokio::test]

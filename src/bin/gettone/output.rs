@@ -78,9 +78,20 @@ fn to_json(value: &impl Serialize) -> String {
     if json.contains(is_obeyed) { json.chars().map(escaped).collect() } else { json }
 }
 
-/// Returns the width of the terminal, as the shell says it.
+/// Returns the width of the terminal, as the environment or the terminal says it.
 fn columns() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(own_columns).filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+#[cfg(unix)]
+fn own_columns() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col.into())
+}
+
+#[cfg(not(unix))]
+fn own_columns() -> Option<usize> {
+    None
 }
 
 /// Whether a question is open. Nothing is printed into its line.

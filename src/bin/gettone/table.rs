@@ -56,17 +56,17 @@ impl Table {
         }
         let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
         let all = || std::iter::once(&header).chain(&self.rows);
-        let widths: Vec<usize> = (0..header.len())
+        let mut widths: Vec<usize> = (0..header.len())
             .map(|column| all().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
             .collect();
+        fit(&mut widths, &self.header, columns);
         let is_numeric: Vec<bool> = (0..header.len()).map(|column| self.is_numeric(column)).collect();
         let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).zip(&is_numeric);
-            let cells = cells.map(
-                |((cell, width), is_numeric)| {
-                    if *is_numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-                },
-            );
+            let cells = cells.map(|((cell, width), is_numeric)| {
+                let cell = shortened(cell, *width);
+                if *is_numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            });
             cells.collect::<Vec<_>>().join("  ")
         };
         let bars = bars(&self.bars, columns.saturating_sub(widths.iter().map(|width| width + 2).sum()));
@@ -81,6 +81,33 @@ impl Table {
     pub fn tabbed(&self) -> String {
         self.rows.iter().map(|row| format!("{}\n", row.join("\t"))).collect()
     }
+}
+
+/// The columns that a narrow terminal shows in part. What people copy, such as ids and tokens, stays whole.
+const SHORTENED: [&str; 6] = ["DESCRIPTION", "MESSAGE", "NAME", "SCOPES", "URL", "VALUE"];
+
+/// Makes the widest of the columns narrower until the table fits, or until hardly anything of them is left.
+fn fit(widths: &mut [usize], header: &[&str], columns: usize) {
+    const LEAST: usize = 10;
+
+    while widths.iter().map(|width| width + 2).sum::<usize>() > columns + 2 {
+        let long = widths.iter_mut().zip(header).filter(|(width, name)| **width > LEAST && SHORTENED.contains(name));
+        match long.map(|(width, _)| width).max() {
+            Some(width) => *width -= 1,
+            None => return,
+        }
+    }
+}
+
+/// Returns a cell in at most this many characters, without its middle if it has more: both ends of a name or a path tell which one it is.
+fn shortened(cell: &str, width: usize) -> String {
+    let characters: Vec<char> = cell.chars().collect();
+    if characters.len() <= width {
+        return cell.to_owned();
+    }
+    let (start, end) = (width / 2, (width - 1) / 2);
+    let (start, end) = (characters.iter().take(start), characters.iter().skip(characters.len() - end));
+    start.chain(['…'].iter()).chain(end).collect()
 }
 
 /// Returns whether a terminal obeys a character instead of showing it: control characters, and those that hide text or turn it around.
@@ -136,6 +163,18 @@ mod tests {
             format!("<SCOPE             EUR>\n{}", rows.replace(['█'], "").replace("  \n", "\n"))
         );
         assert!(table().padded(1_000, bold).contains(&format!("{}\n", "█".repeat(40))));
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_names_in_part_and_ids_whole() {
+        let rows = [("0123456789", "a-name-of-twenty-one-è", "TOKEN"), ("id", "short", "")];
+        let table =
+            Table::of(["ID", "NAME", "TOKEN"], &rows, |(id, name, token)| [id, name, token].map(|cell| (*cell).into()));
+        assert!(table.padded(41, str::to_owned).contains("0123456789  a-name-of-twenty-one-è  TOKEN\n"));
+        assert!(table.padded(40, str::to_owned).contains("0123456789  a-name-of-…enty-one-è  TOKEN\n"));
+        let narrow = "ID          NAME        TOKEN\n0123456789  a-nam…ne-è  TOKEN\nid          short\n";
+        assert_eq!((table.padded(29, str::to_owned), table.padded(1, str::to_owned)), (narrow.into(), narrow.into()));
+        assert!(table.tabbed().contains("\ta-name-of-twenty-one-è\t"));
     }
 
     #[test]

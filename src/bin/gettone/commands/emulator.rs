@@ -12,6 +12,12 @@ use crate::output::{Output, Report};
 It prints the variables with which gettone and other programs use it. Its
 accounts are public: never give it real credentials. End it with Ctrl-C or kill.
 
+Requests fail on demand, in one of these ways: status, html, lost_request,
+lost_response, truncated_response. For example, the next one gets a 503:
+  curl -H 'Content-Type: application/json' \\
+    -d '{\"kind\":\"status\",\"status\":503}' URL/_emulator/faults
+https://docs.rs/gettone/latest/gettone/guide/testing/ explains all controls.
+
 Examples:
   gettone emulator > emulator.env &
   . ./emulator.env
@@ -67,10 +73,14 @@ pub async fn run(arguments: &Arguments, output: Output) -> Result<Report, Failur
     let started = Started::of(&emulator);
     output.print(&Report::text(started.exports(), &started))?;
     output.note(&format!(
-        "The emulator listens on {url}. Set these variables in another shell, then try:\n\
-         \x20 curl -H @<(gettone openapi token GET:127.0.0.1/echo --format header) {url}/echo/hello\n\
-         \x20 curl -K <(gettone keliweb token --format curl) {url}/api/hello\n\
-         Its page in a browser: {url}/  Control it: curl {url}/_emulator/state",
+        "The emulator listens on {url}\n\
+         Set these variables in another shell, then try:\n\
+         \x20 curl -K <(gettone keliweb token --format curl) \\\n\
+         \x20   {url}/api/hello\n\
+         \x20 curl -H @<(gettone openapi token GET:127.0.0.1/echo --format header) \\\n\
+         \x20   {url}/echo/hello\n\
+         Its page in a browser: {url}/\n\
+         Faults, the clock, credit: `gettone emulator --help` shows how to control them",
         url = started.url,
     ));
     std::future::pending().await

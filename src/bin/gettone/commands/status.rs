@@ -4,7 +4,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::arguments::ApiVersion;
 use crate::clients::Context;
+use crate::commands::account::logs::without_secrets;
 use crate::credentials::{self, Field, KELIWEB, OPENAPI_EMAIL, OPENAPI_KEY, OPENAPI_SANDBOX_KEY, variable};
 use crate::failure::Failure;
 use crate::kept::{self, Kept};
@@ -17,6 +19,8 @@ use crate::times;
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Status {
     pub environment: String,
+    /// Where each service is called in this environment.
+    pub addresses: Vec<Address>,
     pub credentials: Vec<Credential>,
     /// The store in force: `file`, `redis` or `none`.
     pub store: &'static str,
@@ -24,6 +28,15 @@ pub struct Status {
     pub file: Option<String>,
     /// The tokens in the file.
     pub tokens: Vec<StoredToken>,
+}
+
+/// Where a service is called.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+pub struct Address {
+    pub service: &'static str,
+    /// What a variable or the profile names; `null` for the vendor's own address.
+    pub url: Option<String>,
 }
 
 /// Where a credential comes from.
@@ -61,12 +74,23 @@ pub async fn run(context: &Context) -> Result<Report, Failure> {
     let tokens = kept::tokens(&settings.store).await?;
     let status = Status {
         environment: context.environment().to_string(),
+        addresses: addresses(context),
         credentials: sources(context),
         store,
         file,
         tokens: tokens.into_iter().map(|kept| stored(kept, now)).collect(),
     };
     Ok(Report::table(table(&status), &status))
+}
+
+fn addresses(context: &Context) -> Vec<Address> {
+    let openapi = |version| context.openapi_url(version, context.environment());
+    let urls = [
+        ("Openapi.it version 2", openapi(ApiVersion::V2)),
+        ("Openapi.it version 1", openapi(ApiVersion::V1)),
+        ("Keliweb Fatture", context.keliweb_url()),
+    ];
+    urls.map(|(service, url)| Address { service, url: url.as_deref().map(without_secrets) }).into()
 }
 
 fn sources(context: &Context) -> Vec<Credential> {
@@ -99,6 +123,10 @@ fn stored(kept: Kept, now: SystemTime) -> StoredToken {
 fn table(status: &Status) -> Table {
     let mut table = Table::new(["KIND", "NAME", "VALUE"]);
     table.row(["environment".to_owned(), String::new(), status.environment.clone()]);
+    for Address { service, url } in &status.addresses {
+        let url = url.clone().unwrap_or_else(|| "the vendor's own".to_owned());
+        table.row(["address".to_owned(), (*service).to_owned(), url]);
+    }
     for Credential { service, name, source } in &status.credentials {
         let source = source.clone().unwrap_or_else(|| "missing".to_owned());
         table.row(["credential".to_owned(), format!("{service} {name}"), source]);
@@ -106,9 +134,10 @@ fn table(status: &Status) -> Table {
     table.row(["store".to_owned(), status.store.to_owned(), status.file.clone().unwrap_or_default()]);
     for token in &status.tokens {
         let verb = if token.is_expired { "expired" } else { "expires" };
-        let refreshed =
-            token.refreshed_until.as_ref().map(|end| format!(", refresh token until {end}")).unwrap_or_default();
-        table.row(["token".to_owned(), token.name.clone(), format!("{verb} {}{refreshed}", token.expires_at)]);
+        table.row(["token".to_owned(), token.name.clone(), format!("{verb} {}", token.expires_at)]);
+        if let Some(end) = &token.refreshed_until {
+            table.row(["token".to_owned(), "its refresh token".to_owned(), format!("expires {end}")]);
+        }
     }
     table
 }
