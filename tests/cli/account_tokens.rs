@@ -15,7 +15,7 @@ use crate::world::{API_KEY, SCOPE, World, until, wait};
 
 const VERSIONS: [(&str, Api); 2] = [("1", Api::Production), ("2", Api::ProductionV2)];
 
-fn short_id(token: &str) -> String {
+pub fn short_id(token: &str) -> String {
     digest(&SHA256, token.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()[..10].into()
 }
 
@@ -98,6 +98,22 @@ async fn a_deletion_that_is_interrupted_names_what_it_deleted() {
     let run = wait(child).await;
     let first = tokens.iter().map(|token| short_id(token)).find(|id| run.stderr.contains(id)).unwrap();
     assert_eq!((run.code, run.stderr.as_str()), (130, format!("error: deleted {first}; interrupted\n").as_str()));
+}
+
+/// As after a signal.
+#[tokio::test]
+async fn a_deletion_that_runs_out_of_time_names_what_it_deleted() {
+    let world = World::new().await;
+    let tokens = create(&world, "2", 3).await;
+    world.emulator.set_latency(Duration::from_secs(1));
+    let child = world.command(&["--timeout", "8s", "openapi", "tokens", "delete", "--all", "--yes"]).spawn().unwrap();
+    // The response for the first one comes in a second, and that for the next one never.
+    until(|| world.emulator.count("delete_token") == 1).await;
+    world.emulator.set_latency(Duration::from_secs(600));
+    let run = wait(child).await;
+    assert_eq!(world.emulator.count("delete_token"), 2, "{run:?}");
+    let first = tokens.iter().map(|token| short_id(token)).find(|id| run.stderr.contains(id)).unwrap();
+    run.fails(75, &format!("error: deleted {first}; no result in time"));
 }
 
 #[tokio::test]

@@ -103,6 +103,11 @@ async fn try_later_says_when() {
     let run = world.run(&["keliweb", "token", "--json"]).await;
     let error: Value = serde_json::from_str(&run.stderr).unwrap();
     assert_eq!(error["error"]["retry_after"], 3_600);
+    // And says nothing twice.
+    world.emulator.clear_faults();
+    world.emulator.fail_next(1_000, Status(503));
+    let run = world.run(&["openapi", "wallet"]).await;
+    run.fails(75, "HTTP 503 Service Unavailable (an earlier attempt may have been carried out); try again later");
 }
 
 #[tokio::test]

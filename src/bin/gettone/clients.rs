@@ -23,11 +23,19 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// The short ids of the tokens that the command has deleted so far.
     deleted: Mutex<Vec<String>>,
+    /// The credentials that were read so far: the name of each, and of its source.
+    sources: Mutex<Vec<(&'static str, String)>>,
 }
 
 impl Context {
     pub fn new(settings: Settings, output: Output) -> Self {
-        Self { settings, output, clock: Arc::new(SystemClock::default()), deleted: Mutex::default() }
+        Self {
+            settings,
+            output,
+            clock: Arc::new(SystemClock::default()),
+            deleted: Mutex::default(),
+            sources: Mutex::default(),
+        }
     }
 
     /// Notes that a token was deleted, for a failure that ends the command after that.
@@ -46,6 +54,24 @@ impl Context {
             [] => failure,
             ids => failure.after(format_args!("deleted {}", ids.join(", "))),
         }
+    }
+
+    /// Notes where a credential comes from, for a failure to log in with it.
+    pub fn note_source(&self, name: &'static str, source: &str) {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner).push((name, source.to_owned()));
+    }
+
+    /// Adds to a refusal where the credentials come from that the service refused. Never a value.
+    pub fn with_sources(&self, failure: Failure) -> Failure {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.is_empty() || !failure.is_refusal() {
+            return failure;
+        }
+        let same = sources.chunk_by(|(_, one), (_, other)| one == other).map(|same| {
+            let names: Vec<&str> = same.iter().map(|(name, _)| *name).collect();
+            format!("{} from {}", names.join(", "), same.first().map_or("", |(_, source)| source))
+        });
+        failure.with(format_args!("used: {}", same.collect::<Vec<_>>().join("; ")))
     }
 
     /// Returns the environment that the options or the profile name; otherwise production.
@@ -104,21 +130,21 @@ impl Context {
 
     /// Returns a builder of a client of version 2.
     pub async fn openapi_v2(&self, environment: Environment) -> Result<Builder<openapi::v2::Oauth>, Failure> {
-        let credentials = credentials::openapi(environment, &self.settings).await?;
+        let credentials = credentials::openapi(environment, self).await?;
         let url = self.openapi_url(ApiVersion::V2, environment);
         Ok(self.configure(openapi::v2::Oauth::builder(credentials).environment(environment), url))
     }
 
     /// Returns a builder of a client of version 1.
     pub async fn openapi_v1(&self, environment: Environment) -> Result<Builder<openapi::v1::Oauth>, Failure> {
-        let credentials = credentials::openapi(environment, &self.settings).await?;
+        let credentials = credentials::openapi(environment, self).await?;
         let url = self.openapi_url(ApiVersion::V1, environment);
         Ok(self.configure(openapi::v1::Oauth::builder(credentials).environment(environment), url))
     }
 
     /// Returns a builder of a client of Keliweb Fatture.
     pub async fn keliweb(&self) -> Result<Builder<keliweb::Fatture>, Failure> {
-        let credentials = credentials::keliweb(&self.settings).await?;
+        let credentials = credentials::keliweb(self).await?;
         Ok(self.configure(keliweb::Fatture::builder(credentials), self.keliweb_url()))
     }
 }

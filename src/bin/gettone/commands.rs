@@ -35,7 +35,7 @@ pub async fn run(
     }
     let settings = Settings::read(global).await?;
     let context = context.get_or_init(|| Context::new(settings, output));
-    match command {
+    let result = match command {
         Command::Openapi(openapi) => {
             let version = context.api_version(openapi.api_version);
             match &openapi.command {
@@ -47,5 +47,6 @@ pub async fn run(
         Command::Keliweb(Keliweb::Refresh(arguments)) => token::refresh(arguments, context).await,
         Command::Keliweb(Keliweb::Logout) => keliweb::logout(context).await,
         _ => status::run(context).await,
-    }
+    };
+    result.map_err(|failure| context.with_sources(failure))
 }

@@ -11,6 +11,7 @@ use gettone::openapi::Environment;
 use gettone::{Secret, keliweb, openapi};
 use tokio::process::Command;
 
+use crate::clients::Context;
 use crate::failure::{Exit, Failure};
 use crate::output::IS_ASKING;
 use crate::settings::{Profile, Settings};
@@ -164,10 +165,14 @@ async fn run(source: &str, command: &[String], is_interactive: bool) -> Result<S
     String::from_utf8(output.stdout).map_err(|_| failed(format!("{program} printed something that is not UTF-8")))
 }
 
-/// Returns the value of a field from its source, or asks for it at a terminal.
-async fn find(service: &str, field: &Field, settings: &Settings) -> Result<Secret, Failure> {
+/// Returns the value of a field from its source, or asks for it at a terminal. Notes the source.
+async fn find(service: &str, field: &Field, context: &Context) -> Result<Secret, Failure> {
+    let settings = &context.settings;
     let is_interactive = !settings.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
-    match locate(field, settings) {
+    let located = locate(field, settings);
+    let source = located.as_ref().map_or("the terminal", |located| &located.source);
+    context.note_source(field.name, source);
+    match located {
         Some(located) => located.read(is_interactive).await,
         None if is_interactive => ask(service, field).await,
         None => Err(missing(service, field)),
@@ -247,19 +252,19 @@ pub fn openapi_key(environment: Environment) -> &'static Field {
     }
 }
 
-pub async fn openapi(environment: Environment, settings: &Settings) -> Result<openapi::Credentials, Failure> {
+pub async fn openapi(environment: Environment, context: &Context) -> Result<openapi::Credentials, Failure> {
     const SERVICE: &str = "Openapi.it";
-    let email = find(SERVICE, &OPENAPI_EMAIL, settings).await?;
-    let key = find(SERVICE, openapi_key(environment), settings).await?;
+    let email = find(SERVICE, &OPENAPI_EMAIL, context).await?;
+    let key = find(SERVICE, openapi_key(environment), context).await?;
     Ok(openapi::Credentials::new(email.expose(), key))
 }
 
-pub async fn keliweb(settings: &Settings) -> Result<keliweb::Credentials, Failure> {
+pub async fn keliweb(context: &Context) -> Result<keliweb::Credentials, Failure> {
     const SERVICE: &str = "Keliweb Fatture";
     let [id, secret, username, password] = &KELIWEB;
-    let id = find(SERVICE, id, settings).await?;
-    let secret = find(SERVICE, secret, settings).await?;
-    let username = find(SERVICE, username, settings).await?;
-    let password = find(SERVICE, password, settings).await?;
+    let id = find(SERVICE, id, context).await?;
+    let secret = find(SERVICE, secret, context).await?;
+    let username = find(SERVICE, username, context).await?;
+    let password = find(SERVICE, password, context).await?;
     Ok(keliweb::Credentials::new(id.expose(), secret, username.expose(), password))
 }

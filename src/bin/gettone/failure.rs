@@ -46,6 +46,21 @@ impl Failure {
         Self::new(Exit::Credentials, message)
     }
 
+    /// Returns the failure of a command that may succeed later, if what it needs is there again.
+    pub fn temporary(self) -> Self {
+        Self { exit: Exit::TryLater, ..self }
+    }
+
+    /// Returns whether the service refused the credentials that it was sent.
+    pub fn is_refusal(&self) -> bool {
+        self.exit == Exit::Credentials && self.error.is_some()
+    }
+
+    /// Returns the failure with a remark.
+    pub fn with(self, remark: impl fmt::Display) -> Self {
+        Self { message: format!("{}; {remark}", self.message), ..self }
+    }
+
     /// Returns the failure with what the command was doing.
     pub fn during(self, action: impl fmt::Display) -> Self {
         Self { message: format!("{action}: {}", self.message), ..self }
@@ -123,6 +138,15 @@ impl From<Error> for Failure {
         } else {
             Exit::Failed
         };
-        Self { exit, message: error.to_string(), error: Some(error) }
+        Self { exit, message: text_of(&error), error: Some(error) }
+    }
+}
+
+/// Returns the text of an error. A message that only repeats the reason of the status is left out.
+fn text_of(error: &Error) -> String {
+    let text = error.to_string();
+    match error.status().and_then(|status| status.canonical_reason()) {
+        Some(reason) => text.replacen(&format!("{reason}: {reason}"), reason, 1),
+        None => text,
     }
 }

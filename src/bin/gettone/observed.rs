@@ -19,6 +19,8 @@ struct Seen {
     /// When the token expires that was in the store at first. `None` before the store was asked.
     found: Option<Option<SystemTime>>,
     is_removed: bool,
+    /// Whether the store could not be asked once.
+    has_failed: bool,
 }
 
 impl Observed {
@@ -48,7 +50,16 @@ impl Observed {
 
 impl TokenStore for Observed {
     async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
-        let record = self.store.load(name).await?;
+        let record = match self.store.load(name).await {
+            Ok(record) => record,
+            // The client asks again before it saves, and would not show the new token otherwise. A store that is back by then refuses
+            // to replace a record that it has.
+            Err(_) if self.seen().has_failed => None,
+            Err(error) => {
+                self.seen().has_failed = true;
+                return Err(error);
+            }
+        };
         let end = record.as_ref().and_then(|record| record.token().ok()).map(StoredToken::expires_at);
         let mut seen = self.seen();
         seen.found.get_or_insert(end);
