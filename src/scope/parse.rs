@@ -48,7 +48,7 @@ fn foreign(text: &str) -> Option<Flaw> {
     if let Some(offset) = text.find(|c: char| c.is_whitespace() || c.is_control()) {
         return flaw(
             offset,
-            "a scope has no white space and no control characters; parse several scopes as a `ScopeSet`",
+            "a scope has no white space and no control characters; write several scopes as several strings",
         );
     }
     flaw(text.find('\\')?, "a scope has no backslash; write `*`, not the `\\*` of Markdown")

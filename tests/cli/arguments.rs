@@ -1,7 +1,10 @@
 //! The help, the manual and the completions.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+use gettone::ScopePattern;
 
 use crate::world::World;
 
@@ -43,6 +46,34 @@ async fn each_help_is_as_wide_as_a_terminal_and_has_an_example() {
     assert_eq!(world.requests(), 0);
 }
 
+/// Who copies an example gets a token of the emulator.
+#[tokio::test]
+async fn the_emulator_grants_each_scope_of_the_help() {
+    let world = World::new().await;
+    let help = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/help.txt")).unwrap();
+    let words = help.split(|c: char| c.is_whitespace() || c == '\'');
+    let scopes: BTreeSet<&str> = words.filter(|word| word.parse::<ScopePattern>().is_ok()).collect();
+    assert!(scopes.len() >= 3, "{scopes:?}");
+    for scope in scopes {
+        let run = world.run(&["openapi", "token", scope]).await;
+        assert_eq!(run.code, 0, "{scope}: {run:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_of_the_help_works() {
+    let world = World::new().await;
+    let help = world.run(&["--help"]).await.stdout;
+    assert!(help.contains("~/.config/gettone/config.toml"), "{help}");
+    let lines: Vec<&str> = help.lines().skip_while(|line| !line.starts_with("  [default")).collect();
+    let example = lines.split(|line| line.is_empty()).next().unwrap().join("\n");
+    let config = world.write(".config/gettone/config.toml", &example);
+    let mut world = world;
+    world.unset_credentials();
+    let status = world.run(&["status"]).await.stdout;
+    assert!(status.contains(&format!("API key\tapi_key_command in profile default of {config}")), "{status}");
+}
+
 #[tokio::test]
 async fn completions_load_and_complete() {
     let world = World::new().await;
@@ -78,6 +109,16 @@ async fn the_manual_renders() {
     world.run(&["man", "pages"]).await.line();
     let pages: Vec<_> = fs::read_dir(world.home.join("pages")).unwrap().map(|page| page.unwrap().file_name()).collect();
     assert!(pages.iter().any(|page| page == "gettone-openapi-token.1"), "{pages:?}");
+    // A page that another one refers to is there.
+    let mut references = 0;
+    for page in &pages {
+        let text = fs::read_to_string(world.home.join("pages").join(page)).unwrap().replace('\\', "");
+        for name in text.split_whitespace().filter_map(|word| word.strip_suffix("(1)")) {
+            assert!(pages.contains(&format!("{name}.1").into()), "{page:?} refers to {name}(1)");
+            references += 1;
+        }
+    }
+    assert!(references > 20, "{references}");
     let run = world.bash("for page in pages/*.1; do man --warnings -l \"$page\" > /dev/null; done").await;
     if run.code == 127 || run.stderr.contains("minimized") || run.stdout.contains("minimized") {
         println!("no `man` on this machine: no page was rendered");

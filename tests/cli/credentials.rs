@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gettone::emulator::Fault;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
@@ -33,6 +34,7 @@ async fn each_source_works_and_the_first_one_counts() {
 
     world.write(CONFIG, &profile("wrong"));
     world.run(&TOKEN).await.fails(4, "401");
+    world.run(&TOKEN).await.fails(4, &format!("; used: e-mail address, API key from profile default of {config}\n"));
     let file = world.write("key", &format!("{API_KEY}\n"));
     world.set("OPENAPI_API_KEY_FILE", &file);
     world.run(&TOKEN).await.line();
@@ -84,6 +86,33 @@ async fn the_variables_of_the_vendors_tool_work() {
     world.run(&["openapi", "token", SCOPE, "--refresh"]).await.fails(4, "cannot be replaced");
     assert_eq!(world.requests(), sent);
     assert!(source(&world, &[], "token").await.as_str().unwrap().contains("OPENAPI_TOKEN"));
+}
+
+/// Who has several sources must see which one to correct.
+#[tokio::test]
+async fn a_refused_login_names_the_sources_that_were_used() {
+    let mut world = World::new().await;
+    world.unset("KELIWEB_CLIENT_SECRET");
+    world.unset("KELIWEB_USERNAME");
+    world.set("KELIWEB_PASSWORD", "wrong-5a31");
+    world.set("KELIWEB_USERNAME_FILE", world.write("user", "customer@example.com"));
+    let text = format!("default.keliweb.client_secret_command = ['echo', '{CLIENT_SECRET}']");
+    let config = world.write(CONFIG, &text);
+    let run = world.run(&["keliweb", "token"]).await;
+    let sources = format!(
+        "; used: client id from variable KELIWEB_CLIENT_ID; client secret from client_secret_command in profile default of \
+         {config}; user name from file of the variable KELIWEB_USERNAME_FILE; password from variable KELIWEB_PASSWORD\n"
+    );
+    run.fails(4, &sources);
+    world.assert_clean("the error", &run.stderr);
+    assert!(!run.stderr.contains("5a31"), "{run:?}");
+    let json = world.run(&["keliweb", "token", "--json"]).await;
+    json.fails(4, "used: client id from variable KELIWEB_CLIENT_ID");
+    assert_eq!(world.emulator.count("password_grant"), 2);
+    // Another failure has nothing to do with them.
+    world.emulator.fail_next(1_000, Fault::Status(500));
+    let run = world.run(&["keliweb", "token"]).await;
+    assert!(run.code == 1 && !run.stderr.contains("used:"), "{run:?}");
 }
 
 #[tokio::test]
@@ -347,5 +376,17 @@ async fn an_error_shows_no_argument_that_may_be_a_secret() {
     }
     // What is no secret is shown: where a scope is wrong, and what the name of an option may be.
     world.run(&["openapi", "token", "GET:a.it/b c"]).await.fails(2, "at byte");
+    // An error tells what to do in a shell, and names no type of Rust.
+    for (arguments, reason) in [
+        (["token", "GET:a.it/b GET:c.it/d"], "write several with blanks between them"),
+        (["token", "GET:a.it/b,GET:c.it/d"], "write several with blanks between them"),
+        (["token", "GET:a.it/b c"], "white space"),
+        (["tokens", "--scope=*:a.it/*"], "expected one scope, without `*`"),
+        (["errors", "--scope=GET:a.it/b,GET:c.it/d"], "write several with blanks between them"),
+    ] {
+        let run = world.run(&[&["openapi"], &arguments[..]].concat()).await;
+        run.fails(2, reason);
+        assert!(!run.stderr.contains("Scope"), "{run:?}");
+    }
     world.run(&["keliweb", "token", "--formt", "json"]).await.fails(2, "--format");
 }

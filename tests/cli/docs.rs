@@ -3,14 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use gettone::emulator::Emulator;
-
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_of_the_guide_runs() {
-    let scopes = ["GET:company.openapi.com/IT-start".parse().unwrap()];
-    let world = World::with(Emulator::builder().catalog(scopes)).await;
+    let world = World::new().await;
     if world.bash("PATH=$PATH:/usr/bin:/bin; command -v jq && [ -x /usr/bin/curl ]").await.code != 0 {
         assert!(std::env::var_os("CI").is_none(), "the lines need curl and jq");
         println!("no curl or no jq on this machine: nothing was checked");

@@ -34,7 +34,8 @@ async fn a_scope_is_explained_by_what_it_covers_and_what_covers_it() {
         "GET:company.openapi.com/IT-start\n\
          \x20 covers       GET requests to company.openapi.com, path /IT-start and below it\n\
          \x20 in           production\n\
-         \x20 covered by   *:company.openapi.com/IT-start\n\
+         \x20 covered by   for example:\n\
+         \x20              *:company.openapi.com/IT-start\n\
          \x20              GET:company.openapi.com/*\n\
          \x20              *:company.openapi.com/*\n\
          \x20              *:*.openapi.com/*\n\
@@ -96,4 +97,9 @@ async fn scopes_are_minimized_and_moved_to_the_sandbox() {
     assert_eq!(json, json!({ "scopes": ["GET:test.a.openapi.it/x", "*:test.b.openapi.it/*", "GET:test.c.it/y/z"] }));
     offline(&["sandbox", "*:*.openapi.it/*"]).await.fails(2, "name the hosts");
     offline(&["minimize", "GET:a.openapi.it"]).await.fails(2, "missing path after the host");
+    for arguments in
+        [["minimize", "GET:a.it/x GET:a.it/y"], ["sandbox", "GET:a.it/x,"], ["explain", "GET:a.it/x,GET:b.it/y"]]
+    {
+        offline(&arguments).await.fails(2, "write several with blanks between them");
+    }
 }

@@ -1,5 +1,6 @@
 //! Tokens: their formats, and how few requests they take.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
@@ -75,7 +76,7 @@ async fn the_scope_is_worked_out_from_a_request() {
     assert_eq!(world.run(&OPENAPI).await.line(), token);
     for (request, reason) in [
         ("GET", "expected a method and a URL"),
-        ("https://example.com/a", "expected a method and a URL"),
+        ("https://example.com/a", "expected a method and a URL in quotes: write --for 'GET URL'"),
         ("GET example.com/a", "not a URL"),
         ("GET https://[::1]/a", "host name"),
     ] {
@@ -152,6 +153,32 @@ async fn logout_removes_the_kept_token_and_sends_nothing() {
     assert_eq!((world.requests(), world.stored()["tokens"].as_object().unwrap().len()), (sent, 0));
 }
 
+/// The program knows the end of a token that no store has.
+#[tokio::test]
+async fn a_new_token_has_its_end_without_a_store_that_could_keep_it() {
+    let world = World::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let store = format!("redis://{nobody}");
+    for (command, least) in [(&OPENAPI[..], 86_000), (&KELIWEB, 3_500)] {
+        let run = world.run(&[&["--json", "--store", &store], command].concat()).await;
+        assert!(run.json()["expires_in"].as_u64().unwrap() > least, "{run:?}");
+        assert_eq!(run.stderr.matches("connection refused").count(), 1, "{run:?}");
+    }
+    let run = world.run(&["--store", &store, "keliweb", "token", "--min-life", "5h"]).await;
+    assert!(run.code == 0 && run.stderr.contains("expire sooner"), "{run:?}");
+}
+
+/// A server may be back later.
+#[tokio::test]
+async fn logout_without_its_server_is_to_be_tried_again() {
+    let world = World::new().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run = world.run(&["keliweb", "logout", "--store", &format!("redis://{nobody}")]).await;
+    run.fails(75, "connection refused");
+    assert!(run.stderr.ends_with("try again later\n"), "{run:?}");
+    assert_eq!(world.requests(), 0);
+}
+
 #[tokio::test]
 async fn without_a_store_nothing_is_kept() {
     let world = World::new().await;
@@ -184,6 +211,8 @@ async fn a_store_in_redis_is_named_by_its_url() {
     assert!(json["expires_in"].as_u64().unwrap() > 3_000, "{json}");
     let status = world.run(&["status", "--json"]).await.json();
     assert_eq!((&status["store"], &status["file"]), (&json!("redis"), &json!(null)));
+    let keliweb = json!({ "service": "Keliweb Fatture", "url": world.emulator.keliweb_url() });
+    assert!(status["addresses"].as_array().unwrap().contains(&keliweb), "{status}");
     assert_eq!(world.run(&["keliweb", "logout"]).await.line(), "removed the token");
     assert!(!world.token_file().exists());
     server.kill().await.unwrap();
@@ -191,9 +220,9 @@ async fn a_store_in_redis_is_named_by_its_url() {
     let run = world.run(&KELIWEB).await;
     run.line();
     assert_eq!(run.stderr.matches("warning: the token store failed").count(), 1, "{run:?}");
-    // Whose end it does not know.
     let run = world.run(&["keliweb", "token", "--min-life", "5m"]).await;
     assert!(run.code == 0 && !run.stderr.contains("expire sooner"), "{run:?}");
+    world.run(&["keliweb", "logout"]).await.fails(75, "try again later");
 }
 
 #[tokio::test]

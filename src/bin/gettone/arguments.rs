@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gettone::Scope;
 
 use crate::commands::{account, completions, emulator, manual, scope, token};
 use crate::times;
 
 const EXAMPLES: &str = "\
 Examples:
-  curl -H @<(gettone openapi token GET:company.openapi.com/IT-start \\
-    --format header) https://company.openapi.com/IT-start/12485671007
+  curl -H @<(gettone openapi token GET:imprese.openapi.it/base \\
+    --format header) https://imprese.openapi.it/base/12485671007
   curl -K <(gettone keliweb token --format curl) \\
     https://fatture.keliweb.it/api/invoices
   gettone status
@@ -23,19 +24,44 @@ refused, 75 try again later, 130 interrupted.
 
 Credentials come from --credentials, systemd, the environment (OPENAPI_EMAIL,
 OPENAPI_API_KEY, KELIWEB_CLIENT_ID, ...), or the configuration file; never from
-an argument. Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
+an argument. The configuration file is ~/.config/gettone/config.toml:
+  [default.openapi]
+  email = \"me@example.com\"
+  api_key_command = [\"pass\", \"show\", \"openapi/api-key\"]
+
+Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
 
 const OPENAPI_EXAMPLE: &str =
-    "Examples:\n  gettone openapi token GET:company.openapi.com/IT-start\n  gettone openapi stats --by scope";
-const SCOPE_EXAMPLE: &str = "Example:\n  gettone scope explain '*:company.openapi.com/*'";
+    "Examples:\n  gettone openapi token GET:imprese.openapi.it/base\n  gettone openapi stats --by scope";
+const SCOPE_EXAMPLE: &str = "Example:\n  gettone scope explain '*:imprese.openapi.it/*'";
 const KELIWEB_EXAMPLE: &str = "Example:\n  curl -K <(gettone keliweb token --format curl) URL";
 
-/// Reads a scope. An error shows the text only if it is no token and no URL, both of which may be a secret.
+/// Reads a scope or a pattern. An error shows the text only if it is no token and no URL, both of which may be a secret.
 pub fn scope<T: FromStr<Err = gettone::Error>>(text: &str) -> Result<T, String> {
     if !text.contains(':') || text.contains("://") || text.contains('@') {
-        return Err("not a scope; expected METHOD:HOST/PATH, such as GET:company.openapi.com/IT-start".to_owned());
+        return Err("not a scope; expected METHOD:HOST/PATH, such as GET:imprese.openapi.it/base".to_owned());
     }
+    one(text)?;
     text.parse().map_err(|error: gettone::Error| error.to_string())
+}
+
+/// Reads a scope that is no pattern.
+pub fn single_scope(text: &str) -> Result<Scope, String> {
+    if text.contains(['*', '\\']) {
+        return Err("expected one scope, without `*`, such as GET:imprese.openapi.it/base".to_owned());
+    }
+    scope(text)
+}
+
+/// Refuses several scopes in one text.
+pub fn one(text: &str) -> Result<(), String> {
+    let scopes = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| part.contains(':'));
+    if scopes.count() > 1 || text.contains(',') {
+        return Err("expected one scope in each argument; write several with blanks between them, without commas and \
+                    without quotes around all of them"
+            .to_owned());
+    }
+    Ok(())
 }
 
 /// Tokens of Openapi.it and Keliweb Fatture for shells, scripts and other
@@ -96,7 +122,7 @@ pub struct Global {
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
-    /// Print in bold: auto, always or never [default: auto]
+    /// Use bold type: auto, always or never [default: auto]
     #[arg(
         long,
         global = true,
@@ -130,7 +156,7 @@ pub enum Command {
     /// Scopes of Openapi.it: explain and convert them, offline
     #[command(subcommand, arg_required_else_help = true, after_help = SCOPE_EXAMPLE)]
     Scope(scope::Command),
-    /// Show where credentials come from, and which tokens are kept
+    /// Show addresses, where credentials come from, and kept tokens
     #[command(after_help = "Example:\n  gettone status --json")]
     Status,
     /// Run both services on this machine, for tests

@@ -15,7 +15,7 @@ use futures_core::Stream;
 use gettone::openapi::{Decimal, v1, v2};
 use gettone::{Error, Scope};
 
-use crate::arguments::{ApiVersion, scope};
+use crate::arguments::{ApiVersion, single_scope};
 use crate::clients::Context;
 use crate::commands::tokens;
 use crate::failure::Failure;
@@ -61,7 +61,7 @@ pub async fn run(command: &Command, version: ApiVersion, context: &Context) -> R
 #[derive(Debug, Args)]
 pub struct Selected {
     /// Show only entries of this scope; may be repeated
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope::<Scope>)]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = single_scope)]
     pub scopes: Vec<Scope>,
 
     /// Show at most this many entries [default: all]

@@ -21,7 +21,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Report, Failure> {
-    let mut command = arguments::Arguments::command();
+    // `help` is a command without a page.
+    let mut command = arguments::Arguments::command().disable_help_subcommand(true);
     let failed = |error: std::io::Error| Failure::other(format!("cannot write the manual: {error}"));
     if let Some(folder) = &arguments.folder {
         std::fs::create_dir_all(folder).map_err(failed)?;

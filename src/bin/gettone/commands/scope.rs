@@ -5,6 +5,7 @@ use gettone::reqwest::{Method, Url};
 use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
+use crate::arguments::{one, scope};
 use crate::commands::account::logs::without_secrets;
 use crate::failure::Failure;
 use crate::output::{Report, Table};
@@ -17,21 +18,20 @@ pub enum Command {
     /// Leave out scopes that others include
     #[command(after_help = "\
 Example:
-  gettone scope minimize GET:company.openapi.com/IT-start \\
-    '*:company.openapi.com/*'")]
+  gettone scope minimize GET:imprese.openapi.it/base '*:imprese.openapi.it/*'")]
     Minimize(Patterns),
     /// Convert scopes of production into those of the sandbox
-    #[command(after_help = "Example:\n  gettone scope sandbox GET:company.openapi.com/IT-start")]
+    #[command(after_help = "Example:\n  gettone scope sandbox GET:imprese.openapi.it/base")]
     Sandbox(Patterns),
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It shows what each covers, which wider scopes cover it, and how those that you
-name relate. A URL may have a method before it; without one, it is for GET.
+It shows what each covers, some wider scopes that cover it, and how those that
+you name relate. A URL may have a method before it; without one, it is for GET.
 
 Examples:
-  gettone scope explain '*:company.openapi.com/*' GET:*/IT-start
+  gettone scope explain '*:imprese.openapi.it/*' GET:*/base
   gettone scope explain 'POST https://test.ws.ufficiopostale.com/raccomandate'")]
 pub struct ExplainArguments {
     /// Scopes, patterns, or URLs
@@ -41,8 +41,8 @@ pub struct ExplainArguments {
 
 #[derive(Debug, Args)]
 pub struct Patterns {
-    /// Scopes or patterns, such as '*:company.openapi.com/*'
-    #[arg(value_name = "SCOPE", required = true)]
+    /// Scopes or patterns, such as '*:imprese.openapi.it/*'
+    #[arg(value_name = "SCOPE", required = true, value_parser = scope::<ScopePattern>)]
     scopes: Vec<ScopePattern>,
 }
 
@@ -72,7 +72,7 @@ pub struct Explanation {
     environment: Option<&'static str>,
     /// What it covers, in words.
     covers: String,
-    /// Wider scopes that cover it, from the narrowest to the widest.
+    /// Some of the wider scopes that cover it, from the narrowest to the widest.
     covered_by: Vec<ScopePattern>,
     /// The others that were given and that it includes.
     includes: Vec<ScopePattern>,
@@ -138,6 +138,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Report, Failure> {
 fn read(text: &str) -> Result<ScopePattern, String> {
     let (method, url) = text.split_once(' ').map_or(("GET", text), |(method, url)| (method, url.trim()));
     if !url.contains("://") {
+        one(text)?;
         return text.parse::<ScopePattern>().map_err(|error| pointed_at(text, &error.to_string()));
     }
     // An error never shows a URL, which may contain a secret.
@@ -184,7 +185,10 @@ impl Explanation {
             lines.insert(0, ("needs", vec![self.scope.to_string()]));
         }
         lines.push(("in", vec![self.environment.unwrap_or("production and the sandbox").to_owned()]));
-        lines.push(("covered by", texts(&self.covered_by)));
+        // There are more, such as those with another part of the path or of the host.
+        let wider = texts(&self.covered_by);
+        let some = (!wider.is_empty()).then(|| "for example:".to_owned());
+        lines.push(("covered by", some.into_iter().chain(wider).collect()));
         lines.push(("includes", texts(&self.includes)));
         lines.push(("included in", texts(&self.included_in)));
         lines.push(("overlaps", texts(&self.overlaps)));

@@ -28,7 +28,7 @@ Formats:
   env     OPENAPI_TOKEN=TOKEN, or OPENAPI_SANDBOX_TOKEN=TOKEN
 
 Examples:
-  gettone openapi token GET:company.openapi.com/IT-start
+  gettone openapi token GET:imprese.openapi.it/base
   curl -H @<(gettone openapi token --format header --for \"GET $URL\") \"$URL\"")]
 pub struct OpenapiArguments {
     /// What the token must be good for: METHOD:HOST/PATH
@@ -129,7 +129,7 @@ struct Obtained {
 /// The scope of a request.
 fn scope_of(request: &str) -> Result<Scope, String> {
     let (method, url) =
-        request.trim().split_once(' ').ok_or("expected a method and a URL, such as 'GET https://...'")?;
+        request.trim().split_once(' ').ok_or("expected a method and a URL in quotes: write --for 'GET URL'")?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| "expected a method first, such as GET")?;
     let url = Url::parse(url.trim()).map_err(|error| format!("not a URL: {error}"))?;
     Scope::for_request(&method, &url).map_err(|error| error.to_string())

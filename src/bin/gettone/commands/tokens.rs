@@ -10,7 +10,7 @@ use gettone::openapi::v2::{Stats, TokenLimits};
 use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
-use crate::arguments::{ApiVersion, scope};
+use crate::arguments::{ApiVersion, single_scope};
 use crate::clients::Context;
 use crate::commands::account::{cell, count, moment};
 use crate::failure::Failure;
@@ -43,9 +43,9 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the account's tokens [default]
-    #[command(after_help = "Example:\n  gettone openapi tokens list --scope GET:company.openapi.com/IT-start")]
+    #[command(after_help = "Example:\n  gettone openapi tokens list --scope GET:imprese.openapi.it/base")]
     List(ListArguments),
-    /// Show all that is known of one
+    /// Show a token in detail
     #[command(after_help = "Example:\n  gettone openapi tokens show 3f9a1c22b0")]
     Show(ShowArguments),
     /// Delete tokens: programs that use them fail from then on
@@ -55,7 +55,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ListArguments {
     /// List only tokens that are good for this scope
-    #[arg(long, value_name = "SCOPE", value_parser = scope::<Scope>)]
+    #[arg(long, value_name = "SCOPE", value_parser = single_scope)]
     scope: Option<Scope>,
 
     /// Show the tokens themselves

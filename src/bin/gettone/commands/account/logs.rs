@@ -15,7 +15,7 @@ use crate::output::{Report, Table};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
-  gettone openapi errors --scope GET:company.openapi.com/IT-start --limit 20")]
+  gettone openapi errors --scope GET:imprese.openapi.it/base --limit 20")]
 pub struct ErrorsArguments {
     #[command(flatten)]
     selected: Selected,
@@ -29,7 +29,7 @@ Examples:
   gettone openapi callbacks --limit 20
   gettone openapi callbacks 61f2a9c0e4b0 --json")]
 pub struct CallbacksArguments {
-    /// Show all that is known of this one
+    /// Show this delivery in detail
     #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["scopes", "limit"])]
     id: Option<String>,
 

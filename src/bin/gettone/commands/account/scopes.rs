@@ -20,9 +20,9 @@ Version 1 lists only scopes that tokens were requested for.
 
 Examples:
   gettone openapi scopes
-  gettone openapi scopes '*:company.openapi.com/*' --prices")]
+  gettone openapi scopes '*:imprese.openapi.it/*' --prices")]
 pub struct Arguments {
-    /// Show only what these cover, such as '*:company.openapi.com/*'
+    /// Show only what these cover, such as '*:imprese.openapi.it/*'
     #[arg(value_name = "PATTERN", value_parser = scope::<ScopePattern>)]
     patterns: Vec<ScopePattern>,
 

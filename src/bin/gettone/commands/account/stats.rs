@@ -17,6 +17,13 @@ use crate::output::{Report, Table};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Groups:
+  total   the whole account
+  domain  hosts that were called
+  scope   endpoints that were called; one request for each domain
+  day     days of a month, or months of a year; one request for each
+  ip      addresses that called, without figures
+
 At a terminal, bars show what was paid for most. The vendor does not say in
 which time zone its days begin; `day`, `month` and `year` are those of UTC.
 
@@ -28,8 +35,8 @@ pub struct StatsArguments {
     #[command(flatten)]
     period: Chosen,
 
-    /// What a row is of; `scope` and `day` need a request for each domain or day
-    #[arg(long, value_enum, default_value_t)]
+    /// Group by total, domain, scope, day or ip [default: total]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true)]
     by: By,
 }
 
@@ -44,8 +51,7 @@ pub struct CountersArguments {
 
 #[derive(Debug, Args)]
 struct Chosen {
-    /// `day`, `month` or `year` (the current one), `total`, or a date such as
-    /// 2026, 2026-10 or 2026-10-31
+    /// `day`, `month` or `year` (the current one), `total`, or a date such as 2026, 2026-10 or 2026-10-31
     #[arg(default_value = "month")]
     period: PeriodText,
 }

@@ -17,7 +17,7 @@ Examples:
   gettone openapi subscriptions
   gettone openapi subscriptions 61f2a9c0e4b0 --json")]
 pub struct Arguments {
-    /// Show all that is known of this one
+    /// Show this subscription in detail
     #[arg(value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["scopes", "limit"])]
     id: Option<String>,
 

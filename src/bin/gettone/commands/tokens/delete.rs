@@ -25,7 +25,7 @@ Examples:
   gettone openapi tokens delete --all --sandbox --yes
   gettone openapi tokens delete - --yes < tokens.txt")]
 pub struct Arguments {
-    /// Short ids, or their beginnings; `-` reads tokens from stdin, one in a line
+    /// Short ids, or their beginnings; `-` reads tokens from stdin, one per line
     #[arg(value_name = "ID", required_unless_present = "all")]
     ids: Vec<String>,
 
