@@ -47,7 +47,7 @@ pub fn scope<T: FromStr<Err = gettone::Error>>(text: &str) -> Result<T, String> 
 
 /// Reads a scope that is no pattern.
 pub fn single_scope(text: &str) -> Result<Scope, String> {
-    if text.contains(['*', '\\']) {
+    if text.contains('*') {
         return Err("expected one scope, without `*`, such as GET:imprese.openapi.it/base".to_owned());
     }
     scope(text)
