@@ -141,6 +141,7 @@ mod form;
 mod keliweb;
 mod message;
 mod openapi;
+mod order;
 mod record;
 mod remote;
 mod router;

@@ -8,6 +8,8 @@ use http::HeaderMap;
 use hyper::body::Bytes;
 use serde_json::Value;
 
+use super::order::InOrder;
+
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
@@ -89,7 +91,9 @@ pub(super) struct Response {
 
 impl Response {
     pub(super) fn json(status: u16, body: &Value) -> Self {
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body: body.to_string() }
+        // Cannot fail: the keys are texts.
+        let body = serde_json::to_string(&InOrder(body)).unwrap_or_default();
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
     }
 
     pub(super) fn html(status: u16, title: &str) -> Self {
