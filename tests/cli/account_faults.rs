@@ -77,8 +77,8 @@ async fn cell(command: &'static [&'static str], fault: Fault) -> i32 {
     run.code
 }
 
-/// Deletions of one token that the account has: the fault meets the request that deletes it, and not the list before. After half of a response
-/// the next attempt gets half of the 404 for a token that is gone, which is a 404.
+/// Deletions of one token that the account has: the fault meets the request that deletes it, not the list before. After half of a response,
+/// the next attempt gets half of the 404 for a token that is gone, and that is a 404.
 const DELETIONS: &[Row] = &[
     (&["tokens", "delete", "--all", "--yes"], [1, 4, 4, 1, 1, 75, 75, 75, 1]),
     (&["--api-version", "1", "tokens", "delete", "--all", "--yes"], [1, 4, 1, 1, 1, 75, 75, 75, 1]),
