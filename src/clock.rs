@@ -213,7 +213,7 @@ impl Clock for SystemClock {
 
 /// A clock for tests, which stands still until the test moves it.
 ///
-/// A wait takes no time. The clock moves ahead by its length and records it.
+/// A wait takes no time: the clock moves ahead by the length of the wait, and records it.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -249,8 +249,8 @@ impl ManualClock {
         lock(&self.0).advance(duration);
     }
 
-    /// Sets the time of day alone, forward or back, as when somebody corrects it, or when a machine wakes up whose monotonic time
-    /// stood still while it slept.
+    /// Sets the time of day alone, forward or back. That is what happens when somebody corrects the time, or when a machine wakes up whose
+    /// monotonic time stood still while it slept.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};

@@ -28,12 +28,12 @@
 //!
 //! # Services
 //!
-//! | at | |
+//! | address | what is there |
 //! |---|---|
 //! | [`production_url`](Emulator::production_url) | Openapi.it Oauth 1.0.0, all twelve operations |
 //! | [`sandbox_url`](Emulator::sandbox_url) | the same, with its own keys, tokens, credit and counters |
 //! | [`production_v2_url`](Emulator::production_v2_url) | Openapi.it Oauth 2.1.0, all eighteen operations: its own tokens, on the accounts of version 1 with their keys, credit and calls |
-//! | [`sandbox_v2_url`](Emulator::sandbox_v2_url) | the same in the sandbox |
+//! | [`sandbox_v2_url`](Emulator::sandbox_v2_url) | the same, in the sandbox |
 //! | [`keliweb_url`](Emulator::keliweb_url) | Keliweb Fatture: `POST /oauth/token` with both grants |
 //! | `/echo` | a service of Openapi.it, with any method and any path below: requires a token with the scope `METHOD:host/echo`, counts the call, takes its price from the credit, and responds with what it received |
 //! | `/api` | Keliweb Fatture, with any method and any path below: requires an access token. Also below [`keliweb_url`](Emulator::keliweb_url) |
@@ -57,8 +57,8 @@
 //!
 //! - `/stats` counts accepted and failed calls, by address, by domain, by scope and by day. A caller's address is that of the
 //!   connection, or the first one in an `X-Forwarded-For` header, so that a test can call from any address.
-//! - `/wallet/transactions` has each paid call, and each rise of the credit by [`Emulator::set_credit`].
-//! - `/errors` has each failed call of `/echo` and of version 2 that belongs to an account. Faults that a test sets are not in it:
+//! - `/wallet/transactions` has each paid call, and each increase of the credit by [`Emulator::set_credit`].
+//! - `/errors` has each failed call of `/echo` and of version 2 that belongs to an account. It does not have the faults that a test sets:
 //!   no service processed those requests.
 //! - `/subscriptions` has what [`EmulatorBuilder::subscription`] sets. A call is taken from a subscription before it is free or
 //!   paid.
@@ -70,9 +70,9 @@
 //!
 //! # Other languages
 //!
-//! With [`EmulatorBuilder::control`], a test in any language does by a request below `/_emulator` what a test in Rust does by a
-//! method of [`Emulator`], and `/` shows the state in a browser. The [guide](crate::guide::testing#other-languages) has examples,
-//! `spec/emulator.yaml` describes the requests. They are neither [recorded](Emulator::requests) nor subject to faults.
+//! With [`EmulatorBuilder::control`], a test in any language does with a request below `/_emulator` what a test in Rust does with a method
+//! of [`Emulator`], and `/` shows the state in a browser. The [guide](crate::guide::testing#other-languages) has examples, and
+//! `spec/emulator.yaml` describes the requests. These requests are neither [recorded](Emulator::requests) nor subject to faults.
 //!
 //! The interface has no login: every program on the machine can use it. A page in a browser cannot, unless it is the emulator's
 //! own: the emulator rejects a request whose `Host` is not its own, one whose `Origin` or `Sec-Fetch-Site` names another site, and
@@ -83,16 +83,16 @@
 //! So that no program on the machine can block the emulator:
 //!
 //! - The body of a request may have 1 MiB, or 64 KiB below `/_emulator`, where 1,000 faults can wait.
-//! - A connection is closed after 30 seconds without a whole request, or if its response is not read. The 30 seconds pass in
-//!   tokio's time, whatever the [clock](EmulatorBuilder::clock).
+//! - The emulator closes a connection after 30 seconds without a whole request, or if the client does not read the response. The 30 seconds
+//!   pass in tokio's time, whatever the [clock](EmulatorBuilder::clock).
 //! - At most 512 connections are open at once; others wait.
 //! - [`requests`](Emulator::requests) keeps 64 MiB.
-//! - The errors, transactions and callbacks of an account are the newest 10,000 of each.
+//! - Of the errors, transactions and callbacks of an account, the emulator keeps the newest 10,000 each.
 //! - Stats tell 1,000 addresses apart.
 //!
 //! # What is not known
 //!
-//! Neither service could be reached when this was written. What follows is not documented and therefore only likely:
+//! Neither service could be reached when this was written. The following is not documented, so the emulator's behavior is only likely:
 //!
 //! - The response to a failed login at Openapi.it (here 401, the usual envelope, no code), and every other status that is not
 //!   listed. Where no code is documented, the emulator sends none.
@@ -129,8 +129,8 @@
 //!   `GET /subscriptions?id=` returns (here that subscription in all detail).
 //! - The version of Keliweb Fatture's server software ([`PassportVersion`]), and all of its failures.
 //!
-//! The tokens are not signed. The emulator does nothing with an invoice or with a call of a service of Openapi.it: `/api` and
-//! `/echo` respond with what they received.
+//! The tokens are not signed. The emulator does nothing with an invoice, or with a call to a service of Openapi.it: `/api` and `/echo`
+//! respond with what they received.
 
 mod api;
 mod builder;
@@ -173,7 +173,7 @@ use clock::MovedClock;
 use remote::Remote;
 use router::State;
 
-/// Both services on a port of 127.0.0.1. They end when the emulator is dropped.
+/// Both services on a port of 127.0.0.1. Dropping the emulator stops them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -305,15 +305,15 @@ impl Emulator {
         self.shared.state().record.requests()
     }
 
-    /// Returns how many requests for an operation came so far, by a name of [`RecordedRequest::operation`], including those that
-    /// [`requests`](Self::requests) no longer has.
+    /// Returns how many requests for an operation came so far, including those that [`requests`](Self::requests) no longer has. `operation`
+    /// is a name as in [`RecordedRequest::operation`].
     #[must_use]
     pub fn count(&self, operation: &str) -> usize {
         self.shared.state().record.count(operation)
     }
 
-    /// Returns every token so far, also those that are no longer valid: first version 1's of production and of the sandbox, then
-    /// version 2's of the two, then Keliweb's, each the oldest first.
+    /// Returns every token issued so far, including those that are no longer valid: first version 1's of production and of the sandbox,
+    /// then version 2's of the two, then Keliweb's, each the oldest first.
     #[must_use]
     pub fn tokens(&self) -> Vec<IssuedToken> {
         let now = self.shared.clock.now();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// The error of every call.
+/// The error that every call returns.
 ///
 /// | predicate | what happened | what to do |
 /// |---|---|---|
@@ -22,7 +22,7 @@ use reqwest::StatusCode;
 /// | [`is_transient`](Self::is_transient) | the failure may pass | try again later, unless the call is ambiguous |
 /// | [`is_ambiguous`](Self::is_ambiguous) | the service may have carried out the call | check before you retry |
 /// | [`is_backing_off`](Self::is_backing_off) | nothing was sent: the client pauses after a failure | wait for [`retry_after`](Self::retry_after) |
-/// | [`is_decode`](Self::is_decode) | the client cannot use the response | if a token has expired, check the machine's clock; otherwise report it |
+/// | [`is_decode`](Self::is_decode) | the client cannot use the response | if a token had expired when it arrived, check the machine's clock; otherwise report it |
 /// | [`not_granted`](Self::not_granted) | the service granted less than requested, or a wildcard stands for nothing | request less |
 /// | [`is_store`](Self::is_store) | a token store failed | repair the store |
 ///
@@ -275,7 +275,7 @@ impl Error {
     }
 
     /// Returns whether the service may have carried out the call: after a timeout, a lost response, a maintenance page, status 408 or any
-    /// 5xx, in this attempt or an earlier one of the same call.
+    /// 5xx, in the last attempt of the call or an earlier one.
     ///
     /// After such an error of `create_token` the token may exist, and after one of `refresh` or `refresh_token` both tokens may be spent.
     /// [The guide](crate::guide::errors#ambiguous-calls) says how to find out.
@@ -310,7 +310,8 @@ impl Error {
     }
 
     /// Returns whether a [`TokenStore`](crate::store::TokenStore) failed, or a [`FileStore`](crate::store::FileStore) did not open.
-    /// [`source`](StdError::source) returns why. Only calls that change the store fail like that: if a store fails, the client requests tokens without it.
+    /// [`source`](StdError::source) returns why. Only calls that change the store fail in this way: if a store fails, the client requests
+    /// tokens without it.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.0.kind == Kind::Store

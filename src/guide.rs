@@ -1,14 +1,14 @@
-//! Explains what several items have in common, one subject on a page. The repository has the same pages below `docs/`.
+//! Explains what concerns several items, one subject per page. The repository has the same pages in `docs/`.
 //!
 //! | page | subject |
 //! |---|---|
 //! | [Tokens](tokens) | how a token is requested, cached, refreshed and dropped, and how long a call waits |
 //! | [Scopes](scopes) | what a token is good for, and which request gets which token |
 //! | [Errors](errors) | what to do when a call fails, and what the client retries |
-//! | [Processes](processes) | tokens that are kept after a client is dropped, and that several processes and machines share |
-//! | [Testing](testing) | tests with the emulator, a clock or a mock |
+//! | [Processes](processes) | how to keep tokens after a client is dropped, and share them between processes and machines |
+//! | [Testing](testing) | how to test with the emulator, a clock or a mock |
 //! | [Security](security) | what the client stores, sends and prints, and what to do after a leak |
-//! | [Migrating](migrating) | from version 1 of Openapi.it's Oauth to version 2, and from the vendors' SDKs |
+//! | [Migrating](migrating) | how to move from version 1 of Openapi.it's Oauth to version 2, or from the vendors' SDKs |
 //! | [Services](services) | each operation, what the vendors document, and what they leave open |
 //! | [Command line](command_line) | the program `gettone`, for shells and other languages |
 
@@ -204,7 +204,7 @@ page!(migrating);
 page!(services);
 page!(command_line = "command-line");
 
-/// Every link of a page is defined at its end, as [`links`] says, and every anchor is a heading.
+/// Checks that each page defines its links at its end, as [`links`] says, and that every anchor is a heading.
 ///
 /// ```
 /// use std::collections::BTreeSet;

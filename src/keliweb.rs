@@ -1,8 +1,8 @@
 //! Keliweb Fatture, an electronic invoicing service: the client [`Fatture`], and what its two grants take and return.
 //!
 //! Facts are from the vendor's page on access tokens, unless `spec/keliweb-fatture.yaml` names another source, such as the behavior of the
-//! server software. The vendor announces that a token can be revoked, but documents neither address nor parameters, so this client has no
-//! such operation.
+//! server software. The vendor announces that a token can be revoked, but documents neither the address nor the parameters. So this client
+//! has no such operation.
 
 mod credentials;
 mod operations;
@@ -30,7 +30,7 @@ generated_client!("keliweb_fatture");
 /// A client of Keliweb Fatture. Cheap to clone; clones share their token.
 ///
 /// [`authorize`](Self::authorize) and [`token`](Self::token) request, cache and refresh the token: most programs need nothing else. The two
-/// grants do one call each, and cache nothing.
+/// grants make one call each, and cache nothing.
 ///
 /// ```no_run
 /// use gettone::keliweb::{Credentials, Fatture};
@@ -79,7 +79,7 @@ impl Fatture {
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): no token is cached, and the call is outside of a tokio runtime.
-    /// - those of [`password_grant`](Self::password_grant)
+    /// - The errors of [`password_grant`](Self::password_grant).
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.token.get().await
     }

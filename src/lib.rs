@@ -1,8 +1,8 @@
 //! Clients that request, cache and refresh the tokens of [Openapi.it](openapi), which sells some 270 endpoints from company data to
 //! certified mail, and of [Keliweb Fatture](keliweb), an electronic invoicing service.
 //!
-//! Openapi.it's Oauth has two versions, on two hosts. [`openapi::v2`] is the one to start with. [`openapi::v1`] is for programs that use the
-//! other, which the vendor calls deprecated; the guide says [what is known of its end](guide::services) and
+//! Openapi.it's Oauth has two versions, on two hosts. Start with [`openapi::v2`]. [`openapi::v1`] is for programs that still use version 1,
+//! which the vendor calls deprecated. The guide says [what is known about its end](guide::services) and
 //! [how to move](guide::migrating#from-version-1-to-version-2).
 //!
 //! ```no_run
@@ -22,12 +22,12 @@
 //! # }
 //! ```
 //!
-//! Calls need a [tokio](https://docs.rs/tokio) runtime, as those of reqwest do. No live service was ever called for this crate: the
-//! hand-written OpenAPI files in `spec/`, from which the clients are generated, name the source of each fact.
+//! Calls need a [tokio](https://docs.rs/tokio) runtime, as those of reqwest do. No live service was ever called for this crate. The clients
+//! are generated from hand-written OpenAPI files in `spec/`, which name the source of each fact.
 //!
 //! # Overview
 //!
-//! | item | |
+//! | item | what it is |
 //! |---|---|
 //! | [`openapi::v2::Oauth`] | a client of Openapi.it Oauth 2.1.0: cached tokens, and its eighteen operations |
 //! | [`openapi::v2::RefreshClient`] | a client of the same without the API key: one token and its refresh token |
@@ -41,10 +41,10 @@
 //! | [`Retry`] | how often a call is retried, and when |
 //! | [`Scope`], [`ScopePattern`], [`ScopeSet`], [`ScopeList`], [`ScopeMethod`] | what a token is good for |
 //! | [`Secret`], [`AccessToken`], [`RefreshToken`] | texts that are never printed |
-//! | [`store`] | what keeps tokens after a client is dropped: a file, memory, or a store of your own |
+//! | [`store`] | stores, which keep tokens after a client is dropped: a file, memory, Redis, or a store of your own |
 //! | [`clock`] | the time, which a test can set |
 //! | [`emulator`] | both services in one process, for tests; feature `emulator` |
-//! | [`guide`] | what several items have in common, one subject on a page |
+//! | [`guide`] | explanations that concern several items, one subject per page |
 //!
 //! # Cookbook
 //!
@@ -53,9 +53,9 @@
 //! | set a token on a request | [`Oauth::authorize`](openapi::v2::Oauth::authorize), [`Fatture::authorize`](keliweb::Fatture::authorize) | [tokens](guide::tokens) |
 //! | set a token on every request, and retry after a 401 | [`Middleware`] | [tokens](guide::tokens) |
 //! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v2::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
-//! | finish before the program ends | [`Oauth::wait_idle`](openapi::v2::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
+//! | save the last token before the program ends | [`Oauth::wait_idle`](openapi::v2::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
 //! | limit what a token may spend, and from where | [`Builder::limits`] | [tokens](guide::tokens#limits-for-a-token-that-leaks) |
-//! | give a worker a token, and not the API key | [`RefreshClient`](openapi::v2::RefreshClient) | [tokens](guide::tokens#a-client-without-the-api-key) |
+//! | give a worker a token instead of the API key | [`RefreshClient`](openapi::v2::RefreshClient) | [tokens](guide::tokens#a-client-without-the-api-key) |
 //! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v2::Oauth::revoke_created) | [tokens](guide::tokens) |
 //! | call from synchronous code | a tokio runtime with its own thread | [tokens](guide::tokens) |
 //! | limit which requests get a token | [`Builder::scopes`] | [scopes](guide::scopes) |
@@ -66,7 +66,7 @@
 //! | know what is stored, sent and printed | | [security](guide::security) |
 //! | see what wildcards stand for | [`Oauth::expand`](openapi::v2::Oauth::expand) | [scopes](guide::scopes#what-a-wildcard-becomes) |
 //! | create, change and refresh tokens yourself | [`Oauth::create_token`](openapi::v2::Oauth::create_token), [`Fatture::refresh`](keliweb::Fatture::refresh) | [services](guide::services) |
-//! | see what an account spends | [`Oauth::wallet`](openapi::v2::Oauth::wallet), [`Oauth::stats_api`](openapi::v2::Oauth::stats_api) | [services](guide::services#openapiit-version-2) |
+//! | see how much an account spends | [`Oauth::wallet`](openapi::v2::Oauth::wallet), [`Oauth::stats_api`](openapi::v2::Oauth::stats_api) | [services](guide::services#openapiit-version-2) |
 //! | move from version 1 to version 2, or from a vendor's SDK | | [migrating](guide::migrating) |
 //! | get a token in a shell, in cron or in another language | the program `gettone` | [command line](guide::command_line) |
 //!
@@ -74,7 +74,7 @@
 //!
 //! Each program runs against the emulator, without an account: `cargo run --features full --example NAME`.
 //!
-//! | name | |
+//! | name | what it shows |
 //! |---|---|
 //! | `quickstart` | a day of calls at both services, and how few tokens it takes |
 //! | `invoices` | Keliweb Fatture: a token that a file keeps between runs, and a retry after a 401 |
@@ -86,10 +86,10 @@
 //!
 //! # Features
 //!
-//! | feature | default | |
+//! | feature | default | what it adds |
 //! |---|---|---|
 //! | `rustls` | yes | TLS by rustls, with the certificates that the operating system trusts |
-//! | `generate` | yes | generates the typed clients from their OpenAPI files while the crate is built. Without it the build takes the same code from the package, and compiles 26 crates less: `default-features = false, features = ["rustls"]` |
+//! | `generate` | yes | generates the typed clients from their OpenAPI files while the crate is built. Without it, the build takes the same code from the package and compiles 26 fewer crates: `default-features = false, features = ["rustls"]` |
 //! | `native-tls` | | TLS by the operating system's own library |
 //! | `middleware` | | [`Middleware`], and a method `middleware` of each client |
 //! | `emulator` | | [`emulator`] |
@@ -100,11 +100,11 @@
 //! | `full` | | `emulator`, `middleware`, `redis`, `schemars`, `seal` and `tracing` |
 //! | `cli` | | the program `gettone`: `cargo install gettone --features cli`. A crate that depends on this one does not need it |
 //!
-//! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (their number) and `duration_ms`,
-//! and each retry an event at `DEBUG`. Events with the target `gettone::cache` say that a cached token was returned, requested, obtained,
-//! loaded from the store, shared from a broader token or adopted from the account; which scopes the wildcards of a set were expanded to; that a
-//! request for a token failed or is backing off; that one was invalidated or cleared; that the account's tokens could not be searched; that the store failed; and that a damaged file was set
-//! aside, or a damaged token skipped.
+//! With `tracing`, each call has a span `gettone.call` with `service`, `operation`, `status`, `attempt` (the number of attempts) and
+//! `duration_ms`, and each retry has an event at `DEBUG`. Events with the target `gettone::cache` say that a token was returned from the
+//! cache, requested, obtained, loaded from the store, shared from a broader token, adopted from the account, invalidated or cleared. Others
+//! say which scopes the wildcards of a set stand for, that a request for a token failed or is backing off, or that the client could not
+//! search the account's tokens. The rest are about the store: it failed, a damaged file was set aside, or a damaged token was skipped.
 //!
 #![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
 #![cfg_attr(not(feature = "emulator"), doc = "[`emulator`]: https://docs.rs/gettone/latest/gettone/emulator/")]

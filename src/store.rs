@@ -91,11 +91,11 @@ impl Error {
 
 /// A store of tokens, each under a name.
 ///
-/// It does what a row of a table with a version does: a record is replaced only if it is still the one that the client has seen. So two
+/// A record is like a row of a table with a version: the store replaces it only if it is still the record that the client has seen. So two
 /// clients never use the same refresh token, even if a lock ends too early or a program is stopped in the middle.
 ///
 /// Before a client requests a token, it loads the record, takes the lock of the name, and loads again. If the record has a refresh token,
-/// the client **claims** it: it replaces the record by one without the refresh token, and sends the refresh token only if that succeeded.
+/// the client **claims** it: it replaces the record with one without the refresh token, and sends the refresh token only if that succeeded.
 /// Then it returns the new token to its callers, replaces the record again, and releases the lock. A call that takes more than 30 seconds
 /// counts as failed; [`lock`](Self::lock) has three minutes, since its holder may be requesting a token for that long.
 ///
@@ -145,35 +145,36 @@ impl Error {
 /// }
 /// ```
 ///
-/// A store that can only get and set a text ignores `seen`, always returns [`Replaced::Done`], and takes [`Version::of`] the text for
-/// its version. Its clients may send the same refresh token at the same time: the service then rejects the later one, and that client
-/// uses the password. A client without one, such as [`RefreshClient`](crate::openapi::v2::RefreshClient), may lose its pair.
+/// A store that can only get and set a text ignores `seen`, always returns [`Replaced::Done`], and uses [`Version::of`] the text as its
+/// version. Its clients may send the same refresh token at the same time: the service then rejects the later one, and that client uses the
+/// password. A client without one, such as [`RefreshClient`](crate::openapi::v2::RefreshClient), may lose its pair.
 ///
 /// # Errors
 ///
-/// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)). An error means that the store
-/// could not be asked, or that its answer was lost. A call that failed, or that the client dropped because it took too long, may have been
-/// carried out, or may be carried out later: so the client looks again before it believes anything. A call that panics counts as failed.
+/// If a call fails, no caller loses a token, and the client reports the error (see the [module](self)). An error means that the client
+/// could not reach the store, or that the store's response was lost. The store may have carried out a call that failed, or that the client
+/// dropped because it took too long, or may carry it out later. So the client loads the record again before it relies on anything. A call
+/// that panics counts as failed.
 ///
-/// A record contains the name that it was saved under. If a store returns it under another name, the client ignores it, reports that,
+/// A record contains the name that it was saved under. If a store returns it under another name, the client ignores the record, reports it,
 /// and requests a token.
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the record of a name and its version, or `None` if there is none.
     ///
-    /// If a record exists but cannot be read, return [`Record::unreadable`]: the client reports that, and replaces it.
+    /// If a record exists but cannot be read, return [`Record::unreadable`]: the client reports the record, and replaces it.
     ///
     /// # Errors
     ///
-    /// The store cannot be asked. The client requests a token, without a refresh token that may be in the store.
+    /// The store cannot be reached. The client then requests a token, and sends no refresh token that may be in the store.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
-    /// Replaces the record that the client has seen; `None` if it has seen that there is none. Returns the version of the new record, or
-    /// [`Replaced::Conflict`] if there is another record by now, or none, and then changes nothing. No two records ever have the same
-    /// version.
+    /// Replaces the record of a name if it still has the version that the client has seen; if `seen` is `None`, writes a record if there is
+    /// none. Returns the version of the new record. Otherwise changes nothing, and returns [`Replaced::Conflict`]. No two records ever have
+    /// the same version.
     ///
     /// # Errors
     ///
-    /// The store cannot be asked, or its answer was lost. The client does not send a refresh token then that may be in the store.
+    /// The store cannot be reached, or its response was lost. The client then sends no refresh token that may be in the store.
     fn replace(
         &self,
         name: &str,
@@ -181,8 +182,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
         token: &StoredToken,
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
 
-    /// Removes the record of a name, whatever it is. Does nothing if there is none. Only [`clear`](crate::openapi::v2::Oauth::clear) and
-    /// the calls that delete or change tokens need it.
+    /// Removes the record of a name, whatever its version. Does nothing if there is none. Only [`clear`](crate::openapi::v2::Oauth::clear)
+    /// and the calls that delete or change tokens need it.
     ///
     /// # Errors
     ///
@@ -193,21 +194,22 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token, so that others wait for
     /// that token instead of requesting one each. The default implementation locks nothing.
     ///
-    /// `seen` is the version of the record that the client has loaded; `None` if there was none. If there is another by now, the client
-    /// needs no lock: the call returns [`Locked::Changed`]. A store that cannot tell need not.
+    /// `seen` is the version of the record that the client has loaded; `None` if there was none. If the record has another version by now,
+    /// the client needs no lock: the call returns [`Locked::Changed`]. A store that cannot tell may ignore `seen`.
     ///
     /// # Errors
     ///
-    /// The store cannot be asked. The client requests the token without the lock.
+    /// The store cannot be reached. The client then requests the token without the lock.
     fn lock(&self, name: &str, seen: Option<&Version>) -> impl Future<Output = Result<Locked, StoreError>> + Send {
         let _ = (name, seen);
         async { Ok(Locked::Held(StoreLock::new(()))) }
     }
 
-    /// Returns whether clients seal the records that they give to this store, and with which key. The default implementation says
+    /// Returns whether clients seal the records that they give to this store, and with which key. The default implementation returns
     /// [`Sealing::Off`]. A client asks once, when it is built.
     ///
-    /// **A store around another one must return what that one returns.** Otherwise a store that wants sealed records does not save those it gets.
+    /// **A store that wraps another one must return what the inner store returns.** Otherwise an inner store that wants sealed records
+    /// refuses those that it gets.
     #[cfg(feature = "seal")]
     fn sealing(&self) -> Sealing {
         Sealing::Off
@@ -305,7 +307,7 @@ pub(crate) fn fnv_1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Returns a text that no other process returns, also one that was forked from this one, or that started at the same moment.
+/// Returns a text that no other process returns, not even one that was forked from this one, or that started at the same moment.
 pub(crate) fn unique_text(now: SystemTime) -> String {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);

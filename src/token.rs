@@ -85,8 +85,8 @@ token_type! {
     RefreshToken
 }
 
-/// The longest token that the client accepts, in bytes. Servers reject a longer line of a request (nginx and Apache by default take
-/// 8 KiB), so a longer token could never be used, not even to delete it.
+/// The longest token that the client accepts, in bytes. Servers reject a longer line of a request (nginx and Apache accept 8 KiB by
+/// default), so a longer token could never be used. It could not even be deleted.
 const MAX_LENGTH: usize = 8 * 1024;
 
 const EMPTY: &str = "the token is empty";
@@ -111,8 +111,8 @@ pub(crate) fn check_sendable(token: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Returns whether a refresh token from a service or a store can be sent. That of Keliweb Fatture goes into a form, which takes any character.
-/// Version 2 of Openapi.it sends it in a header, and checks its characters there.
+/// Returns whether a refresh token from a service or a store can be sent. One of Keliweb Fatture goes into a form, which takes any
+/// character. One of version 2 of Openapi.it goes into a header; the code that sends it checks its characters.
 pub(crate) fn is_usable_refresh_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= MAX_LENGTH
 }

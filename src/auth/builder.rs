@@ -130,8 +130,8 @@ impl<C: Service> Builder<C> {
 
     /// Sets another address for the service, such as that of a mock. It overrides every other setting of an address.
     ///
-    /// The client sends credentials there, so it must be `https`, or `http` to a loopback address (`localhost`, `127.0.0.0/8`, `[::1]`).
-    /// It may have a path, which the paths of the operations are appended to. It must not have a user, a query or a fragment.
+    /// The client sends credentials there, so it must be `https`, or `http` to a loopback address (`localhost`, `127.0.0.0/8`, `[::1]`). It
+    /// may have a path, to which the client appends the paths of the operations. It must not have a user, a query or a fragment.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
@@ -187,7 +187,7 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Uses an HTTP client of your own, with all of its settings, also for the time to connect. To change settings only, use
+    /// Uses an HTTP client of your own with all of its settings, including the time to connect. If you only want to change settings, use
     /// [`http`](Self::http), which is safer.
     ///
     /// # Security
@@ -210,7 +210,7 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Keeps the cached tokens in a store, also after the client is dropped. By default they are dropped with the client.
+    /// Keeps the cached tokens in a store, even after the client is dropped. By default they are dropped with the client.
     ///
     /// # Security
     ///

@@ -168,8 +168,8 @@ macro_rules! managed_methods {
             /// Waits until no request for a token is in flight and the store has saved the last one. Call it before your program
             /// ends, or it may lose a new token.
             ///
-            /// If requests are on a tokio runtime that no thread drives, it waits for all of them together as long as one may take.
-            /// Outside of a runtime with timers it waits without a limit.
+            /// If requests are on a tokio runtime that no thread drives, `wait_idle` waits for all of them together at most as long as one
+            /// may take. Outside of a runtime with timers it waits without a limit.
             pub async fn wait_idle(&self) {
                 self.tokens.wait_idle().await;
             }
@@ -191,8 +191,8 @@ macro_rules! clear_method {
             /// Even if it fails, the client returns none of these tokens again.
             ///
             /// - [`is_store`](crate::Error::is_store): the store failed.
-            /// - [`is_timeout`](crate::Error::is_timeout): a request for a token is on a tokio runtime that no thread drives. The
-            ///   client waits for all such requests together as long as one may take, and abandons them. Call `clear` again.
+            /// - [`is_timeout`](crate::Error::is_timeout): a request for a token is on a tokio runtime that no thread drives. The client
+            ///   waits for all such requests together at most as long as one may take, and then abandons them. Call `clear` again.
             pub async fn clear(&self) -> Result<(), $crate::error::Error> {
                 self.tokens.clear().await
             }

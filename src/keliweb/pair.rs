@@ -47,7 +47,7 @@ impl TokenPair {
         &self.token_type
     }
 
-    /// Returns the lifetime of the access token: 3600 s by the vendor's page, at most a hundred years. It begins with the service's
+    /// Returns the lifetime of the access token: 3600 s by the vendor's page, at most a hundred years. It begins when the service sends the
     /// response; to be safe, count from before the request.
     #[must_use]
     pub fn expires_in(&self) -> Duration {

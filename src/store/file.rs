@@ -26,20 +26,20 @@ use crate::trace;
 
 /// A store in a file, for several processes of one user on one machine. Clones are the same store.
 ///
-/// - On Unix no other user can read the file or write to its folder: the store creates both like that, and refuses them if they are not.
-///   It also refuses a link in place of the file, and anything else that another user may have left there. The same holds for lock files.
-///   On other systems it does not look at permissions. [Security](crate::guide::security#the-file) has the details.
-/// - **Tokens are in plain text**, unless the store is told to seal them (feature `seal`).
-/// - A file has at most 16 MiB. The store refuses a larger one without reading it.
-/// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged nevertheless, the store
+/// - On Unix no other user can read the file or write to its folder: the store creates both with such permissions, and refuses them if they
+///   have others. It also refuses a link in place of the file, and anything else that another user may have left there. The same holds for
+///   lock files. On other systems it does not check permissions. [Security](crate::guide::security#the-file) has the details.
+/// - **Tokens are in plain text**, unless you have them sealed (feature `seal`, method `with_sealing`).
+/// - The file may have at most 16 MiB. The store refuses a larger one without reading it.
+/// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged all the same, the store
 ///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. It reports that once, as the error of the next
 ///   [`load`](TokenStore::load), which the client passes to [`Builder::on_store_failure`](crate::Builder::on_store_failure).
-/// - When it saves a token, it drops records that were of no use when that token was obtained.
+/// - When the store saves a token, it drops records that were already of no use when that token was obtained.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
 /// - A client waits for the lock of a name for at most 170 s, and then requests its token without it. So a process that hangs blocks no
-///   other for longer. A second program may use the password then, and also if a client's [timeout](crate::Builder::timeout) lets
-///   an exchange take longer. The store waits for the file itself for at most 5 s.
+///   other for longer. A second program may then use the password. That may also happen if a client's [timeout](crate::Builder::timeout)
+///   lets an exchange take longer. The store waits for the file itself for at most 5 s.
 ///
 /// ```no_run
 /// use gettone::openapi::{Credentials, v2::Oauth};
@@ -94,10 +94,10 @@ impl FileStore {
         Ok(store)
     }
 
-    /// Sets whether clients seal their records in the file. Default: [`Sealing::Off`], as no other user can read the file.
+    /// Sets whether clients seal their records in the file. Default: [`Sealing::Off`], because no other user can read the file.
     ///
-    /// Clients cannot use records that another `Sealing` wrote: they replace them. Unless it is [`Sealing::Off`], the store refuses a record
-    /// that is not sealed.
+    /// Clients cannot use records that were written with another `Sealing`: they replace them. Unless it is [`Sealing::Off`], the store
+    /// refuses a record that is not sealed.
     #[cfg(feature = "seal")]
     #[must_use]
     pub fn with_sealing(mut self, sealing: Sealing) -> Self {

@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! They write records under names that begin with `laws of a store`, and remove them again. The store must have none of them before,
-//! and must take records that are not sealed.
+//! The checks write records under names that begin with `laws of a store`, and remove them again. The store must have no such records
+//! before, and must take records that are not sealed.
 
 use std::future::Future;
 use std::pin::pin;
@@ -29,7 +29,8 @@ use crate::runtime;
 /// How long a check waits for a lock that must be free.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Checks `load`, `replace` and `remove`: a record is replaced only if it is the one that was seen, also by two clients at once.
+/// Checks `load`, `replace` and `remove`: the store replaces a record only if it is the one that the client has seen, also for two clients
+/// at once.
 ///
 /// A store that can only get and set a text does not pass.
 ///
@@ -50,7 +51,7 @@ pub async fn check(store: impl TokenStore) -> Result<(), Error> {
     two_at_once(&store, "laws of a store: two at once").await
 }
 
-/// Checks `lock`: one client at a time has it, it can be had again after its release, and one that waits sees a new record.
+/// Checks `lock`: one client at a time has the lock, another can take it after its release, and a client that waits sees a new record.
 ///
 /// A store that locks nothing does not pass.
 ///

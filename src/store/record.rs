@@ -1,4 +1,4 @@
-//! What a store answers: a record with its version, and whether it was replaced or locked.
+//! What a store returns: a record with its version, and whether it was replaced or locked.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use super::{StoreError, StoreLock, StoredToken, fnv_1a};
 
 /// The version of a record: the version of a row, an `ETag`, a random text. Only the store knows what it means.
 ///
-/// No two records of a name ever have the same version, even if one is removed and written again: a counter that starts anew would not do.
+/// No two records of a name ever have the same version, even if one is removed and written again. So a counter that starts anew is not
+/// enough.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Version(Box<str>);
 
@@ -30,14 +31,14 @@ impl Version {
     }
 }
 
-/// Prints no version: a hash of a record would tell something of the tokens in it.
+/// Prints no version: the hash of a record would reveal something about the tokens in it.
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Version")
     }
 }
 
-/// The record of a name, as a store has it.
+/// The record of a name, as a store returns it.
 #[derive(Debug)]
 pub struct Record {
     pub(super) token: Result<StoredToken, StoreError>,
@@ -51,7 +52,8 @@ impl Record {
         Self { token: Ok(token), version }
     }
 
-    /// Creates the record of a text that [`StoredToken::to_json`] wrote. It is [unreadable](Self::unreadable) if it did not.
+    /// Creates a record from a text that [`StoredToken::to_json`] wrote. From any other text, creates an [unreadable](Self::unreadable)
+    /// record.
     #[must_use]
     pub fn from_json(version: Version, json: &str) -> Self {
         Self { token: StoredToken::from_json(json).map_err(StoreError::from), version }
@@ -97,7 +99,7 @@ pub enum Replaced {
 pub enum Locked {
     /// The client has the lock, until it releases it.
     Held(StoreLock),
-    /// There is another record than the client has seen. It loads that one, and needs no lock.
+    /// The record is no longer the one that the client has seen. The client loads the new one, and needs no lock.
     Changed,
     /// Another client has held the lock for longer than this store waits. The client requests the token without it.
     Busy,

@@ -53,22 +53,22 @@ pub use builder::RedisStoreBuilder;
 /// | `redis+cluster://host1,host2` | a cluster, of which these are some of the nodes |
 /// | `unix:///path?db=0` | a server on this machine |
 ///
-/// `valkey` and `valkeys` are the same as `redis` and `rediss`; `rediss+sentinel` and `rediss+cluster` are with TLS.
+/// `valkey` and `valkeys` are the same as `redis` and `rediss`; `rediss+sentinel` and `rediss+cluster` use TLS.
 ///
 /// - **Keys** have the form `gettone:{hash}:token` and `gettone:{hash}:lock`. The hash is that of the record's name, so a key shows no
-///   account; and both are in the same slot of a cluster. A key expires with its tokens, or with its lock.
+///   account. Both keys of a name are in the same slot of a cluster. A key expires with its tokens, or with its lock.
 /// - **Records** are sealed with the account's credentials, unless you choose another [`sealing`](RedisStoreBuilder::sealing).
-/// - **A lock** lasts for 15 s. Its holder extends it every 5 s, for at most 170 s, so the lock of a program that was killed ends soon. Others
-///   look for a new record, and for the lock, every half a second.
-/// - **Each command** has 1 s ([`timeout`](RedisStoreBuilder::timeout)). If the server is away, clients work without the store. If it has
-///   moved, as after a failover, the next command finds it.
+/// - **A lock** lasts for 15 s. Its holder extends it every 5 s, for at most 170 s, so the lock of a program that was killed ends soon.
+///   Other clients check for a new record, and for the lock, every half second.
+/// - **Each command** may take 1 s ([`timeout`](RedisStoreBuilder::timeout)). If the server is unreachable, clients work without the store.
+///   If the store has moved to another server, as after a failover, the next command finds that one.
 /// - **Replication** is asynchronous: see [`replicas`](RedisStoreBuilder::replicas).
 /// - **The server** needs `EVAL`, and must not evict keys: set `maxmemory-policy noeviction`, or give the store a server of its own. If a
 ///   record is evicted, the next client requests a token with the credentials.
-/// - **Permissions**: `ACL SETUSER invoices on >password ~gettone:* +eval +get +set +del +pexpire +hget +hset +hmget` is enough; also
-///   `+wait` with replicas, `+select` with a database other than 0, `+asking` with a cluster.
+/// - **Permissions**: `ACL SETUSER invoices on >password ~gettone:* +eval +get +set +del +pexpire +hget +hset +hmget` is enough. Add
+///   `+wait` with replicas, `+select` with a database other than 0, and `+asking` with a cluster.
 ///
-/// A client may be used from several runtimes, one after the other or at once.
+/// You may use a client from several runtimes, one after the other or at once.
 #[derive(Clone)]
 pub struct RedisStore(Arc<Inner>);
 
@@ -130,11 +130,11 @@ struct Keys {
 }
 
 impl RedisStore {
-    /// Connects to the server of a URL. [`builder`](Self::builder) has settings.
+    /// Connects to the server of a URL. For more settings, use [`builder`](Self::builder).
     ///
     /// # Errors
     ///
-    /// Those of [`RedisStoreBuilder::connect`].
+    /// The errors of [`RedisStoreBuilder::connect`].
     pub async fn connect(url: impl AsRef<str>) -> Result<Self, Error> {
         Self::builder(url).connect().await
     }
@@ -144,13 +144,13 @@ impl RedisStore {
         RedisStoreBuilder::new(Target::parse(url.as_ref()))
     }
 
-    /// Creates the settings of a store whose primary these sentinels know by a name. Their URLs are those of single servers; without a
-    /// port it is 26379.
+    /// Creates the settings of a store whose primary these sentinels know by a name. The URL of a sentinel has the form of a single
+    /// server's; the default port is 26379.
     pub fn sentinel(urls: impl IntoIterator<Item = impl AsRef<str>>, primary: impl Into<String>) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Target::several(urls, Kind::Sentinel(primary.into())))
     }
 
-    /// Creates the settings of a store in a cluster. The URLs are those of some of its nodes; the store finds the others.
+    /// Creates the settings of a store in a cluster. Pass the URLs of some of its nodes; the store finds the others.
     pub fn cluster(urls: impl IntoIterator<Item = impl AsRef<str>>) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Target::several(urls, Kind::Cluster))
     }

@@ -34,8 +34,8 @@ use crate::error::{Error, Kind};
 /// Somebody who can write to it can remove a record or put back an older one of the same name, but can neither change a record, nor make
 /// one, nor move one to another name.
 ///
-/// If a client cannot open a record, it reports that, requests a token without it, and replaces it. That includes records that are not
-/// sealed.
+/// If a client cannot open a record, it reports the record, requests a token without it, and replaces it. That includes records that are
+/// not sealed.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Sealing {
@@ -47,7 +47,7 @@ pub enum Sealing {
     /// Clients with the same credentials share records, and no other program can open them. After a change of the credentials no client
     /// can open the old records.
     ///
-    /// The credentials must be hard to guess, as a key or a client secret is that a vendor has generated: somebody with a copy of the store
+    /// The credentials must be hard to guess, like a key or a client secret that a vendor has generated. Somebody with a copy of the store
     /// can test guesses against it, as fast as they can compute.
     WithCredentials,
     /// Records are sealed with a key of your own.
@@ -82,8 +82,8 @@ impl Sealing {
 /// # }
 /// ```
 ///
-/// To change the key of programs that share a store, first let each of them open with the new key too, then let each of them seal with it,
-/// and drop the old key when no token is left from before.
+/// To change the key of programs that share a store, first let each of them open with the new key too, then let each of them seal with it.
+/// Drop the old key when no token from before is left.
 ///
 /// `Debug` prints how many keys there are. The keys are wiped from memory when the last clone is dropped.
 #[derive(Clone)]
@@ -163,7 +163,8 @@ impl Sealer {
         Self(keys.clone())
     }
 
-    /// Seals a record. `head` is what a store keeps beside the result and gives back with it: anybody can read it, and nobody change it.
+    /// Seals a record. `head` is what a store keeps beside the result and gives back with it: anybody can read it, but nobody can change
+    /// it.
     ///
     /// # Errors
     ///

@@ -96,7 +96,8 @@ impl StoredToken {
         self.times.discard_after
     }
 
-    /// Returns the token as JSON, **with the tokens in plain text** unless the record is sealed. The format has a version; times are in milliseconds since 1970.
+    /// Returns the token as JSON, **with the tokens in plain text** unless the record is sealed. The JSON names the version of its format;
+    /// times are in milliseconds since 1970.
     #[must_use]
     pub fn to_json(&self) -> Secret {
         self.json.clone()

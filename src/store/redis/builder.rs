@@ -48,7 +48,7 @@ pub(super) struct Settings {
     pub(super) replicas: usize,
     /// How long the server waits for the replicas.
     pub(super) replica_time: Duration,
-    /// How long a lock lasts that its holder does not extend.
+    /// How long a lock lasts if its holder does not extend it.
     pub(super) lock_life: Duration,
     /// The longest time for which a lock is held, or waited for.
     pub(super) lock_limit: Duration,
@@ -75,16 +75,16 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// Sets the user name. The default is that in the URL.
+    /// Sets the user name. The default is the one in the URL.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.login.username = Some(username.into());
         self
     }
 
-    /// Sets the password, so that it need not be in the URL.
+    /// Sets the password, so that you need not put it in the URL.
     ///
-    /// With Sentinel, the password in the URL is then that of the sentinels. Without this call, or without one in the URL, both have the
-    /// same. A sentinel gets it only if it demands one.
+    /// With Sentinel, this is the password of the Redis servers, and the one in the URL is that of the sentinels. If you give only one of
+    /// the two, the client uses it for both. A sentinel gets a password only if it demands one.
     pub fn password(mut self, password: impl Into<Secret>) -> Self {
         self.login.password = Some(password.into());
         self
@@ -98,12 +98,12 @@ impl RedisStoreBuilder {
 
     /// Sets how many replicas must have a record before a client uses it. The default is 0.
     ///
-    /// Replication is asynchronous: if the primary fails, the last second of its writes may be lost. Then another client may send a refresh
-    /// token a second time. With one replica (`WAIT`) the client sends no refresh token before a replica knows that it is claimed. If
-    /// there are fewer replicas than that, clients request tokens with the credentials instead.
+    /// Replication is asynchronous: if the primary fails, the last second of its writes may be lost. Another client may then send a refresh
+    /// token a second time. With one replica (`WAIT`) the client sends no refresh token before a replica knows that it is claimed. If there
+    /// are fewer replicas than that, clients request tokens with the credentials instead.
     ///
-    /// As many as there are replicas is certain. Fewer is so only if all have the same `replica-priority`, since Sentinel then promotes the
-    /// one that has the most.
+    /// The number of all replicas is certain to be enough. A lower number is enough only if all replicas have the same `replica-priority`,
+    /// because Sentinel then promotes the replica that has received the most.
     pub fn replicas(mut self, count: usize) -> Self {
         self.settings.replicas = count;
         self
@@ -117,7 +117,8 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets the only certificates of authorities that are trusted, as PEM. The default are those that the operating system trusts.
+    /// Sets the certificates of the only authorities that the client trusts, as PEM. By default it trusts those that the operating system
+    /// trusts.
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
@@ -146,8 +147,8 @@ impl RedisStoreBuilder {
 
     /// Connects, and checks that the store can do what it needs: it takes a lock, saves and loads a record, and removes both.
     ///
-    /// If the server is merely away (it does not answer, it is loading its data, it is full), that is no error, so that a program can start
-    /// without it. The client then works without the store, reports each failure, and uses the store as soon as it answers.
+    /// If the server is merely unavailable (it does not respond, it is loading its data, it is full), that is no error, so that a program
+    /// can start without it. The client then works without the store, reports each failure, and uses the store as soon as it responds.
     ///
     /// # Errors
     ///
@@ -155,14 +156,14 @@ impl RedisStoreBuilder {
     ///
     /// - a URL or a setting is wrong, or the call is outside a tokio runtime;
     /// - the server rejects the password, or demands one;
-    /// - the user lacks a permission: the message has the least `ACL SETUSER` line;
+    /// - the user lacks a permission: the message has the minimal `ACL SETUSER` line;
     /// - the server's certificate is not trusted, or the server demands a client certificate;
     /// - the URL is for TLS and the port is not, or the reverse; or the crate has no TLS feature;
     /// - the program has two crypto providers of rustls, and has installed none of them;
     /// - the server is a replica, a sentinel, or part of a cluster, and the URL is not for that; or no sentinel knows the name;
     /// - the server lacks the database, or a command.
     ///
-    /// [`is_store`](Error::is_store): the server answers something that the store does not know.
+    /// [`is_store`](Error::is_store): the server sends a response that the store does not know.
     pub async fn connect(self) -> Result<RedisStore, Error> {
         runtime::current()?;
         let described = Described::of(&self);
