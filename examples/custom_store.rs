@@ -19,7 +19,7 @@ struct Table {
     last_version: u64,
 }
 
-/// Keeps each token in a row of a table. Clones share the table. `Debug` prints no token: a client prints its store.
+/// Keeps each token in a row of a table. Clones share the table. `Debug` prints no token, because the `Debug` of a client prints its store.
 #[derive(Debug, Clone, Default)]
 struct TableStore {
     table: Arc<Mutex<Table>>,
@@ -78,7 +78,7 @@ async fn share(place: &str, scopes: &ScopeSet, builder: impl Fn() -> Builder<Oau
 
 const HELP: &str = "\
 A token store of your own: two clients of Openapi.it share a table of a database, and a third reads it after a restart.
-With the variables it makes one token and deletes it; it calls no paid endpoint. Without them it runs against the emulator.
+With the variables below it makes one token and deletes it; it calls no paid endpoint. Without them it runs against the emulator.
 
 Options:
   --production  talks to production; without it, to the sandbox

@@ -7,11 +7,11 @@ use std::error::Error;
 use gettone::emulator::Emulator;
 
 const HELP: &str = "\
-Both services on this machine, at 127.0.0.1, for curl and for other languages. It prints what to try, and how to control
-it; Ctrl-C ends it.
+Runs both services on this machine, at 127.0.0.1, for curl and for other languages. Prints what to try, and how to control
+them; Ctrl-C ends it.
 
 Options:
-  --port <number>  listens on this port; without it, on one that is free
+  --port <number>  listens on this port; without it, on a free one
   -h, --help       prints this
 
 Environment variables: none.";

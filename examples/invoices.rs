@@ -21,7 +21,7 @@ async fn invoices(
 ) -> Result<Response, Box<dyn Error>> {
     let fatture = builder.store(FileStore::open(tokens).await?).build()?;
     let response = get(&fatture, http, url).await;
-    fatture.wait_idle().await; // a refresh that is cut off when the program ends would cost the refresh token
+    fatture.wait_idle().await; // if the program ended in the middle of a refresh, the refresh token would be lost
     response
 }
 

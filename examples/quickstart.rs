@@ -32,8 +32,8 @@ async fn company(oauth: &Oauth, http: &Client, url: &str) -> Result<Response> {
 const HELP: &str = "\
 How few tokens a day of calls takes, at both services.
 
-With the variables of a service it requests one token there, and calls no paid endpoint. It deletes the token of Openapi.it; that
-of Keliweb Fatture, which has no sandbox, expires after an hour. Without any it runs against the emulator, on this machine.
+With the variables of a service, it requests one token there, and calls no paid endpoint. It deletes the token of Openapi.it; that
+of Keliweb Fatture, which has no sandbox, expires after an hour. Without any, it runs against the emulator, on this machine.
 
 Options:
   --production  talks to production of Openapi.it; without it, to the sandbox

@@ -51,7 +51,7 @@ async fn spend(oauth: &Oauth, now: SystemTime) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Draws a bar, of which the largest amount has the whole width.
+/// Draws a bar. That of the largest amount has the whole width.
 fn bar(amount: Decimal, most: Decimal) -> String {
     let length = (amount * Decimal::from(25)).checked_div(most).unwrap_or_default().ceil();
     format!("{:<25}", "█".repeat(length.to_string().parse().unwrap_or_default()))
@@ -60,7 +60,7 @@ fn bar(amount: Decimal, most: Decimal) -> String {
 const HELP: &str = "\
 What an account of Openapi.it has left, and what it is spent on: payments, scopes of this month, and days of the last week.
 
-With the variables it only reads, which is free of charge. Without them it runs against the emulator, on this machine.
+With the variables below it only reads, which is free of charge. Without them it runs against the emulator, on this machine.
 
 Options:
   --production  talks to production; without it, to the sandbox
