@@ -186,11 +186,12 @@ pub mod types {
 
 Access tokens for the electronic invoicing service of Keliweb (https://fatture.keliweb.it).
 
-One endpoint with two grants of OAuth 2.0 (RFC 6749): it exchanges a password for an access token and a refresh token,
-and a refresh token for a new pair. An access token lives one hour (3600 s), a refresh token ten days.
+One endpoint with two grants of OAuth 2.0 (RFC 6749): it exchanges a password for an access token and a refresh
+token, and a refresh token for a new pair. An access token is valid for one hour (3600 s), a refresh token for ten
+days.
 
-The vendor's page also announces that a token can be revoked, but documents neither address nor parameters. So this
-file does not describe revocation.
+The vendor's page also announces that a token can be revoked, but documents neither the address nor the parameters.
+So this file does not describe revocation.
 
 Send `Accept: application/json`, and do not follow redirects: without the header, the server software redirects a
 failed authentication to a login page.
@@ -263,9 +264,9 @@ impl Client {
 
 The client authenticates in the body, with `client_id` and `client_secret` (RFC 6749, section 2.3.1).
 
-The vendor does not document how often a refresh token works. In the server software it works once: its use revokes
-it, and the access token of its pair. Of two refreshes at the same time, the first succeeds and the second fails. A
-lost response cannot be fetched again; the password grant returns a new pair.
+The vendor does not document how often a refresh token works. In the server software it works once: its use
+revokes it and the access token of its pair. Of two refreshes at the same time, the first succeeds and the
+second fails. A lost response cannot be fetched again; the password grant returns a new pair.
 
 
 Sends a `POST` request to `/oauth/token`

@@ -183,7 +183,8 @@ the vendor send 4xx with `success: true`, 200 with `success: false`, booleans as
 
 **406** means an invalid request here; it has nothing to do with content negotiation.
 
-**The path of four operations contains a token**, which is a secret: whoever records the address records the token.
+**The path of four operations contains a token**, which is a secret: anyone who records the address records the
+token.
 
 
 Version: 1.0.0*/
@@ -427,7 +428,7 @@ Sends a `GET` request to `/credit`
     /**List the scopes of the account
 
 Lists the scopes for which tokens were requested, and which therefore belong to the account. They come from the
-vendor's catalog, which has some 270 on 40 hosts. The list may contain duplicates.
+vendor's catalog, which has some 270 scopes on 40 hosts. The list may contain duplicates.
 
 In the vendor's schema, `data` is an array; in the vendor's sample, it is an object with another `data` inside and
 nothing beside it. This file describes both.
@@ -499,12 +500,13 @@ Arguments:
     }
     /**Create a token
 
-Creates a token for the requested scopes. Not idempotent: the same request sent twice creates two tokens, and without
-`ttl` each lives a year. After a lost response, look for the token with `GET /token` before you create another.
+Creates a token for the requested scopes. Not idempotent: the same request sent twice creates two tokens, and
+without `ttl` each is valid for a year. After a lost response, look for the token with `GET /token` before you
+create another.
 
 The response lists the requested scopes *expanded*: they differ from those in the request, and may be fewer.
 
-Users report that the other services may answer a new token with "Wrong Token" for some seconds (4 to 10).
+Users report that the other services may respond to a new token with "Wrong Token" for some seconds (4 to 10).
 
 
 Sends a `POST` request to `/token`
@@ -543,7 +545,7 @@ Sends a `POST` request to `/token`
     /**Find a token of the account
 
 For a token that the account does not have, the service responds with 402 and code 125, or with 204. On other
-services of the vendor, 402 means that no credit is left: read it together with its code.
+services of the vendor, 402 means that no credit is left: read a 402 together with its code.
 
 
 Sends a `GET` request to `/token/{token}`

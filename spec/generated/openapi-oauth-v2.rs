@@ -34,8 +34,8 @@ pub mod types {
         ///The scopes that replace those of the token
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub scopes: ::std::vec::Vec<crate::scope::Scope>,
-        /**The new lifetime, presumably from now. The vendor has the rules for a year, 0 and negative numbers for the
-creation alone; whether they hold here is not documented
+        /**The new lifetime, presumably from now. The vendor documents the rules for a year, 0 and negative numbers
+only for the creation of a token; whether they hold here is not documented
 */
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ttl: ::std::option::Option<crate::openapi::Ttl>,
@@ -76,49 +76,50 @@ creation alone; whether they hold here is not documented
 #[derive(Clone, Debug)]
 /**Client for Openapi.it Oauth
 
-Creates the tokens that every other service of Openapi.it requires (as `Authorization: Bearer`), and returns the scopes,
-the wallet, the use, the errors, the callbacks and the subscriptions of an account. Despite its name, it has no grants
-of OAuth 2.0 (RFC 6749).
+Creates the tokens that every other service of Openapi.it requires (as `Authorization: Bearer`), and returns the
+scopes, the wallet, the usage, the errors, the callbacks and the subscriptions of an account. Despite its name, it
+has no grants of OAuth 2.0 (RFC 6749).
 
 Version 1 has other hosts, other paths and other meanings for five of the error codes: 110, 140, 150, 160 and 170.
 Whether one version can read, change or delete the tokens of the other is not documented.
 
-Every operation takes HTTP Basic authentication with the account's e-mail address and API key;
-`PATCH /tokens/{token}` alone takes a refresh token instead, too. The service has scopes of its own, such as
+Every operation takes HTTP Basic authentication with the account's e-mail address and API key; only
+`PATCH /tokens/{token}` can take a refresh token instead. The service has scopes of its own, such as
 `DELETE:oauth.openapi.com/tokens`, but whether an access token can authenticate here is not documented.
 
 Other pages of the vendor say that production and sandbox have API keys of their own for the same e-mail address, and
 that the sandbox fails until the account activates it and adds virtual credit.
 
-**Failures** carry `success: false`, a `message`, a numeric `error` and `data: null`. The vendor has examples of them
-but no schema, so `Failure` comes from the examples. The same condition has different codes on different operations, and
-on other hosts the same code means something else: read the code together with the operation and the status. Documented
-codes are integers in steps of ten. Users have seen fractions, texts and null on other hosts of the vendor.
+**Failures** carry `success: false`, a `message`, a numeric `error` and `data: null`. The vendor has examples of
+them but no schema, so `Failure` comes from the examples. The same condition has different codes on different
+operations, and on other hosts the same code means something else: read the code together with the operation and the
+status. Documented codes are integers in steps of ten. Users have seen fractions, strings and null on other hosts of
+the vendor.
 
-**Not documented** are the response to a failed login (but on `PATCH /tokens/{token}`), any 402, 403, 429 or 5xx, and
-any header of a response. A page of the vendor shows a limit of 10000 requests a minute; what it counts, and how the
-service responds to more, is not documented.
+**Not documented** are the response to a failed login (except on `PATCH /tokens/{token}`), any 402, 403, 429 or 5xx,
+and any header of a response. A page of the vendor shows a limit of 10000 requests a minute; what it counts, and how
+the service responds to more, is not documented.
 
 **The envelope differs.** In the vendor's schemas, the three operations that return one token have its fields at the
 root, most others have `data` alone, `GET /scopes/{id}` also has `success`, `message` and `error`, and DELETE has
 `message` and `data`. Users' programs, however, read one token and the list of tokens in `data`, beside `success`. So
 this file allows `success`, `message` and `error` in every response. Read both the status and `success`.
 
-**Fields may be absent.** The vendor's schemas require the fields of no response but `GET /scopes/{id}`. This file also
-requires the `token` of a token, which is of no use without, and the `data` around one. A field is nullable here if it
-is there; programs should expect null in the others too. The vendor's texts show PHP, which writes an empty object as
-`[]`; so the service presumably does the same.
+**Fields may be absent.** The vendor's schemas require fields only in the response of `GET /scopes/{id}`. This file
+also requires the `token` of a token, which is of no use without it, and the `data` around one. A field is nullable
+here if it is nullable in the vendor's schemas; programs should expect null in the others too. The vendor's texts
+show PHP, which writes an empty object as `[]`, so the service presumably does the same.
 
-**Times** are texts in the form of RFC 3339. In the vendor's examples those of a token end in `Z`, all others in
-`+00:00`; users have seen `+00:00` with tokens too.
+**Times** are strings in the form of RFC 3339. In the vendor's examples the times of a token end in `Z`, all others
+in `+00:00`; users have seen `+00:00` with tokens too.
 
 **Five lists have pages**: tokens, errors, callbacks, subscriptions and wallet transactions. They take `skip` and
 `limit`, and return no total and no link to the next page. Their order is not documented. Nor is what an empty list
 looks like: an empty array, null, or the 404 of the list.
 
-**Five operations handle tokens, which are secrets.** The path of three operations contains a token: whoever records the
-address records the token. A refresh sends a second secret in a header. POST, PATCH and both GET of tokens return access
-tokens and refresh tokens, and the list returns all those of the account.
+**Five operations handle tokens, which are secrets.** The path of three operations contains a token: anyone who
+records the address records the token. A refresh sends a second secret in a header. POST, PATCH and both GET of
+tokens return access tokens and refresh tokens, and the list returns all those of the account.
 
 Send `Accept: application/json`: as another page of the vendor says, the platform can respond in other formats.
 
@@ -197,8 +198,8 @@ In the vendor's schema, `data` may also be one callback, though no parameter ask
 Sends a `GET` request to `/callbacks`
 
 Arguments:
-- `limit`: How many entries to return at most. The vendor's file has no minimum, and does not say what happens outside of the
-range
+- `limit`: The maximum number of entries to return. The vendor's file has no minimum, and does not say what happens outside
+of the range
 
 - `scopes`: Scopes to filter the list by, separated by commas. Encode the colon and the slash in them
 - `skip`: How many entries to leave out at the start of the list. The vendor's file has no minimum
@@ -293,8 +294,8 @@ Returns the failed calls to all services, to this one too. How long the service 
 Sends a `GET` request to `/errors`
 
 Arguments:
-- `limit`: How many entries to return at most. The vendor's file has no minimum, and does not say what happens outside of the
-range
+- `limit`: The maximum number of entries to return. The vendor's file has no minimum, and does not say what happens outside
+of the range
 
 - `scopes`: Scopes to filter the list by, separated by commas. Encode the colon and the slash in them
 - `skip`: How many entries to leave out at the start of the list. The vendor's file has no minimum
@@ -422,16 +423,16 @@ Arguments:
     }
     /**Count the calls of the account
 
-Returns totals over all services. Where free requests count, which neither the wallet nor a subscription pays, is
-not documented.
+Returns totals over all services. Where the service counts free requests, which neither the wallet nor a
+subscription pays, is not documented.
 
 
 Sends a `GET` request to `/stats`
 
 Arguments:
-- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as the
-vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has days alone; its
-error message has all three forms
+- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as
+the vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has only days;
+its error message has all three forms
 
 */
     pub async fn get_stats<'a>(
@@ -475,9 +476,9 @@ Returns totals for each domain, all at once.
 Sends a `GET` request to `/stats/apis`
 
 Arguments:
-- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as the
-vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has days alone; its
-error message has all three forms
+- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as
+the vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has only days;
+its error message has all three forms
 
 */
     pub async fn list_stats_apis<'a>(
@@ -520,9 +521,9 @@ Sends a `GET` request to `/stats/apis/{domain}`
 
 Arguments:
 - `domain`: The host of the service, without a scheme
-- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as the
-vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has days alone; its
-error message has all three forms
+- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as
+the vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has only days;
+its error message has all three forms
 
 */
     pub async fn get_stats_api<'a>(
@@ -569,9 +570,9 @@ Returns each IP address once. The list has no pages.
 Sends a `GET` request to `/stats/ips`
 
 Arguments:
-- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as the
-vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has days alone; its
-error message has all three forms
+- `date`: A year, a month or a day, as YYYY, YYYY-MM or YYYY-MM-DD. Without it, the service counts all calls so far, as
+the vendor's scripts say. The time zone is not documented. On `GET /stats`, the vendor's schema has only days;
+its error message has all three forms
 
 */
     pub async fn list_stats_ips<'a>(
@@ -617,8 +618,8 @@ subscription as `data`, presumably for it. This file leaves both out: `GET /subs
 Sends a `GET` request to `/subscriptions`
 
 Arguments:
-- `limit`: How many entries to return at most. The vendor's file has no minimum, and does not say what happens outside of the
-range
+- `limit`: The maximum number of entries to return. The vendor's file has no minimum, and does not say what happens outside
+of the range
 
 - `scopes`: Scopes to filter the list by, separated by commas. Encode the colon and the slash in them
 - `skip`: How many entries to leave out at the start of the list. The vendor's file has no minimum
@@ -717,8 +718,8 @@ of `GET /tokens/{token}`; the vendor documents them here without a reason.
 Sends a `GET` request to `/tokens`
 
 Arguments:
-- `limit`: How many entries to return at most. The vendor's file has no minimum, and does not say what happens outside of the
-range
+- `limit`: The maximum number of entries to return. The vendor's file has no minimum, and does not say what happens outside
+of the range
 
 - `skip`: How many entries to leave out at the start of the list. The vendor's file has no minimum
 */
@@ -764,13 +765,13 @@ Creates a token for the requested scopes. Not idempotent: the same request sent 
 lost response, look for the token by its `name` with `GET /tokens` before you create another.
 
 No wildcard in a scope is documented. A program of the vendor expands its own shorthands from `GET /scopes` into
-concrete scopes. How many scopes a token can have is not documented; users have had 23.
+concrete scopes. How many scopes a token can have is not documented; users have had tokens with 23.
 
 The vendor's migration guide names the limits differently and puts them beside `name`. Its OpenAPI file, its scripts
 and its command-line program have `limits`; this file follows them.
 
-Users report that the other services may answer a new token with 401 and "Wrong Token" for some seconds (4 to 10).
-What these services respond when a limit of the token is used up is not documented.
+Users report that the other services may respond to a new token with 401 and "Wrong Token" for some seconds (4
+to 10). How these services respond when a limit of the token is used up is not documented.
 
 
 Sends a `POST` request to `/tokens`
@@ -910,15 +911,16 @@ to remove one, is not documented: read the token, and send all the limits that i
 present a longer `ttl` as a way to keep a token in use without another one, so the value seems to stay the same; the
 vendor's OpenAPI file does not say so.
 
-**With the token's refresh token, replaces the token.** The service creates a token with the same scopes and another
-refresh token, and deletes the old token. Other pages of the vendor say that limits and use so far carry over. The
-scripts send an empty object; which fields a refresh may have, and how long the new token lives without `ttl`, is
-not documented. Never repeat a refresh after a lost response: the token in the path and its refresh token may
-already be of no use. With the API key, `GET /tokens` lists the new token.
+**With the token's refresh token, replaces the token.** The service creates a token with the same scopes and
+another refresh token, and deletes the old token. Other pages of the vendor say that limits and use so far carry
+over. The scripts send an empty object; which fields a refresh may have, and how long the new token is valid
+without `ttl`, are not documented. Never repeat a refresh after a lost response: the token in the path and its
+refresh token may already be of no use. With the API key, `GET /tokens` lists the new token.
 
-Whether an expired token can be refreshed, how long a refresh token lives, and what the service responds to one that
-was used (presumably 401 with 130, or 404 with 160) is not documented. One description in the vendor's file says
-that the refresh token extends the token. Another says that it replaces the token, which is more exact.
+Whether an expired token can be refreshed, how long a refresh token is valid, and how the service responds to
+one that was used (presumably 401 with 130, or 404 with 160), are not documented. One description in the
+vendor's file says that the refresh token extends the token. Another says that it replaces the token, which is
+more exact.
 
 Take token and refresh token from the response, not from the request. A sentence of the vendor's file also allows an
 access token as Bearer here; its security section does not, nor does this file.
@@ -1021,8 +1023,8 @@ they become one transaction. So do not expect the sum to match the `walletAmount
 Sends a `GET` request to `/wallet/transactions`
 
 Arguments:
-- `limit`: How many entries to return at most. The vendor's file has no minimum, and does not say what happens outside of the
-range
+- `limit`: The maximum number of entries to return. The vendor's file has no minimum, and does not say what happens outside
+of the range
 
 - `skip`: How many entries to leave out at the start of the list. The vendor's file has no minimum
 */
