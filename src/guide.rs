@@ -11,6 +11,12 @@
 //! | [Migrating](migrating) | how to move from version 1 of Openapi.it's Oauth to version 2, or from the vendors' SDKs |
 //! | [Services](services) | each operation, what the vendors document, and what they leave open |
 //! | [Command line](command_line) | the program `gettone`, for shells and other languages |
+//!
+//! How the parts fit together:
+//!
+#![doc = "<div>"]
+#![doc = include_str!("../docs/parts.svg")]
+#![doc = "</div>"]
 
 /// Returns the definitions of links to items, and to their methods and variants. `as`: what precedes the item in the label.
 macro_rules! items {
@@ -234,9 +240,11 @@ page!(command_line = "command-line");
 /// }
 /// assert!(links.len() > 100, "{links:?}");
 ///
-/// // In the documentation a blank line would end the picture.
-/// let picture = read_to_string(format!("{}/docs/token-life.svg", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default();
-/// assert!(picture.lines().all(|line| !line.trim().is_empty()));
+/// // In the documentation a blank line would end a picture.
+/// for picture in ["token-life", "parts"] {
+///     let picture = read_to_string(format!("{}/docs/{picture}.svg", env!("CARGO_MANIFEST_DIR"))).unwrap();
+///     assert!(picture.lines().all(|line| !line.trim().is_empty()));
+/// }
 ///
 /// let slug = |heading: &str| -> String {
 ///     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
