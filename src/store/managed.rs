@@ -64,7 +64,7 @@ pub(super) struct Plain {
     expires_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_token: Option<Zeroizing<String>>,
-    /// Of a claim too, which has no refresh token: the record lasts as long.
+    /// When the refresh token expires. A claim keeps this although it has no refresh token: its record lasts as long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refresh_expires_at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

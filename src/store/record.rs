@@ -88,7 +88,7 @@ impl Record {
 pub enum Replaced {
     /// The new record has taken the place of the one that the client had seen. This is its version.
     Done(Version),
-    /// There is another record by now, or none. Nothing was changed.
+    /// The name has another record by now, or none. The store changed nothing.
     Conflict,
 }
 

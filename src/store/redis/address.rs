@@ -50,7 +50,7 @@ pub(super) struct Login {
     pub(super) password: Option<Secret>,
 }
 
-/// What one URL says, or several that belong together.
+/// What one URL says, or several URLs that belong together say.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) kind: Kind,

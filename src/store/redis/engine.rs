@@ -1,6 +1,6 @@
 //! Finds the server that has a key, and sends it commands: one server, the primary that sentinels know, or the nodes of a cluster.
 //!
-//! Whatever it knows of servers it forgets when one fails, and asks anew with the next command.
+//! When a server fails, it forgets all that it knows about servers, and asks anew with the next command.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ pub(super) struct Engine {
     cluster: Mutex<ClusterMap>,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 pub(super) struct Done {
     pub(super) value: redis::Value,
     /// How many replicas have what it has written, if it waited for them.
@@ -43,7 +43,7 @@ pub(super) struct Done {
     pub(super) is_repeated: bool,
 }
 
-/// What the program and redirects have told of a cluster.
+/// What the program and redirects have revealed about a cluster.
 struct ClusterMap {
     nodes: HashMap<Address, Arc<Server>>,
     /// The node that has the keys with a tag.
@@ -66,10 +66,11 @@ impl Engine {
         Ok(Self { kind, access, contacts, timeout, primary: Default::default(), cluster })
     }
 
-    /// Sends a command to the server that has the keys with a tag, and waits for the answer for the time of one command, with connecting.
+    /// Sends a command to the server that has the keys with a tag. Waits for the response at most as long as one command may take,
+    /// including connecting.
     ///
-    /// A connection may have been dead for long, and a primary may have been demoted. So the command is sent again if that is found out at once:
-    /// each one has the same effect if it is carried out twice.
+    /// A connection may have been dead for long, and a primary may have been demoted. If the client notices that at once, it sends the
+    /// command again: each command has the same effect if it is carried out twice.
     pub(super) async fn run(&self, tag: &str, request: Request) -> Result<Done, Failure> {
         let deadline = runtime::after(self.timeout);
         let mut number = 1;
@@ -128,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Asks all sentinels at once, since some may be away, and connects to the primary that they name.
+    /// Asks all sentinels at once, since some may be unreachable, and connects to the primary that they name.
     async fn find_primary(&self, name: &str, deadline: Instant) -> Result<Arc<Server>, Failure> {
         let mut asked = JoinSet::new();
         for sentinel in &self.contacts {
@@ -200,7 +201,7 @@ impl Engine {
         }
     }
 
-    /// Looks for a mistake of the configuration that looks like a server that is away.
+    /// Looks for a mistake in the configuration that makes a server look unreachable.
     pub(super) async fn diagnose(&self, failure: &Failure) -> Option<Failure> {
         let deadline = runtime::after(self.timeout);
         for server in &self.contacts {

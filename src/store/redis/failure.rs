@@ -14,27 +14,27 @@ pub(super) struct Failure {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// Nobody is there.
+    /// Nothing listens at the address, or the network does not lead there.
     Away,
     /// The server closed the connection, or sends what Redis does not.
     Closed,
     /// The server is not ready, or no primary any more. Another connection may be of use, to another server.
     NotReady,
-    /// The server did not answer in time.
+    /// The server did not respond in time.
     Silent,
     /// The server cannot do it now. The connection is good.
     Refused,
-    /// The server answers something that this store does not know.
+    /// The server sent a response that this store does not know.
     Unknown,
-    /// It stays like that until somebody changes the configuration of the program or of the server.
+    /// The failure lasts until somebody changes the configuration of the program or of the server.
     Misconfigured,
-    /// The TLS library panicked. That too stays like that.
+    /// The TLS library panicked. That failure lasts too.
     Panicked,
 }
 
 use Cause::{Away, Closed, Misconfigured, NotReady, Panicked, Refused, Silent, Unknown};
 
-/// What an error needs to know of the store: what to hide, and what to advise.
+/// What an error needs to know about the store: what to hide, and what to advise.
 #[derive(Clone, Default)]
 pub(super) struct Context {
     /// What no text may show.
@@ -76,7 +76,7 @@ impl Failure {
         matches!(self.cause, Away | Closed | NotReady)
     }
 
-    /// Returns whether it will be the same until somebody changes something.
+    /// Returns whether the failure lasts until somebody changes something.
     pub(super) fn is_lasting(&self) -> bool {
         matches!(self.cause, Misconfigured | Panicked | Unknown)
     }
@@ -86,7 +86,7 @@ impl Failure {
         Error::new(Kind::Store).with_message(self.text)
     }
 
-    /// Returns the error of a store that cannot be used like that.
+    /// Returns the error of a store that cannot be used with these settings.
     pub(super) fn into_misconfiguration(self) -> Error {
         match self.cause {
             Misconfigured | Panicked => Error::invalid_input(self.text),
@@ -153,7 +153,7 @@ fn denied_command<'a>(message: &'a str, script: Option<&'a str>) -> Option<&'a s
     quoted(message, "run the '").or_else(|| quoted(script?.lines().nth(line()?.checked_sub(1)?)?, "call('"))
 }
 
-/// Describes an error without an answer of the server.
+/// Describes an error without a response of the server.
 fn of_connection(error: &RedisError, context: &Context) -> (Cause, String) {
     let text = error.to_string();
     let (reason, text) = (context.shown(&text), text.to_lowercase());

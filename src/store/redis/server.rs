@@ -44,7 +44,7 @@ pub(super) enum Role {
     ClusterNode,
 }
 
-/// A command that may be sent again if its answer was lost.
+/// A command that may be sent again if its response was lost.
 pub(super) struct Request {
     pub(super) command: Cmd,
     pub(super) script: Option<&'static str>,
@@ -77,7 +77,7 @@ pub(super) enum Answer {
     Elsewhere { address: Address, is_once: bool },
 }
 
-/// What a script answers if it has written.
+/// What a script returns if it has written.
 const WRITTEN: Value = Value::Int(1);
 
 pub(super) struct Server {
@@ -107,7 +107,7 @@ impl Server {
         timeout_at(deadline, self.connection()).await.map_err(|_| self.silent())?.map(drop)
     }
 
-    /// Sends a command, and waits for its answer until the deadline. Drops a connection that is of no use.
+    /// Sends a command, and waits for its response until the deadline. Drops a connection that is of no use.
     pub(super) async fn send(&self, request: &Request, asking: bool, deadline: Instant) -> Result<Answer, Failure> {
         let mut used = None;
         let sent = async {
