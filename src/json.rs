@@ -1,9 +1,10 @@
 //! Reads JSON values as servers write them: a number in quotes, a boolean in words.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::de::{self, Unexpected, Visitor};
+use serde::de::{self, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -12,28 +13,72 @@ pub(crate) fn from_raw<'a, T: Deserialize<'a>>(value: &'a RawValue) -> serde_jso
     serde_json::from_str(value.get())
 }
 
+/// The name by which serde_json recognizes its [`RawValue`], and which it gives the only field of one.
+const RAW: &str = "$serde_json::private::RawValue";
+
+/// Returns the JSON of any value, without a copy if it is read from memory. serde_json itself has a type for either case, but none for both:
+/// `&RawValue` and `Box<RawValue>`.
+pub(crate) fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    struct Raw;
+
+    impl<'de> Visitor<'de> for Raw {
+        type Value = Cow<'de, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("any JSON")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            match map.next_entry::<Borrowed, Borrowed>()? {
+                Some((name, json)) if name.0 == RAW => Ok(json.0),
+                _ => Err(de::Error::invalid_type(Unexpected::Map, &self)),
+            }
+        }
+
+        /// Reads the value if serde_json does not know the name.
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            Ok(Cow::Owned(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?).into()))
+        }
+    }
+
+    deserializer.deserialize_newtype_struct(RAW, Raw)
+}
+
+/// A text, without a copy if possible.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// A string with all escapes undone. Half of a surrogate pair becomes U+FFFD: rejecting the string would leave a secret in it
 /// escaped, where no search finds it.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Text(pub(crate) String);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Lenient;
 
-        impl Visitor<'_> for Lenient {
-            type Value = Text;
+        impl<'de> Visitor<'de> for Lenient {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(text.to_owned().into()))
+            }
+
+            /// Reads a string without escapes.
+            fn visit_borrowed_bytes<E: de::Error>(self, text: &'de [u8]) -> Result<Text<'de>, E> {
+                match std::str::from_utf8(text) {
+                    Ok(text) => Ok(Text(text.into())),
+                    Err(_) => self.visit_bytes(text),
+                }
             }
 
             /// Reads a string that serde_json passes as bytes: UTF-8, in which half of a pair is encoded likewise (WTF-8).
-            fn visit_bytes<E>(self, text: &[u8]) -> Result<Text, E> {
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Text<'de>, E> {
                 let mut string = String::with_capacity(text.len());
                 for chunk in text.utf8_chunks() {
                     string.push_str(chunk.valid());
@@ -42,7 +87,7 @@ impl<'de> Deserialize<'de> for Text {
                         string.push(char::REPLACEMENT_CHARACTER);
                     }
                 }
-                Ok(Text(string))
+                Ok(Text(string.into()))
             }
         }
 
@@ -51,53 +96,62 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 /// A JSON value that fits in one word: a boolean, a number or a string.
-pub(crate) enum Word {
+pub(crate) enum Word<'a> {
     Flag(bool),
-    Number(String),
-    Text(String),
+    Number(&'a str),
+    Text(Cow<'a, str>),
     Other,
 }
 
-impl Word {
+impl<'a> Word<'a> {
     /// Returns the value as an error code: a number other than 0, or a text.
     pub(crate) fn code(self) -> Option<String> {
+        self.text().filter(|code| !matches!(&**code, "" | "0")).map(Cow::into_owned)
+    }
+
+    /// Returns the text of a string or of a number.
+    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
         match self {
-            Self::Number(code) | Self::Text(code) if !matches!(code.as_str(), "" | "0") => Some(code),
-            _ => None,
+            Self::Number(text) => Some(text.into()),
+            Self::Text(text) => Some(text),
+            Self::Flag(_) | Self::Other => None,
         }
     }
 
-    pub(crate) fn of(value: &RawValue) -> Self {
-        let json = value.get();
-        match json.bytes().next() {
+    pub(crate) fn of(json: &'a str) -> Self {
+        match json.as_bytes().first() {
             Some(b't' | b'f') => Self::Flag(json == "true"),
             // The text as sent: not every number of JSON fits a number type.
-            Some(b'-' | b'0'..=b'9') => Self::Number(json.to_owned()),
-            Some(b'"') => from_raw(value).map_or(Self::Other, |Text(text)| Self::Text(text)),
+            Some(b'-' | b'0'..=b'9') => Self::Number(json),
+            Some(b'"') => string(json).map_or(Self::Other, Self::Text),
             _ => Self::Other,
         }
     }
 }
 
+/// Returns the text of a JSON string. Few have an escape, and only those are copied.
+pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
+    match json.strip_prefix('"')?.strip_suffix('"')? {
+        text if !text.contains('\\') => Some(text.into()),
+        _ => serde_json::from_str(json).ok().map(|Text(text)| text),
+    }
+}
+
 /// Reads the `success` of an envelope, as a boolean, a number or a word. `None` for any other value.
-pub(crate) fn yes_or_no(value: &RawValue) -> Option<bool> {
-    match Word::of(value) {
+pub(crate) fn yes_or_no(json: &str) -> Option<bool> {
+    match Word::of(json) {
         Word::Flag(success) => Some(success),
-        Word::Number(success) | Word::Text(success) => match success.to_ascii_lowercase().as_str() {
+        word => match word.text()?.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" => Some(true),
             "false" | "0" | "no" | "" => Some(false),
             _ => None,
         },
-        Word::Other => None,
     }
 }
 
 /// Returns a string that is not blank.
-pub(crate) fn text(value: &RawValue) -> Option<String> {
-    match Word::of(value) {
-        Word::Text(text) if !text.trim().is_empty() => Some(text),
-        _ => None,
-    }
+pub(crate) fn text(json: &str) -> Option<String> {
+    string(json).filter(|text| !text.trim().is_empty()).map(Cow::into_owned)
 }
 
 /// A time in whole seconds since 1970, as Openapi.it writes it.
@@ -129,12 +183,12 @@ impl<'de> Deserialize<'de> for UnixSeconds {
 /// Reads a number that is not negative, from a number as documented or from a string, which some servers send. A number that is too
 /// large becomes the largest.
 pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = match Value::deserialize(deserializer)? {
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text,
-        _ => return Err(not_a("a whole number")),
+    let number = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_u64().or_else(|| parse_whole(&number.to_string())),
+        Value::String(text) => parse_whole(&text),
+        _ => None,
     };
-    parse_whole(&text).ok_or_else(|| not_a("a whole number"))
+    number.ok_or_else(|| not_a("a whole number"))
 }
 
 /// Parses a number that is not negative. Drops a fraction; a number that is too large becomes the largest.

@@ -60,6 +60,12 @@ pub struct Scope(Text);
 pub struct ScopePattern(Text);
 
 impl Scope {
+    /// Parses a scope. Unlike [`from_str`](Self::from_str), it does not explain what is wrong with other text.
+    #[inline]
+    fn read(text: &str) -> Option<Self> {
+        parse::parse(text, parse::Wildcards::Refused).ok().map(Self)
+    }
+
     /// Returns the method.
     #[must_use]
     pub fn method(&self) -> ScopeMethod {

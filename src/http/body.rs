@@ -2,10 +2,8 @@
 
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
-use crate::json::yes_or_no;
+use crate::json::{raw, yes_or_no};
 use crate::secret::Secret;
 use crate::token::{AccessToken, RefreshToken, check_sendable, is_usable_refresh_token};
 
@@ -53,7 +51,7 @@ pub(crate) struct Success;
 
 impl<'de> Deserialize<'de> for Success {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match yes_or_no(&Box::<RawValue>::deserialize(deserializer)?) {
+        match yes_or_no(&raw(deserializer)?) {
             Some(false) => Err(de::Error::custom("the service reports a failure")),
             _ => Ok(Self),
         }
@@ -69,8 +67,6 @@ pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acc
 
 /// Reads the refresh token of a response. One that cannot be used counts as absent, so that the access token beside it is kept.
 pub(crate) fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
-    // As text, which can be wiped from memory.
-    let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
-    let token: Option<RefreshToken> = serde_json::from_str(&text).ok();
+    let token: Option<RefreshToken> = serde_json::from_str(&raw(deserializer)?).ok();
     Ok(token.filter(|token| is_usable_refresh_token(token.expose())))
 }

@@ -1,6 +1,7 @@
 //! Finds the failure that the body of a response reports, in all known forms: the error response of OAuth 2.0 (RFC 6749, section 5.2), an
 //! envelope with `success`, `message` and `error`, and the validation errors of Laravel.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -33,11 +34,11 @@ impl FailureBody {
         let text = text_of(body);
         let Fields { mut body, data, others } = serde_json::from_str(&text).unwrap_or_default();
         for (name, value) in others {
-            if rules.code_fields.contains(&name.as_str()) {
-                body.code = body.code.take().or_else(|| Word::of(value).code());
+            if rules.code_fields.contains(&&*name) {
+                body.code = body.code.take().or_else(|| Word::of(value.get()).code());
             }
-            if rules.message_fields.contains(&name.as_str()) {
-                body.message = body.message.take().or_else(|| text_value(value));
+            if rules.message_fields.contains(&&*name) {
+                body.message = body.message.take().or_else(|| text_value(value.get()));
             }
         }
         // Some responses have all of these fields one level down.
@@ -46,7 +47,9 @@ impl FailureBody {
             // PHP writes an empty value as an array or an object.
             let is_empty = matches!(data.get(), "null" | "[]" | "{}");
             body.content |= !is_empty;
-            if let Ok(Fields { body: Self { success: Some(success), code, message, .. }, .. }) = from_raw(data) {
+            if data.get().starts_with('{')
+                && let Ok(Fields { body: Self { success: Some(success), code, message, .. }, .. }) = from_raw(data)
+            {
                 body.succeeded(Some(success));
                 body.code = body.code.or(code);
                 body.message = body.message.or(message);
@@ -82,9 +85,10 @@ impl FailureBody {
     fn field(&mut self, name: &str, value: &RawValue) -> bool {
         self.envelope |= matches!(name, "success" | "error");
         match name {
-            "success" => self.succeeded(yes_or_no(value)),
+            "success" => self.succeeded(yes_or_no(value.get())),
             "error" => {
-                let code = match Word::of(value) {
+                let code = match Word::of(value.get()) {
+                    Word::Other if value.get() == "null" => None,
                     Word::Other => inner_code(value),
                     word => word.code(),
                 };
@@ -93,9 +97,9 @@ impl FailureBody {
                 self.code = code.or(self.code.take());
             }
             // Newer versions of the server software send `error_description`, older ones `message`, some the same text in both.
-            "error_description" => self.message = text_value(value).or(self.message.take()),
-            "message" => self.message = self.message.take().or_else(|| text_value(value)),
-            "hint" => self.details.extend(text_value(value)),
+            "error_description" => self.message = text_value(value.get()).or(self.message.take()),
+            "message" => self.message = self.message.take().or_else(|| text_value(value.get())),
+            "hint" => self.details.extend(text_value(value.get())),
             "errors" => self.details.extend(fields(value)),
             "token" | "access_token" => self.content = true,
             _ => return false,
@@ -109,7 +113,7 @@ impl FailureBody {
 struct Fields<'a> {
     body: FailureBody,
     data: Vec<&'a RawValue>,
-    others: Vec<(String, &'a RawValue)>,
+    others: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -145,7 +149,7 @@ fn inner_code(value: &RawValue) -> Option<String> {
     let fields: BTreeMap<Text, &RawValue> = from_raw(value).unwrap_or_default();
     let first = || from_raw::<Vec<&RawValue>>(value).ok()?.first().copied();
     let code = fields.iter().find(|(name, _)| name.0 == "code").map(|(_, code)| *code).or_else(first)?;
-    Word::of(code).code()
+    Word::of(code.get()).code()
 }
 
 /// Returns the messages of Laravel's `errors`: for each field, the first.
@@ -153,7 +157,7 @@ fn fields(errors: &RawValue) -> impl Iterator<Item = String> {
     let errors: BTreeMap<Text, &RawValue> = from_raw(errors).unwrap_or_default();
     errors.into_iter().filter_map(|(Text(field), reasons)| {
         let reasons: Vec<&RawValue> = from_raw(reasons).ok()?;
-        match Word::of(reasons.first()?) {
+        match Word::of(reasons.first()?.get()) {
             Word::Text(reason) => Some(format!("{field}: {reason}")),
             _ => None,
         }

@@ -1,14 +1,15 @@
 //! Reads the lists and maps of scopes that a service sends.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Index;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::Scope;
-use crate::json::yes_or_no;
+use crate::json::{raw, string, yes_or_no};
 
 /// The scopes that a response lists, in its order and with its duplicates.
 ///
@@ -75,6 +76,7 @@ impl ScopeList {
         &self.unrecognized
     }
 
+    #[inline]
     fn push(&mut self, entry: Entry) {
         match entry.0 {
             Ok(scope) => self.scopes.push(scope),
@@ -171,22 +173,28 @@ struct Entry(Result<Scope, String>);
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Raw, because a number such as 1e999, which has no value here, would otherwise fail the whole list.
-        let entry = Box::<RawValue>::deserialize(deserializer)?;
-        // A text without escapes, as all scopes are, needs no copy.
-        if let Ok(text) = serde_json::from_str::<&str>(entry.get()) {
-            return Ok(Self(text.parse().map_err(|_| text.to_owned())));
-        }
-        Ok(Self(match serde_json::from_str::<String>(entry.get()) {
-            Ok(text) => text.parse().map_err(|_| text),
-            Err(_) => Err(Box::<str>::from(entry).into()),
+        let entry = raw(deserializer)?;
+        // No scope has an escape, so most can be parsed as they stand there.
+        let plain = entry.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        Ok(Self(match plain.and_then(Scope::read) {
+            Some(scope) => Ok(scope),
+            None => match string(&entry) {
+                Some(text) => Scope::read(&text).ok_or_else(|| text.into_owned()),
+                None => Err(entry.into_owned()),
+            },
         }))
     }
 }
 
-/// Returns the value of some JSON, or its text if it has no value, as a number that is too large.
-fn value_of(json: &RawValue) -> Value {
-    serde_json::from_str(json.get()).unwrap_or_else(|_| json.get().into())
-}
+/// A text, without a copy if possible.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Any JSON.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Raw<'a>(#[serde(borrow, deserialize_with = "raw")] Cow<'a, str>);
 
 /// A map keyed by scope, in its order. Entries that are not a scope with its value are kept apart.
 pub(crate) struct ScopeEntries<T> {
@@ -216,13 +224,17 @@ where
         }
 
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-            while let Some((key, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                match (key.parse(), serde_json::from_str(value.get())) {
-                    (Ok(scope), Ok(entry)) => self.0.known.push((scope, entry)),
+            while let Some((Key(key), Raw(value))) = map.next_entry()? {
+                match (Scope::read(&key), serde_json::from_str(&value)) {
+                    (Some(scope), Ok(entry)) => self.0.known.push((scope, entry)),
                     _ if key == "success" && yes_or_no(&value) == Some(false) => {
                         return Err(serde::de::Error::custom("the service says no"));
                     }
-                    _ => self.0.unrecognized.push((key, value_of(&value))),
+                    _ => {
+                        // A number that is too large has no value.
+                        let value = serde_json::from_str(&value).unwrap_or_else(|_| value.into());
+                        self.0.unrecognized.push((key.into_owned(), value));
+                    }
                 }
             }
             Ok(self.0)

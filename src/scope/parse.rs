@@ -54,7 +54,51 @@ fn foreign(text: &str) -> Option<Flaw> {
     flaw(text.find('\\')?, "a scope has no backslash; write `*`, not the `\\*` of Markdown")
 }
 
+/// Parses a scope or a pattern.
 pub(super) fn parse(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
+    match usual(text) {
+        Some(text) => Ok(text),
+        None => parse_any(text, wildcards),
+    }
+}
+
+/// Parses a scope as services write it, with one look at each byte: in its normal form, and with a letter or a digit beside each other
+/// character. `None` for any other text, which may be a scope too.
+fn usual(text: &str) -> Option<Text> {
+    let method = ScopeMethod::ALL.iter().find(|method| text.starts_with(method.as_str()))?;
+    let (before, rest) = text.as_bytes().split_at_checked(method.as_str().len() + 1)?;
+    let host = usual_length(rest, &OF_HOST)?;
+    let path = before.len() + host + 1;
+    let ends = (before.last(), rest.get(host), usual_length(rest.get(host + 1..)?, &OF_PATH)?);
+    // No label of a host that is this short is too long.
+    if ends != (Some(&b':'), Some(&b'/'), text.len() - path) || host > 63 {
+        return None;
+    }
+    Some(Text {
+        text: text.into(),
+        method: Some(*method),
+        host: before.len().try_into().ok()?,
+        path: path.try_into().ok()?,
+        wild: Wild::NONE,
+    })
+}
+
+/// Returns how many bytes at the start have a class. `None` unless each of class 1 stands between two of class 2.
+fn usual_length(text: &[u8], classes: &[u8; 256]) -> Option<usize> {
+    let mut last = 1;
+    let mut length = 0;
+    for byte in text {
+        match classes[usize::from(*byte)] {
+            0 => break,
+            class if class + last < 3 => return None,
+            class => last = class,
+        }
+        length += 1;
+    }
+    (last == 2).then_some(length)
+}
+
+fn parse_any(text: &str, wildcards: Wildcards) -> Result<Text, Flaw> {
     let flaw = |offset, reason| Err(Flaw { offset, reason });
     let Some((method, rest)) = split(text, b':') else {
         return flaw(
@@ -127,7 +171,7 @@ pub(super) fn check_host(host: &str) -> Result<(), Flaw> {
         if byte == b'.' {
             check_label(host, label, at)?;
             label = at + 1;
-        } else if !OF_LABEL[usize::from(byte)] {
+        } else if OF_LABEL[usize::from(byte)] == 0 {
             let reason = match byte {
                 b'*' if at == 0 => "`*` cannot stand for part of a host label; write `*.` before the rest of the host",
                 b'*' => "`*` cannot stand inside a host; write `*` alone, or `*.` before the rest of the host",
@@ -178,7 +222,7 @@ pub(super) fn check_path(path: &str) -> Result<(), Flaw> {
         if byte == b'/' {
             check_segment(path, segment, at)?;
             segment = at + 1;
-        } else if !OF_SEGMENT[usize::from(byte)] {
+        } else if OF_PATH[usize::from(byte)] == 0 {
             let alone = at == segment && matches!(path.as_bytes().get(at + 1), None | Some(b'/'));
             let reason = match byte {
                 b'*' if alone && at == 0 => "nothing can follow `/*`; it already stands for all endpoints",
@@ -204,23 +248,30 @@ fn check_segment(path: &str, start: usize, end: usize) -> Result<(), Flaw> {
 }
 
 /// The bytes of a host label.
-static OF_LABEL: [bool; 256] = alphanumeric_or(b"-");
+static OF_LABEL: [u8; 256] = classes(b"-", true);
 
-/// The bytes of a path segment. A URL may also have an asterisk and a comma. No scope in the catalog has a comma, and two scopes with a
+/// The bytes of a host in its normal form.
+static OF_HOST: [u8; 256] = classes(b"-.", false);
+
+/// The bytes of a path. A URL may also have an asterisk and a comma. No scope in the catalog has a comma, and two scopes with a
 /// comma between them would be read as one.
-static OF_SEGMENT: [bool; 256] = alphanumeric_or(b"-._~!$&'()+;=:@%");
+static OF_PATH: [u8; 256] = classes(b"/-._~!$&'()+;=:@%", true);
 
-/// Returns a table by byte: a list has hundreds of scopes, and a lookup is the fastest way to look at each of their bytes.
-const fn alphanumeric_or(others: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
+/// Returns a table by byte: 2 for a letter or a digit, 1 for each of the others. A list has hundreds of scopes, and a lookup is the fastest
+/// way to look at each of their bytes.
+const fn classes(others: &[u8], capitals: bool) -> [u8; 256] {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 128 {
-        table[byte as usize] = (byte as u8).is_ascii_alphanumeric();
+        let character = byte as u8;
+        if character.is_ascii_alphanumeric() && (capitals || !character.is_ascii_uppercase()) {
+            table[byte] = 2;
+        }
         byte += 1;
     }
     let mut place = 0;
     while place < others.len() {
-        table[others[place] as usize] = true;
+        table[others[place] as usize] = 1;
         place += 1;
     }
     table
@@ -236,6 +287,29 @@ mod tests {
         assert_eq!(&*text.text, "POST:ws.ufficiopostale.com/IT-full/videoId");
         let parts = (text.method, text.host_str(), text.path_str());
         assert_eq!(parts, (Some(ScopeMethod::Post), "ws.ufficiopostale.com", "IT-full/videoId"));
+    }
+
+    #[test]
+    fn a_usual_scope_is_parsed_as_any_other_is() {
+        let parts = |text: &Text| (text.text.clone(), text.method, text.host, text.path, text.wild.any());
+        let usual_ones = ["GET:h.it/a", "DELETE:a-b.c.it/IT-full/videoId", "PATCH:1.it/a%20b"];
+        for scope in usual_ones {
+            let (usual, any) = (usual(scope).unwrap(), parse_any(scope, Wildcards::Refused).unwrap());
+            assert_eq!(parts(&usual), parts(&any));
+            // With any character at any place it is the same, or left to the other.
+            for (at, other) in (0..=scope.len()).flat_map(|at| "*.-/:A{ %\\".chars().map(move |other| (at, other))) {
+                for end in [at, (at + 1).min(scope.len())] {
+                    let text = format!("{}{other}{}", &scope[..at], &scope[end..]);
+                    if let Some(usual) = super::usual(&text) {
+                        assert_eq!(
+                            Some(parts(&usual)),
+                            parse_any(&text, Wildcards::Refused).ok().map(|any| parts(&any)),
+                            "{text}"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     #[test]

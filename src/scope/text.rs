@@ -35,6 +35,8 @@ pub(super) enum WildHost {
 }
 
 impl Wild {
+    pub(super) const NONE: Self = Self { method: false, host: WildHost::Not, path: false };
+
     pub(super) fn of(method: &str, host: &str, path: &str) -> Self {
         let wild_host = match host {
             "*" => WildHost::Any,

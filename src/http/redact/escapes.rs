@@ -2,6 +2,8 @@
 //!
 //! Nothing here has to be exact: the result is only searched for secrets, and never shown.
 
+use std::borrow::Cow;
+
 /// Reads an escape at the start of a text. Returns the character that it stands for and the length of the escape in characters.
 pub(super) type Reader = fn(&[char]) -> Option<(char, usize)>;
 
@@ -94,13 +96,16 @@ fn character_of(byte: &dyn Fn(usize) -> Option<u8>) -> Option<(char, usize)> {
 
 /// Returns text of a service that may not be UTF-8. Bytes that are not are read as Windows-1252, so that an `è` of a secret is
 /// recognized.
-pub(crate) fn text_of(bytes: &[u8]) -> String {
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|byte| windows_1252(*byte)));
     }
-    text
+    text.into()
 }
 
 fn windows_1252(byte: u8) -> char {

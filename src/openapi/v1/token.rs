@@ -7,11 +7,9 @@ use std::time::SystemTime;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use crate::http::body::{Success, sendable};
-use crate::json::UnixSeconds;
+use crate::json::{UnixSeconds, raw};
 use crate::openapi::ttl::Ttl;
 use crate::scope::{Entries, ScopeList, ScopeSet};
 use crate::secret::Secret;
@@ -160,9 +158,8 @@ pub(crate) struct ListedToken(Result<Token, Secret>);
 
 impl<'de> Deserialize<'de> for ListedToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Reads the entry as text, which can be wiped.
-        let text = Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?)));
-        Ok(Self(serde_json::from_str(&text).map_err(|_| Secret::new(text.as_str()))))
+        let text = raw(deserializer)?;
+        Ok(Self(serde_json::from_str(&text).map_err(|_| Secret::new(text))))
     }
 }
 

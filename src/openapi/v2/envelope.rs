@@ -4,14 +4,15 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use super::page::Page;
-use super::read::word;
+use super::read::{self, word};
 use super::stats::Stats;
+use crate::http::body::Success;
 use crate::json::{Text, from_raw, yes_or_no};
 use crate::secret::Secret;
 
@@ -23,14 +24,41 @@ pub(crate) trait Object: DeserializeOwned {
 
 /// An entry of a list.
 pub(crate) trait Entry: Sized {
-    fn read(value: &RawValue) -> Option<Self>;
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
 impl<T: Object> Entry for T {
-    fn read(value: &RawValue) -> Option<Self> {
-        // A derived reader would take an array for the fields in their order.
-        value.get().starts_with('{').then(|| from_raw(value).ok())?
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        /// Not the derived visitor, which would take an array for the fields in their order.
+        impl<'de, T: Object> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
     }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Whole<T: Entry>(#[serde(deserialize_with = "T::read", bound(deserialize = ""))] T);
+
+/// A response with a list as documented, in which all entries can be read.
+#[derive(Deserialize)]
+#[serde(bound = "")]
+struct Documented<T: Entry> {
+    data: Vec<Whole<T>>,
+    #[serde(rename = "success")]
+    _success: Option<Success>,
 }
 
 /// A response with one object: at the root if its key has a value there, otherwise in `data`, perhaps as the only entry of an array.
@@ -39,9 +67,7 @@ pub(crate) struct One<T>(pub(crate) T);
 
 impl<'de, T: Object> Deserialize<'de> for One<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = wiped(deserializer)?;
-        let object = |value: &RawValue| from_raw::<T>(value).map_err(de::Error::custom);
-        let root: &RawValue = serde_json::from_str(&text).map_err(de::Error::custom)?;
+        let root = <&RawValue>::deserialize(deserializer)?;
         let found = match Root::of::<D::Error>(root)? {
             Root::Fields(fields) => {
                 fields.check()?;
@@ -57,7 +83,7 @@ impl<'de, T: Object> Deserialize<'de> for One<T> {
         match found {
             Some(value) if value.get().starts_with('{') => {
                 Fields::of::<D::Error>(value)?.check()?;
-                object(value).map(Self)
+                from_raw(value).map(Self).map_err(de::Error::custom)
             }
             _ => Err(de::Error::missing_field(T::KEY)),
         }
@@ -79,8 +105,11 @@ pub(crate) struct Many<T>(pub(crate) Page<T>);
 
 impl<'de, T: Entry> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = wiped(deserializer)?;
-        let root: &RawValue = serde_json::from_str(&text).map_err(de::Error::custom)?;
+        let root = <&RawValue>::deserialize(deserializer)?;
+        if let Ok(Documented::<T> { data, .. }) = from_raw(root) {
+            let entries = data.into_iter().map(|Whole(entry)| entry).collect();
+            return Ok(Self(Page { entries, ..Page::default() }));
+        }
         let list = match Root::of::<D::Error>(root)? {
             Root::Fields(fields) => {
                 fields.check()?;
@@ -100,9 +129,9 @@ impl<'de, T: Entry> Deserialize<'de> for Many<T> {
         };
         let mut page = Page::default();
         for value in entries {
-            match T::read(value) {
-                Some(entry) => page.entries.push(entry),
-                None => {
+            match from_raw(value) {
+                Ok(Whole(entry)) => page.entries.push(entry),
+                Err(_) => {
                     page.starts_unrecognized |= page.entries.is_empty();
                     page.unrecognized.push(Secret::new(value.get()));
                 }
@@ -117,8 +146,8 @@ impl<'de, T: Entry> Deserialize<'de> for Many<T> {
 pub(crate) struct Address(pub(crate) String);
 
 impl Entry for Address {
-    fn read(value: &RawValue) -> Option<Self> {
-        word(value).map(Self)
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read::required_text(deserializer).map(Self)
     }
 }
 
@@ -128,22 +157,22 @@ pub(crate) struct ByDomain(pub(crate) Vec<(String, Stats)>);
 
 impl<'de> Deserialize<'de> for ByDomain {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let root: Box<RawValue> = Box::deserialize(deserializer)?;
-        let map = match Root::of::<D::Error>(&root)? {
+        let root = <&RawValue>::deserialize(deserializer)?;
+        let map = match Root::of::<D::Error>(root)? {
             Root::Fields(fields) => {
                 fields.check()?;
                 fields.data()?
             }
-            Root::Array => Some(&*root),
+            Root::Array => Some(root),
             Root::Null => None,
         };
         let Some(map) = map.filter(|map| !is_empty_array(map)) else { return Ok(Self(Vec::new())) };
         let map = Fields::of::<D::Error>(map)?;
         map.check()?;
-        let figures = |(Text(name), value): (Text, &RawValue)| match value.get().as_bytes().first() {
-            Some(b'{') => Some((name, Stats::read(value).unwrap_or_default())),
+        let figures = |(Text(name), value): (Text<'_>, &RawValue)| match value.get().as_bytes().first() {
+            Some(b'{') => Some((name.into_owned(), from_raw(value).unwrap_or_default())),
             // A domain without figures.
-            Some(b'[' | b'n') => Some((name, Stats::default())),
+            Some(b'[' | b'n') => Some((name.into_owned(), Stats::default())),
             _ => None,
         };
         Ok(Self(map.0.into_iter().filter_map(figures).collect()))
@@ -161,11 +190,15 @@ pub(crate) struct Deleted;
 
 impl<'de> Deserialize<'de> for Deleted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let root: Box<RawValue> = Box::deserialize(deserializer)?;
-        if let Ok(fields) = Fields::of::<D::Error>(&root) {
+        let root = <&RawValue>::deserialize(deserializer)?;
+        if let Ok(fields) = Fields::of::<D::Error>(root) {
             fields.check()?;
-            let says_so =
-                || fields.value("message").and_then(word).is_some_and(|text| text.eq_ignore_ascii_case("deleted"));
+            let says_so = || {
+                fields
+                    .value("message")
+                    .and_then(|text| word(text.get()))
+                    .is_some_and(|text| text.eq_ignore_ascii_case("deleted"))
+            };
             // Another message alone is that of something in front of the service.
             if !says_so() {
                 fields.data()?;
@@ -173,11 +206,6 @@ impl<'de> Deserialize<'de> for Deleted {
         }
         Ok(Self)
     }
-}
-
-/// Reads a value as text that is wiped from memory.
-fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
-    Ok(Zeroizing::new(String::from(Box::<str>::from(Box::<RawValue>::deserialize(deserializer)?))))
 }
 
 enum Root<'a> {
@@ -198,7 +226,7 @@ impl<'a> Root<'a> {
 }
 
 /// The fields of an object, in their order and with their duplicates.
-struct Fields<'a>(Vec<(Text, &'a RawValue)>);
+struct Fields<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     fn of<E: de::Error>(value: &'a RawValue) -> Result<Self, E> {
@@ -217,7 +245,7 @@ impl<'a> Fields<'a> {
     /// Returns an error if the service reports a failure, so that the client searches the response for it.
     fn check<E: de::Error>(&self) -> Result<(), E> {
         let mut successes = self.0.iter().filter(|(name, _)| name.0 == "success");
-        match successes.any(|(_, value)| yes_or_no(value) == Some(false)) {
+        match successes.any(|(_, value)| yes_or_no(value.get()) == Some(false)) {
             true => Err(E::custom("the service reports a failure")),
             false => Ok(()),
         }

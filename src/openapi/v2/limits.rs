@@ -7,11 +7,10 @@ use std::net::IpAddr;
 use rust_decimal::Decimal;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 use super::read;
 use crate::error::Error;
-use crate::json::{Word, parse_whole};
+use crate::json::{Word, parse_whole, raw};
 use crate::openapi::money;
 
 /// A limit that the service states: a number, none, or unknown.
@@ -46,13 +45,12 @@ impl<T> Limit<T> {
         }
     }
 
-    fn of(value: &RawValue, parse: impl FnOnce(String) -> Option<T>) -> Self {
-        match Word::of(value) {
+    fn of(json: &str, parse: impl FnOnce(&str) -> Option<T>) -> Self {
+        match Word::of(json) {
             Word::Flag(false) => Self::Unlimited,
             Word::Text(text) if text.eq_ignore_ascii_case("false") => Self::Unlimited,
             Word::Text(text) if text.eq_ignore_ascii_case("true") => Self::Unknown,
-            Word::Text(text) | Word::Number(text) => parse(text).map_or(Self::Unknown, Self::Limited),
-            Word::Flag(true) | Word::Other => Self::Unknown,
+            word => word.text().and_then(|text| parse(&text)).map_or(Self::Unknown, Self::Limited),
         }
     }
 }
@@ -83,16 +81,15 @@ macro_rules! read_limit {
     ($type:ty, $parse:expr) => {
         impl<'de> Deserialize<'de> for Limit<$type> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let value: Box<RawValue> = Box::deserialize(deserializer)?;
-                Ok(Self::of(&value, $parse))
+                Ok(Self::of(&raw(deserializer)?, $parse))
             }
         }
     };
 }
 
-read_limit!(u64, |text| parse_whole(&text));
-read_limit!(Decimal, |text| money::parse(&text));
-read_limit!(String, |text| Some(text).filter(|text| !text.is_empty()));
+read_limit!(u64, parse_whole);
+read_limit!(Decimal, money::parse);
+read_limit!(String, |text| Some(text.to_owned()).filter(|text| !text.is_empty()));
 
 #[cfg(feature = "schemars")]
 impl<T: schemars::JsonSchema> schemars::JsonSchema for Limit<T> {

@@ -1,35 +1,29 @@
 //! Reads the fields of responses. The vendor's schemas require no field: a value that is missing, null or unreadable is `None`, and hides no
 //! other value.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
+use serde::Deserializer;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::json::{Text, Word, from_raw, not_a, parse_whole, yes_or_no};
+use crate::json::{Text, Word, not_a, parse_whole, raw, yes_or_no};
 use crate::openapi::money;
 
-fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
-    Box::deserialize(deserializer)
-}
-
-/// Returns the text of a string or of a number.
-pub(super) fn word(value: &RawValue) -> Option<String> {
-    match Word::of(value) {
-        Word::Text(text) | Word::Number(text) if !text.is_empty() => Some(text),
-        _ => None,
-    }
+/// Returns the text of a string that is not empty, or of a number.
+pub(super) fn word(json: &str) -> Option<Cow<'_, str>> {
+    Word::of(json).text().filter(|text| !text.is_empty())
 }
 
 /// Reads a text. A number counts as its text.
 pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    raw(deserializer).map(|value| word(&value))
+    Ok(word(&raw(deserializer)?).map(Cow::into_owned))
 }
 
 /// Reads a text that must not be missing.
@@ -40,13 +34,13 @@ pub(super) fn required_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
 /// Reads an array of texts.
 pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let value = raw(deserializer)?;
-    let entries: Vec<&RawValue> = from_raw(&value).unwrap_or_default();
-    Ok(entries.into_iter().filter_map(word).collect())
+    let entries: Vec<&RawValue> = serde_json::from_str(&value).unwrap_or_default();
+    Ok(entries.into_iter().filter_map(|entry| word(entry.get()).map(Cow::into_owned)).collect())
 }
 
 /// Reads a whole number, which the service sends as an integer, as a number with a fraction of zero, or as a text.
 pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(text(deserializer)?.as_deref().and_then(parse_whole))
+    Ok(word(&raw(deserializer)?).as_deref().and_then(parse_whole))
 }
 
 /// Reads the status of a response, which the service sends as a number or as a text.
@@ -56,7 +50,7 @@ pub(super) fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// Reads an amount of money, with all of its digits.
 pub(super) fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
-    Ok(text(deserializer)?.as_deref().and_then(money::parse))
+    Ok(word(&raw(deserializer)?).as_deref().and_then(money::parse))
 }
 
 /// Reads an amount of money that must not be missing.
@@ -70,7 +64,7 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 /// Reads a time (RFC 3339, section 5.6), with any offset from UTC.
 pub(super) fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
-    Ok(text(deserializer)?.as_deref().and_then(moment))
+    Ok(word(&raw(deserializer)?).as_deref().and_then(moment))
 }
 
 /// Reads a time that must not be missing.
@@ -90,7 +84,7 @@ fn moment(text: &str) -> Option<SystemTime> {
 /// Reads any JSON. What a [`Value`] cannot represent, such as a number that is too large, becomes a string with its JSON.
 pub(super) fn json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     let value = raw(deserializer)?;
-    let value = from_raw(&value).unwrap_or_else(|_| Value::String(value.get().to_owned()));
+    let value = serde_json::from_str(&value).unwrap_or_else(|_| Value::String(value.into_owned()));
     Ok(Some(value).filter(|value| !value.is_null()))
 }
 
@@ -108,7 +102,7 @@ where
 {
     let value = raw(deserializer)?;
     // PHP writes an empty object as an array, which a derived reader would take for the fields in their order.
-    Ok(if value.get().starts_with('{') { from_raw(&value).unwrap_or_default() } else { T::default() })
+    Ok(if value.starts_with('{') { serde_json::from_str(&value).unwrap_or_default() } else { T::default() })
 }
 
 /// Reads a list of scopes that may be missing.
@@ -118,17 +112,17 @@ where
     T: DeserializeOwned,
 {
     let value = raw(deserializer)?;
-    Ok(if value.get() == "null" { None } else { from_raw(&value).ok() })
+    Ok(if value == "null" { None } else { serde_json::from_str(&value).ok() })
 }
 
 /// Reads a map with free keys. An entry with an unreadable value is left out; PHP writes an empty map as an empty array.
 fn map<'de, D: Deserializer<'de>, T>(
     deserializer: D,
-    read: impl Fn(&RawValue) -> Option<T>,
+    read: impl Fn(&str) -> Option<T>,
 ) -> Result<BTreeMap<String, T>, D::Error> {
     let value = raw(deserializer)?;
-    let entries: BTreeMap<Text, &RawValue> = from_raw(&value).unwrap_or_default();
-    Ok(entries.into_iter().filter_map(|(Text(name), value)| Some((name, read(value)?))).collect())
+    let entries: BTreeMap<Text, &RawValue> = serde_json::from_str(&value).unwrap_or_default();
+    Ok(entries.into_iter().filter_map(|(Text(name), value)| Some((name.into_owned(), read(value.get())?))).collect())
 }
 
 pub(super) fn flags<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, bool>, D::Error> {

@@ -5,11 +5,10 @@ use std::fmt;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::envelope::Object;
 use super::read;
-use crate::json::from_raw;
+use crate::json::raw;
 use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 
 /// How much an account, a domain, a scope or a token was used.
@@ -159,9 +158,9 @@ impl fmt::Debug for ApiStats {
 
 impl<'de> Deserialize<'de> for ApiStats {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        let stats = from_raw(&text).map_err(de::Error::custom)?;
-        let ByScope { scopes } = from_raw(&text).map_err(de::Error::custom)?;
+        let text = raw(deserializer)?;
+        let stats = serde_json::from_str(&text).map_err(de::Error::custom)?;
+        let ByScope { scopes } = serde_json::from_str(&text).map_err(de::Error::custom)?;
         let ScopeEntries { known, unrecognized } = scopes;
         Ok(Self { stats, scopes: known, unrecognized })
     }
@@ -174,9 +173,8 @@ struct ByScope {
 }
 
 fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ScopeEntries<Stats>, D::Error> {
-    let value = Box::<RawValue>::deserialize(deserializer)?;
-    Ok(read_scope_entries(&mut serde_json::Deserializer::from_str(value.get()))
-        .unwrap_or_else(|_| ScopeEntries::empty()))
+    let value = raw(deserializer)?;
+    Ok(read_scope_entries(&mut serde_json::Deserializer::from_str(&value)).unwrap_or_else(|_| ScopeEntries::empty()))
 }
 
 impl Object for ApiStats {
