@@ -130,7 +130,7 @@ impl<'a> Word<'a> {
 }
 
 /// Returns the text of a JSON string. Few have an escape, and only those are copied.
-pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
+fn string(json: &str) -> Option<Cow<'_, str>> {
     match json.strip_prefix('"')?.strip_suffix('"')? {
         text if !text.contains('\\') => Some(text.into()),
         _ => serde_json::from_str(json).ok().map(|Text(text)| text),

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess
 use serde_json::Value;
 
 use super::Scope;
-use crate::json::{raw, string, yes_or_no};
+use crate::json::{raw, yes_or_no};
 
 /// The scopes that a response lists, in its order and with its duplicates.
 ///
@@ -178,9 +178,9 @@ impl<'de> Deserialize<'de> for Entry {
         let plain = entry.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         Ok(Self(match plain.and_then(Scope::read) {
             Some(scope) => Ok(scope),
-            None => match string(&entry) {
-                Some(text) => Scope::read(&text).ok_or_else(|| text.into_owned()),
-                None => Err(entry.into_owned()),
+            None => match serde_json::from_str::<String>(&entry) {
+                Ok(text) => Scope::read(&text).ok_or(text),
+                Err(_) => Err(entry.into_owned()),
             },
         }))
     }
