@@ -103,6 +103,11 @@ pub(crate) trait TokenSource: Send + Sync + 'static {
         false
     }
 
+    /// Returns how long a store must keep a record after it was written, whatever has expired by then. `None`: until both tokens have expired.
+    fn record_life(&self) -> Option<Duration> {
+        None
+    }
+
     /// Returns a token that the source was made with. The cache uses it until there is another.
     fn initial(&self, key: &Self::Key) -> Option<ManagedToken> {
         let _ = key;

@@ -55,7 +55,11 @@ pub(crate) struct Panicked;
 /// Runs code of the user, and catches a panic.
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The user's code changes no state of this crate that a panic could leave half done.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|_| Panicked)
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        // Is of the user too, and could panic when it is dropped.
+        std::mem::forget(payload);
+        Panicked
+    })
 }
 
 /// Runs the future of the user that `call` makes, and catches a panic when it is made, polled or dropped.
@@ -83,5 +87,24 @@ impl<F: Future> Future for Caught<F> {
 impl<F> Drop for Caught<F> {
     fn drop(&mut self) {
         let _ = caught(|| drop(self.0.take()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bomb;
+
+    impl Drop for Bomb {
+        #[allow(clippy::panic)]
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+
+    #[test]
+    fn what_a_panic_carries_does_no_harm() {
+        assert!(caught(|| std::panic::panic_any(Bomb)).is_err());
     }
 }

@@ -273,7 +273,7 @@ impl<S: TokenSource> Exchange<S> {
         // Before the call: the task may be stopped at any moment after.
         self.slot.set_claim(Some(Claim { id: id.to_owned(), token: token.clone() }));
         let claimed_at = Some(self.cache.0.time.now());
-        let marks = Marks { id: Some(id.to_owned()), claimed_at, name: Some(self.slot.name.clone()) };
+        let marks = Marks { id: Some(id.to_owned()), claimed_at, ..self.new_marks() };
         with_call_timeout(store.replace(&self.slot.name, seen, token, &marks)).await
     }
 
@@ -292,8 +292,9 @@ impl<S: TokenSource> Exchange<S> {
     }
 
     fn new_marks(&self) -> Marks {
-        let id = unique_text(self.cache.0.time.now());
-        Marks { id: Some(id), claimed_at: None, name: Some(self.slot.name.clone()) }
+        let now = self.cache.0.time.now();
+        let keep_until = self.cache.0.source.record_life().and_then(|life| now.checked_add(life));
+        Marks { id: Some(unique_text(now)), claimed_at: None, name: Some(self.slot.name.clone()), keep_until }
     }
 
     /// Saves a token over the record of the turn, unless it is saved already. If the store fails, looks whether it has the token, and tries

@@ -140,7 +140,7 @@ pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -
 /// Saves a token as another process would.
 async fn keep(store: &MemoryStore, name: &str, token: &ManagedToken) {
     let seen = TokenStore::load(store, name).await.unwrap().map(|record| record.version().clone());
-    let record = StoredToken::plain(token, &Marks { id: None, claimed_at: None, name: None });
+    let record = StoredToken::plain(token, &Marks { id: None, claimed_at: None, name: None, keep_until: None });
     let replaced = TokenStore::replace(store, name, seen.as_ref(), &record).await.unwrap();
     assert!(matches!(replaced, Replaced::Done(_)));
 }

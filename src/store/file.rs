@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 #[cfg(unix)]
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,9 @@ use crate::trace;
 /// - **Tokens are in plain text**, unless you have them sealed (feature `seal`, method `with_sealing`).
 /// - The file may have at most 16 MiB. The store refuses a larger one without reading it.
 /// - The store replaces the file as a whole, so a process that is killed damages nothing. If the file is damaged all the same, the store
-///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. It reports that once, as the error of the next
-///   [`load`](TokenStore::load), which the client passes to [`Builder::on_store_failure`](crate::Builder::on_store_failure).
+///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. While the first such file is there, a name without
+///   a record counts as one with an [unreadable](Record::unreadable) record: the client reports that to
+///   [`Builder::on_store_failure`](crate::Builder::on_store_failure), and replaces it, or fails if nothing else leads to a token.
 /// - When the store saves a token, it drops records that were already of no use when that token was obtained.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
@@ -79,12 +80,7 @@ impl FileStore {
                 "token file {given:?}: the path does not name a file; add a file name"
             )));
         };
-        let place = Place {
-            path: folder.join(name),
-            folder: folder.to_owned(),
-            sync_folder: opened::sync_folder,
-            unreported: Mutex::default(),
-        };
+        let place = Place { path: folder.join(name), folder: folder.to_owned(), sync_folder: opened::sync_folder };
         let store = Self {
             place: Arc::new(place),
             #[cfg(feature = "seal")]
@@ -125,11 +121,7 @@ impl FileStore {
 impl TokenStore for FileStore {
     async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         let name = name.to_owned();
-        let loaded = self.blocking(move |place| place.load(&name)).await?;
-        match self.place.unreported().take() {
-            Some(damage) => Err(Error::new(Kind::Store).with_message(damage).into()),
-            None => Ok(loaded),
-        }
+        Ok(self.blocking(move |place| place.load(&name)).await?)
     }
 
     async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
@@ -195,6 +187,8 @@ impl fmt::Debug for FileStore {
 }
 
 const VERSION: u64 = 1;
+/// The version of a record that may be in a damaged file. No hash is like it.
+const LOST: &str = "lost";
 const EMPTY: &[u8] = br#"{"version":1,"tokens":{}}"#;
 
 /// JSON as it is in the file, so that unknown fields are kept and no secret is copied.
@@ -228,15 +222,9 @@ struct Place {
     path: PathBuf,
     folder: PathBuf,
     sync_folder: fn(&Path) -> io::Result<()>,
-    /// Damage that `load` has not reported yet.
-    unreported: Mutex<Option<String>>,
 }
 
 impl Place {
-    fn unreported(&self) -> MutexGuard<'_, Option<String>> {
-        self.unreported.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn open(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         #[cfg(unix)]
@@ -256,7 +244,7 @@ impl Place {
 
     /// Returns the record of a name. A damaged one stays until a token is saved over it.
     fn record(&self, contents: &Contents<'_>, name: &str) -> Option<Record> {
-        let json = contents.tokens.get(name)?.get();
+        let Some(json) = contents.tokens.get(name).map(|json| json.get()) else { return self.lost(name) };
         let version = Version::of(json);
         Some(match StoredToken::from_json(json) {
             Ok(token) => Record::new(version, token),
@@ -274,7 +262,28 @@ impl Place {
     fn version(&self, name: &str) -> io::Result<Option<Version>> {
         opened::check_folder(&self.folder)?;
         let text = self.text()?;
-        Ok(parse(&text)?.and_then(|contents| Some(Version::of(contents.tokens.get(name)?.get()))))
+        Ok(parse(&text)?.and_then(|contents| self.version_of(contents.tokens.get(name).copied())))
+    }
+
+    fn version_of(&self, json: Option<&RawValue>) -> Option<Version> {
+        json.map_or_else(|| self.damaged().map(|_| Version::new(LOST)), |json| Some(Version::of(json.get())))
+    }
+
+    /// Returns the last damaged file that was renamed, unless somebody has removed the first since.
+    fn damaged(&self) -> Option<PathBuf> {
+        let files = (0..).map(|number| self.beside(&format!(".damaged-{number}")));
+        files.take_while(|path| fs::symlink_metadata(path).is_ok()).last()
+    }
+
+    /// Returns the record of a name that has none, if one may be in a damaged file.
+    fn lost(&self, name: &str) -> Option<Record> {
+        let (path, damaged) = (self.path.display(), self.damaged()?);
+        let message = format!(
+            "token file {path}: the file was damaged, so it was renamed to {}, which may still contain the record of {name}; the client \
+             requests a new token if it can; find out what damaged the file, then remove the renamed one",
+            damaged.display()
+        );
+        Some(Record::unreadable(Version::new(LOST), Error::new(Kind::Store).with_message(message)))
     }
 
     /// Replaces the record of a name, if it is still the one that was seen. Drops the records that were of no use at the new one's time.
@@ -282,8 +291,7 @@ impl Place {
         // By the clock of the client that obtained the token.
         let (json, now) = (token.to_json(), token.obtained_at());
         self.locked(|Contents { version, mut tokens, rest }| {
-            let present = tokens.remove(&name).map(|json| Version::of(json.get()));
-            if present.as_ref() != seen {
+            if self.version_of(tokens.remove(&name)).as_ref() != seen {
                 return Ok(Replaced::Conflict);
             }
             let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.discard_after() < now);
@@ -336,11 +344,6 @@ impl Place {
         let (to, _) = self.create(|number| format!(".damaged-{number}"))?;
         fs::rename(&self.path, &to)?;
         trace::cache::set_aside(&self.path, &to);
-        let (path, to) = (self.path.display(), to.display());
-        *self.unreported() = Some(format!(
-            "token file {path}: the file was damaged, so it was renamed to {to}, which may still contain tokens; the client \
-             requests new ones; find out what damaged the file, then remove {to}"
-        ));
         drop(lock);
         self.locked(work)
     }
@@ -445,12 +448,7 @@ mod tests {
     fn a_file_of_a_gibibyte_is_refused_without_reading_it() {
         let folder = std::env::temp_dir().join(format!("gettone-large-{}", std::process::id()));
         let path = folder.join("tokens.json");
-        let place = Place {
-            path: path.clone(),
-            folder: folder.clone(),
-            sync_folder: opened::sync_folder,
-            unreported: Mutex::default(),
-        };
+        let place = Place { path: path.clone(), folder: folder.clone(), sync_folder: opened::sync_folder };
         place.open().unwrap();
         // A sparse file: it has a length and no content.
         opened::open(&path, Purpose::Create).unwrap().set_len(1 << 30).unwrap();

@@ -51,6 +51,8 @@ pub(crate) struct Marks {
     pub(crate) claimed_at: Option<SystemTime>,
     /// The name that a client saved it under, so that the client notices a store that mixes up names.
     pub(crate) name: Option<String>,
+    /// When a store may drop the record, although both tokens may have expired before.
+    pub(crate) keep_until: Option<SystemTime>,
 }
 
 pub(super) const VERSION: u32 = 1;
@@ -75,6 +77,8 @@ pub(super) struct Plain {
     id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     claimed_at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keep_until: Option<u64>,
 }
 
 impl Plain {
@@ -93,6 +97,7 @@ impl Plain {
             name: marks.name.clone(),
             id: marks.id.clone(),
             claimed_at: marks.claimed_at.map(milliseconds),
+            keep_until: marks.keep_until.map(milliseconds),
         }
     }
 
@@ -120,8 +125,8 @@ impl Plain {
 
     pub(super) fn times(&self) -> Times {
         let (obtained_at, expires_at) = (moment(self.obtained_at), moment(self.expires_at));
-        let refresh_end = self.refresh_expires_at.map(moment);
-        Times { obtained_at, expires_at, discard_after: refresh_end.map_or(expires_at, |end| end.max(expires_at)) }
+        let ends = [self.refresh_expires_at, self.keep_until].into_iter().flatten().map(moment);
+        Times { obtained_at, expires_at, discard_after: ends.fold(expires_at, SystemTime::max) }
     }
 
     pub(super) fn into_token(mut self) -> (ManagedToken, Marks) {
@@ -137,7 +142,8 @@ impl Plain {
             renewal,
             scopes: self.scopes,
         };
-        (token, Marks { id: self.id, claimed_at: self.claimed_at.map(moment), name: self.name })
+        let (claimed_at, keep_until) = (self.claimed_at.map(moment), self.keep_until.map(moment));
+        (token, Marks { id: self.id, claimed_at, name: self.name, keep_until })
     }
 }
 
@@ -146,7 +152,7 @@ impl Plain {
 pub(super) struct Times {
     pub(super) obtained_at: SystemTime,
     pub(super) expires_at: SystemTime,
-    /// When both tokens have expired.
+    /// When both tokens have expired, or later.
     pub(super) discard_after: SystemTime,
 }
 

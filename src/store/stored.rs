@@ -90,7 +90,9 @@ impl StoredToken {
         self.times.expires_at
     }
 
-    /// Returns when both the access token and the refresh token have expired. A store may drop the record after that.
+    /// Returns when a store may drop the record: when both the access token and the refresh token have expired. A
+    /// [`RefreshClient`](crate::openapi::v2::RefreshClient) needs its record for longer, since the record says that the pair which the client
+    /// was built with is used up: ten years.
     #[must_use]
     pub fn discard_after(&self) -> SystemTime {
         self.times.discard_after

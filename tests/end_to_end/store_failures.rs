@@ -128,11 +128,10 @@ async fn a_damaged_file_and_a_damaged_record_are_reported() {
     fs::write(&path, &text[..text.len() / 2]).unwrap();
     let (second, heard) = start().await;
     assert_ne!(second, first);
-    assert_eq!(heard.len(), 1, "said once: {heard:?}");
-    assert!(
-        heard[0].contains("damaged, so it was renamed to") && heard[0].contains("tokens.json.damaged-0"),
-        "{heard:?}"
-    );
+    // Until there is a record again.
+    let tells =
+        |text: &String| text.contains("damaged, so it was renamed to") && text.contains("tokens.json.damaged-0");
+    assert!(!heard.is_empty() && heard.iter().all(tells), "{heard:?}");
     // One record is damaged.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"expires_at\"", "\"expires\"")).unwrap();

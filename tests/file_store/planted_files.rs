@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use gettone::store::{FileStore, Record, StoreError, TokenStore};
 
-use super::{create, hold, put, set_mode, stored, token};
+use super::{damage, hold, put, set_mode, stored, token};
 
 /// Ends a call that hangs; nothing is measured.
 const AT_LAST: Duration = Duration::from_secs(10);
@@ -297,7 +297,7 @@ async fn plant(place: Place, plant: Plant, before: bool) {
     if place == Place::Damaged {
         fs::write(&file, "damaged").unwrap();
         set_mode(&file, 0o600);
-        let error = store.load("a").await.unwrap_err().to_string();
+        let error = damage(&store, "a").await;
         assert!(error.contains("tokens.json.damaged-1"), "{error}");
         assert_eq!(fs::read(file.with_file_name("tokens.json.damaged-1")).unwrap(), b"damaged");
     }
@@ -352,7 +352,7 @@ async fn every_file_that_a_store_creates_is_in_the_table() {
     let store = FileStore::open(folder.file()).await.unwrap();
     fs::write(folder.file(), "damaged").unwrap();
     set_mode(&folder.file(), 0o600);
-    create(&store, "a").await;
+    put(&store, "a", &token("a")).await.unwrap();
     drop(store.lock("a", None).await.unwrap());
     let mut known = PLACES.map(|place| format!("tokens.json{}", place.suffix())).to_vec();
     // A killed writer leaves it, which another test has.

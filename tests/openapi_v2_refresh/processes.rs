@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use gettone::clock::Clock;
 use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
@@ -58,6 +58,64 @@ async fn without_a_store_a_restarted_program_fails_clearly() {
     service.hours(1);
     assert_lost(&restarted.token().await.unwrap_err());
     assert_eq!(sent(&service), ["r0", "r0"]);
+}
+
+/// A store whose records expire, as those of other programs, or as a clock that is ahead says.
+#[tokio::test]
+async fn a_spent_pair_is_remembered_when_its_record_is_of_no_other_use() {
+    for ahead in [1, 2 * 365] {
+        let service = start().await;
+        service.state().omits.push("refreshToken");
+        let folder = std::env::temp_dir().join(format!("gettone-refresh-spent-{ahead}-{}", std::process::id()));
+        let store = FileStore::open(folder.join("tokens.json")).await.unwrap();
+        let credentials = pair(&service, false);
+        let worker = process(&service, &credentials, store.clone());
+        assert_eq!(token(&worker).await, "t1");
+        worker.wait_idle().await;
+        drop(worker);
+        // Another program saves a token, and the store drops what was of no use by then.
+        service.hours(25);
+        let now = service.clock.now() + Duration::from_secs(ahead * DAY);
+        let now = now.duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let other = format!(r#"{{"version":1,"access_token":"another","obtained_at":{now},"expires_at":{now}}}"#);
+        let other = StoredToken::from_json(&other).unwrap();
+        assert!(matches!(store.replace("another", None, &other).await.unwrap(), Replaced::Done(_)));
+        assert_lost(&process(&service, &credentials, store).token().await.unwrap_err());
+        assert_eq!(sent(&service), ["r0"]);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_a_damaged_file_the_first_pair_is_not_used_again() {
+    for told in [false, true] {
+        let service = start().await;
+        let folder = std::env::temp_dir().join(format!("gettone-refresh-damaged-{told}-{}", std::process::id()));
+        let (path, renamed) = (folder.join("tokens.json"), folder.join("tokens.json.damaged-0"));
+        let credentials = pair(&service, told);
+        let worker = process(&service, &credentials, FileStore::open(&path).await.unwrap());
+        token(&worker).await;
+        service.seconds(IN_WINDOW);
+        token(&worker).await;
+        worker.wait_idle().await;
+        drop(worker);
+        let before = sent(&service);
+        for content in ["", "{\"version\":1,\"tok"] {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            for _ in 0..2 {
+                let worker = process(&service, &credentials, FileStore::open(&path).await.unwrap());
+                for _ in 0..2 {
+                    let error = worker.token().await.unwrap_err();
+                    assert!(error.is_store() && error.to_string().contains("damaged-"), "{error}");
+                    service.hours(1);
+                }
+            }
+            assert!(renamed.exists());
+        }
+        assert_eq!(sent(&service), before);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
 
 #[tokio::test]

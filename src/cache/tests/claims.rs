@@ -411,7 +411,8 @@ async fn a_program_knows_its_own_claim_again() {
 async fn die_with_a_claim(world: &World) {
     let claim = world.record().await;
     let (first, _) = claim.token.unwrap();
-    let marks = Marks { id: Some("dead".into()), claimed_at: Some(world.service.clock.now()), name: None };
+    let marks =
+        Marks { id: Some("dead".into()), claimed_at: Some(world.service.clock.now()), name: None, keep_until: None };
     let claimed = ReportingStore::new(AnyStore::new(world.store.clone()), None);
     assert!(matches!(claimed.replace(NAME, Some(&claim.version), &first, &marks).await, Ok(Replaced::Done(_))));
 }

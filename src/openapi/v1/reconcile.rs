@@ -14,6 +14,7 @@ use crate::clock::Moment;
 use crate::http::transport::Timing;
 use crate::openapi::ttl::Ttl;
 use crate::scope::ScopeSet;
+use crate::store::unique_number;
 
 /// A request for a token that the service may have carried out without the client knowing.
 #[derive(Clone)]
@@ -44,9 +45,15 @@ pub(super) fn max_cut(ttl: Ttl) -> Option<u32> {
     (cut >= 5 * 60).then_some(cut)
 }
 
-/// Draws the lifetime that a request asks for: the longest, minus a random cut.
-pub(super) fn draw_lifetime(longest: Ttl) -> Ttl {
-    let cut = max_cut(longest).map_or(0, |max| fastrand::u32(MIN_CUT..=max));
+/// Draws the lifetime that a request asks for: the longest, minus a random cut, which is another one in a process that was forked from
+/// this one.
+pub(super) fn draw_lifetime(longest: Ttl, now: SystemTime) -> Ttl {
+    let draw = |max: u32| {
+        let choices = u128::from(max - MIN_CUT) + 1;
+        // Less than `choices`, so it fits.
+        MIN_CUT + u32::try_from(unique_number(now) % choices).unwrap_or_default()
+    };
+    let cut = max_cut(longest).map_or(0, draw);
     Ttl::seconds(longest.as_secs() - cut).unwrap_or(longest)
 }
 
