@@ -45,6 +45,9 @@ async fn each_format_is_what_curl_and_shells_read() {
     }
     let keliweb = world.run(&["keliweb", "token", "--format", "env"]).await;
     assert!(keliweb.line().starts_with("KELIWEB_TOKEN=ey"), "{keliweb:?}");
+    let curl = world.run(&["keliweb", "token", "--format", "curl"]).await;
+    let token = keliweb.line().trim_start_matches("KELIWEB_TOKEN=");
+    assert_eq!(curl.stdout, format!("oauth2-bearer = \"{token}\"\nheader = \"Accept: application/json\"\n"));
     let sandbox = world.run(&["openapi", "token", "--sandbox", SCOPE, "--format", "env"]).await;
     assert!(sandbox.line().starts_with("OPENAPI_SANDBOX_TOKEN="), "{sandbox:?}");
 }

@@ -13,10 +13,10 @@ use crate::times;
 
 const EXAMPLES: &str = "\
 Examples:
-  curl -H @<(gettone openapi token GET:imprese.openapi.it/base \\
-    --format header) https://imprese.openapi.it/base/12485671007
-  curl -K <(gettone keliweb token --format curl) \\
-    https://fatture.keliweb.it/api/invoices
+  header=$(gettone openapi token --format header --for \"GET $URL\") &&
+    curl -H @- \"$URL\" <<<\"$header\"
+  config=$(gettone keliweb token --format curl) &&
+    curl -K - https://fatture.keliweb.it/api/invoices <<<\"$config\"
   gettone status
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 credentials are missing or
@@ -34,7 +34,8 @@ Guide: https://docs.rs/gettone/latest/gettone/guide/command_line/";
 const OPENAPI_EXAMPLE: &str =
     "Examples:\n  gettone openapi token GET:imprese.openapi.it/base\n  gettone openapi stats --by scope";
 const SCOPE_EXAMPLE: &str = "Example:\n  gettone scope explain '*:imprese.openapi.it/*'";
-const KELIWEB_EXAMPLE: &str = "Example:\n  curl -K <(gettone keliweb token --format curl) URL";
+const KELIWEB_EXAMPLE: &str =
+    "Example:\n  config=$(gettone keliweb token --format curl) && curl -K - URL <<<\"$config\"";
 
 /// Reads a scope or a pattern. An error shows the text only if it is no token and no URL, both of which may be a secret.
 pub fn scope<T: FromStr<Err = gettone::Error>>(text: &str) -> Result<T, String> {

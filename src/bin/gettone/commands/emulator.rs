@@ -75,10 +75,10 @@ pub async fn run(arguments: &Arguments, output: Output) -> Result<Report, Failur
     output.note(&format!(
         "The emulator listens on {url}\n\
          Set these variables in another shell, then try:\n\
-         \x20 curl -K <(gettone keliweb token --format curl) \\\n\
-         \x20   {url}/api/hello\n\
-         \x20 curl -H @<(gettone openapi token GET:127.0.0.1/echo --format header) \\\n\
-         \x20   {url}/echo/hello\n\
+         \x20 config=$(gettone keliweb token --format curl) &&\n\
+         \x20   curl -K - {url}/api/hello <<<\"$config\"\n\
+         \x20 header=$(gettone openapi token GET:127.0.0.1/echo --format header) &&\n\
+         \x20   curl -H @- {url}/echo/hello <<<\"$header\"\n\
          Its page in a browser: {url}/\n\
          Faults, the clock, credit: `gettone emulator --help` shows how to control them",
         url = started.url,

@@ -29,7 +29,11 @@ Formats:
 
 Examples:
   gettone openapi token GET:imprese.openapi.it/base
-  curl -H @<(gettone openapi token --format header --for \"GET $URL\") \"$URL\"")]
+  header=$(gettone openapi token --format header --for \"GET $URL\") &&
+    curl -H @- \"$URL\" <<<\"$header\"
+
+A script must check that it got a token, as this one does with &&: curl calls
+the service without a token if the header is empty.")]
 pub struct OpenapiArguments {
     /// What the token must be good for: METHOD:HOST/PATH
     #[arg(value_name = "SCOPE", required_unless_present = "request", value_parser = scope::<ScopePattern>)]
@@ -48,13 +52,16 @@ pub struct OpenapiArguments {
 Formats:
   token   the token alone
   header  the line `Authorization: Bearer TOKEN`, for curl -H @FILE
-  curl    a line for curl -K FILE
+  curl    lines for curl -K FILE: the token, and `Accept: application/json`
   json    the token and its end
   env     KELIWEB_TOKEN=TOKEN
 
 Example:
-  curl -K <(gettone keliweb token --format curl) \\
-    https://fatture.keliweb.it/api/invoices")]
+  config=$(gettone keliweb token --format curl) &&
+    curl -K - https://fatture.keliweb.it/api/invoices <<<\"$config\"
+
+A script must check that it got a token, as this one does with &&: curl calls
+the service without a token if the configuration is empty.")]
 pub struct KeliwebArguments {
     #[command(flatten)]
     wanted: Wanted,
@@ -95,7 +102,7 @@ enum Format {
     Token,
     /// The line `Authorization: Bearer TOKEN`, for curl -H @FILE
     Header,
-    /// A line for curl -K FILE
+    /// Lines for curl -K FILE
     Curl,
     /// The token, its end and its scopes
     Json,
@@ -283,10 +290,12 @@ fn report(obtained: &Obtained, scopes: Option<&ScopeSet>, variable: &str, chosen
         expires_in: left.map(|left| left.as_secs()),
         scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
     };
+    // Without it, Keliweb Fatture, which has no scopes, responds to a rejected token with a redirect to its login page.
+    let accept = if scopes.is_none() { "header = \"Accept: application/json\"\n" } else { "" };
     let text = match chosen.format {
         Format::Token | Format::Json => format!("{token}\n"),
         Format::Header => format!("Authorization: Bearer {token}\n"),
-        Format::Curl => format!("oauth2-bearer = \"{}\"\n", token.replace('"', "\\\"")),
+        Format::Curl => format!("oauth2-bearer = \"{}\"\n{accept}", token.replace('"', "\\\"")),
         Format::Env => format!("{variable}={}\n", quoted(token)),
     };
     let mut report = Report::text(text, &json);
