@@ -192,7 +192,8 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     fn remove(&self, name: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Waits for the lock of a name, and takes it. The client holds it while it requests and saves a token, so that others wait for
-    /// that token instead of requesting one each. The default implementation locks nothing.
+    /// that token instead of requesting one each. Each name has a lock of its own: the lock of one name must not block that of another.
+    /// The default implementation locks nothing.
     ///
     /// `seen` is the version of the record that the client has loaded; `None` if there was none. If the record has another version by now,
     /// the client needs no lock: the call returns [`Locked::Changed`]. A store that cannot tell may ignore `seen`.

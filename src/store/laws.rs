@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! The checks write records under names that begin with `laws of a store`, and remove them again. The store must have no such records
-//! before, and must take records that are not sealed.
+//! The checks write records under names that begin with `laws of a store`, and remove them, also if a check fails. They begin with removing
+//! what an earlier run left that was killed. The store must take records that are not sealed.
 
 use std::future::Future;
 use std::pin::pin;
@@ -28,6 +28,8 @@ use crate::runtime;
 
 /// How long a check waits for a lock that must be free.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+const FREE: &str = "a lock that nobody has is not waited for";
 
 /// Checks `load`, `replace` and `remove`: the store replaces a record only if it is the one that the client has seen, also for two clients
 /// at once.
@@ -45,15 +47,20 @@ pub async fn check(store: impl TokenStore) -> Result<(), Error> {
     let long = "laws of a store \"á\\\u{1f511}\n".repeat(200);
     for name in ["laws of a store", "laws of a store: another name", "laws of a store\"; --", &long] {
         let laws = Laws { store: &*store, name };
-        laws.one_after_the_other().await?;
-        laws.a_call_that_is_dropped().await?;
+        laws.with_no_trace(async {
+            laws.one_after_the_other().await?;
+            laws.a_call_that_is_dropped().await
+        })
+        .await?;
     }
-    two_at_once(&store, "laws of a store: two at once").await
+    let name = "laws of a store: two at once";
+    Laws { store: &*store, name }.with_no_trace(two_at_once(&store, name)).await
 }
 
-/// Checks `lock`: one client at a time has the lock, another can take it after its release, and a client that waits sees a new record.
+/// Checks `lock`: one client at a time has the lock of a name, another can take it after its release, and a client that waits sees a new
+/// record. The lock of another name is free meanwhile.
 ///
-/// A store that locks nothing does not pass.
+/// A store that locks nothing does not pass, nor does one with a single lock for all names.
 ///
 /// # Errors
 ///
@@ -62,6 +69,11 @@ pub async fn check(store: impl TokenStore) -> Result<(), Error> {
 pub async fn check_lock(store: impl TokenStore) -> Result<(), Error> {
     runtime::current()?;
     let laws = Laws { store: &store, name: "laws of a store: lock" };
+    laws.with_no_trace(locks(laws)).await
+}
+
+async fn locks<S: TokenStore>(laws: Laws<'_, S>) -> Result<(), Error> {
+    let store = laws.store;
     let held = laws.lock(None).await?;
     {
         let mut waiting = pin!(store.lock(laws.name, None));
@@ -71,13 +83,16 @@ pub async fn check_lock(store: impl TokenStore) -> Result<(), Error> {
         }
         let version = laws.done(laws.replace(None, "a").await?, "there is no record, so one is created")?;
         held.release().await;
-        match laws.in_time(waiting).await? {
+        match laws.in_time(waiting, FREE).await? {
             Locked::Held(_) | Locked::Changed => {}
             Locked::Busy => return broken("a lock can be had after its release"),
         }
         // A lock of another name is free meanwhile.
         let other = Laws { name: "laws of a store: another lock", ..laws };
-        let (one, two) = (laws.lock(Some(&version)).await?, other.lock(None).await?);
+        let one = laws.lock(Some(&version)).await?;
+        let other =
+            other.in_time(store.lock(other.name, None), "the lock of one name does not block that of another").await?;
+        let Locked::Held(two) = other else { return broken("the lock of one name does not block that of another") };
         one.release().await;
         two.release().await;
     }
@@ -88,7 +103,7 @@ pub async fn check_lock(store: impl TokenStore) -> Result<(), Error> {
     let _ = poll_once(store.lock(laws.name, version.as_ref()));
     held.release().await;
     laws.lock(version.as_ref()).await?.release().await;
-    laws.remove().await
+    Ok(())
 }
 
 struct Laws<'a, S> {
@@ -180,18 +195,30 @@ impl<S: TokenStore> Laws<'_, S> {
     }
 
     async fn lock(&self, seen: Option<&Version>) -> Result<StoreLock, Error> {
-        match self.in_time(self.store.lock(self.name, seen)).await? {
+        match self.in_time(self.store.lock(self.name, seen), FREE).await? {
             Locked::Held(lock) => Ok(lock),
             Locked::Changed => broken("`lock` says that the record changed only if it did"),
             Locked::Busy => broken("a lock that nobody has can be had"),
         }
     }
 
-    async fn in_time(&self, lock: impl Future<Output = Result<Locked, super::StoreError>>) -> Result<Locked, Error> {
+    /// Returns the outcome of `lock`. If it takes too long, the store breaks `rule`.
+    async fn in_time(
+        &self,
+        lock: impl Future<Output = Result<Locked, super::StoreError>>,
+        rule: &'static str,
+    ) -> Result<Locked, Error> {
         match tokio::time::timeout(PATIENCE, lock).await {
             Ok(locked) => locked.map_err(|error| Error::store("lock", error)),
-            Err(_) => broken("a lock that nobody has is not waited for"),
+            Err(_) => broken(rule),
         }
+    }
+
+    /// Removes the record before a check and after it, whatever its outcome: the next run must not find what this one left.
+    async fn with_no_trace(&self, check: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        self.remove().await?;
+        let outcome = check.await;
+        outcome.and(self.remove().await)
     }
 }
 
@@ -324,11 +351,29 @@ mod tests {
         for (fault, rule) in [
             ("locks nothing", "a lock that another client has is waited for"),
             ("always busy", "a lock that nobody has can be had"),
-            ("one lock", "a lock that nobody has is not waited for"),
+            ("one lock", "the lock of one name does not block that of another"),
         ] {
             let error = check_lock(Faulty(MemoryStore::new(), fault)).await.unwrap_err();
             assert!(error.to_string().contains(rule), "{fault}: {error}");
         }
         check(Faulty(MemoryStore::new(), "")).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_leaves_no_record_and_finds_none() {
+        let kept = MemoryStore::new();
+        for name in ["laws of a store", "laws of a store: two at once", "laws of a store: lock"] {
+            let left = kept.replace(name, None, &token("of a run that was killed").unwrap()).await.unwrap();
+            assert!(matches!(left, Replaced::Done(_)));
+        }
+        for fault in ["another version", "compares too early", ""] {
+            assert_eq!(check(Faulty(kept.clone(), fault)).await.is_err(), !fault.is_empty(), "{fault}");
+        }
+        for fault in ["one lock", ""] {
+            assert_eq!(check_lock(Faulty(kept.clone(), fault)).await.is_err(), !fault.is_empty(), "{fault}");
+        }
+        for name in ["laws of a store", "laws of a store: two at once", "laws of a store: lock"] {
+            assert!(kept.load(name).await.unwrap().is_none(), "{name}");
+        }
     }
 }
