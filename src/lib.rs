@@ -82,6 +82,7 @@
 //! | `spend` | Openapi.it: what an account has left, and what it was spent on, for each scope and each day |
 //! | `usage` | Openapi.it, version 1: credit and counters as tables |
 //! | `custom_store` | a store of your own that two clients share |
+//! | `fleet` | a fleet of programs that shares one token in Redis, Valkey or a file, while some of them die |
 //! | `emulator` | both services for curl and other languages |
 //!
 //! # Features

@@ -146,6 +146,9 @@ impl Oauth {
     /// and with the only expiration time that the request can have set (see [`Builder::ttl`]). It leaves a token that it cannot tell from
     /// others, or that the service creates more than 15 seconds after the client gave up.
     ///
+    /// Do not call it while other clients share the store: they keep a deleted token in memory and return it until it expires, and the
+    /// service responds with 401.
+    ///
     /// # Errors
     ///
     /// The first error. The client still deletes the other tokens; the next call retries those that it could not delete.

@@ -159,6 +159,9 @@ impl Oauth {
     /// [name](Builder::token_name), unless the service does not list it yet. Another call finds one that the service lists up to 15 seconds
     /// after the client gave up. The client leaves a token that the service lists later.
     ///
+    /// Do not call it while other clients share the store: they keep a deleted token in memory and return it until it expires, and the
+    /// service responds with 401.
+    ///
     /// # Errors
     ///
     /// The first error. The client still deletes the other tokens; the next call retries those that it could not delete.
