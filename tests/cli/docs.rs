@@ -37,8 +37,11 @@ async fn has_tools(world: &World, options: &str) -> bool {
     true
 }
 
+/// Runs a block, in the shell that its first line names or else in bash.
 async fn run(world: &World, block: &str) -> Run {
-    world.bash(&format!("PATH={}:$PATH\n{block}", world.home.join("bin").display())).await
+    let shell = if block.starts_with("#!/bin/sh\n") { "sh -eu" } else { "bash -euo pipefail" };
+    let block = world.write("block", block);
+    world.bash(&format!("PATH={}:$PATH {shell} {block}", world.home.join("bin").display())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
