@@ -100,6 +100,9 @@ pub fn html(text: &str) -> String {
 
 /// Replaces the [`FORMS`] in an input with the secrets.
 pub fn splice(input: &[u8], secrets: &[String]) -> Vec<u8> {
+    if input.is_ascii() {
+        return input.to_vec();
+    }
     let mut spliced = Vec::with_capacity(input.len());
     let mut bytes = input.iter();
     while let Some(byte) = bytes.next() {

@@ -68,7 +68,7 @@ impl TokenStore for Panicking {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_costs_no_caller_a_token() {
     for (call, at_once) in
         ["load", "replace", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])
@@ -129,7 +129,7 @@ async fn a_record_under_another_name_is_not_returned() {
 }
 
 /// A store's future that panics when it is dropped.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_store_future_that_panics_when_dropped_costs_no_caller_a_token() {
     struct Bomb(bool);
     impl Drop for Bomb {

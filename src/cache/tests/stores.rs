@@ -150,7 +150,7 @@ async fn a_stored_token_from_the_future_is_not_trusted() {
     assert_ne!(fixture.get("b").await, "skewed");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failing_store_costs_no_caller_a_token() {
     let fixture = Fixture::with_store(Some(AnyStore::new(FakeStore {
         saving: StoreBehavior::Fails,
