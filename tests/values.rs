@@ -4,6 +4,9 @@
 #[cfg(feature = "schemars")]
 mod common;
 #[cfg(feature = "schemars")]
+#[path = "values/json.rs"]
+mod json;
+#[cfg(feature = "schemars")]
 #[path = "values/schema.rs"]
 mod schema;
 

@@ -25,6 +25,7 @@ mod stats;
 mod subscription;
 mod token;
 mod wallet;
+mod write;
 
 use std::collections::HashSet;
 use std::fmt;

@@ -204,21 +204,23 @@ fn assert_reads<T: JsonSchema + serde::de::DeserializeOwned>(values: &[Value]) {
     }
 }
 
+/// Returns the objects that an operation answers in the examples: at the root, in `data`, or as the entries of it.
+pub fn answered(spec: &Spec, operation: &str) -> Vec<Value> {
+    let examples = spec.answers().into_iter().filter(|(id, status, _)| id == operation && *status == 200);
+    let bodies = examples
+        .map(|(id, status, name)| serde_json::from_str::<Value>(spec.answer(&id, status, &name).text()).unwrap());
+    let data = bodies.map(|body| body.get("data").cloned().unwrap_or(body));
+    data.flat_map(|data| match data {
+        Value::Array(entries) => entries,
+        one => vec![one],
+    })
+    .collect()
+}
+
 #[test]
 fn every_documented_object_of_openapi_v2_matches_the_schema_of_its_type() {
     let spec = Spec::openapi_v2();
-    // What an operation answers: at the root, in `data`, or as the entries of it.
-    let answered = |operation: &str| -> Vec<Value> {
-        let examples = spec.answers().into_iter().filter(|(id, status, _)| id == operation && *status == 200);
-        let bodies = examples
-            .map(|(id, status, name)| serde_json::from_str::<Value>(spec.answer(&id, status, &name).text()).unwrap());
-        let data = bodies.map(|body| body.get("data").cloned().unwrap_or(body));
-        data.flat_map(|data| match data {
-            Value::Array(entries) => entries,
-            one => vec![one],
-        })
-        .collect()
-    };
+    let answered = |operation: &str| answered(&spec, operation);
     let tokens = ["create_token", "list_tokens", "find_token", "update_token"].map(answered).concat();
     assert_reads::<v2::Token>(&tokens);
     assert_reads::<TokenLimits>(&[tokens[0]["limits"].clone(), json!({}), json!({ "totalRequests": false })]);
@@ -247,7 +249,7 @@ fn limits_are_written_by_their_schema() {
 }
 
 /// Asserts that a serialized value matches the schemas of its type, for reading and for writing.
-fn is_written_by_its_schema<T: JsonSchema + serde::Serialize>(value: &T) {
+pub fn is_written_by_its_schema<T: JsonSchema + serde::Serialize>(value: &T) {
     let written = serde_json::to_value(value).unwrap();
     let settings = schemars::generate::SchemaSettings::draft2020_12;
     for settings in [settings().for_deserialize(), settings().for_serialize()] {

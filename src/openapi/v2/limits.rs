@@ -8,12 +8,12 @@ use rust_decimal::Decimal;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::read;
+use super::{read, write};
 use crate::error::Error;
 use crate::json::{Word, parse_whole, raw};
 use crate::openapi::money;
 
-/// A limit that the service states: a number, none, or unknown.
+/// A limit that the service states: a number, none, or unknown. Serde reads and writes the service's form.
 ///
 /// ```
 /// use gettone::openapi::v2::Limit;
@@ -76,20 +76,30 @@ impl<T: fmt::Display> fmt::Display for Limit<T> {
     }
 }
 
-/// Defines how a limit of one type is read.
-macro_rules! read_limit {
-    ($type:ty, $parse:expr) => {
+/// Defines how a limit of one type is read and written.
+macro_rules! serde_limit {
+    ($type:ty, $parse:expr, $write:expr) => {
         impl<'de> Deserialize<'de> for Limit<$type> {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Ok(Self::of(&raw(deserializer)?, $parse))
             }
         }
+
+        impl Serialize for Limit<$type> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    Self::Limited(limit) => $write(limit, serializer),
+                    Self::Unlimited => serializer.serialize_bool(false),
+                    Self::Unknown => serializer.serialize_unit(),
+                }
+            }
+        }
     };
 }
 
-read_limit!(u64, parse_whole);
-read_limit!(Decimal, money::parse);
-read_limit!(String, |text| Some(text.to_owned()).filter(|text| !text.is_empty()));
+serde_limit!(u64, parse_whole, u64::serialize);
+serde_limit!(Decimal, money::parse, write::required_amount);
+serde_limit!(String, |text| Some(text.to_owned()).filter(|text| !text.is_empty()), String::serialize);
 
 #[cfg(feature = "schemars")]
 impl<T: schemars::JsonSchema> schemars::JsonSchema for Limit<T> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::entries::Identified;
@@ -11,34 +11,40 @@ use super::envelope::Object;
 use super::read;
 #[cfg(feature = "schemars")]
 use super::schema;
+use super::write;
 use crate::secret::Secret;
 
 /// A call that failed, at this service or at a data service.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct ErrorLog {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     scope: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     domain: Option<String>,
-    #[serde(rename = "errorAt", default, deserialize_with = "read::time")]
+    #[serde(rename = "errorAt", default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     at: Option<SystemTime>,
-    #[serde(rename = "httpResponseCode", default, deserialize_with = "read::status")]
+    #[serde(
+        rename = "httpResponseCode",
+        default,
+        deserialize_with = "read::status",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     status: Option<u16>,
-    #[serde(rename = "errorCode", default, deserialize_with = "read::text")]
+    #[serde(rename = "errorCode", default, with = "write::code", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<f64>"))]
     code: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     message: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     ip: Option<String>,
 }
@@ -107,59 +113,64 @@ impl Identified for ErrorLog {
 /// A delivery of the platform to a URL of the account.
 ///
 /// [`list_callbacks`](super::Oauth::list_callbacks) returns a part of what [`get_callback`](super::Oauth::get_callback) returns. Its URL,
-/// its headers and its data may contain secrets: [`Debug`](fmt::Debug) prints none of them.
-#[derive(Clone, PartialEq, Deserialize)]
+/// its headers and its data may contain secrets: neither [`Debug`](fmt::Debug) nor `Serialize` writes any of them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Callback {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     scope: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     domain: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing)]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     url: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     method: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     field: Option<String>,
-    #[serde(rename = "httpResponseCode", default, deserialize_with = "read::status")]
+    #[serde(
+        rename = "httpResponseCode",
+        default,
+        deserialize_with = "read::status",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     status: Option<u16>,
-    #[serde(default, deserialize_with = "read::flag")]
+    #[serde(default, deserialize_with = "read::flag", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     active: Option<bool>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     created_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     started_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     completed_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::count")]
+    #[serde(default, deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     elapsed_time: Option<u64>,
-    #[serde(default, deserialize_with = "read::count")]
+    #[serde(default, deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     attempt: Option<u64>,
-    #[serde(default, deserialize_with = "read::count")]
+    #[serde(default, deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     retry: Option<u64>,
-    #[serde(default, deserialize_with = "read::json")]
+    #[serde(default, deserialize_with = "read::json", skip_serializing)]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     data: Option<Value>,
-    #[serde(default, deserialize_with = "read::json")]
+    #[serde(default, deserialize_with = "read::json", skip_serializing)]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     custom: Option<Value>,
-    #[serde(default, deserialize_with = "read::json_map")]
+    #[serde(default, deserialize_with = "read::json_map", skip_serializing)]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     headers: Option<Value>,
 }

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::envelope::Object;
 use super::limits::Limit;
-use super::read;
+use super::{read, write};
 use crate::scope::Scope;
 
 /// A scope of the vendor's catalog, and whether the account may use it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct UserScope {
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     id: Option<String>,
     scope: Scope,
-    #[serde(default, deserialize_with = "read::flag")]
+    #[serde(default, deserialize_with = "read::flag", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     enabled: Option<bool>,
 }
@@ -48,14 +48,14 @@ impl Object for UserScope {
 }
 
 /// A scope of the vendor's catalog, with its prices, free requests and requirements.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct ScopeDetail {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
     scope: Scope,
-    #[serde(default, deserialize_with = "read::flag")]
+    #[serde(default, deserialize_with = "read::flag", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     enabled: Option<bool>,
     #[serde(default)]
@@ -67,7 +67,7 @@ pub struct ScopeDetail {
     #[serde(default, deserialize_with = "read::flags")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<BTreeMap<String, bool>>"))]
     requirements: BTreeMap<String, bool>,
-    #[serde(default, deserialize_with = "read::amounts")]
+    #[serde(default, deserialize_with = "read::amounts", serialize_with = "write::amounts")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<BTreeMap<String, f64>>"))]
     prices: BTreeMap<String, Decimal>,
 }
@@ -123,7 +123,7 @@ impl Object for ScopeDetail {
 
 /// How many requests of a scope are free of charge. [`Limit::Unlimited`] means that there is no limit of that kind; `Limited(0)`, that no
 /// request is free.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
 pub struct FreeLimits {

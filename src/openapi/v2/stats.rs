@@ -3,11 +3,11 @@
 use std::fmt;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::envelope::Object;
-use super::read;
+use super::{read, write};
 use crate::json::raw;
 use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 
@@ -15,28 +15,38 @@ use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 ///
 /// Which figures the service returns depends on what they are of; it requires none of them. Do not expect sums to match: the vendor's own
 /// examples do not.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+///
+/// Serde reads and writes the service's form. It leaves out what the service did not send.
+///
+/// ```
+/// use gettone::openapi::v2::Stats;
+///
+/// let stats: Stats = serde_json::from_str(r#"{"totalRequests": "7", "walletAmount": 0.45}"#)?;
+/// assert_eq!(serde_json::to_string(&stats)?, r#"{"totalRequests":7,"walletAmount":0.45}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
 pub struct Stats {
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     total_requests: Option<u64>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     wallet_requests: Option<u64>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     subscription_requests: Option<u64>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     error_requests: Option<u64>,
-    #[serde(deserialize_with = "read::amount")]
+    #[serde(with = "write::amount", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(with = "Option<f64>"))]
     wallet_amount: Option<Decimal>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     total_ips: Option<u64>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     total_apis: Option<u64>,
-    #[serde(deserialize_with = "read::count")]
+    #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     total_scopes: Option<u64>,
-    #[serde(deserialize_with = "read::texts")]
+    #[serde(deserialize_with = "read::texts", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schemars", schemars(with = "Option<Vec<String>>"))]
     ip: Vec<String>,
 }
@@ -115,14 +125,15 @@ impl Object for Stats {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct ApiStats {
-    #[cfg_attr(feature = "schemars", schemars(flatten))]
+    #[serde(flatten)]
     stats: Stats,
+    #[serde(serialize_with = "write::by_scope", skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schemars", schemars(with = "Option<std::collections::BTreeMap<String, Stats>>"))]
     scopes: Vec<(Scope, Stats)>,
-    #[cfg_attr(feature = "schemars", schemars(skip))]
+    #[serde(skip)]
     unrecognized: Vec<(String, Value)>,
 }
 

@@ -3,62 +3,63 @@
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entries::Identified;
 use super::envelope::Object;
 use super::read;
 #[cfg(feature = "schemars")]
 use super::schema;
+use super::write;
 use crate::secret::Secret;
 
 /// A subscription of the account.
 ///
 /// [`list_subscriptions`](super::Oauth::list_subscriptions) returns a part of what [`get_subscription`](super::Oauth::get_subscription)
 /// returns.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Subscription {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     scope: Option<String>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     domain: Option<String>,
-    #[serde(default, deserialize_with = "read::flag")]
+    #[serde(default, deserialize_with = "read::flag", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     active: Option<bool>,
-    #[serde(default, deserialize_with = "read::count")]
+    #[serde(default, deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     available_requests: Option<u64>,
-    #[serde(default, deserialize_with = "read::count")]
+    #[serde(default, deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<schema::NumberOrText>"))]
     total_requests: Option<u64>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     starts_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     expires_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::amount")]
+    #[serde(default, with = "write::amount", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<f64>"))]
     price: Option<Decimal>,
-    #[serde(default, deserialize_with = "read::amount")]
+    #[serde(default, with = "write::amount", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<f64>"))]
     price_per_request: Option<Decimal>,
-    #[serde(rename = "type", default, deserialize_with = "read::text")]
+    #[serde(rename = "type", default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     kind: Option<String>,
-    #[serde(rename = "autorenew", default, deserialize_with = "read::flag")]
+    #[serde(rename = "autorenew", default, deserialize_with = "read::flag", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     auto_renew: Option<bool>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     created_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     updated_at: Option<SystemTime>,
 }

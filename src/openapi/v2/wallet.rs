@@ -3,25 +3,25 @@
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::entries::Identified;
 use super::envelope::Object;
-use super::read;
+use super::{read, write};
 use crate::secret::Secret;
 
 /// The credit that an account has left to spend.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Wallet {
-    #[serde(deserialize_with = "read::required_amount")]
+    #[serde(deserialize_with = "read::required_amount", serialize_with = "write::required_amount")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     credit: Decimal,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     created_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     updated_at: Option<SystemTime>,
 }
@@ -55,19 +55,19 @@ impl Object for Wallet {
 /// A payment from the wallet, or into it.
 ///
 /// The service may add small charges up before they become one: the sum need not match [`Stats::wallet_amount`](super::Stats::wallet_amount).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Transaction {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
-    #[serde(deserialize_with = "read::required_amount")]
+    #[serde(deserialize_with = "read::required_amount", serialize_with = "write::required_amount")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     amount: Decimal,
-    #[serde(default, deserialize_with = "read::time")]
+    #[serde(default, with = "write::time", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default, with = "Option<String>"))]
     created_at: Option<SystemTime>,
-    #[serde(default, deserialize_with = "read::text")]
+    #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
     description: Option<String>,
 }
