@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A JSON value that fits in one word: a boolean, a number or a string.
+/// A JSON value that is neither a list nor an object: a boolean, a number or a string. Anything else, and null, is `Other`.
 pub(crate) enum Word<'a> {
     Flag(bool),
     Number(&'a str),

@@ -29,7 +29,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Sent<T> {
     }
 }
 
-/// A value of a response. It cannot be serialized, because it holds a secret.
+/// A value of a response. The generated types need `Serialize`, but this one is never written: many values hold a secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Received<T>(pub T);
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::generate::{Problem, Spec, escape};
 
-/// The sources that a statement of a spec may have, as the head of each spec explains.
+/// The sources that an operation or a response may have. An example may have others, which the head of its spec explains.
 const SOURCES: [&str; 2] = ["vendor", "software"];
 
 /// Returns everything that is wrong with a spec, by line.

@@ -68,7 +68,7 @@ impl TokenStore for Panicking {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_store_that_panics_costs_no_caller_a_token() {
     for (call, at_once) in
         ["load", "replace", "remove", "lock", "unlock"].into_iter().flat_map(|it| [(it, true), (it, false)])

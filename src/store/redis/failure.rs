@@ -4,6 +4,7 @@ use redis::{ErrorKind, RedisError};
 
 use super::address::Address;
 use crate::error::{Error, Kind};
+use Cause::{Away, Closed, Misconfigured, NotReady, Panicked, Refused, Silent, Unknown};
 
 /// The failure of a command. Its text has no secret in it.
 #[derive(Debug, Clone)]
@@ -31,8 +32,6 @@ pub(super) enum Cause {
     /// The TLS library panicked. That failure lasts too.
     Panicked,
 }
-
-use Cause::{Away, Closed, Misconfigured, NotReady, Panicked, Refused, Silent, Unknown};
 
 /// What an error needs to know about the store: what to hide, and what to advise.
 #[derive(Clone, Default)]
@@ -73,7 +72,7 @@ impl Failure {
 
     /// Returns whether there may be time to try another connection.
     pub(super) fn is_found_at_once(&self) -> bool {
-        matches!(self.cause, Away | Closed | NotReady)
+        self.is_moving()
     }
 
     /// Returns whether the failure lasts until somebody changes something.
