@@ -13,6 +13,23 @@ use super::redact::escapes::text_of;
 use super::response::ResponseRules;
 use crate::json::{Text, Word, from_raw, text as text_value, yes_or_no};
 
+/// A response shorter than this may be a failure that looks like an empty list.
+const SHORT: usize = 256;
+
+/// Returns whether a success is searched for a failure before it is read: a flat one, and a short one that may be a failure. Most short
+/// ones are plainly none, which costs less to find out than a search.
+pub(super) fn is_searched_first(body: &[u8], rules: &ResponseRules) -> bool {
+    let is_plain = |text: &str| {
+        let always = |name: &str, value: &str| text.split(name).skip(1).all(|rest| rest.starts_with(value));
+        // With an escape, a name may have another form.
+        !text.contains('\\')
+            && always("\"success\"", ":true")
+            && always("\"error\"", ":null")
+            && rules.code_fields.iter().all(|name| !text.contains(name))
+    };
+    rules.is_flat || (body.len() < SHORT && !std::str::from_utf8(body).is_ok_and(is_plain))
+}
+
 /// The success or failure that a body reports, in any of the known forms.
 #[derive(Default)]
 pub(super) struct FailureBody {

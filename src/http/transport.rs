@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes, BytesMut};
-use progenitor_client::ResponseValue;
+use progenitor_client::{Error as Generated, ResponseValue};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
+use super::failure::is_searched_first;
 use super::redact::reason;
 use super::response::{RawResponse, ResponseRules, is_html, set_date};
 use super::retry::{Retry, RetrySafety};
@@ -24,9 +25,6 @@ use crate::trace::Span;
 
 /// The largest response that the client reads. The largest known one, 270 scopes, has about 10 KiB.
 const MAX_RESPONSE: usize = 4 * 1024 * 1024;
-
-/// A response shorter than this is searched for a failure first, because a failure may look like an empty list.
-const SHORT: usize = 256;
 
 /// One call, which the hooks of the generated clients carry.
 #[derive(Clone)]
@@ -250,7 +248,7 @@ impl Dispatch {
         let body = read(&mut response).await;
         // If the body cannot be read, the status still means something.
         let read = body.as_deref().unwrap_or_default();
-        if (!status.is_success() || self.call.rules.is_flat || read.len() < SHORT || is_html(&headers, read))
+        if (!status.is_success() || is_searched_first(read, self.call.rules) || is_html(&headers, read))
             && let Some(error) = self.failure(request, status, &headers, read)
         {
             return Err(error);
@@ -391,10 +389,17 @@ fn success(url: &Url, status: StatusCode, body: Bytes) -> Result<Response, http:
 /// A response with a status of success is read once, as the documented type. Only if that fails, it is searched for a failure.
 pub(crate) fn finish<T>(
     dispatch: &Dispatch,
-    result: Result<ResponseValue<T>, progenitor_client::Error<()>>,
+    result: Result<ResponseValue<T>, Generated<()>>,
 ) -> Result<Option<T>, Error> {
-    use progenitor_client::Error as Generated;
+    finish_or(dispatch, result, |_, error| Err(error))
+}
 
+/// Does the same as [`finish`], with a second reader for a response that is not the documented one.
+pub(crate) fn finish_or<T>(
+    dispatch: &Dispatch,
+    result: Result<ResponseValue<T>, Generated<()>>,
+    read: impl FnOnce(&[u8], serde_json::Error) -> serde_json::Result<T>,
+) -> Result<Option<T>, Error> {
     let unreadable = |body: &[u8], message: String| {
         let Succeeded { request, status, headers, .. } = dispatch.succeeded.get()?;
         let decode = || Error::new(Kind::Decode).with_status(*status).with_message(message);
@@ -407,6 +412,10 @@ pub(crate) fn finish<T>(
             None => return Ok(None),
         },
         Err(Generated::InvalidResponsePayload(body, error)) => {
+            let error = match read(&body, error) {
+                Ok(value) => return Ok(Some(value)),
+                Err(error) => error,
+            };
             let message = match body.trim_ascii() {
                 [] => "the response is empty".to_owned(),
                 _ => format!("the response is not the documented one: {}", without_values(&error)),

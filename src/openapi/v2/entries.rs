@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +16,34 @@ use crate::secret::Secret;
 
 /// An entry of a list with pages, which has an identity.
 pub(super) trait Identified {
-    fn identity(&self) -> Secret;
+    fn identity(&self) -> impl Hash;
+}
+
+/// The identities that a stream has seen, of which some are tokens. Keeps a hash of 128 bits of each, with random keys: in practice, no two
+/// identities share one, and nobody can tell a token from it.
+#[derive(Default)]
+struct Seen {
+    keys: [RandomState; 2],
+    hashes: HashSet<[u64; 2]>,
+}
+
+impl Seen {
+    fn hash(&self, identity: impl Hash) -> [u64; 2] {
+        self.keys.each_ref().map(|key| key.hash_one(&identity))
+    }
+
+    fn contains(&self, identity: impl Hash) -> bool {
+        self.hashes.contains(&self.hash(identity))
+    }
+
+    /// Returns whether the identity is new.
+    fn insert(&mut self, identity: impl Hash) -> bool {
+        self.hashes.insert(self.hash(identity))
+    }
+
+    fn len(&self) -> usize {
+        self.hashes.len()
+    }
 }
 
 type Fetching<T> = Pin<Box<dyn Future<Output = Result<Page<T>, Error>> + Send>>;
@@ -43,7 +71,7 @@ pub struct Entries<T> {
     /// The range to request when `ready` is empty.
     next: Option<PageRange>,
     ready: VecDeque<T>,
-    seen: HashSet<Secret>,
+    seen: Seen,
     unrecognized: Vec<Secret>,
     /// How many entries of a page the next one repeats.
     overlap: u8,
@@ -69,7 +97,7 @@ impl<T> Entries<T> {
             fetching: None,
             next: Some(PageRange::default()),
             ready: VecDeque::new(),
-            seen: HashSet::new(),
+            seen: Seen::default(),
             unrecognized: Vec::new(),
             overlap: 1,
             stride: STRIDE,
@@ -98,7 +126,7 @@ impl<T: Identified + Unpin> Entries<T> {
         let (len, is_full) = (page.entries.len() + page.unrecognized.len(), page.next.is_some());
         let before = self.seen.len();
         // The stream has seen every entry up to some point. So if it has seen the first entry of this page, it has missed none before it.
-        let joins = range.skip() == 0 || first(&page).is_some_and(|first| self.seen.contains(&first));
+        let joins = range.skip() == 0 || self.has_seen_first(&page);
         let next = if joins {
             self.add(page);
             self.stride = STRIDE;
@@ -130,21 +158,21 @@ impl<T: Identified + Unpin> Entries<T> {
         }
     }
 
+    /// Returns whether the stream has seen the first entry of a page. One that the client cannot read is its own identity.
+    fn has_seen_first(&self, page: &Page<T>) -> bool {
+        match page.starts_unrecognized {
+            true => page.unrecognized.first().is_some_and(|text| self.seen.contains(text.expose())),
+            false => page.entries.first().is_some_and(|entry| self.seen.contains(entry.identity())),
+        }
+    }
+
     fn add(&mut self, page: Page<T>) {
         for entry in page.entries {
             if self.seen.insert(entry.identity()) {
                 self.ready.push_back(entry);
             }
         }
-        self.unrecognized.extend(page.unrecognized.into_iter().filter(|text| self.seen.insert(text.clone())));
-    }
-}
-
-/// Returns the identity of the first entry of a page. One that the client cannot read is its own.
-fn first<T: Identified>(page: &Page<T>) -> Option<Secret> {
-    match page.starts_unrecognized {
-        true => page.unrecognized.first().cloned(),
-        false => page.entries.first().map(T::identity),
+        self.unrecognized.extend(page.unrecognized.into_iter().filter(|text| self.seen.insert(text.expose())));
     }
 }
 
@@ -193,8 +221,8 @@ mod tests {
     use super::*;
 
     impl Identified for u64 {
-        fn identity(&self) -> Secret {
-            self.to_string().into()
+        fn identity(&self) -> impl Hash {
+            self
         }
     }
 

@@ -29,23 +29,27 @@ pub(crate) trait Entry: Sized {
 
 impl<T: Object> Entry for T {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
+        object(deserializer)
+    }
+}
 
-        /// Not the derived visitor, which would take an array for the fields in their order.
-        impl<'de, T: Object> Visitor<'de> for Fields<T> {
-            type Value = T;
+/// Reads an object. The derived reader alone would take an array for the fields in their order.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Fields<T>(PhantomData<T>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+        type Value = T;
 
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(fields))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
         }
 
-        deserializer.deserialize_map(Fields(PhantomData))
+        fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(fields))
+        }
     }
+
+    deserializer.deserialize_map(Fields(PhantomData))
 }
 
 #[derive(Deserialize)]
@@ -99,18 +103,25 @@ fn only(array: &RawValue) -> Option<&RawValue> {
     }
 }
 
-/// A response with a list: `data`, where one object is a list of one, and null or nothing is an empty list; or an array at the root.
+/// A response with a list.
 #[derive(Debug, Clone)]
 pub(crate) struct Many<T>(pub(crate) Page<T>);
 
+/// Reads a list as documented, in one pass. Fails if any entry cannot be read.
 impl<'de, T: Entry> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let root = <&RawValue>::deserialize(deserializer)?;
-        if let Ok(Documented::<T> { data, .. }) = from_raw(root) {
-            let entries = data.into_iter().map(|Whole(entry)| entry).collect();
-            return Ok(Self(Page { entries, ..Page::default() }));
-        }
-        let list = match Root::of::<D::Error>(root)? {
+        let Documented::<T> { data, .. } = object(deserializer)?;
+        let entries = data.into_iter().map(|Whole(entry)| entry).collect();
+        Ok(Self(Page { entries, ..Page::default() }))
+    }
+}
+
+impl<T: Entry> Many<T> {
+    /// Reads a list in any form: `data`, where one object is a list of one, and null or nothing is an empty list; or an array at the root.
+    /// Keeps the entries that cannot be read.
+    pub(super) fn in_any_form(body: &[u8]) -> serde_json::Result<Self> {
+        let root = serde_json::from_slice(body)?;
+        let list = match Root::of::<serde_json::Error>(root)? {
             Root::Fields(fields) => {
                 fields.check()?;
                 fields.data()?
@@ -120,9 +131,9 @@ impl<'de, T: Entry> Deserialize<'de> for Many<T> {
         };
         let Some(list) = list else { return Ok(Self(Page::default())) };
         let entries: Vec<&RawValue> = match list.get().as_bytes().first() {
-            Some(b'[') => from_raw(list).map_err(de::Error::custom)?,
+            Some(b'[') => from_raw(list)?,
             Some(b'{') => {
-                Fields::of::<D::Error>(list)?.check()?;
+                Fields::of::<serde_json::Error>(list)?.check::<serde_json::Error>()?;
                 vec![list]
             }
             _ => return Err(de::Error::custom("a response without a list")),

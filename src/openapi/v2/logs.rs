@@ -1,6 +1,7 @@
 //! What the platform recorded: failed calls, and deliveries to the account's own URLs.
 
 use std::fmt;
+use std::hash::Hash;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,6 @@ use super::read;
 #[cfg(feature = "schemars")]
 use super::schema;
 use super::write;
-use crate::secret::Secret;
 
 /// A call that failed, at this service or at a data service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +105,8 @@ impl Object for ErrorLog {
 }
 
 impl Identified for ErrorLog {
-    fn identity(&self) -> Secret {
-        self.id.as_str().into()
+    fn identity(&self) -> impl Hash {
+        &self.id
     }
 }
 
@@ -297,7 +297,7 @@ impl Object for Callback {
 }
 
 impl Identified for Callback {
-    fn identity(&self) -> Secret {
-        self.id.as_str().into()
+    fn identity(&self) -> impl Hash {
+        &self.id
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use progenitor_client::ResponseValue;
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use zeroize::Zeroizing;
@@ -17,7 +18,7 @@ use crate::http::body::Received;
 use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
 use crate::http::secrets::SecretParts;
-use crate::http::transport::{Call, Dispatch, Timing, Transport, finish, path_segment};
+use crate::http::transport::{Call, Dispatch, Timing, Transport, finish, finish_or, path_segment};
 use crate::openapi::ttl::Ttl;
 use crate::scope::Scope;
 use crate::token::{AccessToken, RefreshToken};
@@ -132,7 +133,7 @@ impl Api {
     pub(super) async fn list_tokens(&self, range: PageRange) -> Result<(Page<Token>, Timing), Error> {
         let client = self.client(&LIST_TOKENS);
         let (skip, limit) = texts(range);
-        let response = finish(&client.inner, client.list_tokens(Some(&limit), Some(&skip)).await);
+        let response = finish_list(&client.inner, client.list_tokens(Some(&limit), Some(&skip)).await);
         Ok((page(range, response, Some(NO_TOKENS))?, client.inner.timing()))
     }
 
@@ -140,14 +141,14 @@ impl Api {
         let client = self.client(&LIST_WALLET_TRANSACTIONS);
         let (skip, limit) = texts(range);
         let response = client.list_wallet_transactions(Some(&limit), Some(&skip)).await;
-        page(range, finish(&client.inner, response), None)
+        page(range, finish_list(&client.inner, response), None)
     }
 
     pub(super) async fn list_errors(&self, scopes: &[Scope], range: PageRange) -> Result<Page<super::ErrorLog>, Error> {
         let client = self.client(&LIST_ERRORS);
         let ((skip, limit), scopes) = (texts(range), joined(scopes));
         let response = client.list_errors(Some(&limit), scopes.as_deref(), Some(&skip)).await;
-        page(range, finish(&client.inner, response), None)
+        page(range, finish_list(&client.inner, response), None)
     }
 
     pub(super) async fn list_callbacks(
@@ -158,7 +159,7 @@ impl Api {
         let client = self.client(&LIST_CALLBACKS);
         let ((skip, limit), scopes) = (texts(range), joined(scopes));
         let response = client.list_callbacks(Some(&limit), scopes.as_deref(), Some(&skip)).await;
-        page(range, finish(&client.inner, response), Some(NO_CALLBACKS))
+        page(range, finish_list(&client.inner, response), Some(NO_CALLBACKS))
     }
 
     pub(super) async fn list_subscriptions(
@@ -169,7 +170,7 @@ impl Api {
         let client = self.client(&LIST_SUBSCRIPTIONS);
         let ((skip, limit), scopes) = (texts(range), joined(scopes));
         let response = client.list_subscriptions(Some(&limit), scopes.as_deref(), Some(&skip)).await;
-        page(range, finish(&client.inner, response), Some(NO_SUBSCRIPTIONS))
+        page(range, finish_list(&client.inner, response), Some(NO_SUBSCRIPTIONS))
     }
 
     pub(super) async fn update_token(
@@ -194,7 +195,7 @@ impl Api {
 
     pub(super) async fn list_scopes(&self) -> Result<Page<UserScope>, Error> {
         let client = self.client(&LIST_SCOPES);
-        many(finish(&client.inner, client.list_scopes().await))
+        many(finish_list(&client.inner, client.list_scopes().await))
     }
 }
 
@@ -235,6 +236,14 @@ fn client(transport: &Arc<Transport>, call: &'static Call, credentials: HeaderVa
 /// Returns the object of a response.
 pub(super) fn one<T>(call: &Call, response: Result<Option<Received<One<T>>>, Error>) -> Result<T, Error> {
     response?.map(|Received(One(object))| object).ok_or_else(|| Error::no_content(call.operation))
+}
+
+/// Returns the result of a call that returns a list, in any form.
+pub(super) fn finish_list<T: Entry>(
+    dispatch: &Dispatch,
+    result: Result<ResponseValue<Received<Many<T>>>, progenitor_client::Error<()>>,
+) -> Result<Option<Received<Many<T>>>, Error> {
+    finish_or(dispatch, result, |body, _| Many::in_any_form(body).map(Received))
 }
 
 /// Returns the list of a response. One without content has none.

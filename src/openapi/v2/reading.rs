@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::envelope::{Address, ByDomain};
 use super::operations::{
     GET_CALLBACK, GET_SCOPE, GET_STATS, GET_STATS_API, GET_SUBSCRIPTION, GET_WALLET, LIST_STATS_APIS, LIST_STATS_IPS,
-    many, one, parameter,
+    finish_list, many, one, parameter,
 };
 use super::{
     ApiStats, Callback, Entries, ErrorLog, Oauth, Page, PageRange, ScopeDetail, Stats, Subscription, Transaction,
@@ -136,7 +136,7 @@ impl Oauth {
     /// [Those of `stats`](Self::stats).
     pub async fn stats_ips(&self, period: Period) -> Result<Vec<String>, Error> {
         let client = self.api.client(&LIST_STATS_IPS);
-        let page = many(finish(&client.inner, client.list_stats_ips(date(period).as_deref()).await))?;
+        let page = many(finish_list(&client.inner, client.list_stats_ips(date(period).as_deref()).await))?;
         Ok(page.into_iter().map(|Address(text)| text).collect())
     }
 

@@ -1,6 +1,7 @@
 //! Fetches the tokens for the cache: extends the one before, or creates one.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::time::Duration;
 
 use reqwest::{Request, StatusCode, Url};
@@ -270,7 +271,7 @@ struct Listed {
 }
 
 impl Identified for Listed {
-    fn identity(&self) -> Secret {
+    fn identity(&self) -> impl Hash {
         self.token.identity()
     }
 }

@@ -1,5 +1,6 @@
 //! Subscriptions, which pay for a number of requests of a scope.
 
+use std::hash::Hash;
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
@@ -11,7 +12,6 @@ use super::read;
 #[cfg(feature = "schemars")]
 use super::schema;
 use super::write;
-use crate::secret::Secret;
 
 /// A subscription of the account.
 ///
@@ -155,7 +155,7 @@ impl Object for Subscription {
 }
 
 impl Identified for Subscription {
-    fn identity(&self) -> Secret {
-        self.id.as_str().into()
+    fn identity(&self) -> impl Hash {
+        &self.id
     }
 }

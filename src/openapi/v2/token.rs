@@ -1,5 +1,6 @@
 //! A token of the account, a request for one, and a change to one.
 
+use std::hash::Hash;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer};
@@ -14,7 +15,6 @@ use crate::error::Error;
 use crate::http::body::{sendable, usable};
 use crate::openapi::ttl::Ttl;
 use crate::scope::{ScopeList, ScopePattern, ScopeSet};
-use crate::secret::Secret;
 use crate::token::{AccessToken, RefreshToken};
 
 /// A token of the account.
@@ -125,8 +125,8 @@ impl Object for Token {
 }
 
 impl Identified for Token {
-    fn identity(&self) -> Secret {
-        self.token.clone().into()
+    fn identity(&self) -> impl Hash {
+        self.token.expose()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The credit of an account, and what it was spent on.
 
+use std::hash::Hash;
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
@@ -8,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::entries::Identified;
 use super::envelope::Object;
 use super::{read, write};
-use crate::secret::Secret;
 
 /// The credit that an account has left to spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Object for Transaction {
 }
 
 impl Identified for Transaction {
-    fn identity(&self) -> Secret {
-        self.id.as_str().into()
+    fn identity(&self) -> impl Hash {
+        &self.id
     }
 }
