@@ -245,11 +245,8 @@ impl FromStr for Period {
     /// - [`is_invalid_input`](Error::is_invalid_input): the text has another form, such as one without leading zeros, or names a
     ///   period that the calendar does not have.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let unknown = || {
-            Error::invalid_input(format!(
-                "period {text:?}: expected YYYY-MM-DD, YYYY-MM, YYYY or `total`, with leading zeros"
-            ))
-        };
+        let unknown =
+            || Error::invalid_input("not a period: expected YYYY-MM-DD, YYYY-MM, YYYY or `total`, with leading zeros");
         if text == "total" {
             return Ok(Self::total());
         }

@@ -76,16 +76,16 @@ fn unparsed(mut error: clap::Error) -> ExitCode {
     ExitCode::from(failure.exit as u8)
 }
 
-/// Leaves what was typed out of an error, as it may be a token by mistake. The names of options stay.
+/// Leaves what was typed out of an error, as it may be a token by mistake. The names of real options stay.
 fn hide_values(error: &mut clap::Error) {
     const HIDDEN: &str = "...";
 
+    // The tip to write it after `--`. The names of similar options and commands are contexts of their own.
+    error.remove(ContextKind::Suggested);
     for kind in [ContextKind::InvalidValue, ContextKind::InvalidSubcommand, ContextKind::InvalidArg] {
-        let is_value = kind != ContextKind::InvalidArg || error.kind() == ErrorKind::UnknownArgument;
-        if let Some(ContextValue::String(text)) = error.get(kind)
-            && is_value
-            && !(kind == ContextKind::InvalidArg && text.starts_with('-'))
-        {
+        // In other errors, the argument is a real option.
+        let is_typed = kind != ContextKind::InvalidArg || error.kind() == ErrorKind::UnknownArgument;
+        if is_typed && matches!(error.get(kind), Some(ContextValue::String(_))) {
             error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
         }
     }

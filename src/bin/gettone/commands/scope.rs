@@ -5,7 +5,7 @@ use gettone::reqwest::{Method, Url};
 use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
-use crate::arguments::{one, scope};
+use crate::arguments::scope;
 use crate::commands::account::logs::without_secrets;
 use crate::failure::Failure;
 use crate::output::{Report, Table};
@@ -138,8 +138,7 @@ fn explain(arguments: &ExplainArguments) -> Result<Report, Failure> {
 fn read(text: &str) -> Result<ScopePattern, String> {
     let (method, url) = text.split_once(' ').map_or(("GET", text), |(method, url)| (method, url.trim()));
     if !url.contains("://") {
-        one(text)?;
-        return text.parse::<ScopePattern>().map_err(|error| pointed_at(text, &error.to_string()));
+        return scope(text).map_err(|error| pointed_at(text, &error));
     }
     // An error never shows a URL, which may contain a secret.
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| "expected a method before the URL, such as GET")?;
