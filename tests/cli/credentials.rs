@@ -153,6 +153,19 @@ async fn a_file_with_secrets_that_others_can_read_is_refused_with_the_command_to
     }
     world.chmod(CONFIG, 0o600);
     world.run(&TOKEN).await.line();
+    // Also if the secret is in a profile that is not used.
+    for other in [
+        "[work.keliweb]\npassword = 'planted-password-e5b8'",
+        "[work]\nstore = 'redis://:planted-password-e5b8@h'",
+        "[work]\nstore = 'redis:u:planted-password-e5b8@h'",
+        "[work]\nstore = 'unix:///s?p%61ss=planted-password-e5b8'",
+    ] {
+        world.write(CONFIG, &format!("[default.openapi]\nemail = 'test@example.com'\n{other}\n"));
+        assert_eq!(world.run(&["status"]).await.code, 0);
+        world.chmod(CONFIG, 0o644);
+        world.run(&["status"]).await.fails(1, &format!("chmod 600 '{config}'"));
+        world.run(&["--config", CONFIG, "status"]).await.fails(1, "chmod 600");
+    }
     // Without a secret in it, everybody may read it.
     world.write(CONFIG, "default.openapi.email = 'test@example.com'");
     world.chmod(CONFIG, 0o644);
@@ -187,7 +200,13 @@ async fn a_wrong_configuration_is_named_by_its_place_and_shows_no_value() {
         ("[default.openapi]\napi_key = ['planted-key-71f0']", "openapi.api_key: expected a text"),
         ("default.openapi = 'planted-key-71f0'", "openapi: expected a table"),
         ("[default]\nkey = 'planted-key-71f0'", "unknown key \"key\""),
-        ("[default]\nenvironment = 'test'", "expected `production` or `sandbox`"),
+        (
+            "[default]\napi_version = 2\n\nenvironment = 'planted-key-71f0'",
+            "environment: expected `production` or `sandbox`; see line 4\n",
+        ),
+        ("[work]\nenvironment = 'planted-key-71f0'", "environment: expected `production` or `sandbox`; see line 2\n"),
+        ("[work.openapi]\napi_keys = 'planted-key-71f0'", "profile work of "),
+        ("environment = 'planted-key-71f0'", "\"environment\" is in no profile"),
         ("[default]\nenvironment = 5", "environment: expected a text"),
         ("[default]\napi_version = 3", "api_version: expected 1 or 2"),
     ] {
@@ -196,7 +215,11 @@ async fn a_wrong_configuration_is_named_by_its_place_and_shows_no_value() {
         run.fails(2, reason);
         world.assert_clean(text, &run.stderr);
     }
-    world.run(&["--profile", "other", "status"]).await.fails(2, "no profile \"other\"");
+    world.write(CONFIG, "[default]\n[work]\n");
+    world
+        .run(&["--profile", "other", "status"])
+        .await
+        .fails(2, "no such profile; its profiles are [\"default\", \"work\"]");
     world.run(&["--config", "none.toml", "status"]).await.fails(2, "none.toml: there is none");
     world.run(&["--credentials", "none.toml", "status"]).await.fails(4, "there is no such file");
     assert_eq!(world.requests(), 0);
@@ -321,72 +344,4 @@ async fn a_token_of_a_variable_is_one_line_and_counts_without_a_key_alone() {
     world.set("OPENAPI_API_KEY", API_KEY);
     world.unset("OPENAPI_EMAIL");
     world.run(&["openapi", "token", SCOPE]).await.fails(4, "e-mail address");
-}
-
-#[tokio::test]
-async fn a_store_with_a_password_is_no_argument() {
-    let world = World::new().await;
-    for url in [
-        "redis://:planted-password-e5b8@127.0.0.1",
-        "rediss://user:planted-password-e5b8@h/0",
-        "unix:///s?pass=planted-password-e5b8",
-        "REDIS://:planted-password-e5b8@127.0.0.1",
-    ] {
-        let run = world.run(&["--store", url, "keliweb", "token"]).await;
-        run.fails(2, "GETTONE_STORE");
-        world.assert_clean("the error", &run.stderr);
-    }
-    for (store, reason) in [
-        ("http://:planted-password-e5b8@h", "--store: not a URL of a store"),
-        ("redisx://:planted-password-e5b8@h", "--store: not a URL of a store"),
-        ("~/tokens.json", "write the whole path"),
-    ] {
-        let run = world.run(&["--store", store, "keliweb", "token"]).await;
-        run.fails(2, reason);
-        assert!(!run.stderr.contains("e5b8"), "{run:?}");
-    }
-    world.write(CONFIG, "default.store = ''");
-    world.run(&["keliweb", "token"]).await.fails(2, "store: it is empty");
-    assert_eq!(world.requests(), 0);
-}
-
-/// A token that is typed in the wrong place is not shown.
-#[tokio::test]
-async fn an_error_shows_no_argument_that_may_be_a_secret() {
-    let world = World::new().await;
-    for arguments in [
-        &["openapi", "token", "planted-5a31"][..],
-        &["openapi", "token", "--for", "GET https://user:planted-5a31@:99999/?key=planted-5a31"],
-        &["openapi", "token", "https://user:planted-5a31@h/"],
-        &["openapi", "tokens", "list", "planted-5a31"],
-        &["openapi", "tokens", "--scope", "planted-5a31"],
-        &["openapi", "errors", "--scope", "planted-5a31"],
-        &["openapi", "scopes", "planted-5a31"],
-        &["openapi", "planted-5a31"],
-        &["keliweb", "token", "planted-5a31"],
-        &["keliweb", "token", "--format", "planted-5a31"],
-        &["keliweb", "token", "--token=planted-5a31"],
-        &["keliweb", "token", "--min-life", "planted-5a31"],
-        &["--timeout", "planted-5a31", "status"],
-        &["planted-5a31"],
-    ] {
-        let run = world.run(arguments).await;
-        assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.len() > 20, "{arguments:?}: {run:?}");
-        assert!(!run.stderr.contains("5a31"), "{arguments:?}: {run:?}");
-    }
-    // What is no secret is shown: where a scope is wrong, and what the name of an option may be.
-    world.run(&["openapi", "token", "GET:a.it/b c"]).await.fails(2, "at byte");
-    // An error tells what to do in a shell, and names no type of Rust.
-    for (arguments, reason) in [
-        (["token", "GET:a.it/b GET:c.it/d"], "write several with blanks between them"),
-        (["token", "GET:a.it/b,GET:c.it/d"], "write several with blanks between them"),
-        (["token", "GET:a.it/b c"], "white space"),
-        (["tokens", "--scope=*:a.it/*"], "expected one scope, without `*`"),
-        (["errors", "--scope=GET:a.it/b,GET:c.it/d"], "write several with blanks between them"),
-    ] {
-        let run = world.run(&[&["openapi"], &arguments[..]].concat()).await;
-        run.fails(2, reason);
-        assert!(!run.stderr.contains("Scope"), "{run:?}");
-    }
-    world.run(&["keliweb", "token", "--formt", "json"]).await.fails(2, "--format");
 }

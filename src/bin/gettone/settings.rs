@@ -1,10 +1,13 @@
 //! What the options, the environment and the configuration file say together.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use gettone::openapi::Environment;
+use percent_encoding::percent_decode_str;
+use toml::de::DeTable;
 use toml::{Table, Value};
 
 use crate::arguments::{ApiVersion, Global};
@@ -57,11 +60,10 @@ impl Settings {
     fn read_now(global: &Global) -> Result<Self, Failure> {
         let profile = Profile::read(global)?;
         let credentials = global.credentials.as_deref().map(Profile::credentials).transpose()?;
-        let environment = match (global.sandbox, global.production, profile.text("environment")) {
-            (true, ..) => Some(Environment::Sandbox),
-            (_, true, _) => Some(Environment::Production),
-            (_, _, Some(name)) => Some(name.parse().map_err(|error| profile.wrong(error))?),
-            _ => None,
+        let environment = match (global.sandbox, global.production) {
+            (true, _) => Some(Environment::Sandbox),
+            (_, true) => Some(Environment::Production),
+            _ => profile.environment()?,
         };
         let api_version = match profile.table.get("api_version") {
             None => None,
@@ -101,32 +103,50 @@ impl StoreChoice {
     fn of(place: &str, store: &Path) -> Result<Self, Failure> {
         const SCHEMES: [&str; 5] = ["redis", "rediss", "valkey", "valkeys", "unix"];
 
-        let Some(text) = store.to_str() else { return Ok(Self::File(store.to_owned())) };
-        match text.split_once("://") {
-            Some((scheme, rest)) => {
-                let scheme = scheme.to_ascii_lowercase();
-                // Also `redis+sentinel` and the like.
-                let known = scheme.split('+').next().unwrap_or_default();
-                if !SCHEMES.contains(&known) {
-                    let schemes = SCHEMES.map(|scheme| format!("{scheme}://")).join(", ");
-                    return Err(Failure::usage(format!("{place}: not a URL of a store; expected one of {schemes}")));
-                }
-                Ok(Self::Redis(format!("{scheme}://{rest}")))
-            }
-            None if text == "none" => Ok(Self::None),
-            None if text.is_empty() => Err(Failure::usage(format!("{place}: it is empty; name a file, or write none"))),
-            None if text.starts_with("~/") => {
+        let is_known = |scheme: &str| {
+            // Also `redis+sentinel` and the like.
+            let scheme = scheme.split('+').next().unwrap_or_default();
+            SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+        };
+        let text = store.to_string_lossy();
+        if let Some((scheme, rest)) = text.split_once("://")
+            && is_known(scheme)
+            && store.to_str().is_some()
+        {
+            return Ok(Self::Redis(format!("{}://{rest}", scheme.to_ascii_lowercase())));
+        }
+        // A URL with a typing mistake would be a file with the password in its name. A path of Windows has a `:` after its drive.
+        let has_login = has_login(&text) && !(cfg!(windows) && store.is_absolute());
+        let has_scheme = text.contains("://") || text.split_once(':').is_some_and(|(scheme, _)| is_known(scheme));
+        if has_scheme || has_login {
+            let schemes = SCHEMES.map(|scheme| format!("{scheme}://")).join(", ");
+            return Err(Failure::usage(format!(
+                "{place}: not a URL of a store; expected one of {schemes}; the name of a file must not begin with `redis:` or the like, \
+                 or contain a `:` before an `@`"
+            )));
+        }
+        match &*text {
+            "none" => Ok(Self::None),
+            "" => Err(Failure::usage(format!("{place}: it is empty; name a file, or write none"))),
+            text if text.starts_with("~/") => {
                 Err(Failure::usage(format!("{place}: only a shell knows `~`; write the whole path")))
             }
-            None => Ok(Self::File(store.to_owned())),
+            _ => Ok(Self::File(store.to_owned())),
         }
     }
+}
+
+/// Returns whether a text looks like one with a user and a password.
+fn has_login(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(before, _)| before.contains(':'))
 }
 
 fn has_password(url: &str) -> bool {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.contains('@') || url.contains("password=") || url.contains("pass=")
+    // The store decodes the query: `p%61ss=` is `pass=`.
+    let decoded = percent_decode_str(url).decode_utf8_lossy();
+    authority.contains('@') || has_login(after_scheme) || decoded.contains("password=") || decoded.contains("pass=")
 }
 
 /// Returns a folder of the XDG base directory specification. A relative path counts as unset there.
@@ -142,29 +162,26 @@ impl Profile {
         let default = || folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("gettone/config.toml"));
         let path = global.config.clone().or_else(default);
         let contents = path.as_ref().map_or(Ok(None), |path| Contents::of(path))?;
-        let name = global.profile.as_deref().unwrap_or("default");
-        match (contents, path) {
-            (None, Some(path)) if global.config.is_some() => {
-                Err(Failure::usage(format!("configuration file {}: there is none", path.display())))
+        let Some(contents) = contents else {
+            return match path {
+                Some(path) if global.config.is_some() => {
+                    Err(Failure::usage(format!("configuration file {}: there is none", path.display())))
+                }
+                _ if global.profile.is_some() => Err(Failure::usage("--profile: there is no configuration file")),
+                _ => Ok(Self { name: "the configuration file".to_owned(), table: Table::new() }),
+            };
+        };
+        let mut profiles = contents.profiles()?;
+        match profiles.remove(global.profile.as_deref().unwrap_or("default")) {
+            Some(profile) => Ok(profile),
+            None if global.profile.is_none() => {
+                Ok(Self { name: contents.path.display().to_string(), table: Table::new() })
             }
-            (Some(contents), _) => match contents.table()?.remove(name) {
-                Some(Value::Table(table)) => {
-                    let profile = Self { name: format!("profile {name} of {}", contents.path.display()), table };
-                    profile.check()?;
-                    contents.check_permissions(&profile)?;
-                    Ok(profile)
-                }
-                None if global.profile.is_none() => {
-                    Ok(Self { name: contents.path.display().to_string(), table: Table::new() })
-                }
-                _ => {
-                    Err(Failure::usage(format!("configuration file {}: no profile {name:?}", contents.path.display())))
-                }
-            },
-            (None, _) if global.profile.is_some() => {
-                Err(Failure::usage(format!("--profile {name}: there is no configuration file")))
-            }
-            (None, _) => Ok(Self { name: "the configuration file".to_owned(), table: Table::new() }),
+            None => Err(Failure::usage(format!(
+                "--profile: {} has no such profile; its profiles are {:?}",
+                contents.path.display(),
+                profiles.keys().collect::<Vec<_>>()
+            ))),
         }
     }
 
@@ -189,6 +206,11 @@ impl Profile {
 
     fn text(&self, key: &str) -> Option<&str> {
         self.table.get(key)?.as_str()
+    }
+
+    fn environment(&self) -> Result<Option<Environment>, Failure> {
+        let environment = self.text("environment").map(str::parse).transpose();
+        environment.map_err(|_| self.wrong("environment: expected `production` or `sandbox`"))
     }
 
     /// Returns a value of the table `openapi` or `keliweb`.
@@ -305,13 +327,41 @@ impl Contents {
         Ok(Some(Self { path: path.to_owned(), text, file: Some(file) }))
     }
 
+    /// Reads the profiles. Each is checked, also if it is not used: the file may contain secrets of several accounts.
+    fn profiles(&self) -> Result<BTreeMap<String, Profile>, Failure> {
+        let (mut profiles, path) = (BTreeMap::new(), self.path.display());
+        for (name, value) in self.table()? {
+            let Value::Table(table) = value else {
+                return Err(Failure::usage(format!("{path}: {name:?} is in no profile; write it below [default]")));
+            };
+            let profile = Profile { name: format!("profile {name} of {path}"), table };
+            profile.check()?;
+            if let Err(failure) = profile.environment() {
+                return Err(failure.with(format!("see line {}", self.line_of(&name, "environment"))));
+            }
+            self.check_permissions(&profile)?;
+            profiles.insert(name, profile);
+        }
+        Ok(profiles)
+    }
+
     /// Reads TOML. The library's own message would show the line, which may contain a secret.
     fn table(&self) -> Result<Table, Failure> {
         self.text.parse().map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| self.text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
+            let line = self.line_at(error.span().map_or(0, |span| span.start));
             Failure::usage(format!("{}: line {line} is not TOML", self.path.display()))
         })
+    }
+
+    /// Returns the line of a key of a profile.
+    fn line_of(&self, profile: &str, key: &str) -> usize {
+        let table = DeTable::parse(&self.text).ok();
+        let span = table.as_ref().and_then(|table| Some(table.get_ref().get(profile)?.get_ref().get(key)?.span()));
+        self.line_at(span.map_or(0, |span| span.start))
+    }
+
+    fn line_at(&self, position: usize) -> usize {
+        self.text.get(..position).unwrap_or_default().matches('\n').count() + 1
     }
 
     /// Refuses a file with a secret that other users can read, and one with a command or an address that they can write to.
