@@ -39,8 +39,8 @@ async fn companies(http: &ClientWithMiddleware, base: &str, numbers: &[&str]) ->
 const HELP: &str = "\
 Three calls of Openapi.it at once: the middleware puts a token on each request, and all three share one token.
 
-With the variables below it sends `GET /base/{VAT number}` three times to test.imprese.openapi.it (free of charge), or with --production
-to imprese.openapi.it, where EACH OF THE THREE MAY BE BILLED. It deletes the token that it makes.
+With the variables below it sends `GET /base/{VAT number}` three times to test.imprese.openapi.it (free of charge), or with
+--production to imprese.openapi.it, where EACH OF THE THREE MAY BE BILLED. It deletes the token that it makes.
 
 Options:
   --production  talks to production; without it, to the sandbox

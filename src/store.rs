@@ -308,13 +308,9 @@ pub(crate) fn fnv_1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Returns a text that no other process returns.
+/// Returns a text that no other process returns, not even one that was forked from this one, or that started at the same moment.
 pub(crate) fn unique_text(now: SystemTime) -> String {
-    format!("{:032x}", unique_number(now))
-}
-
-/// Returns a number that no other process returns, not even one that was forked from this one, or that started at the same moment.
-pub(crate) fn unique_number(now: SystemTime) -> u128 {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96)
+    let number = fastrand::u128(..) ^ since.as_nanos() ^ (u128::from(std::process::id()) << 96);
+    format!("{number:032x}")
 }

@@ -31,7 +31,7 @@ impl Pending {
     pub(super) fn begin<'a>(&'a self, scopes: &ScopeSet, longest: Ttl, time: &'a Time) -> InFlight<'a> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-        let (ttl, sent) = (draw_lifetime(longest, time.now()), time.moment());
+        let (ttl, sent) = (draw_lifetime(longest), time.moment());
         let mut all = self.all();
         // Takes the number under the lock, so that the list stays sorted.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

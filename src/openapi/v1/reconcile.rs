@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,6 @@ use crate::clock::Moment;
 use crate::http::transport::Timing;
 use crate::openapi::ttl::Ttl;
 use crate::scope::ScopeSet;
-use crate::store::unique_number;
 
 /// A request for a token that the service may have carried out without the client knowing.
 #[derive(Clone)]
@@ -47,13 +47,17 @@ pub(super) fn max_cut(ttl: Ttl) -> Option<u32> {
 
 /// Draws the lifetime that a request asks for: the longest, minus a random cut, which is another one in a process that was forked from
 /// this one.
-pub(super) fn draw_lifetime(longest: Ttl, now: SystemTime) -> Ttl {
-    let draw = |max: u32| {
-        let choices = u128::from(max - MIN_CUT) + 1;
-        // Less than `choices`, so it fits.
-        MIN_CUT + u32::try_from(unique_number(now) % choices).unwrap_or_default()
-    };
-    let cut = max_cut(longest).map_or(0, draw);
+pub(super) fn draw_lifetime(longest: Ttl) -> Ttl {
+    thread_local! {
+        static PROCESS: Cell<u32> = const { Cell::new(0) };
+    }
+    let process = std::process::id();
+    // A fork copies the generator of the thread that forks.
+    let before = PROCESS.replace(process);
+    if before != 0 && before != process {
+        fastrand::seed(fastrand::get_seed() ^ u64::from(process));
+    }
+    let cut = max_cut(longest).map_or(0, |max| fastrand::u32(MIN_CUT..=max));
     Ttl::seconds(longest.as_secs() - cut).unwrap_or(longest)
 }
 
