@@ -44,8 +44,8 @@ async fn program(name: &str, url: &str, place: &str) -> Result<(), Box<dyn Error
 const HELP: &str = "\
 Eight programs that share the token of one account of Keliweb Fatture, while some of them are killed.
 
-It runs against the emulator, on this machine. The store is in Redis or Valkey: on a server that it starts itself, if redis-server or
-valkey-server is in the PATH, or on the server that FLEET_STORE names; otherwise the store is a file.
+It runs against the emulator, on this machine. The store is in Redis or Valkey: on a server that it starts itself, if
+redis-server or valkey-server is in the PATH, or on the server that FLEET_STORE names; otherwise the store is a file.
 
 Options:
   -h, --help                       prints this
