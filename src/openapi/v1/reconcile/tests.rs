@@ -77,7 +77,7 @@ fn claims() -> impl Strategy<Value = Vec<Claim>> {
 
 #[test]
 fn the_sorted_search_finds_what_examining_each_token_finds() {
-    let found = std::cell::Cell::new((0, 0));
+    let found = Cell::new((0, 0));
     proptest!(Config { failure_persistence: None, ..Config::with_cases(500) }, |(tokens in tokens(), claims in claims())| {
         let unknown = UnknownTokens::new(tokens.iter());
         let each: Vec<&Token> = tokens.iter().collect();
