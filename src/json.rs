@@ -207,3 +207,17 @@ pub(crate) fn parse_whole(text: &str) -> Option<u64> {
 pub(crate) fn not_a<E: de::Error>(expected: &'static str) -> E {
     E::invalid_type(Unexpected::Other("something else"), &expected)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_in_memory_is_not_copied() {
+        let text = r#"{"a":["\ud800",1e999]}"#;
+        let json = raw(&mut serde_json::Deserializer::from_str(text)).unwrap();
+        assert!(matches!(json, Cow::Borrowed(json) if json == text));
+        let json = raw(&mut serde_json::Deserializer::from_reader(text.as_bytes())).unwrap();
+        assert!(matches!(json, Cow::Owned(json) if json == text));
+    }
+}

@@ -1,7 +1,10 @@
 //! Types that replace generated ones in request and response bodies, mostly to keep secrets from being printed.
 
+use std::borrow::Cow;
+
 use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+use zeroize::Zeroizing;
 
 use crate::json::{raw, yes_or_no};
 use crate::secret::Secret;
@@ -67,6 +70,14 @@ pub(crate) fn sendable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acc
 
 /// Reads the refresh token of a response. One that cannot be used counts as absent, so that the access token beside it is kept.
 pub(crate) fn usable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
-    let token: Option<RefreshToken> = serde_json::from_str(&raw(deserializer)?).ok();
+    let token = wiped(raw(deserializer)?, |json| serde_json::from_str::<RefreshToken>(json).ok());
     Ok(token.filter(|token| is_usable_refresh_token(token.expose())))
+}
+
+/// Reads JSON with a secret, and wipes it if it is a copy: a reader, unlike memory, makes one.
+pub(crate) fn wiped<T>(json: Cow<'_, str>, read: impl FnOnce(&str) -> T) -> T {
+    match json {
+        Cow::Borrowed(json) => read(json),
+        Cow::Owned(json) => read(&Zeroizing::new(json)),
+    }
 }

@@ -180,3 +180,47 @@ fn fields(errors: &RawValue) -> impl Iterator<Item = String> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_short_success_that_is_a_failure_is_left_unsearched() {
+        let rules = ResponseRules { code_fields: &["code"], ..ResponseRules::HTTP };
+        let names = ["success", "error", "code", "data", "message", "\\u0073uccess"];
+        let values = [
+            "true",
+            "false",
+            "null",
+            "0",
+            "1",
+            "12",
+            "-0",
+            r#""""#,
+            r#""no""#,
+            "[]",
+            "{}",
+            "[1]",
+            r#"{"code":1}"#,
+            r#"{"success":false}"#,
+            r#"{"success":true}"#,
+        ];
+        let fields: Vec<String> = names
+            .iter()
+            .flat_map(|name| {
+                values.iter().flat_map(move |value| [":", " : "].map(|colon| format!("\"{name}\"{colon}{value}")))
+            })
+            .collect();
+        let mut skipped = 0;
+        for body in fields.iter().flat_map(|one| fields.iter().map(move |other| format!("{{{one},{other}}}"))) {
+            if !is_searched_first(body.as_bytes(), &rules) {
+                skipped += 1;
+                assert!(!FailureBody::read(body.as_bytes(), &rules).is_failure(), "{body}");
+            }
+        }
+        // Those that services send.
+        assert!(!is_searched_first(br#"{"data":{"credit":1.5},"success":true,"message":"","error":null}"#, &rules));
+        assert!(skipped > 500, "{skipped}");
+    }
+}

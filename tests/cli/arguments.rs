@@ -46,7 +46,7 @@ async fn each_help_is_as_wide_as_a_terminal_and_has_an_example() {
     assert_eq!(world.requests(), 0);
 }
 
-/// Who copies an example gets a token of the emulator.
+/// A user who copies an example of the help gets a token from the emulator.
 #[tokio::test]
 async fn the_emulator_grants_each_scope_of_the_help() {
     let world = World::new().await;

@@ -88,7 +88,7 @@ async fn the_variables_of_the_vendors_tool_work() {
     assert!(source(&world, &[], "token").await.as_str().unwrap().contains("OPENAPI_TOKEN"));
 }
 
-/// Who has several sources must see which one to correct.
+/// A user with several sources of credentials sees which one to correct.
 #[tokio::test]
 async fn a_refused_login_names_the_sources_that_were_used() {
     let mut world = World::new().await;

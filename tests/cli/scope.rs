@@ -76,7 +76,7 @@ async fn a_mistake_is_shown_with_its_place_and_what_to_write() {
     run.fails(2, "at byte 26 ('*'): `*` cannot stand for part of a path; write `/*` for all endpoints");
     let lines: Vec<&str> = run.stderr.lines().collect();
     assert_eq!(lines[1..3], ["  GET:imprese.openapi.it/IT-*", "                            ^"], "{run:?}");
-    // What has not the form of a scope may be a token, which is not shown.
+    // A text that does not look like a scope may be a token, so the error does not show it.
     assert!(run.stderr.contains("not a scope; expected METHOD:HOST/PATH"), "{run:?}");
     assert!(!run.stderr.contains("imprese.openapi.it\n"), "{run:?}");
     for (text, reason) in [

@@ -208,7 +208,7 @@ async fn an_error_shows_no_argument_that_may_be_a_secret() {
         assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.len() > 20, "{arguments:?}: {run:?}");
         assert!(!run.stderr.contains("5a31"), "{arguments:?}: {run:?}");
     }
-    // What is no secret is shown: where a scope is wrong, and what the name of an option may be.
+    // An error shows the place of a mistake in a scope, and the names of real options. Neither is a secret.
     world.run(&["openapi", "token", "GET:a.it/b c"]).await.fails(2, "at byte");
     // An error tells what to do in a shell, and names no type of Rust.
     for (arguments, reason) in [

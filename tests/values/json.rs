@@ -34,7 +34,7 @@ fn assert_same(written: &Value, sent: &Value) {
                 assert_same(value, sent.get(name).unwrap_or_else(|| panic!("{name} is not in {sent:?}")));
             }
             let missing = |(name, value): &(&String, &Value)| !value.is_null() && !written.contains_key(*name);
-            // What is in a scope already.
+            // The parts of a scope, which the scope itself has.
             let is_extra =
                 |name: &str| ["domain", "endpoint", "method"].contains(&name) && written.contains_key("scope");
             let missing: Vec<_> = sent.iter().filter(missing).filter(|(name, _)| !is_extra(name)).collect();

@@ -8,7 +8,7 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::http::body::{Success, sendable};
+use crate::http::body::{Success, sendable, wiped};
 use crate::json::{UnixSeconds, raw};
 use crate::openapi::ttl::Ttl;
 use crate::scope::{Entries, ScopeList, ScopeSet};
@@ -158,8 +158,8 @@ pub(crate) struct ListedToken(Result<Token, Secret>);
 
 impl<'de> Deserialize<'de> for ListedToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = raw(deserializer)?;
-        Ok(Self(serde_json::from_str(&text).map_err(|_| Secret::new(text))))
+        let read = |json: &str| serde_json::from_str(json).map_err(|_| Secret::new(json));
+        Ok(Self(wiped(raw(deserializer)?, read)))
     }
 }
 
