@@ -1,6 +1,6 @@
 //! The control interface over HTTP, which `spec/emulator.yaml` describes, and the page that shows the state.
 //!
-//! Its requests are neither recorded nor delayed, and no fault is for them.
+//! The emulator neither records nor delays its requests, and no fault applies to them.
 
 mod change;
 mod guard;
@@ -141,7 +141,7 @@ fn answer(body: &impl Serialize) -> Handled {
     Ok(Response { status: 200, headers: vec![("content-type", "application/json".to_owned())], body })
 }
 
-/// Responds that a change is made.
+/// Responds that the change was made.
 fn done() -> Handled {
     Ok(Response::empty(204))
 }
@@ -165,7 +165,7 @@ impl Call<'_> {
         self.check_type()?;
         match self.request.body.trim_ascii() {
             b"" | b"{}" => Ok(()),
-            _ => Err(self.bad("this request has no body; send none")),
+            _ => Err(self.bad("this request takes no body; send none")),
         }
     }
 
@@ -187,8 +187,8 @@ impl Call<'_> {
         for (name, value) in form_urlencoded::parse(self.request.query.as_bytes()) {
             match names.iter().position(|known| *known == name) {
                 Some(at) if values[at].is_none() => values[at] = Some(value.into_owned()),
-                Some(_) => return Err(self.bad(format!("the parameter {name:?} is there twice"))),
-                None if N == 0 => return Err(self.bad("this request has no query; remove it")),
+                Some(_) => return Err(self.bad(format!("the parameter {name:?} occurs twice; send it once"))),
+                None if N == 0 => return Err(self.bad("this request takes no query; remove it")),
                 None => return Err(self.bad(format!("unknown parameter {name:?}; known are {}", names.join(", ")))),
             }
         }

@@ -163,7 +163,7 @@ async fn without_a_terminal_nothing_is_deleted_without_yes() {
     let (id, requests) = (short_id(&tokens[0]), world.requests());
     for arguments in [vec![id.as_str()], vec!["--all"], vec!["--all", "--no-input"]] {
         let run = world.run(&[&["openapi", "tokens", "delete"], &arguments[..]].concat()).await;
-        run.fails(2, "deleting tokens needs --yes");
+        run.fails(2, "add --yes to delete the tokens");
     }
     assert_eq!((valid(&world, Api::ProductionV2).len(), world.requests()), (2, requests));
 }

@@ -220,7 +220,7 @@ async fn a_wrong_configuration_is_named_by_its_place_and_shows_no_value() {
         .run(&["--profile", "other", "status"])
         .await
         .fails(2, "no such profile; its profiles are [\"default\", \"work\"]");
-    world.run(&["--config", "none.toml", "status"]).await.fails(2, "none.toml: there is none");
+    world.run(&["--config", "none.toml", "status"]).await.fails(2, "none.toml: it does not exist");
     world.run(&["--credentials", "none.toml", "status"]).await.fails(4, "there is no such file");
     assert_eq!(world.requests(), 0);
 }

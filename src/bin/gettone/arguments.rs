@@ -20,7 +20,7 @@ Examples:
   gettone status
 
 Exit codes: 0 success, 1 failure, 2 wrong usage, 4 credentials are missing or
-refused, 75 try again later, 130 interrupted.
+refused, 75 try again later, 130 or 143 interrupted.
 
 Credentials come from --credentials, systemd, the environment (OPENAPI_EMAIL,
 OPENAPI_API_KEY, KELIWEB_CLIENT_ID, ...), or the configuration file; never from

@@ -146,7 +146,7 @@ impl Located {
             Value::Command(command) => run(&source, &command, is_interactive).await?,
         };
         match text.trim_end_matches(['\r', '\n']) {
-            "" => Err(Failure::credentials(format!("{source}: it is empty"))),
+            "" => Err(Failure::credentials(format!("{source}: it is empty; write the value into it"))),
             text => Ok(text.into()),
         }
     }

@@ -164,10 +164,13 @@ impl Profile {
         let contents = path.as_ref().map_or(Ok(None), |path| Contents::of(path))?;
         let Some(contents) = contents else {
             return match path {
-                Some(path) if global.config.is_some() => {
-                    Err(Failure::usage(format!("configuration file {}: there is none", path.display())))
+                Some(path) if global.config.is_some() => Err(Failure::usage(format!(
+                    "configuration file {}: it does not exist; correct the path",
+                    path.display()
+                ))),
+                _ if global.profile.is_some() => {
+                    Err(Failure::usage("--profile: there is no configuration file; write one, or leave --profile out"))
                 }
-                _ if global.profile.is_some() => Err(Failure::usage("--profile: there is no configuration file")),
                 _ => Ok(Self { name: "the configuration file".to_owned(), table: Table::new() }),
             };
         };
@@ -194,7 +197,10 @@ impl Profile {
             Contents { path: "-".into(), text, file: None }
         } else {
             Contents::of(path)?.ok_or_else(|| {
-                Failure::credentials(format!("--credentials {}: there is no such file", path.display()))
+                Failure::credentials(format!(
+                    "--credentials {}: there is no such file; correct the path",
+                    path.display()
+                ))
             })?
         };
         let profile = Self { name: format!("--credentials {}", path.display()), table: contents.table()? };
@@ -322,7 +328,7 @@ impl Contents {
         let mut text = String::new();
         let length = (&file).take(MAX_LENGTH + 1).read_to_string(&mut text).map_err(failed)?;
         if length as u64 > MAX_LENGTH {
-            return Err(Failure::other(format!("{}: larger than 1 MiB", path.display())));
+            return Err(Failure::other(format!("{}: larger than 1 MiB; name a smaller file", path.display())));
         }
         Ok(Some(Self { path: path.to_owned(), text, file: Some(file) }))
     }

@@ -41,13 +41,16 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
     let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     // A hundred years: sums of times stay far from their limits.
-    seconds.filter(|seconds| *seconds <= 3_153_600_000).map(Duration::from_secs).ok_or_else(|| "too long".to_owned())
+    seconds
+        .filter(|seconds| *seconds <= 3_153_600_000)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "too long; expected at most 36500d".to_owned())
 }
 
 /// Reads a duration that is not zero.
 pub fn positive(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
-        Duration::ZERO => Err("zero leaves no time for anything".to_owned()),
+        Duration::ZERO => Err("zero leaves no time for anything; choose a longer time".to_owned()),
         duration => Ok(duration),
     })
 }

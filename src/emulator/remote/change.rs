@@ -82,11 +82,11 @@ impl NewFault {
             (Kind::LostRequest, None, None) => Fault::LostRequest,
             (Kind::LostResponse, None, None) => Fault::LostResponse,
             (Kind::TruncatedResponse, None, None) => Fault::TruncatedResponse,
-            _ => return Err("this kind has neither \"status\" nor \"retry_after\"; remove them"),
+            _ => return Err("this kind takes neither \"status\" nor \"retry_after\"; remove them"),
         };
         match self.status {
-            Some(status) if !(200..=599).contains(&status) => Err("\"status\" is from 200 to 599"),
-            _ if self.times == 0 => Err("\"times\" is 1 or more"),
+            Some(status) if !(200..=599).contains(&status) => Err("\"status\" must be from 200 to 599"),
+            _ if self.times == 0 => Err("\"times\" must be 1 or more"),
             _ => Ok(fault),
         }
     }
@@ -98,7 +98,7 @@ impl NewFault {
             Some((method, path)) => is_method(method) && path.starts_with('/'),
             None => self.on.is_empty() || self.on.starts_with('/') || is_method(&self.on),
         };
-        let message = "\"on\" is a method in capitals, the beginning of a path, or both, as in \"POST /tokens\"";
+        let message = "\"on\" must be a method in capitals, the beginning of a path, or both, as in \"POST /tokens\"";
         if is_right { Ok(()) } else { Err(message) }
     }
 }
@@ -113,7 +113,7 @@ impl Seconds {
     fn read(call: &Call<'_>, max: f64) -> Result<Duration, Response> {
         let Self { seconds } = call.body()?;
         let duration = Duration::try_from_secs_f64(seconds).ok().filter(|_| seconds <= max);
-        duration.ok_or_else(|| call.bad(format!("\"seconds\" is {seconds}; it is from 0 to {max}")))
+        duration.ok_or_else(|| call.bad(format!("\"seconds\" is {seconds}; it must be from 0 to {max}")))
     }
 }
 
@@ -192,7 +192,7 @@ pub(super) fn decimal(call: &Call<'_>, name: &str, number: &Number) -> Result<De
     let text = number.to_string();
     let read = text.parse().ok().or_else(|| Decimal::from_scientific(&text).ok());
     let read = read.filter(|amount: &Decimal| !amount.is_sign_negative());
-    read.ok_or_else(|| call.bad(format!("{name:?} is {text}; it is an amount of euro, 0 or more")))
+    read.ok_or_else(|| call.bad(format!("{name:?} is {text}; expected an amount of euro, 0 or more")))
 }
 
 pub(super) fn grant_only(call: &Call<'_>) -> Handled {
@@ -215,7 +215,7 @@ pub(super) fn set_single(call: &Call<'_>) -> Handled {
     }
     Err(refusal(
         404,
-        "there is no such token of version 1; GET /_emulator/tokens?api=production lists those that there are",
+        "there is no such token of version 1; GET /_emulator/tokens?api=production lists those that exist",
     ))
 }
 

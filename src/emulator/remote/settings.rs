@@ -80,7 +80,7 @@ fn named<T: Copy, const N: usize>(
     let found = names.iter().find(|(known, _)| known == name);
     let value = found.map(|(_, value)| *value);
     let known = || names.map(|(known, _)| known).join(", ");
-    value.map(Some).ok_or_else(|| call.bad(format!("{setting:?} is {name:?}; it is one of {}", known())))
+    value.map(Some).ok_or_else(|| call.bad(format!("{setting:?} is {name:?}; expected one of {}", known())))
 }
 
 impl CallLimit {
@@ -99,7 +99,7 @@ impl CallLimit {
             Value::Bool(false) => Limit::Unlimited,
             other => match other.as_u64() {
                 Some(calls) => Limit::Calls(calls),
-                None => return Err(call.bad("\"calls\" is a whole number, null (unknown) or false (unlimited)")),
+                None => return Err(call.bad("\"calls\" is not a whole number, null (unknown) or false (unlimited)")),
             },
         };
         Ok((pattern(call, &self.pattern)?, limit))

@@ -208,7 +208,7 @@ pub(super) fn requests(call: &Call<'_>) -> Handled {
     let limit = match limit.as_deref().map(str::parse) {
         None => DEFAULT_LIMIT,
         Some(Ok(limit)) => limit,
-        Some(Err(error)) => return Err(call.bad(format!("the parameter \"limit\": {error}; it is a whole number"))),
+        Some(Err(error)) => return Err(call.bad(format!("the parameter \"limit\": {error}; expected a whole number"))),
     };
     let state = call.shared.state();
     let is_listed = |request: &&RecordedRequest| operation.as_deref().is_none_or(|name| name == request.operation);
@@ -230,12 +230,12 @@ pub(super) fn tokens(call: &Call<'_>) -> Handled {
         && APIS.iter().all(|known| known.id() != *api)
     {
         let known = APIS.map(Api::id).join(", ");
-        return Err(call.bad(format!("the parameter \"api\" is {api:?}; it is one of {known}")));
+        return Err(call.bad(format!("the parameter \"api\" is {api:?}; expected one of {known}")));
     }
     let is_valid = match is_valid.as_deref().map(str::parse::<bool>) {
         None => None,
         Some(Ok(is_valid)) => Some(is_valid),
-        Some(Err(_)) => return Err(call.bad("the parameter \"is_valid\" is true or false")),
+        Some(Err(_)) => return Err(call.bad("the parameter \"is_valid\" must be true or false")),
     };
     let issued = call.shared.state().issued(call.shared.clock.now());
     let is_listed = |token: &&IssuedToken| {

@@ -170,13 +170,13 @@ async fn a_wrong_body_is_named_and_changes_nothing() {
             json!({ "scope": "GET:a.it/b", "url": "y".repeat(2_049), "status": 200 }),
             "`url` has 2049 bytes; expected at most 2048",
         ),
-        ("POST", "/revoke", json!({ "all": true }), "has no body"),
-        ("DELETE", "/faults", json!([]), "has no body"),
+        ("POST", "/revoke", json!({ "all": true }), "takes no body"),
+        ("DELETE", "/faults", json!([]), "takes no body"),
         (
             "PATCH",
             "/settings",
             json!({ "price": 9, "token_envelope": "flut" }),
-            "\"token_envelope\" is \"flut\"; it is one of flat, wrapped",
+            "\"token_envelope\" is \"flut\"; expected one of flat, wrapped",
         ),
         ("PATCH", "/settings", json!({ "strict": true, "price": -1 }), "\"price\" is -1"),
         (
@@ -188,10 +188,10 @@ async fn a_wrong_body_is_named_and_changes_nothing() {
         ("PATCH", "/settings", json!({ "strict": true, "disabled": ["?"] }), "?"),
         ("PATCH", "/settings", json!({ "throttle": -1 }), "-1"),
         ("GET", "/requests?limit=x", Value::Null, "\"limit\": invalid digit"),
-        ("GET", "/requests?limit=1&limit=2", Value::Null, "there twice"),
-        ("GET", "/tokens?api=openapi", Value::Null, "it is one of production, sandbox"),
+        ("GET", "/requests?limit=1&limit=2", Value::Null, "occurs twice"),
+        ("GET", "/tokens?api=openapi", Value::Null, "expected one of production, sandbox"),
         ("GET", "/tokens?is_valid=1", Value::Null, "true or false"),
-        ("GET", "/state?x=1", Value::Null, "has no query"),
+        ("GET", "/state?x=1", Value::Null, "takes no query"),
     ] {
         let answer = fixture.control(method, path, body.clone()).await;
         let message = answer.body["message"].as_str().unwrap();

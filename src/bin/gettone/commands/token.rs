@@ -24,7 +24,7 @@ Formats:
   token   the token alone
   header  the line `Authorization: Bearer TOKEN`, for curl -H @FILE
   curl    a line for curl -K FILE
-  json    the token, its end and its scopes
+  json    the token, its expiration time and its scopes
   env     OPENAPI_TOKEN=TOKEN, or OPENAPI_SANDBOX_TOKEN=TOKEN
 
 Examples:
@@ -53,7 +53,7 @@ Formats:
   token   the token alone
   header  the line `Authorization: Bearer TOKEN`, for curl -H @FILE
   curl    lines for curl -K FILE: the token, and `Accept: application/json`
-  json    the token and its end
+  json    the token and its expiration time
   env     KELIWEB_TOKEN=TOKEN
 
 Example:
@@ -104,7 +104,7 @@ enum Format {
     Header,
     /// Lines for curl -K FILE
     Curl,
-    /// The token, its end and its scopes
+    /// The token, its expiration time and its scopes
     Json,
     /// NAME=TOKEN, such as OPENAPI_TOKEN=TOKEN
     Env,
@@ -150,11 +150,13 @@ pub async fn openapi(arguments: &OpenapiArguments, version: ApiVersion, context:
     let obtained = match ready_made(name, environment, context)? {
         Some(_) if wanted.refresh => {
             return Err(Failure::credentials(format!(
-                "Openapi.it: no API key, and the token of {name} cannot be replaced"
+                "Openapi.it: no API key, so the token of {name} cannot be replaced; set OPENAPI_API_KEY"
             )));
         }
         Some(token) => {
-            context.output.warn(&format!("the token is that of {name}: neither its scopes nor its end are known"));
+            context.output.warn(&format!(
+                "the token comes from the variable {name}: its scopes and its expiration time are not known"
+            ));
             Obtained { token, expires_at: None }
         }
         None => {

@@ -55,7 +55,7 @@ pub async fn run(arguments: &Arguments, version: ApiVersion, context: &Context) 
     }
     let may_ask = !context.settings.no_input && io::stdin().is_terminal() && io::stderr().is_terminal();
     if !arguments.yes && !may_ask {
-        return Err(Failure::usage("deleting tokens needs --yes where nobody can be asked"));
+        return Err(Failure::usage("there is no terminal to ask at; add --yes to delete the tokens"));
     }
     let account = Account::open(version, context).await?;
     let (tokens, unreadable) = if from_stdin { (on_stdin, 0) } else { chosen(arguments, &account, context).await? };
