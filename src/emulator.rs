@@ -82,13 +82,13 @@
 //!
 //! So that no program on the machine can block the emulator:
 //!
-//! - The body of a request may have 1 MiB, or 64 KiB below `/_emulator`, where 1,000 faults can wait.
+//! - The body of a request may have 1 MiB, or 64 KiB below `/_emulator`. At most 1,000 faults that were set there can be pending.
 //! - The emulator closes a connection after 30 seconds without a whole request, or if the client does not read the response. The 30 seconds
 //!   pass in tokio's time, whatever the [clock](EmulatorBuilder::clock).
 //! - At most 512 connections are open at once; others wait.
-//! - [`requests`](Emulator::requests) keeps 64 MiB.
+//! - [`requests`](Emulator::requests) keeps the last 64 MiB of requests.
 //! - Of the errors, transactions and callbacks of an account, the emulator keeps the newest 10,000 each.
-//! - Stats tell 1,000 addresses apart.
+//! - Stats distinguish at most 1,000 addresses.
 //!
 //! # What is not known
 //!
@@ -103,7 +103,7 @@
 //! - `GET /token?scope=` with an empty value, which the same SDK sends to list all tokens (here it lists all tokens).
 //! - The response if the credit is too low for a call (here 402, the usual envelope, no code).
 //! - The response of `POST` and `PATCH` to a scope that does not exist ([`EmulatorBuilder::strict`]).
-//! - What makes a token not *single* ([`Emulator::set_single`]), and what is checked first if two things are wrong.
+//! - What makes a token not *single* ([`Emulator::set_single`]), and what the service checks first if two things are wrong.
 //! - The time zone of the counters' days (here UTC), and the period of a `limit` (here all time).
 //! - Version 2: whether it sees the tokens of version 1 (here each version lists and changes only its own, and `/echo` accepts
 //!   both).
@@ -112,16 +112,16 @@
 //! - Version 2: the lifetime without a `ttl` (here thirty days), a `ttl` of more than a year (here 422), and a `ttl` of 0 or less
 //!   in `PATCH` (here as in `POST`: thirty days).
 //! - Version 2: a scope with an asterisk (here 422 with code 80), and an empty list of scopes (here as without one).
-//! - Version 2: what is shown of a token without a name (here no `name`), without limits (here an empty object) and before any
-//!   update (here `updatedAt` is `createdAt`).
+//! - Version 2: what a response shows of a token without a name (here no `name`), without limits (here an empty object) and before
+//!   any update (here `updatedAt` is `createdAt`).
 //! - Version 2: whether `limits` in `PATCH` replaces all limits (here yes; a limit that is `null` or `false` is none), a limit of 0
 //!   (here no call), and networks in `ip` (here 422).
 //! - Version 2: what a call beyond a limit, or from another address, gets (here 402 and 403 without a code), and whether failed
 //!   calls use a limit up (here no, although the token's stats count them).
 //! - Version 2: which fields may go with a refresh (here all are ignored), how long the new token is valid (here as long as the old
 //!   one was, from then), whether an expired token can be refreshed (here no), and whether `ip` binds that call too (here no).
-//! - Version 2: the order of lists (here the oldest token first, and the newest error, transaction and callback first), a page that
-//!   cannot be (here the list's "Query error", or 422 without a code), and the response of an empty list (here `[]`, and never
+//! - Version 2: the order of lists (here the oldest token first, and the newest error, transaction and callback first), an invalid
+//!   page range (here the list's "Query error", or 422 without a code), and the response of an empty list (here `[]`, and never
 //!   404).
 //! - Version 2: whether stats count free calls (here only in `totalRequests`), calls of Oauth itself (here no) and failed calls for
 //!   scopes that do not exist (here no).
@@ -329,7 +329,7 @@ impl Emulator {
     /// Stops listening and closes all connections. The port is free when this returns.
     pub async fn stop(mut self) {
         self.server.abort();
-        // An error: the task was aborted.
+        // An error only means that the task was aborted.
         let _ = (&mut self.server).await;
     }
 }

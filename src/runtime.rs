@@ -56,7 +56,7 @@ pub(crate) struct Panicked;
 pub(crate) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     // The user's code changes no state of this crate that a panic could leave half done.
     catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        // Is of the user too, and could panic when it is dropped.
+        // The payload is the user's too, and could panic when it is dropped.
         std::mem::forget(payload);
         Panicked
     })

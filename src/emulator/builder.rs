@@ -113,8 +113,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Adds a host, without a port, for which `/echo` responds. `127.0.0.1`, `localhost` and the hosts of the catalog need not be
-    /// added.
+    /// Adds a host, without a port, for which `/echo` responds. You need not add `127.0.0.1`, `localhost` and the hosts of the
+    /// catalog.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.openapi.hosts.push(host.into().to_ascii_lowercase());
         self
@@ -192,7 +192,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Starts to listen. Call it inside a tokio runtime with IO and time: the emulator runs there.
+    /// Starts to listen. Call it inside a tokio runtime with timers and I/O: the emulator runs there.
     ///
     /// # Errors
     ///

@@ -20,14 +20,13 @@ impl Emulator {
         self.shared.state().latency = latency;
     }
 
-    /// Lets the next requests fail, of any kind. Faults happen in the order in which they were set.
+    /// Makes the next requests fail, of any kind. Faults happen in the order in which they were set.
     pub fn fail_next(&self, times: usize, fault: Fault) {
         self.fail_next_on(times, "", fault);
     }
 
-    /// Lets the next requests fail that have this method and a path that begins like this: `"POST /token"`, `"DELETE"`,
-    /// `"/echo"`. The path may include a service's prefix, as in `"POST /sandbox/token"`
-    /// or `"POST /v2/production/tokens"`.
+    /// Makes the next requests fail whose method and path begin like this: `"POST /token"`, `"DELETE"`, `"/echo"`. The path may
+    /// include a service's prefix, as in `"POST /sandbox/token"` or `"POST /v2/production/tokens"`.
     pub fn fail_next_on(&self, times: usize, on: &str, fault: Fault) {
         self.shared.state().faults.plan(times, on, fault);
     }
@@ -107,7 +106,7 @@ impl Emulator {
     /// Sets whether a token of version 1 of Openapi.it Oauth is *single*. All tokens are at first. One that is not cannot be
     /// changed or deleted: the response is the documented 403.
     pub fn set_single(&self, token: &str, is_single: bool) {
-        // Whether there is such a token is for the test to know.
+        // An unknown token is no error here: the test knows which tokens exist.
         let _ = self.shared.state().openapi.set_single(token, is_single);
     }
 

@@ -1,4 +1,4 @@
-//! The vendor Keliweb Fatture: the endpoint of the two grants, and an endpoint that wants their tokens.
+//! The vendor Keliweb Fatture: the endpoint of the two grants, and an endpoint that requires their tokens.
 
 mod customer;
 mod grants;

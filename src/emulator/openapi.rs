@@ -1,4 +1,4 @@
-//! The vendor Openapi.it: accounts, their tokens in two environments, and the endpoints that want those tokens.
+//! The vendor Openapi.it: accounts, their tokens in two environments, and the endpoints that require those tokens.
 //!
 //! Each version of Oauth is a module: operations, failures, and how tokens are made. The other modules here are shared by all
 //! versions.

@@ -52,10 +52,10 @@ pub use token::{Token, TokenList, TokenUpdate};
 
 generated_client!("openapi_oauth_v1");
 
-/// A client of Openapi.it Oauth. Cheap to clone; clones share their tokens.
+/// A client of version 1 of Openapi.it Oauth. Cheap to clone; clones share their tokens.
 ///
 /// [`authorize`](Self::authorize), [`token`](Self::token) and [`token_for`](Self::token_for) request, cache and refresh tokens: most
-/// programs need nothing else. The twelve operations do one call each, and cache nothing.
+/// programs need nothing else. The twelve operations make one call each, and cache nothing.
 ///
 /// ```no_run
 /// use gettone::ScopeSet;
@@ -124,7 +124,7 @@ impl Oauth {
         self.tokens.token(scopes).await
     }
 
-    /// Returns a handle of the token for these scopes. Its [`get`](TokenHandle::get) does what [`token`](Self::token) does, without a lookup.
+    /// Returns a handle to the token for these scopes. Its [`get`](TokenHandle::get) does what [`token`](Self::token) does, without a lookup.
     ///
     /// ```no_run
     /// # async fn run(oauth: gettone::openapi::v1::Oauth, scopes: gettone::ScopeSet) -> Result<(), gettone::Error> {

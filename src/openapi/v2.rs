@@ -65,10 +65,10 @@ pub use wallet::{Transaction, Wallet};
 
 generated_client!("openapi_oauth_v2");
 
-/// A client of Openapi.it Oauth. Cheap to clone; clones share their tokens.
+/// A client of version 2 of Openapi.it Oauth. Cheap to clone; clones share their tokens.
 ///
-/// [`authorize`](Self::authorize), [`token`](Self::token) and [`token_for`](Self::token_for) request, cache and renew tokens: most
-/// programs need nothing else. The operations do one call each, and cache nothing.
+/// [`authorize`](Self::authorize), [`token`](Self::token) and [`token_for`](Self::token_for) request, cache and refresh tokens: most
+/// programs need nothing else. The operations make one call each, and cache nothing.
 ///
 /// ```no_run
 /// use gettone::ScopeSet;
@@ -124,8 +124,8 @@ impl Oauth {
 
     /// Returns a token for all of these scopes: the cached one, or a new one.
     ///
-    /// - While the cached token is unexpired, the call returns it at once; the client [renews](Builder::renewal) it in the background before
-    ///   it expires. A cached token for other scopes serves the call if it was granted [all of these](crate::guide::scopes).
+    /// - While the cached token is unexpired, the call returns it at once; the client [refreshes](Builder::renewal) it in the background
+    ///   before it expires. A cached token for other scopes serves the call if it was granted [all of these](crate::guide::scopes).
     /// - Without a cached token, all callers wait for one request, and share its error. That may take minutes: wrap the call in a
     ///   timeout. Dropping the call cancels nothing.
     /// - After a failure the client pauses. Until the pause ends, a call sends nothing and returns the cached token, or the last error with
@@ -147,7 +147,7 @@ impl Oauth {
         self.tokens.token(scopes).await
     }
 
-    /// Returns a handle of the token for these scopes. Its [`get`](TokenHandle::get) does what [`token`](Self::token) does, without a lookup.
+    /// Returns a handle to the token for these scopes. Its [`get`](TokenHandle::get) does what [`token`](Self::token) does, without a lookup.
     #[must_use]
     pub fn token_for(&self, scopes: &ScopeSet) -> TokenHandle {
         self.tokens.handle(scopes)

@@ -164,7 +164,7 @@ impl TokenStore for FileStore {
             waited += pause;
             pause = Duration::from_millis(100).min(2 * pause);
             let name = name.to_owned();
-            // What cannot be read now is read when the lock is there.
+            // A record that cannot be read now is read again under the lock.
             if let Ok(version) = self.blocking(move |place| place.version(&name)).await
                 && version.as_ref() != seen
             {

@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! The checks write records under names that begin with `laws of a store`, and remove them, also if a check fails. They begin with removing
-//! what an earlier run left that was killed. The store must take records that are not sealed.
+//! The checks write records under names that begin with `laws of a store`, and remove them, even if a check fails. First they remove what an
+//! earlier run left behind if it was killed. The store must accept records that are not sealed.
 
 use std::future::Future;
 use std::pin::pin;

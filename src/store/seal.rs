@@ -229,7 +229,7 @@ impl std::error::Error for Unsealed {}
 
 type KeyId = [u8; 3];
 
-/// A key, and what others are derived from. Its bytes are wiped when the last clone is dropped.
+/// A key, from which others are derived. Its bytes are wiped when the last clone is dropped.
 #[derive(Clone)]
 struct Key(Prk);
 

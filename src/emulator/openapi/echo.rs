@@ -1,4 +1,4 @@
-//! The protected endpoint, which wants a token with the scope of the request.
+//! The protected endpoint, which requires a token with the scope of the request.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ pub(super) fn is_for(request: &Request, settings: &Settings) -> bool {
     settings.hosts.iter().any(|name| is_known(name)) || settings.catalog.iter().any(|scope| is_known(scope.host()))
 }
 
-/// Responds to a request. The environments are production and the sandbox. For `delay` the endpoint does not know a new token.
+/// Responds to a request. The environments are production and the sandbox. The endpoint does not know a new token before `delay` has passed.
 pub(super) fn respond(
     request: &Request,
     environments: [&mut Environment; 2],

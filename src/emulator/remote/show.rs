@@ -127,7 +127,7 @@ struct Faults {
     faults: Vec<NewFault>,
 }
 
-/// Shows everything at a glance. What may be a token is shortened.
+/// Shows everything at a glance. Shortens what may be a token.
 pub(super) fn state(call: &Call<'_>) -> Handled {
     let [] = call.query([])?;
     let clock = &call.shared.clock;

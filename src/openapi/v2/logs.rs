@@ -112,8 +112,8 @@ impl Identified for ErrorLog {
 
 /// A delivery of the platform to a URL of the account.
 ///
-/// [`list_callbacks`](super::Oauth::list_callbacks) returns a part of what [`get_callback`](super::Oauth::get_callback) returns. Its URL,
-/// its headers and its data may contain secrets: neither [`Debug`](fmt::Debug) nor `Serialize` writes any of them.
+/// [`list_callbacks`](super::Oauth::list_callbacks) returns a part of what [`get_callback`](super::Oauth::get_callback) returns. The URL,
+/// the headers and the data may contain secrets: neither [`Debug`](fmt::Debug) nor `Serialize` writes any of them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
@@ -182,50 +182,50 @@ impl Callback {
         &self.id
     }
 
-    /// Returns the scope of the call that it is about, as the service writes it.
+    /// Returns the scope of the call whose result is delivered, as the service writes it.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// Returns the host of the data service. Only in the detail.
+    /// Returns the host of the data service. `None` in a list.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         self.domain.as_deref()
     }
 
-    /// Returns the URL of the account that it goes to. Its query may contain a secret.
+    /// Returns the URL of the account that the delivery goes to. The URL's query may contain a secret.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.url.as_deref()
     }
 
-    /// Returns the method of the delivery. Only in the detail.
+    /// Returns the method of the delivery. `None` in a list.
     #[must_use]
     pub fn method(&self) -> Option<&str> {
         self.method.as_deref()
     }
 
-    /// Returns the name of the field that the URL was given in, such as `webhookUrl`. Only in the detail.
+    /// Returns the name of the field that the URL was given in, such as `webhookUrl`. `None` in a list.
     #[must_use]
     pub fn field(&self) -> Option<&str> {
         self.field.as_deref()
     }
 
-    /// Returns the status that the URL responded with. A status does not mean that the delivery is over: see
+    /// Returns the status that the URL responded with. A status does not mean that the delivery has ended: see
     /// [`completed_at`](Self::completed_at).
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Returns whether the delivery is not over yet. Only in the detail.
+    /// Returns whether the delivery is still in progress. `None` in a list.
     #[must_use]
     pub fn is_active(&self) -> Option<bool> {
         self.active
     }
 
-    /// Returns when the delivery was created. Only in the detail.
+    /// Returns when the delivery was created. `None` in a list.
     #[must_use]
     pub fn created_at(&self) -> Option<SystemTime> {
         self.created_at
@@ -237,43 +237,43 @@ impl Callback {
         self.started_at
     }
 
-    /// Returns when the delivery was over. `None` before that.
+    /// Returns when the delivery ended. `None` while it is in progress.
     #[must_use]
     pub fn completed_at(&self) -> Option<SystemTime> {
         self.completed_at
     }
 
-    /// Returns how long the delivery took. Only in the detail.
+    /// Returns how long the delivery took. `None` in a list.
     #[must_use]
     pub fn elapsed(&self) -> Option<Duration> {
         self.elapsed_time.map(Duration::from_millis)
     }
 
-    /// Returns the number of this attempt. Only in the detail.
+    /// Returns the number of this attempt. `None` in a list.
     #[must_use]
     pub fn attempt(&self) -> Option<u64> {
         self.attempt
     }
 
-    /// Returns how many retries there were. Only in the detail.
+    /// Returns how many retries there were. `None` in a list.
     #[must_use]
     pub fn retries(&self) -> Option<u64> {
         self.retry
     }
 
-    /// Returns what is delivered. Only in the detail.
+    /// Returns what is delivered. `None` in a list.
     #[must_use]
     pub fn data(&self) -> Option<&Value> {
         self.data.as_ref()
     }
 
-    /// Returns the data that the caller gave for the delivery. Only in the detail.
+    /// Returns the data that the caller passed along for the delivery. `None` in a list.
     #[must_use]
     pub fn custom(&self) -> Option<&Value> {
         self.custom.as_ref()
     }
 
-    /// Returns the headers of the delivery, with their signatures. Only in the detail.
+    /// Returns the headers of the delivery, with their signatures. `None` in a list.
     #[must_use]
     pub fn headers(&self) -> Option<&Value> {
         self.headers.as_ref()

@@ -10,7 +10,7 @@ use crate::openapi::options::{SharedOptions, VendorClient};
 use crate::openapi::ttl::Ttl;
 use crate::store::unique_text;
 
-/// How the client replaces a cached token before it expires.
+/// How the client refreshes a cached token before it expires.
 ///
 /// ```
 /// use gettone::openapi::{Credentials, v2::{Oauth, Renewal}};
@@ -28,7 +28,8 @@ pub enum Renewal {
     /// That the token keeps its text, its limits and its use so far is likely, but not documented. If the response names another token, the
     /// client returns that one from then on. If the service does not have the token, or does not extend it, the client creates another one.
     Extend,
-    /// Creates another token: `POST /tokens`. The one before stays valid until it expires. Its limits are its own.
+    /// Creates another token: `POST /tokens`. The previous token stays valid until it expires. The use of the new one
+    /// counts from zero against its limits.
     Replace,
 }
 
@@ -59,7 +60,7 @@ impl Options {
         self.limits.as_ref().map_or(Ok(()), TokenLimits::check)
     }
 
-    /// Returns how a token is replaced. One whose limits can be used up is replaced by one that begins to count anew.
+    /// Returns how the client refreshes a token. If use consumes its limits, another token, which counts from zero, is the default.
     pub(super) fn renewal(&self) -> Renewal {
         let counts = self.limits.as_ref().is_some_and(TokenLimits::can_be_used_up);
         self.renewal.unwrap_or(if counts { Renewal::Replace } else { Renewal::Extend })
@@ -83,17 +84,17 @@ impl Builder<Oauth> {
 
     /// Sets the limits of the tokens that the client caches: what somebody who finds such a token can do with it at most. Default: none.
     ///
-    /// The limits are those of one token over its whole life. With [`ttl`](Self::ttl) of a day, a limit of 5 euro is one of 5 euro a day,
-    /// because the client then [replaces](Renewal::Replace) tokens by default: for each set of scopes, and in each process that does not share
-    /// a store. Clients with other limits do not share their tokens in a store.
+    /// The limits are those of one token over its whole life. With limits that use consumes, the client [replaces](Renewal::Replace) tokens by
+    /// default. So with a [`ttl`](Self::ttl) of a day, a limit of 5 euro is one of 5 euro a day: for each set of scopes, and in each process
+    /// that does not share a store. Clients with different limits do not share their tokens in a store.
     #[must_use]
     pub fn limits(mut self, limits: TokenLimits) -> Self {
         self.options.limits = Some(limits);
         self
     }
 
-    /// Sets how the client replaces a cached token before it expires. Default: [`Renewal::Extend`], or [`Renewal::Replace`] with
-    /// [`limits`](Self::limits) that use brings nearer: numbers of requests, and an amount.
+    /// Sets how the client refreshes a cached token before it expires. Default: [`Renewal::Extend`], or [`Renewal::Replace`] with
+    /// [`limits`](Self::limits) that use consumes: numbers of requests, and an amount.
     #[must_use]
     pub fn renewal(mut self, renewal: Renewal) -> Self {
         self.options.renewal = Some(renewal);

@@ -42,8 +42,8 @@ pub struct RefreshCredentials {
 impl RefreshCredentials {
     /// Creates credentials from a token and its refresh token.
     ///
-    /// `name` is a part of the name of the record in a [store](Builder::store), beside a checksum of the token: processes that are given the
-    /// same name and the same pair share one token, and a new pair under the same name has a record of its own. It must not be a secret.
+    /// `name` is a part of the name of the record in a [store](Builder::store), beside a checksum of the token. Processes with the same name
+    /// and the same pair share one token, and a new pair under the same name has a record of its own. The name must not be a secret.
     #[must_use]
     pub fn new(name: impl Into<String>, token: impl Into<AccessToken>, refresh_token: impl Into<RefreshToken>) -> Self {
         let (name, token, refresh_token) = (name.into(), token.into(), refresh_token.into());
@@ -51,7 +51,7 @@ impl RefreshCredentials {
     }
 
     /// Creates credentials from a token of the account. `None` if the response had no refresh token, as users report of
-    /// [`create_token`](super::Oauth::create_token): look the token up in [`stream_tokens`](super::Oauth::stream_tokens) then.
+    /// [`create_token`](super::Oauth::create_token): then find the token in [`stream_tokens`](super::Oauth::stream_tokens).
     #[must_use]
     pub fn from_token(name: impl Into<String>, token: &Token) -> Option<Self> {
         let credentials = Self::new(name, token.token().clone(), token.refresh_token()?.clone());
@@ -66,19 +66,19 @@ impl RefreshCredentials {
     }
 }
 
-/// A client of Openapi.it Oauth that does not know the API key: it holds a token, and refreshes it with its refresh token. Cheap to clone;
-/// clones share their token.
+/// A client of version 2 of Openapi.it Oauth that does not know the API key: it holds a token, and refreshes it with its refresh token. Cheap
+/// to clone; clones share their token.
 ///
 /// Give a worker such a pair if it must not hold the key, which can create tokens for everything. A refresh returns another token and
-/// another refresh token with the same scopes, and **ends both old ones**. So the client does what [`keliweb`](crate::keliweb) tokens
-/// need: it refreshes once at a time, on a task of its own, claims the refresh token in the store before it sends it, and saves the new
-/// pair before any caller gets it. No refresh token is sent again that the service may have used up, also by another process with the
-/// same store. A program that is killed in the middle of a refresh takes the pair with it.
+/// another refresh token with the same scopes, and **ends both old ones**. So the client refreshes once at a time, on a task of its own,
+/// claims the refresh token in the store before it sends it, and saves the new pair before any caller gets it. Neither this client nor
+/// another process with the same store sends a refresh token again that the service may have used up. If a program is killed in the middle
+/// of a refresh, the pair is lost.
 ///
-/// Give it a [store](Builder::store) that survives restarts. Without one, the new pair is gone with the process, and the old one no longer
-/// works. A pair that is lost cannot be had again: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody
-/// with the key has to [create](super::Oauth::create_token) another token. So the client has no `clear`, and if it cannot read the store
-/// after a restart, it fails rather than use the pair that it was built with, which may be an old one.
+/// Give the client a [store](Builder::store) that survives restarts. Without one, the new pair is lost with the process, and the old one no
+/// longer works. A lost pair cannot be recovered: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody with
+/// the key has to [create](super::Oauth::create_token) another token. So the client has no `clear`. If it cannot read the store after a
+/// restart, it fails: the pair that it was built with may be an old one.
 ///
 /// ```no_run
 /// use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
@@ -238,8 +238,8 @@ fn fetched(token: &Token, timing: &Timing) -> Fetched {
         access_token: token.token().clone(),
         obtained_at: sent.now,
         expires_at: timing.here(token.expires_at()).min(sent.after(Ttl::MAX.into()).now),
-        // How long a refresh token lasts is not documented, nor whether it works after its token has expired. There is nothing to lose in
-        // trying.
+        // How long a refresh token lasts is not documented, nor whether it works after its token has expired. So the client tries:
+        // there is nothing to lose.
         renewal: token.refresh_token().map(|refresh_token| Renewal {
             refresh_token: refresh_token.clone(),
             expires_at: sent.after(Ttl::MAX.into()).now,

@@ -71,79 +71,79 @@ impl Subscription {
         &self.id
     }
 
-    /// Returns the scope that it pays for, as the service writes it.
+    /// Returns the scope that the subscription pays for, as the service writes it.
     #[must_use]
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// Returns the host that it pays for. Only in the detail.
+    /// Returns the host that the subscription pays for. `None` in a list.
     #[must_use]
     pub fn domain(&self) -> Option<&str> {
         self.domain.as_deref()
     }
 
-    /// Returns whether it is active.
+    /// Returns whether the subscription is active.
     #[must_use]
     pub fn is_active(&self) -> Option<bool> {
         self.active
     }
 
-    /// Returns how many requests are left.
+    /// Returns how many requests the subscription has left.
     #[must_use]
     pub fn available_requests(&self) -> Option<u64> {
         self.available_requests
     }
 
-    /// Returns how many requests it pays for. Only in the detail.
+    /// Returns how many requests the subscription pays for in all. `None` in a list.
     #[must_use]
     pub fn total_requests(&self) -> Option<u64> {
         self.total_requests
     }
 
-    /// Returns when it begins.
+    /// Returns when the subscription begins.
     #[must_use]
     pub fn starts_at(&self) -> Option<SystemTime> {
         self.starts_at
     }
 
-    /// Returns when it ends.
+    /// Returns when the subscription ends.
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
 
-    /// Returns its price. Only in the detail.
+    /// Returns the price of the subscription, probably in euro: the vendor does not document the currency. `None` in a list.
     #[must_use]
     pub fn price(&self) -> Option<Decimal> {
         self.price
     }
 
-    /// Returns the price of one request. Only in the detail.
+    /// Returns the price of one request. `None` in a list.
     #[must_use]
     pub fn price_per_request(&self) -> Option<Decimal> {
         self.price_per_request
     }
 
-    /// Returns its type, for which the vendor uses `month`, `monthly` and `year`. Only in the detail.
+    /// Returns the type, for which the vendor uses `month`, `monthly` and `year`. `None` in a list.
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
     }
 
-    /// Returns whether it renews itself. Only in the detail.
+    /// Returns whether the subscription renews itself. `None` in a list.
     #[must_use]
     pub fn is_auto_renewed(&self) -> Option<bool> {
         self.auto_renew
     }
 
-    /// Returns when it was created. Only in the detail.
+    /// Returns when the subscription was created. `None` in a list.
     #[must_use]
     pub fn created_at(&self) -> Option<SystemTime> {
         self.created_at
     }
 
-    /// Returns when it changed last. Only in the detail.
+    /// Returns when the subscription was last changed. `None` in a list.
     #[must_use]
     pub fn updated_at(&self) -> Option<SystemTime> {
         self.updated_at

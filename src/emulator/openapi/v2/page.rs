@@ -9,7 +9,7 @@ use crate::scope::Scope;
 /// The default size of a page, and the largest one.
 const LARGEST: usize = 100;
 
-/// Which part of a list is asked for.
+/// The requested part of a list.
 pub(super) struct Page {
     limit: usize,
     skip: usize,
@@ -18,7 +18,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Parses `limit`, `skip` and `scopes` of the query. Returns `invalid` if one of them is not what the list takes.
+    /// Parses `limit`, `skip` and `scopes` of the query. Returns `invalid` if the list does not accept one of them.
     pub(super) fn parse(call: &Call<'_>, invalid: Failure) -> Result<Self, Failure> {
         let mut page = Self { limit: LARGEST, skip: 0, scopes: None };
         for (name, value) in form_urlencoded::parse(call.request.query.as_bytes()) {
