@@ -268,8 +268,8 @@ impl ScopePattern {
     /// assert_eq!(covered, catalog[..1]);
     /// # Ok::<(), gettone::Error>(())
     /// ```
-    pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
-        once_each(catalogue.into_iter().filter(|scope| self.covers(scope))).cloned()
+    pub fn expand<'a>(&self, catalog: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
+        once_each(catalog.into_iter().filter(|scope| self.covers(scope))).cloned()
     }
 }
 

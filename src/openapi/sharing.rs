@@ -63,10 +63,10 @@ mod tests {
     fn the_index_finds_every_set_that_can_lend_its_token() {
         let (hosts, paths) = (["a.it", "b.a.it", "c.it", "*.it", "*.a.it", "*"], ["x", "x/y", "z", "*"]);
         let methods = ["GET", "POST", "*"];
-        let mut catalogue: Vec<Scope> = Vec::new();
+        let mut catalog: Vec<Scope> = Vec::new();
         for host in &hosts[..3] {
             for path in &paths[..3] {
-                catalogue.extend(
+                catalog.extend(
                     methods[..2].iter().map(|method| format!("{method}:{host}/{path}").parse::<Scope>().unwrap()),
                 );
             }
@@ -82,7 +82,7 @@ mod tests {
         for round in 0..20_000 {
             let (requested, wanted) = (normal(&set()), normal(&set()));
             // As requested, as expanded, or both.
-            let expanded = || requested.expand(&catalogue).map(ScopePattern::from);
+            let expanded = || requested.expand(&catalog).map(ScopePattern::from);
             let granted: ScopeSet = match round % 3 {
                 0 => requested.clone(),
                 1 => expanded().collect(),

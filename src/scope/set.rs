@@ -213,8 +213,8 @@ impl ScopeSet {
     /// assert!(set.expand(&catalog).eq(catalog[..1].iter().cloned()));
     /// # Ok::<(), gettone::Error>(())
     /// ```
-    pub fn expand<'a>(&self, catalogue: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
-        super::once_each(catalogue.into_iter().filter(|scope| self.covers(scope))).cloned()
+    pub fn expand<'a>(&self, catalog: impl IntoIterator<Item = &'a Scope>) -> impl Iterator<Item = Scope> {
+        super::once_each(catalog.into_iter().filter(|scope| self.covers(scope))).cloned()
     }
 
     /// Returns the members of this set that are missing from a grant: those that the grant does not include.
