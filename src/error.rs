@@ -275,8 +275,8 @@ impl Error {
     }
 
     /// Returns whether the service may have carried out the call: after a timeout, a lost response, a maintenance page, status 408 or any
-    /// 5xx, in the last attempt of the call or an earlier one. After a call that only reads, such as `wallet`, it means nothing: call
-    /// again.
+    /// 5xx, in the last attempt of the call or an earlier one; or if the background task that requests a token was stopped. After a call
+    /// that only reads, such as `wallet`, it means nothing: call again.
     ///
     /// After such an error of `create_token` the token may exist, and after one of `refresh` or `refresh_token` both tokens may be spent.
     /// [The guide](crate::guide::errors#ambiguous-calls) says how to find out.
@@ -288,9 +288,9 @@ impl Error {
             || self.0.status.is_some_and(unclear)
     }
 
-    /// Returns whether the same call may succeed later: no connection, a timeout, a lost response, status 429, 502, 503 or 504, or a
-    /// maintenance page (HTML under a status of success, or a redirect to one). If the call changes something, first see
-    /// [`is_ambiguous`](Self::is_ambiguous).
+    /// Returns whether the same call may succeed later: no connection, a timeout, a lost response, status 429, 502, 503 or 504, a
+    /// maintenance page (HTML under a status of success, or a redirect to one), or a stopped background task that requests a token. If the
+    /// call changes something, first see [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -305,7 +305,7 @@ impl Error {
     }
 
     /// Returns whether the call is wrong. Either the client rejected it before it sent anything ([`status`](Self::status) is `None`), or
-    /// the service did: status 400, 406 or 422, and for counters of version 1 of Openapi.it 404 with code 610. Also whether a host that
+    /// the service rejected it: status 400, 406 or 422, and for counters of version 1 of Openapi.it 404 with code 610. Also whether a host that
     /// gets no token from the middleware responded with status 401.
     #[must_use]
     pub fn is_invalid_input(&self) -> bool {

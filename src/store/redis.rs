@@ -66,7 +66,8 @@ pub use builder::RedisStoreBuilder;
 /// - **The server** needs `EVAL`, and must not evict keys: set `maxmemory-policy noeviction`, or give the store a server of its own. If a
 ///   record is evicted, the next client requests a token with the credentials.
 /// - **Permissions**: `ACL SETUSER invoices on >password ~gettone:* +eval +get +set +del +pexpire +hget +hset +hmget` is enough. Add
-///   `+wait` with replicas, `+select` with a database other than 0, and `+asking` with a cluster.
+///   `+wait` with replicas, `+select` with a database other than 0, and `+asking` with a cluster. On sentinels that demand a login, the user
+///   needs `+sentinel|get-master-addr-by-name`.
 ///
 /// You may use a client from several runtimes, one after the other or at once.
 #[derive(Clone)]

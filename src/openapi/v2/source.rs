@@ -198,7 +198,7 @@ impl Tokens {
         if !self.is_limited(&token) {
             let _ = self.delete(token.token()).await;
             let error = Error::decode(
-                "the service created a token with wider limits than requested; the client has deleted it",
+                "the service created a token with wider limits than requested; the client deletes it instead of using it",
             );
             return Err(error.with_operation(CREATE_TOKEN.operation));
         }
