@@ -1,5 +1,5 @@
-//! Every fault that a service, a network or a gateway can have, for everything that can be called: what the error says, or that the call
-//! recovers, and how many requests there are.
+//! Every fault of a service, a network or a gateway, for everything that a program can call: what the error says, or that the call recovers,
+//! and how many requests the client sends.
 //!
 //! Each cell runs twice, each time with a service and a client of its own: with a fault that lasts, and with good answers after the first
 //! request, which are the examples of the specs. No cell waits: the time of the client and of the HTTP library moves when the service keeps
@@ -27,21 +27,21 @@ use cell::{Call, Cell, Expected};
 use common::services::{Held, SERVICES, Way};
 use common::spec::Spec;
 
-/// A row for each fault: how many requests there are while it lasts, and what the error says. The first columns are for the operations, by
-/// when they may be sent again; the others for the methods that hand out a cached token, by how they get one: they `make` it, they `renew` it
-/// or else request it with the password, they `extend` it or else make it, or they `rotate` it and can do nothing else. What holds for one
-/// service alone is among its exceptions, see `common/services`.
+/// The table has a row for each fault: how many requests the client sends while the fault lasts, and what the error says. The first columns are
+/// for the operations, by when they may be sent again. The others are for the methods that return a cached token, by how they get one: they
+/// `make` it; they `renew` it, or else request it with the password; they `extend` it, or else make it; or they `rotate` it and can do nothing
+/// else. What applies to one service alone is among its exceptions, see `common/services`.
 ///
-/// - `4` is all attempts, `3` as many as there is time for. With good answers after the first request there are 2, and the call succeeds.
-///   Each attempt sends the same request, after a wait that doubles or that was asked for.
-/// - `1` is never repeated, and good answers after it change nothing.
-/// - `1+4` goes on with another operation, after the wait that was asked for. If a token cannot be refreshed, the client requests one with the
-///   password; if it cannot be extended, one is made. If the answer to a request for a new token is lost, the client looks for the token, and
-///   requests another if there is none. With good answers after the first request there is one request of each until a token is there, and
-///   the call succeeds.
-/// - `ok` is one request, and the call succeeds.
+/// - `4`: the client makes all attempts; `3`: as many as there is time for. If the service answers well after the first request, the client
+///   sends 2 requests and the call succeeds. Each attempt sends the same request, after a wait that doubles or that the service asked for.
+/// - `1`: the client sends one request and never repeats it, whatever the service would answer next.
+/// - `1+4`: the client continues with another operation, after the wait that the service asked for. If it cannot refresh a token, it requests
+///   one with the password; if it cannot extend one, it makes one. If the answer to a request for a new token is lost, it searches for the
+///   token, and requests another if there is none. If the service answers well after the first request, the client sends one request of each
+///   operation until it has a token, and the call succeeds.
+/// - `ok`: the client sends one request, and the call succeeds.
 ///
-/// What an error says is its status and its predicates, `perhaps_done` for `is_ambiguous`; and `wait:7` if its `retry_after` is seven
+/// What an error says is its status and its predicates, with `perhaps_done` for `is_ambiguous`, and `wait:7` if its `retry_after` is seven
 /// seconds.
 #[rustfmt::skip]
 const TABLE: &str = "
@@ -194,7 +194,7 @@ impl Table {
         Self { columns, rows }
     }
 
-    /// Returns what is to come of a fault that lasts.
+    /// Returns the expected outcome of a fault that lasts.
     fn lasting(&self, row: &Row, call: &Call) -> Expected {
         let way = &call.way;
         let column = self.columns.iter().position(|column| *column == way.column).expect("a column of the table");
@@ -230,7 +230,7 @@ impl Table {
     }
 }
 
-/// Returns what is to come of a fault that is followed by good answers.
+/// Returns the expected outcome of a fault that is followed by good answers.
 fn passing(lasting: &Expected, call: &Call) -> Expected {
     match lasting.requests.as_slice() {
         [1] => lasting.clone(),

@@ -1,5 +1,5 @@
-//! An account at Openapi.it in a few lines: tokens that are made, listed and deleted, and an endpoint that wants one. It can do what the
-//! emulator does not: answer after the fact with a failure, hold a request back, have tokens put in or taken away by hand.
+//! An account at version 1 of Openapi.it Oauth in a few lines: it creates, lists and deletes tokens, and has an endpoint that requires one. It
+//! can do what the emulator does not: carry out a request and then report a failure, hold a request back, and let a test add and remove tokens.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct FakeAccount {
 
 #[derive(Default)]
 pub struct State {
-    /// All that were made and not deleted, the oldest first.
+    /// The tokens that were created and not deleted, the oldest first.
     pub tokens: Vec<Made>,
     /// `METHOD path`, in the order of arrival.
     pub requests: Vec<String>,
@@ -34,9 +34,9 @@ pub struct State {
     pub denied: Vec<String>,
     /// Whether grants repeat patterns as they are, rather than expand them.
     pub echoes: bool,
-    /// How many answers to `POST /token` are lost, after the token is made.
+    /// How many responses to `POST /token` are lost, after the token was created.
     pub lost: usize,
-    /// How many answers to `POST /token` are a 500, after the token is made.
+    /// How many responses to `POST /token` are a 500, after the token was created.
     pub broken: usize,
     /// How many requests that begin with this text are answered with this status, and not carried out.
     pub failing: (usize, &'static str, u16),
@@ -44,7 +44,7 @@ pub struct State {
     pub odd: Vec<Value>,
     /// Where requests `POST /token` wait for a permit, before they count and are carried out.
     pub gate: Option<Arc<Semaphore>>,
-    /// How many have come to the gate.
+    /// How many requests have come to the gate.
     pub at_gate: usize,
     /// By how many seconds the service's clock is ahead.
     pub ahead: u64,

@@ -1,6 +1,6 @@
-//! An account at version 2 of Openapi.it Oauth in a few lines: tokens that are created, listed, changed, refreshed and deleted, and an endpoint
-//! that wants one. It can do what the emulator does not: lose a response after the fact, hold one back, list a token late, have tokens put in or
-//! taken away by hand.
+//! An account at version 2 of Openapi.it Oauth in a few lines: it creates, lists, changes, refreshes and deletes tokens, and has an endpoint that
+//! requires one. It can do what the emulator does not: carry out a request and lose the response, hold a response back, list a token late, and
+//! let a test add and remove tokens.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,7 +24,7 @@ pub struct FakeAccount {
 
 #[derive(Default)]
 pub struct State {
-    /// All that were created and not deleted, the oldest first.
+    /// The tokens that were created and not deleted, the oldest first.
     pub tokens: Vec<Made>,
     pub asked: Vec<Asked>,
     /// What `GET /scopes` lists, and whether the account may use it.
@@ -58,9 +58,9 @@ pub struct State {
     pub strayed: Vec<String>,
     /// The refresh tokens whose successors a client has received.
     answered: Vec<String>,
-    /// Those of them that were sent again.
+    /// The spent refresh tokens that were sent again.
     pub resent: Vec<String>,
-    /// How many refreshes are being carried out, and how many were at most.
+    /// How many refreshes the service is carrying out now, and the most that it carried out at once.
     refreshing: (usize, usize),
     counter: usize,
 }
@@ -138,7 +138,7 @@ pub struct Gate {
     /// Whether requests wait when they have been carried out.
     is_after: bool,
     permits: Arc<Semaphore>,
-    /// How many have come to the gate.
+    /// How many requests have come to the gate.
     arrived: usize,
 }
 
@@ -225,7 +225,7 @@ impl FakeAccount {
         until(|| self.state().gate.as_ref().is_some_and(|gate| gate.arrived >= times)).await;
     }
 
-    /// Puts a token in that somebody else created.
+    /// Adds a token that somebody else created.
     pub fn put(&self, token: &str, name: Option<&str>, scopes: &[&str], ttl: u64) {
         let now = self.service_time();
         self.state().tokens.push(Made {

@@ -1,4 +1,4 @@
-//! What is traced, as text.
+//! Captures traces as text.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
-/// What was written by the subscriber.
+/// The text that the subscriber has written.
 #[derive(Clone, Default)]
 pub struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -27,7 +27,7 @@ impl Write for Written {
     }
 }
 
-/// A subscriber that writes down what is traced from this level on.
+/// A subscriber that writes the events and spans of this level and above.
 pub fn capture(level: LevelFilter, spans: FmtSpan) -> (Written, impl tracing::Subscriber + Send + Sync) {
     let written = Written::default();
     let writer = written.clone();

@@ -1,4 +1,4 @@
-//! A service that does what it is told to: it answers requests, or treats a connection as no HTTP library would.
+//! A service that does what a test tells it to: it answers requests, or treats a connection as no HTTP library would.
 
 use std::fmt;
 use std::future::Future;
@@ -34,7 +34,7 @@ pub enum Do {
     Hang,
     /// Reads the request, sends this, then closes the connection.
     Say(String),
-    /// Reads the request, sends what this makes of it, then closes the connection.
+    /// Reads the request, sends what this function returns for it, then closes the connection.
     Reply(Reply),
     /// The same, but leaves the connection open and goes on with this.
     Keep(Reply, Box<Do>),
@@ -52,7 +52,7 @@ pub enum Do {
     Drip(String),
     /// Reads the request, sends the first text, and the second one after [`FakeService::go_on`].
     Pause(String, String),
-    /// Agrees on TLS, and then does this.
+    /// Completes the TLS handshake, and then does this.
     Secure(Identity, Box<Do>),
 }
 
@@ -98,7 +98,7 @@ impl Do {
         Self::Say(answer(status, &format!("{headers}connection: close\r\n"), body))
     }
 
-    /// Agrees on TLS with an [`Identity`] of this machine first.
+    /// Completes the TLS handshake first, with an [`Identity`] of this machine.
     pub fn over_tls(self) -> Self {
         Self::Secure(Identity::local().clone(), Box::new(self))
     }
@@ -157,7 +157,7 @@ impl Answer {
         let Self { status, headers, body } = self;
         let reason = StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Other");
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        // A length of a body that there cannot be would be wrong.
+        // A response that cannot have a body must not name its length.
         let length = if *status == 204 { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         let body = if method == "HEAD" { "" } else { body };
         format!("HTTP/1.1 {status} {reason}\r\n{length}{headers}\r\n{body}")
@@ -231,7 +231,7 @@ struct Seen {
     connections: AtomicUsize,
     requests: watch::Sender<Vec<Received>>,
     flooded: Mutex<Option<usize>>,
-    /// How many peers wait for something that will not come.
+    /// The number of peers that wait for something that never comes.
     waiting: watch::Sender<usize>,
     /// Whether one of them began to wait since [`FakeService::until`] moved the time.
     stalled: watch::Sender<bool>,
@@ -333,7 +333,7 @@ impl FakeService {
         format!("http://{}", self.address)
     }
 
-    /// The URL of a service that agrees on TLS as [`Identity::local`].
+    /// Returns the URL of a service that speaks TLS as [`Identity::local`].
     pub fn tls_url(&self) -> String {
         format!("https://localhost:{}", self.address.port())
     }
@@ -390,7 +390,7 @@ impl FakeService {
 
     /// Waits for a call while tokio's time is paused, and moves it by `patience` whenever this service keeps the peer waiting.
     pub async fn until<T>(&self, patience: Duration, call: impl Future<Output = T>) -> T {
-        // Paused time jumps to the next end of a wait when there is only the network to wait for, unless a thread is busy.
+        // When every task waits for the network, paused time would jump to the end of the next wait. A busy thread prevents that.
         let (_busy, idle) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || idle.recv_timeout(Duration::from_secs(60)));
         let mut call = std::pin::pin!(call);
@@ -403,7 +403,7 @@ impl FakeService {
                     _ = stalled.wait_for(|stalled| *stalled) => None,
                 }
             };
-            // Only a failure lasts until the thread is busy no longer and time jumps.
+            // Only if the test fails does the thread stop being busy before that, so that time jumps.
             let next = tokio::time::timeout(Duration::from_secs(1 << 30), next).await;
             assert!(!busy.is_finished(), "the call does not end");
             match next.unwrap() {
@@ -417,7 +417,7 @@ impl FakeService {
 
 /// A connection that can be broken.
 trait Connection: AsyncRead + AsyncWrite + Unpin {
-    /// Resets the connection: closed with no time to linger, it says no farewell.
+    /// Resets the connection: closed with a linger time of zero, it sends no FIN.
     fn break_off(self);
 }
 
@@ -491,7 +491,7 @@ async fn speak(mut stream: impl Connection, mut act: Do, seen: &Seen) {
         Do::Flood(head) => {
             let _ = stream.write_all(head.as_bytes()).await;
             let mut total = 0;
-            // Bounded, should the peer never have enough.
+            // Bounded, in case the peer never stops reading.
             while total < 64 << 20 && stream.write_all(&[b'x'; 256 * 1024]).await.is_ok() {
                 total += 256 * 1024;
             }
@@ -501,7 +501,7 @@ async fn speak(mut stream: impl Connection, mut act: Do, seen: &Seen) {
             let _ = stream.write_all(first.as_bytes()).await;
             let (mut stalled, mut going_on) = (seen.stalled.subscribe(), std::pin::pin!(seen.going_on.notified()));
             loop {
-                // Again and again: the peer may not have read the first text when time was moved.
+                // Repeatedly: the peer may not have read the first text yet when time moves.
                 seen.stalled.send_replace(true);
                 tokio::select! {
                     () = &mut going_on => break,
@@ -513,7 +513,7 @@ async fn speak(mut stream: impl Connection, mut act: Do, seen: &Seen) {
         Do::Drip(head) => {
             let _ = stream.write_all(head.as_bytes()).await;
             let _waiting = Waiting::new(seen);
-            // In time that is moved, too. The peer's patience is what is tested; how slow a drip is does not matter.
+            // This pause also follows the time that the test moves: it tests how long the peer waits, not how slowly the bytes come.
             let pause = Duration::from_millis(5);
             while tokio::time::timeout(pause, closed(&mut stream)).await.is_err()
                 && stream.write_all(b" ").await.is_ok()

@@ -1,4 +1,4 @@
-//! Calls full of secrets, and whether one of them is shown.
+//! Makes calls full of secrets, and searches everything that they print for one.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub async fn call(operation: &Operation, url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes tokens of all services through all that can become of cached tokens, and looks at all that can be printed.
+/// Takes cached tokens of all services through everything that can happen to them, and searches all that can be printed for a secret.
 pub async fn tokens() {
     tokens_of_version_2().await;
     refreshed_without_the_key().await;
@@ -119,7 +119,7 @@ pub async fn tokens() {
     adopting.token(&less).await.unwrap();
     debugs("a broken store", &adopting.clear().await.unwrap_err());
 
-    // An echo of the refresh token is another matter: the password grant that follows a refresh has not sent it.
+    // No echo of the refresh token: the password grant that follows a refresh did not send it, so the client cannot recognize it.
     for act in acts(operation("refresh")).into_iter().filter(|act| !format!("{act:?}").contains(REFRESH_TOKEN)) {
         let service = FakeService::new([answer(&pair), act]).await;
         let memory = MemoryStore::new();
@@ -191,7 +191,7 @@ async fn tokens_of_version_2() {
     }
     debugs("a stream", &(&stream, stream.unrecognized()));
     assert!(count > 0 && !stream.unrecognized().is_empty());
-    // A search that fails does not keep the caller from a token for ever.
+    // After a failed search the client requests a token some time later.
     let odd = Do::answer("200 OK", JSON, ISSUED_ACCESS);
     let service = FakeService::new([Do::Hang, odd.clone(), odd, planted("v2 create_token")]).await;
     let time = clock();

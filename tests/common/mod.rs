@@ -64,7 +64,7 @@ pub fn success_of(operation: &Operation) -> Answer {
 pub fn http() -> reqwest::Client {
     static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
     let build = || {
-        // Each test has a runtime of its own, which a connection does not outlive.
+        // Each test has a runtime of its own, and a connection ends with its runtime.
         let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).pool_max_idle_per_host(0);
         builder.no_proxy().build().unwrap()
     };

@@ -1,4 +1,4 @@
-//! A store that does what it is told to, and what a store has in its records.
+//! A store that does what a test tells it to, and readers for the fields of its records.
 
 use std::fmt;
 use std::future::{Future, ready};

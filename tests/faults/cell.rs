@@ -54,7 +54,7 @@ impl Call {
                 let name = format!("gettone-{number:032x}");
                 openapi_v2::token("lost0123456789abcdef0123", &name, &[RESOURCE], now() + DAY, "lost-refresh")
             }
-            // The token tells when it was made, as those in the vendor's samples do.
+            // The token's text contains the time of its creation, as in the vendor's samples.
             false => {
                 let token = format!("{:08x}0123456789abcdef", unix(now()));
                 openapi_v1::token(token, [BASE], unix(now() + first_lifetime()))
@@ -78,7 +78,7 @@ impl Call {
         }
     }
 
-    /// Whether the client has no call beside those for its token.
+    /// Whether the client's only calls are those for its token.
     fn is_of_worker(&self) -> bool {
         self.way.name.starts_with("worker.")
     }
@@ -132,7 +132,7 @@ impl Cell {
         // A runtime for each cell, so that each has its own time.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            // Paused time jumps to the next end of a wait when there is only the network to wait for, unless a thread is busy.
+            // When every task waits for the network, paused time would jump to the end of the next wait. A busy thread prevents that.
             let (busy, idle) = std::sync::mpsc::channel::<()>();
             let thread = tokio::task::spawn_blocking(move || idle.recv());
             let found = self.run(listener).await;

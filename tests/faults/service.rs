@@ -1,4 +1,4 @@
-//! What a service answers when all is well, and what it is asked.
+//! The answers of a service without faults, and the requests that it gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub fn operation(service: &Service, request: &Received) -> &'static str {
     }
 }
 
-/// In place of a request that nobody read.
+/// Stands for a request that nobody read.
 pub const RESET: &str = "reset";
 
 /// Writes `1 refresh, 4 password_grant`.

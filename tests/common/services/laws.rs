@@ -1,4 +1,4 @@
-//! What holds of everything that a call returns, whatever the service answered.
+//! Properties of everything that a call returns, whatever the service answered.
 
 use std::fmt::Debug;
 
@@ -24,7 +24,7 @@ pub fn printed(error: &Error) -> String {
     text
 }
 
-/// Asserts that a token can stand in a header and in a path.
+/// Asserts that a token can be part of a header and of a path.
 pub fn assert_sendable(token: &str) {
     assert!(!token.is_empty() && token.len() <= LONGEST_TOKEN, "{} bytes", token.len());
     let header = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
@@ -84,7 +84,7 @@ pub struct Data<'a> {
 
 impl<'a> Data<'a> {
     pub fn read(body: &'a [u8]) -> Option<Self> {
-        // An array would do for a structure as well, field by field.
+        // serde would also read an array as a structure, field by field.
         body.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(body).ok())?
     }
 

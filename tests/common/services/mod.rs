@@ -1,4 +1,4 @@
-//! The services and every operation of each: what the tests need to know of them.
+//! What the tests need to know of each service and each of its operations.
 //!
 //! To add a service, write a module like [`keliweb`] and a line in [`SERVICES`]. The fuzz targets include this folder through
 //! `tests/hostile`, so it uses only what `fuzz/Cargo.toml` has too.
@@ -64,7 +64,7 @@ pub struct Service {
     pub harmless: &'static str,
     /// What a call returns for each response that the spec has as an example.
     pub documented: &'static [Documented],
-    /// What the table of `tests/faults.rs` cannot say, since it holds for this service alone.
+    /// The exceptions of this service from the table of `tests/faults.rs`.
     pub exceptions: &'static [Exception],
     pub connect: Connect,
 }
@@ -93,7 +93,7 @@ pub struct Operation {
     pub sends: &'static [SecretKind],
     /// The scheme of the header `Authorization`.
     pub scheme: Option<Scheme>,
-    /// The status of failure under which it succeeds, because what was asked for is not there.
+    /// The status of failure that this operation returns as a success: what was asked for does not exist.
     pub absence: Option<u16>,
 }
 
@@ -168,7 +168,7 @@ impl RetrySafety {
     }
 }
 
-/// A way to call a client: an operation, or a method that hands out a cached token.
+/// A way to call a client: an operation, or a method that returns a cached token.
 #[derive(Debug, Clone, Copy)]
 pub struct Way {
     /// What [`Client::call`] knows it by, up to a comma.
@@ -211,10 +211,10 @@ pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a call returns.
 pub trait Returned: fmt::Debug + Any + Send + Sync {
-    /// Says in one line all that it holds, also what `Debug` hides.
+    /// Returns all that the value holds in one line, including what `Debug` hides.
     fn text(&self) -> String;
 
-    /// Asserts that it is well formed, and what this body says.
+    /// Asserts that the value is well formed, and that it is what this body says.
     fn assert_is_in(&self, body: &[u8]);
 
     /// Returns the texts in it that may be printed whatever they are, such as its scopes.
@@ -222,7 +222,7 @@ pub trait Returned: fmt::Debug + Any + Send + Sync {
         Vec::new()
     }
 
-    /// Whether it says that what was asked for is not there.
+    /// Whether the value says that what was asked for does not exist.
     fn is_absence(&self) -> bool {
         false
     }
@@ -315,7 +315,7 @@ pub const EXAMPLE: Secrets = Secrets {
     token: "5f8041e42efdfc468b6e60ea",
 };
 
-/// Those that stand out wherever they are shown.
+/// Secrets that are easy to find wherever they are shown.
 pub const PLANTED: Secrets = Secrets {
     client_secret: "client-secret-c1f0",
     password: "pass word/è-77aa",
