@@ -1,8 +1,8 @@
-//! A fleet: programs that share the tokens of one account, each a process of its own. They are killed, stopped and cut off at any moment, and
-//! no refresh token is sent twice.
+//! A fleet: programs that share the tokens of one account, each a process of its own. The tests kill, stop and cut them off at any moment, and
+//! no program sends a refresh token twice.
 //!
 //! The service is an emulator in this process, which records every request. The store is a file, or a real server (see `common/engine.rs`).
-//! The time of the tokens is moved by hand, so that an hour takes none; only the lock of a server takes real time.
+//! The tests move the time of the tokens, so an hour takes no real time; only the lock of a server does.
 //!
 //! `GETTONE_ROUNDS` sets how many rounds a test with random moments runs, and `GETTONE_SEED` which moments those are.
 #![cfg(all(unix, feature = "emulator"))]

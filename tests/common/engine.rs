@@ -1,7 +1,7 @@
 //! Real servers, Redis and Valkey: started on free ports of 127.0.0.1, each in a folder of its own, and ended with the test.
 //!
 //! The tests speak to them without the client library that the crate uses, so that what they see does not come through what they test.
-//! All of it blocks the thread. A test whose clients must go on meanwhile runs on several threads.
+//! All of it blocks the thread. A test whose clients must run meanwhile uses several threads.
 #![allow(clippy::disallowed_methods)]
 
 mod certificates;
@@ -41,7 +41,7 @@ impl Engine {
 
     /// Returns the path of the server's program: that of the environment, or of `PATH`, or the one that `.ci/run` unpacked.
     ///
-    /// `none` in the environment means that it cannot be had here, which is no failure in CI either.
+    /// `none` in the environment means that this machine cannot get the server, which is no failure in CI either.
     pub fn program(self) -> Option<PathBuf> {
         let (program, variable) = match self {
             Self::Redis => ("redis-server", "GETTONE_REDIS_SERVER"),
@@ -66,7 +66,7 @@ impl Engine {
         };
         assert!(given.is_some() || env::var_os("CI").is_none(), "{reason}");
         let test = thread::current().name().unwrap_or("a test").to_owned();
-        // Not by `eprintln!`, which libtest keeps for itself when the test passes.
+        // Not by `eprintln!`, whose output libtest hides when the test passes.
         std::io::stderr().write_all(format!("not checked here: {test} with {self:?}: {reason}\n").as_bytes()).unwrap();
         None
     }

@@ -43,11 +43,11 @@ impl Watched {
     }
 }
 
-/// Programs that need a token look for three seconds for a server that can be written to. Less the time between two looks.
+/// A program that needs a token looks for a writable server for three seconds. This is a little less, since it looks now and then.
 const WAIT: Duration = Duration::from_millis(2_250);
 
-/// Kills the primary in the middle of a turn, in each round. Calls `check` with what the service was asked for meanwhile, and with how long
-/// nothing could be written.
+/// Kills the primary in the middle of a turn, in each round. Calls `check` with the requests to the service meanwhile, and with how long no
+/// server accepted a write.
 fn fail_over(replicas: usize, check: impl Fn(Counts, Duration) + Sync) {
     at_once(Engine::all(), |engine| {
         // One is promoted.
@@ -62,7 +62,7 @@ fn fail_over(replicas: usize, check: impl Fn(Counts, Duration) + Sync) {
             let primary = fleet.place.servers.master_port();
             let record = |place: &Watched| record(place.server(primary));
             let before = fleet.begin_turn(record);
-            // What the primary writes then, no other server has.
+            // No other server gets what the primary writes from now on.
             let mut lagging = Vec::new();
             if round % 4 == 2 {
                 lagging.extend(fleet.place.servers.replicas().into_iter().map(Server::port));
@@ -112,7 +112,7 @@ fn a_failover_gets_nothing_sent_twice_if_a_replica_has_each_claim() {
     fail_over(1, |counts, _| assert_eq!(counts.refused, 0, "a refresh token was sent twice"));
 }
 
-/// A longer failover costs each program one: they do not wait for ever.
+/// A longer failover costs each program a password grant: it does not wait forever.
 #[test]
 fn a_failover_costs_one_password_at_most() {
     fail_over(0, |counts, written| {
@@ -129,7 +129,7 @@ async fn write(store: &RedisStore, name: &str) {
     loop {
         let failure = match store.replace(name, seen.as_ref(), &token).await {
             Ok(Replaced::Done(_)) => return,
-            // What was written, and not confirmed.
+            // The write was made, and not confirmed.
             Ok(_) => match store.load(name).await {
                 Ok(record) => {
                     seen = record.map(|record| record.version().clone());

@@ -22,10 +22,10 @@ use crate::program::{self, CLIENTS, LOCK_LIFE, REPLICAS, SERVICE, STORE, TIMEOUT
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 
-/// How long an answer may take that comes at once, but on a busy machine.
+/// How long an immediate answer may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a caller may wait for beyond what it must, since the machine has other things to do.
+/// How much longer than necessary a caller may wait, since the machine is busy.
 pub const SLACK: Duration = Duration::from_secs(4);
 
 /// Where the programs have their store.
@@ -61,7 +61,7 @@ impl Place {
         }
     }
 
-    /// Returns something that changes with each record that is written.
+    /// Returns a text that changes with each write of the record.
     pub fn record(&self) -> String {
         match self {
             Self::File(_) => std::fs::read_to_string(self.address()).unwrap_or_default(),
@@ -86,7 +86,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -101,7 +101,7 @@ pub fn at_once<T: Send>(each: impl IntoIterator<Item = T>, test: impl Fn(T) + Sy
     let (test, name) = (&test, thread::current().name().unwrap_or_default().to_owned());
     thread::scope(|scope| {
         for one in each {
-            // So that a panic says of which test.
+            // A panic names the thread, and so the test.
             thread::Builder::new().name(name.clone()).spawn_scoped(scope, move || test(one)).unwrap();
         }
     });
@@ -140,23 +140,23 @@ pub struct Fleet<P: fmt::Display = Place> {
     setup: Setup,
     clock: Arc<ManualClock>,
     seconds: u64,
-    /// What is being tried, for a test that fails.
+    /// What the test is doing, for the message if it fails.
     pub doing: String,
     pub runtime: Runtime,
 }
 
-/// What the service was asked for.
+/// The requests that the service got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub passwords: usize,
-    /// Refresh tokens that were taken, each of which can only be once.
+    /// Refresh tokens that the service accepted, each at most once.
     pub refreshes: usize,
-    /// Refresh tokens that were refused: the service issued every one that it was sent, so it had had them before.
+    /// Refresh tokens that the service refused. It issued each of them, so somebody had sent them before.
     pub refused: usize,
 }
 
 impl Counts {
-    /// Returns what came from this moment to another.
+    /// Returns what the service got from this moment to another.
     pub fn until(self, now: Self) -> Self {
         Self {
             passwords: now.passwords - self.passwords,
@@ -187,7 +187,7 @@ impl<P: fmt::Display> Fleet<P> {
         Self { members, place, emulator, rng, seed, setup, clock, seconds: 0, doing, runtime }
     }
 
-    /// Starts a program with its store at this address. It has the time of the others.
+    /// Starts a program with its store at this address, and the time of the others.
     pub fn program(&self, address: &str) -> Member {
         let member = Member::start(&self.emulator.keliweb_url(), address, &self.setup);
         member.ask(&format!("at {}", self.seconds)).done();
@@ -244,7 +244,7 @@ impl<P: fmt::Display> Fleet<P> {
         }
     }
 
-    /// Returns what was asked for since then. No refresh token was sent twice.
+    /// Returns the requests since then, after it has checked that no refresh token was sent twice.
     #[track_caller]
     pub fn counts_since(&self, before: Counts) -> Counts {
         let now = self.counts();
@@ -253,7 +253,7 @@ impl<P: fmt::Display> Fleet<P> {
     }
 }
 
-/// What was there before a turn in which something happens to a program or a server.
+/// The state before a turn in which something happens to a program or a server.
 pub struct Before {
     pub counts: Counts,
     pub latency: Duration,
@@ -275,7 +275,7 @@ impl<P: fmt::Display> Fleet<P> {
     /// moment of this round is.
     pub fn wait_for_moment(&mut self, round: usize, before: &Before, record: impl Fn(&P) -> String) -> Duration {
         let (begin, width) = match round % 3 {
-            // More than a refresh takes beside the answer of the service.
+            // More than a refresh takes without the answer of the service.
             0 => ("the beginning", before.latency + Duration::from_millis(30)),
             1 => {
                 until("a claim", || record(&self.place) != before.record);
@@ -292,7 +292,7 @@ impl<P: fmt::Display> Fleet<P> {
     }
 }
 
-/// Says what was done and what the programs said, if a test fails.
+/// Prints what the test did and what the programs printed, if the test fails.
 impl<P: fmt::Display> Drop for Fleet<P> {
     fn drop(&mut self) {
         if thread::panicking() {
@@ -308,7 +308,7 @@ impl<P: fmt::Display> Drop for Fleet<P> {
                 }
             }
         }
-        // Before the service, which they would miss.
+        // Before the service, which the programs would otherwise miss.
         self.members.clear();
     }
 }
@@ -331,7 +331,7 @@ struct Said {
 #[derive(Debug, Default)]
 struct SaidState {
     answers: HashMap<usize, (String, Instant)>,
-    /// What it was told, failures of its store, and whatever else it says, each with its time.
+    /// The orders that it got, failures of its store, and whatever else it printed, each with its time.
     notes: Vec<(Duration, String)>,
     has_ended: bool,
 }
@@ -387,7 +387,7 @@ impl Member {
     pub fn ask(&self, order: &str) -> Asked {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.said.state.lock().unwrap().note(format!("< {order}"));
-        // One that was killed does not answer.
+        // A killed program does not answer.
         let _ = writeln!(&self.orders, "{number} {order}");
         self.answer_to(number, order)
     }
@@ -396,13 +396,13 @@ impl Member {
         Asked { said: Arc::clone(&self.said), number, order: order.to_owned(), since: Instant::now() }
     }
 
-    /// Kills it where it stands.
+    /// Kills the program at this moment.
     pub fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Stops it where it stands, until [`cont`](Self::cont).
+    /// Stops the program at this moment, until [`cont`](Self::cont).
     pub fn stop(&self) {
         self.signal(Signal::STOP);
     }
@@ -472,7 +472,7 @@ impl Asked {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();

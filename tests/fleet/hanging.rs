@@ -42,7 +42,7 @@ impl Hang {
 
 /// The longest wait of a caller without a token for one.
 fn limit() -> Duration {
-    // A machine of others is slow at times.
+    // The machine may be busy with other work.
     Duration::from_secs(if std::env::var_os("CI").is_some() { 12 } else { 4 })
 }
 
@@ -71,7 +71,7 @@ fn hang(hangs: &[Hang]) {
         }
         assert_eq!(fleet.place.proxy.commands().len(), commands, "a caller with a good token asked the server");
 
-        // One in the refresh window. The refresh token of all would end the token of all.
+        // A program in the refresh window must not send the shared refresh token: that would end the shared token.
         fleet.advance(57 * MINUTE);
         fleet.members[0].ask("get 10").tokens_within(limit());
         until("it has a token of its own", || fleet.counts() != before);

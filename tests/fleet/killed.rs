@@ -7,13 +7,13 @@ use super::frame::{Asked, Before, Counts, Fleet, Place, SLACK, Setup, at_once, r
 
 const LOCK_LIFE: Duration = Duration::from_millis(300);
 
-/// What the rounds came to. They prove something only if the moments are those that matter.
+/// The outcomes of the rounds. They prove something only if they hit the moments that matter.
 #[derive(Debug, Default)]
 struct Sum {
     rounds: usize,
-    /// Nobody had the refresh token any more, and the service had not had it: the others used the password.
+    /// Nobody had the refresh token any more, and nobody had sent it to the service: the others used the password.
     lost_before_sent: usize,
-    /// The service had had it.
+    /// The service had received the refresh token.
     lost_after_sent: usize,
     longest_wait: Duration,
 }
@@ -33,7 +33,7 @@ fn fleet(place: Place) -> Fleet {
     fleet
 }
 
-/// Begins a turn: all ask for a token, and one of them is in the middle of whatever it does. Returns its number and what they asked.
+/// Begins a turn: all ask for a token, and the exchange of one of them is in progress. Returns its number and the orders.
 fn begin_turn(fleet: &mut Fleet, round: usize) -> (usize, Vec<Asked>, Before) {
     let before = fleet.begin_turn(Place::record);
     let victim = fleet.rng.usize(..fleet.members.len());

@@ -1,4 +1,4 @@
-//! A command is lost, or its answer after it was carried out. Nothing is lost from the store.
+//! A command is lost, or the answer to one that was carried out. The store loses nothing.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ fn whatever_command_is_lost_no_token_is() {
     });
 }
 
-/// Whether a command that a server was told removes this key.
+/// Returns whether a command to a server removes this key.
 fn removes(line: &str, key: &str) -> bool {
     ["DEL", "UNLINK", "EXPIRE"].iter().any(|command| line.to_uppercase().contains(&format!("\"{command}\"")))
         && line.contains(&format!("\"{key}\""))

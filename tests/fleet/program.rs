@@ -48,7 +48,7 @@ pub fn run() {
         let program = Arc::clone(&program);
         runtime.spawn(async move { println!("\n> {number} {}", program.obey(&order, count).await) });
     }
-    // Whoever started it is gone.
+    // The process that started this one has ended.
     std::process::exit(0);
 }
 

@@ -1,4 +1,4 @@
-//! Turns in peace: one exchange for each, whoever makes it.
+//! Turns without a fault: one exchange for each, whoever makes it.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ fn no_process_has_more_than_one_call_refused_after_a_refresh() {
         assert_eq!(fleet.counts(), Counts { passwords: 1, refreshes: 1, refused: 0 });
         let [first, others @ ..] = refused;
         assert!(first <= 1 && others.iter().all(|refused| *refused <= 1), "{refused:?}");
-        // With its old token each of the others has a call refused, and learns that so.
+        // Each of the others learns from a refused call that its old token has ended.
         assert_eq!(others.contains(&0), ahead == 0, "{refused:?}");
     });
 }

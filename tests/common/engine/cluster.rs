@@ -16,7 +16,7 @@ impl Cluster {
         let masters: Vec<_> = (0..3).map(|_| Server::start(engine, options.clone())).collect();
         let shares = [("1", "0", "5460"), ("2", "5461", "10922"), ("3", "10923", "16383")];
         for (master, (epoch, first, last)) in masters.iter().zip(shares) {
-            // Masters with the same epoch settle that later, and the one that gets a greater one takes back the slots that it gave away.
+            // Two masters with the same epoch resolve that later: one gets a greater epoch, and takes back the slots that it gave away.
             assert_eq!(master.command(&["CLUSTER", "SET-CONFIG-EPOCH", epoch]), "OK".into());
             assert_eq!(master.command(&["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK".into());
         }
@@ -94,11 +94,11 @@ impl Migration<'_> {
         keys.len()
     }
 
-    /// Gives the slot to the master that now has its keys, and tells all of it.
+    /// Gives the slot to the master that now has its keys, and tells all masters.
     pub fn finish(self) {
         let id = self.cluster.id(self.to);
         let others = (0..self.cluster.masters.len()).filter(|master| *master != self.to);
-        // First of all the new owner, so that there is one at any time.
+        // The new owner first, so that the slot always has one.
         for master in std::iter::once(self.to).chain(others) {
             self.set(master, "NODE", &id);
         }

@@ -1,4 +1,4 @@
-//! What a server is told, as an operator with `MONITOR` sees it.
+//! The commands that a server gets, as an operator with `MONITOR` sees them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::Shutdown;

@@ -13,16 +13,16 @@ use super::server::free_port;
 /// How long the port may take to open or close.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is done with what a connection carries.
+/// What the proxy does with the bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// Forwards it.
     Pass,
     /// Forwards nothing and closes nothing, until the mode is another.
     Hold,
-    /// Forwards commands, but no reply. A connection that lost one gets no other in any mode, as otherwise it would be taken for that one.
+    /// Forwards commands, but no reply. A connection that lost a reply gets no later one in any mode: the client would take that for the lost one.
     DropReplies,
-    /// Refuses connections, and cuts those that there are. Only for all connections.
+    /// Refuses connections, and cuts the open ones. Only for all connections.
     Refuse,
 }
 
@@ -35,7 +35,7 @@ pub enum Fault {
     CutAfter,
     /// Holds it before the server gets the command, until [`Proxy::set`] is called.
     Hold,
-    /// Has the command carried out, and loses the reply and all that follow.
+    /// Lets the server carry out the command, and loses the reply and all that follow.
     DropReplies,
 }
 
@@ -124,7 +124,7 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Sets the mode of all connections, those that will come too.
+    /// Sets the mode of all connections, including later ones.
     pub fn set(&self, mode: Mode) {
         let mut state = self.shared.lock();
         state.mode = mode;
@@ -169,7 +169,7 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Returns how many connections there have been.
+    /// Returns how many connections clients have opened.
     pub fn connections(&self) -> usize {
         self.shared.lock().links.len()
     }
@@ -212,7 +212,7 @@ impl Shared {
                     break;
                 }
                 drop(state);
-                // A server that refuses is one that closes, to the client.
+                // To the client, a server that refuses looks like one that closes.
                 if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, server)) {
                     self.link(client, server);
                 }
@@ -306,7 +306,7 @@ impl Shared {
     /// Returns whether the reply goes on to the client.
     fn on_reply(&self, link: usize, frame: &[u8]) -> bool {
         let mut state = self.lock();
-        // What the server says on its own answers no command.
+        // A message that the server sends unasked is no reply to a command.
         let fault = if frame[0] == b'>' { None } else { state.links[link].pending.pop_front().flatten() };
         match fault {
             Some(Fault::CutAfter) => {

@@ -29,7 +29,7 @@ impl Sentinels {
         for line in [
             format!("monitor {name} 127.0.0.1 {master} 2"),
             format!("down-after-milliseconds {name} 1000"),
-            // Also how long after the start of one failover the next may start: twice this.
+            // Also decides when the next failover may start: twice this time after the start of the one before.
             format!("failover-timeout {name} 2000"),
             format!("auth-user {name} {HARNESS}"),
             format!("auth-pass {name} {HARNESS}"),
@@ -103,7 +103,7 @@ impl Sentinels {
         })
     }
 
-    /// Starts what was killed as replicas of the master, and waits until all is as it was in the beginning.
+    /// Starts the killed servers as replicas of the master, and waits until all is as it was at first.
     pub fn revive(&self) {
         let master = self.master_port();
         for server in &self.servers {

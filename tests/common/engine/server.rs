@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::resp::{Connection, Reply};
 use super::{Certificates, Engine, eventually};
 
-/// The user by which the tests, replicas and sentinels log in, whatever a test allows to the others.
+/// The user as whom the tests, replicas and sentinels log in, whatever a test allows other users.
 pub const HARNESS: &str = "harness";
 
 /// How a server is configured.
@@ -83,13 +83,13 @@ pub struct Server {
     port: u16,
     bus_port: u16,
     tls: bool,
-    // Before the folder, which is removed after it.
+    // Dropped before the folder, which is removed afterwards.
     process: Mutex<Option<Process>>,
     folder: Folder,
 }
 
 impl Server {
-    /// Starts a server on a free port and waits until it answers.
+    /// Starts a server on a free port, and waits until the server answers.
     pub fn start(engine: Engine, options: Options) -> Self {
         for _ in 0..10 {
             let server = Self {
@@ -173,7 +173,7 @@ impl Server {
         self.process.lock().unwrap().as_ref().unwrap().server.id()
     }
 
-    /// Sends a command with all rights, beside the port that clients use, on a connection of its own.
+    /// Sends a command with all permissions, on a connection of its own and not on the clients' port.
     pub fn command(&self, words: &[&str]) -> Reply {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
@@ -182,7 +182,7 @@ impl Server {
         self.connect()?.command(words)
     }
 
-    /// Connects with all rights, for commands that must share a connection.
+    /// Connects with all permissions, for commands that must share a connection.
     pub fn connect(&self) -> io::Result<Connection> {
         let mut connection = Connection::to_socket(&self.socket())?;
         connection.command(&["AUTH", HARNESS, HARNESS])?;
@@ -227,12 +227,12 @@ impl Server {
         kill_process(Pid::from_raw(self.pid().try_into().unwrap()).unwrap(), signal).unwrap();
     }
 
-    /// Kills the process, which gets no chance to say goodbye.
+    /// Kills the process, which has no chance to close its connections in order.
     pub fn kill(&self) {
         *self.process.lock().unwrap() = None;
     }
 
-    /// Starts it on the same port with nothing in it.
+    /// Starts the server on the same port, empty.
     pub fn restart(&self) {
         self.kill();
         let _ = fs::remove_file(self.dump());
@@ -241,7 +241,7 @@ impl Server {
         self.launch().unwrap_or_else(|log| panic!("{:?} does not start again: {log}", self.engine));
     }
 
-    /// Starts it on the same port as an empty replica of another.
+    /// Starts the server on the same port, as an empty replica of another.
     pub fn restart_as_replica_of(&self, port: u16) {
         let mut options = self.options.lock().unwrap();
         options.lines.retain(|line| !line.starts_with("replicaof "));
@@ -251,7 +251,7 @@ impl Server {
     }
 }
 
-/// A server's process, and one that kills it if this one ends without having done so.
+/// A server's process, and a watchdog that kills it if the test's process ends first.
 #[derive(Debug)]
 struct Process {
     server: Child,
@@ -265,7 +265,7 @@ impl Process {
         command.arg(folder.join("server.conf")).args(sentinel.then_some("--sentinel"));
         let server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let mut command = Command::new("sh");
-        // Its input ends with this process, however that ends.
+        // The watchdog's input ends with this process, however that ends.
         command.args(["-c", r#"read -r _; kill -9 "$0"; rm -rf "$1""#, &server.id().to_string()]).arg(folder);
         let watchdog = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Self { server, watchdog }
@@ -274,7 +274,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The watchdog first: the server's process id may be another's as soon as it was waited for.
+        // The watchdog first: once the server was waited for, its process id may belong to another process.
         for child in [&mut self.watchdog, &mut self.server] {
             let _ = child.kill();
             let _ = child.wait();
@@ -282,7 +282,7 @@ impl Drop for Process {
     }
 }
 
-/// A folder that is removed in the end.
+/// A folder that is removed when this is dropped.
 #[derive(Debug)]
 struct Folder(PathBuf);
 
@@ -291,7 +291,7 @@ impl Folder {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("gettone-engine-{}-{number}", std::process::id()));
-        // Left by a process that had the same id.
+        // An earlier process with the same id may have left it.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
