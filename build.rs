@@ -1,5 +1,5 @@
 //! Puts the typed clients where `src/http.rs` includes them: generated from the hand-written specs in `spec/`, or, without the feature
-//! `generate`, copied from `spec/generated`. `cargo xtask regen --check` holds that both are the same code.
+//! `generate`, copied from `spec/generated`. `cargo xtask regen --check` verifies that both are the same code.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};

@@ -39,7 +39,7 @@ use serde_json::json;
 const NAME: &str = "keliweb test@example.com invoices";
 const SECRET: &str = "secret-access-5c1d";
 const PASSWORD: &str = "password-77aa-long";
-/// No command takes that long, also on a busy machine.
+/// No command takes that long, not even on a busy machine.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A token that lasts for an hour.
@@ -55,7 +55,7 @@ fn token_for(text: &str, life: Duration) -> StoredToken {
     StoredToken::from_json(&json.to_string()).unwrap()
 }
 
-/// A token as a store has it that does not seal.
+/// A token as an unsealed store has it.
 fn plain_token(text: &str) -> StoredToken {
     let json = json!({ "version": 1, "access_token": text, "obtained_at": 0, "expires_at": 3_600_000 });
     StoredToken::from_json(&json.to_string()).unwrap()
@@ -76,7 +76,7 @@ async fn replace(store: &RedisStore, seen: Option<&Version>, text: &str) -> Repl
     store.replace(NAME, seen, &token(text)).await.unwrap()
 }
 
-/// Replaces the record that was seen, which works.
+/// Replaces the record that was seen, which must succeed.
 async fn save(store: &RedisStore, seen: Option<&Version>, text: &str) -> Version {
     match replace(store, seen, text).await {
         Replaced::Done(version) => version,
@@ -130,7 +130,7 @@ async fn a_record_is_replaced_only_if_it_is_the_one_that_was_seen() {
         assert_eq!(loaded(&store).await, None);
         let first = save(&store, None, "1").await;
         assert_eq!(loaded(&other).await, Some((first.clone(), token("1").to_json().expose().to_owned())));
-        // Created already; a version that never was; the right one; the one before.
+        // The record exists already; a version that never existed; the right version; the version before.
         assert_eq!(replace(&other, None, "2").await, Replaced::Conflict);
         assert_eq!(replace(&other, Some(&Version::new("0")), "2").await, Replaced::Conflict);
         let second = save(&other, Some(&first), "2").await;
@@ -199,11 +199,11 @@ async fn a_key_shows_no_account_and_ends_with_its_tokens() {
     for engine in Engine::all() {
         let server = Server::start(engine, Options::new());
         let store = RedisStore::builder(server.url()).prefix("our tokens".replace(' ', "-")).connect().await.unwrap();
-        // What the check has written is gone.
+        // The check has removed what it wrote.
         assert_eq!(keys(&server), Vec::<String>::new());
         let monitor = Monitor::start(&server);
         let time_left = |key: &str| server.command(&["PTTL", key]).integer();
-        // The life by the client's own clock, whatever the year is; never too short, never for ever.
+        // The life of the record follows the client's own clock, whatever the year; it is neither too short nor endless.
         let (minute, hour, year) = (60_000, 3_600_000, 365 * 24 * 3_600_000);
         for (life, least, most) in [
             (Duration::from_secs(3600), hour - minute, hour),
@@ -217,7 +217,7 @@ async fn a_key_shows_no_account_and_ends_with_its_tokens() {
             let key = token_key(&server);
             let left = time_left(&key);
             assert!((least..=most).contains(&left), "{left} of {life:?}");
-            // Each of two names in its slot.
+            // Each of two names is in its own slot.
             let lock = lock(&store, Some(&version)).await;
             let tag = key.strip_prefix("our-tokens:{").unwrap().strip_suffix("}:token").unwrap();
             assert_eq!(lock_key(&server), Some(format!("our-tokens:{{{tag}}}:lock")));
@@ -265,7 +265,7 @@ async fn a_dropped_call_leaves_a_connection_that_works() {
             let version = loaded(&store).await.map(|(version, _)| version);
             let token = token("1");
             let mut call = Box::pin(store.replace(NAME, version.as_ref(), &token));
-            // Sent, and no more.
+            // The command was sent, and nobody waits for its answer.
             let _ = futures_poll(&mut call).await;
             drop(call);
             let found = loaded(&store).await.map(|(version, _)| version);

@@ -1,4 +1,4 @@
-//! The rooms of `src/`: which may know which. Arrows point down, and what every service shares names none.
+//! Checks which room of `src/` may use which. Arrows point down, and the rooms that all services share name no service.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The threat model of `docs/security.md`: each promise is held by a test that is there.
+//! Checks the threat model of `docs/security.md`: each promise names a test that exists.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ fn each_promise_of_the_threat_model_names_tests_that_are_there() {
         assert!(!words.is_empty() && words.len().is_multiple_of(2), "a file and a function: {row}");
         for pair in words.chunks(2) {
             let (file, function) = (pair[0], pair[1]);
-            // What is not in the package cannot be looked at in it.
+            // A published package does not contain all tests.
             if let Ok(text) = fs::read_to_string(root.join(file)) {
                 assert!(text.contains(&format!("fn {function}(")), "{file} has no {function}");
                 files.insert(file);

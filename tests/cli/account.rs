@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::world::{World, wait};
 
-/// Adds a list to a server, as version 2 sends it.
+/// Adds a list in the form of version 2 to a server.
 pub async fn mock<'s>(server: &'s MockServer, path: &str, data: Value) -> Mock<'s> {
     let path = path.to_owned();
     let answer = json!({ "data": data, "success": true, "message": "", "error": null });
@@ -39,7 +39,7 @@ pub async fn used() -> World {
             assert_eq!(request.send().await.unwrap().status(), 200);
         }
     }
-    // Fails, since the token is not good for it.
+    // This call fails, since the token is not good for it.
     let request = http.post(world.emulator.url("/root")).header(HOST, "comparabili.openapi.it").bearer_auth(&token);
     assert_ne!(request.send().await.unwrap().status(), 200);
     world
@@ -50,7 +50,7 @@ async fn json_of(world: &World, schema: &str, arguments: &[&str]) -> Value {
     let json = world.run(&[&["--json", "openapi"], arguments].concat()).await.json();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/cli/schemas/{schema}.json"));
     let mut schema: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    // What is not in it is a mistake too.
+    // A field that is not in the schema is a mistake too.
     schema["unevaluatedProperties"] = false.into();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let mistakes: Vec<String> = validator.iter_errors(&json).map(|mistake| mistake.to_string()).collect();

@@ -39,7 +39,7 @@ const COMMANDS: &[Row] = &[
     (&["stats", "--by", "scope"], V2),
     (&["errors"], V2),
     (&["callbacks"], V2),
-    // Half of the 404 is a 404.
+    // A truncated 404 is still a 404.
     (&["callbacks", "id"], [1, 4, 4, 1, 1, 75, 75, 75, 1]),
     (&["subscriptions"], V2),
     (&["--api-version", "1", "tokens"], V1),
@@ -135,7 +135,7 @@ async fn a_list_that_fails_halfway_prints_nothing() {
     let wallet = crate::account::mock(&server, "/wallet", serde_json::json!({ "credit": 1 })).await;
     let mut world = world;
     world.set("GETTONE_OPENAPI_URL", server.base_url());
-    // What is not mocked is a 404.
+    // The server responds with 404 to a request without a mock.
     world.run(&["openapi", "wallet", "--transactions"]).await.fails(1, "404");
     assert_eq!((ok.calls_async().await, wallet.calls_async().await), (1, 1));
 }

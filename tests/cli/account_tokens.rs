@@ -100,7 +100,7 @@ async fn a_deletion_that_is_interrupted_names_what_it_deleted() {
     assert_eq!((run.code, run.stderr.as_str()), (130, format!("error: deleted {first}; interrupted\n").as_str()));
 }
 
-/// As after a signal.
+/// After a timeout the error names the deletions, as it does after a signal.
 #[tokio::test]
 async fn a_deletion_that_runs_out_of_time_names_what_it_deleted() {
     let world = World::new().await;
@@ -246,7 +246,7 @@ async fn a_kept_token_is_marked_and_forgotten_when_it_is_deleted() {
     }
 }
 
-/// One whose deletion was refused is still good, and one whose deletion may have been carried out is not printed any more.
+/// A token whose deletion was refused is still good. One whose deletion may have been carried out is no longer printed.
 #[tokio::test]
 async fn a_kept_token_is_forgotten_unless_the_service_refuses_to_delete_it() {
     let world = World::new().await;

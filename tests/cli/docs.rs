@@ -1,4 +1,4 @@
-//! The lines for a shell in `docs/command-line.md`, run as they stand there.
+//! Runs the lines for a shell in `docs/command-line.md` as they stand there.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ fn script() -> &'static str {
     blocks().into_iter().find(|block| block.starts_with("#!/bin/sh\n")).unwrap()
 }
 
-/// Puts a curl on the path that takes the emulator for the vendors. Returns whether there is a curl, and jq.
+/// Puts a curl on the `PATH` that sends all requests to the emulator. Returns whether this machine has curl and jq.
 async fn has_tools(world: &World, options: &str) -> bool {
     if world.bash("PATH=$PATH:/usr/bin:/bin; command -v jq && [ -x /usr/bin/curl ]").await.code != 0 {
         assert!(std::env::var_os("CI").is_none(), "the lines need curl and jq");

@@ -39,7 +39,7 @@ const COMMANDS: &[Row] = &[
     (&["keliweb", "refresh", "--format", "json"], [1, 4, 1, 1, 1, 1, 75, 75, 75, 75, 75, 75, 75, 75]),
 ];
 
-/// Commands that call none.
+/// Commands that call no service.
 const OFFLINE: &[&[&str]] = &[&["keliweb", "logout"], &["status"], &["completions", "fish"], &["man"]];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +103,7 @@ async fn try_later_says_when() {
     let run = world.run(&["keliweb", "token", "--json"]).await;
     let error: Value = serde_json::from_str(&run.stderr).unwrap();
     assert_eq!(error["error"]["retry_after"], 3_600);
-    // And says nothing twice.
+    // No message is printed twice.
     world.emulator.clear_faults();
     world.emulator.fail_next(1_000, Status(503));
     let run = world.run(&["openapi", "wallet"]).await;
@@ -120,7 +120,7 @@ async fn a_failed_refresh_costs_a_kept_token_only_if_it_may_have_ended_it() {
     world.expire_in(60);
     assert_eq!(world.run(&["keliweb", "token"]).await.line(), token);
     world.run(&["keliweb", "refresh"]).await.fails(1, "500");
-    // The service may have carried out the refresh, which ends the old token. Nobody gets that until the service says more.
+    // The service may have carried out the refresh, which ends the old token. So the program does not print the old token until it knows more.
     world.run(&["keliweb", "token"]).await.fails(1, "500");
     world.emulator.clear_faults();
     assert_ne!(world.run(&["keliweb", "token"]).await.line(), token);

@@ -31,7 +31,7 @@ async fn killed_processes_cost_the_others_no_token() {
     world.expire_in(-60);
     world.emulator.set_latency(Duration::from_millis(300));
     let mut children: Vec<_> = (0..PROCESSES).map(|_| world.command(&TOKEN).spawn().unwrap()).collect();
-    // One of them has sent the refresh token. None has the answer, and nobody knows which one it is: all that run now are killed but a few.
+    // One of the processes has sent the refresh token, and none has the answer yet. The test cannot tell which one, so it kills all but a few.
     until(|| world.emulator.count("refresh") == 1).await;
     let survivors = children.split_off(PROCESSES - 5);
     for child in &mut children {

@@ -46,7 +46,7 @@ async fn closed_streams_change_nothing() {
     );
     assert_eq!(world.bash("gettone keliweb token 1>&-").await.code, 0);
     world.unset_credentials();
-    // Nobody is asked.
+    // The program asks nobody.
     world.bash("gettone keliweb token 0<&-").await.fails(4, "no client id");
     world.run(&["keliweb", "token", "--no-input"]).await.fails(4, "no client id");
 }
@@ -83,7 +83,7 @@ async fn verbose_shows_the_calls_and_quiet_only_warnings_and_errors() {
     world.expire_in(-1);
     let quiet = world.run(&["-q", "keliweb", "token"]).await;
     assert_eq!((quiet.code, quiet.stderr.as_str()), (0, ""), "{quiet:?}");
-    // A cron job that is quiet still says that something is wrong.
+    // With `-q`, a cron job still prints that something is wrong.
     let quiet = world.run(&["-q", "keliweb", "token", "--min-life", "5h"]).await;
     assert!(quiet.code == 0 && quiet.stderr.starts_with("warning: the service gives tokens"), "{quiet:?}");
 }
@@ -173,7 +173,7 @@ async fn json_is_what_its_schema_says() {
         let validator = jsonschema::validator_for(&schema).unwrap();
         let flaws: Vec<_> = validator.iter_errors(&value).map(|flaw| flaw.to_string()).collect();
         assert!(flaws.is_empty(), "{name}: {flaws:?} in {text}");
-        // Each field is there: scripts need not ask.
+        // Each field exists, so scripts need not check for it.
         for field in schema["properties"].as_object().unwrap().keys().filter(|field| *field != "scopes") {
             assert!(value.get(field).is_some(), "{name} has no {field}");
         }

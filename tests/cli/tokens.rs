@@ -112,7 +112,7 @@ async fn a_token_that_ends_too_soon_is_replaced() {
     let second = world.run(&with("21m")).await;
     assert_ne!(second.line(), first);
     assert_eq!((second.stderr.as_str(), world.emulator.count("refresh")), ("", 1));
-    // The service has none that lives longer, so it is asked once, and told of.
+    // The service issues no token with a longer lifetime, so the program requests one once, and warns.
     let third = world.run(&with("5h")).await;
     assert!(third.code == 0 && third.stderr.contains("sooner than in 5 h"), "{third:?}");
     assert_eq!((world.emulator.count("refresh"), world.emulator.count("password_grant")), (2, 1));
@@ -121,7 +121,7 @@ async fn a_token_that_ends_too_soon_is_replaced() {
 #[tokio::test]
 async fn refresh_replaces_the_kept_token_once() {
     let world = World::new().await;
-    // Nothing is kept: the first token is new enough.
+    // Nothing is stored: the first token is new enough.
     let first = world.run(&["keliweb", "refresh"]).await.line().to_owned();
     assert_eq!((world.emulator.count("password_grant"), world.emulator.count("refresh")), (1, 0));
     let second = world.run(&["keliweb", "token", "--refresh"]).await.line().to_owned();
@@ -156,7 +156,7 @@ async fn logout_removes_the_kept_token_and_sends_nothing() {
     assert_eq!((world.requests(), world.stored()["tokens"].as_object().unwrap().len()), (sent, 0));
 }
 
-/// The program knows the end of a token that no store has.
+/// The program knows the expiration time of a token that no store has.
 #[tokio::test]
 async fn a_new_token_has_its_end_without_a_store_that_could_keep_it() {
     let world = World::new().await;

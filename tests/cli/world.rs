@@ -32,7 +32,7 @@ pub struct World {
     variables: Vec<(String, String)>,
 }
 
-/// What a run left.
+/// The output of a run, and its exit code.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -189,7 +189,7 @@ impl World {
         self.emulator.requests().len()
     }
 
-    /// Everything that must not be shown, also the tokens that were issued.
+    /// Returns everything that must not be shown, including the issued tokens.
     pub fn secrets(&self) -> Vec<String> {
         let issued = self.emulator.tokens().into_iter().flat_map(|token| [Some(token.token), token.refresh_token]);
         let issued = issued.flatten().map(|secret| secret.expose().to_owned());
@@ -217,7 +217,7 @@ pub async fn wait(child: Child) -> Run {
     Run::of(output.expect("the program hangs").unwrap())
 }
 
-/// Waits until something is true that another process brings about.
+/// Waits until a condition holds that another process brings about.
 pub async fn until(mut done: impl FnMut() -> bool) {
     let wait = async {
         while !done() {

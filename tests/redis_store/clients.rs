@@ -37,7 +37,7 @@ async fn clients_share_a_token_and_the_server_shows_nothing_of_it() {
         for hour in 0..3 {
             let first = authorized(&clients[hour % 2], &url).await;
             clients[hour % 2].wait_idle().await;
-            // Not some time after.
+            // Right now, not some time later.
             assert_eq!(lock_key(&server), None);
             assert_eq!(authorized(&clients[(hour + 1) % 2], &url).await, first);
             assert_eq!((emulator.count("password_grant"), emulator.count("refresh")), (1, hour));

@@ -70,7 +70,7 @@ async fn each_name_is_in_one_slot_and_found_there_while_slots_move() {
         }
         assert_eq!(count(&cluster, ":token"), [0, 0, 0]);
 
-        // A slot that is moved takes its records along.
+        // A slot that moves takes its records along.
         let (store, other) = (open_as_user(&cluster).await, open_as_user(&cluster).await);
         let name = "a name";
         let first = save(&store, name, None).await;
@@ -84,13 +84,13 @@ async fn each_name_is_in_one_slot_and_found_there_while_slots_move() {
             let second = save(&store, name, seen.as_ref()).await;
             held_by_another(&other, name, &second).await;
             migration.move_keys();
-            // Now it is where the slot will be, but the slot is not.
+            // Now the lock is at the new node, and the slot is still at the old one.
             held_by_another(&other, name, &second).await;
             let third = save(&other, name, Some(&second)).await;
             assert_eq!(version(&store, name).await, Some(third.clone()));
             drop(held);
             eventually("the lock is released", || (count(&cluster, ":lock").iter().sum::<usize>() == 0).then_some(()));
-            // Also what is new.
+            // New records too.
             store.remove(name).await.unwrap();
             let fourth = save(&store, name, None).await;
             let held = lock(&store, name, Some(&fourth)).await;
@@ -112,7 +112,7 @@ async fn held_by_another(store: &RedisStore, name: &str, seen: &Version) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_takes_only_its_names_along() {
     for engine in Engine::all() {
-        // Otherwise no node serves anything as soon as one is away.
+        // Otherwise no node serves anything as soon as one is down.
         let cluster = Cluster::start(engine, Options::new().line("cluster-require-full-coverage no"));
         let store = open(&cluster).await;
         let names: Vec<_> = (0..12).map(|number| format!("name {number}")).collect();
@@ -174,7 +174,7 @@ async fn the_replica_of_the_node_of_a_record_is_waited_for() {
         assert!(done > 0 && failed > 0);
         assert_eq!(keys(&replica).len(), done);
 
-        // The replica takes over what the store has found at its master.
+        // The replica takes over the slots that the store has found at the master.
         master.kill();
         assert_eq!(replica.command(&["CLUSTER", "FAILOVER", "TAKEOVER"]), "OK".into());
         eventually("the others know it", || {
@@ -185,7 +185,7 @@ async fn the_replica_of_the_node_of_a_record_is_waited_for() {
         let late = open(&cluster).await;
         for store in [&store, &late] {
             for number in 0..12 {
-                // Those with no replica are not confirmed, except to others.
+                // Records at masters without a replica stay unconfirmed for the store that wrote them, and for no other.
                 let loaded = store.load(&number.to_string()).await.map(|record| record.is_some());
                 assert!(loaded.unwrap_or_else(|error| text(error).contains("only 0 of 1 replicas")));
             }

@@ -1,4 +1,4 @@
-//! What a store does while its server is away, hangs, is full, or has lost something.
+//! What a store does while its server is down, hangs, is full, or has lost something.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -98,7 +98,7 @@ async fn a_server_that_was_started_anew_is_used_by_the_next_call() {
         let server = Server::start(engine, Options::new());
         let store = open(&server.url()).await;
         for call in 0..4 {
-            // With a connection that has ended, and nobody has noticed.
+            // The connection has ended, and nobody has noticed.
             assert_eq!(loaded(&store).await, None);
             server.restart();
             match call {
@@ -134,7 +134,7 @@ async fn a_server_that_has_forgotten_the_scripts_or_all_records_is_used() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_costs_the_time_of_one_command_and_a_load_twice_that() {
     const LIMIT: Duration = Duration::from_millis(600);
-    // What a busy machine may add.
+    // The extra time that a busy machine may take.
     const MORE: Duration = Duration::from_millis(550);
 
     for engine in Engine::all() {
@@ -167,7 +167,7 @@ async fn a_server_that_hangs_costs_the_time_of_one_command_and_a_load_twice_that
             assert!(time >= LIMIT, "call {call}: {time:?}");
         }
         server.cont();
-        // What was sent meanwhile is carried out: the record may be any of three.
+        // The server carries out what was sent meanwhile: the record may be any of three.
         let seen = loaded(&store).await.map(|(version, _)| version);
         save(&store, seen.as_ref(), "3").await;
     }
@@ -180,7 +180,7 @@ async fn a_dead_connection_of_which_nobody_told_costs_a_load_one_time_limit() {
         let proxy = Proxy::to(server.port());
         let store = RedisStore::builder(proxy.url()).timeout(Duration::from_millis(500)).connect().await.unwrap();
         let version = save(&store, None, "1").await;
-        // As a router does that has forgotten the connection.
+        // Like a router that has forgotten the connection.
         proxy.set_one(0, Mode::Hold);
         assert_eq!(proxy.connections(), 1);
         assert_eq!(loaded(&store).await.unwrap().0, version);
@@ -229,9 +229,9 @@ fn a_store_is_used_from_several_runtimes() {
         let server = Server::start(engine, Options::new());
         let new = || Runtime::new().unwrap();
         let store = new().block_on(open(&server.url()));
-        // One that has ended, with its connection.
+        // A runtime that has ended, with its connection.
         let version = new().block_on(save(&store, None, "1"));
-        // One that is there and does not run.
+        // A runtime that exists and does not run.
         let idle = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert_eq!(idle.block_on(loaded(&store)).unwrap().0, version);
         let start = std::time::Instant::now();
@@ -294,7 +294,7 @@ async fn a_server_that_becomes_a_replica_is_an_error_until_it_is_a_primary() {
     }
 }
 
-/// Starts a server that answers each command as it is told to, and returns its URL. `PORT` in an answer is its own.
+/// Starts a server that answers each command as the test says, and returns its URL. `PORT` in an answer is its own port.
 pub fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -53,7 +53,7 @@ async fn whoever_waits_is_told_of_a_new_record() {
         let first = save(&store, None, "1").await;
         let told = timeout(5 * SECOND, waiting).await.unwrap().unwrap();
         assert!(matches!(told, Locked::Changed), "{told:?}");
-        // At once if it has changed already, also if nobody has the lock; then nothing is locked.
+        // If the record has changed already, the call returns at once and locks nothing, even if nobody has the lock.
         drop(held);
         eventually("the lock is released", || lock_key(&server).is_none().then_some(()));
         for seen in [None, Some(Version::new("0"))] {
@@ -93,7 +93,7 @@ async fn a_lock_is_extended_while_it_is_held_but_not_forever() {
         }
         eventually("the lock ends although it is held", || lock_key(&server).is_none().then_some(()));
         assert!(start.elapsed() > 4 * LIFE, "{:?}", start.elapsed());
-        // Somebody else's, which the end of this one does not touch.
+        // The lock of somebody else, which the end of this one leaves alone.
         let other = open(&server.url()).await;
         let _others = lock(&other, None).await;
         drop(held);
@@ -107,7 +107,7 @@ async fn the_lock_of_a_program_that_ends_ends_too() {
     for engine in Engine::all() {
         let server = Server::start(engine, Options::new());
         let url = server.url();
-        // A runtime that ends with all its tasks, as a program does. The guard outlives it.
+        // The runtime ends with all its tasks, as in a program that ends. The guard outlives it.
         let held = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
@@ -132,7 +132,7 @@ async fn whoever_lost_the_lock_does_not_release_that_of_another() {
         let held = lock(&store, None).await;
         let key = lock_key(&server).unwrap();
         server.command(&["SET", &key, "somebody"]);
-        // Also after it would have been extended.
+        // Even after the time of the next extension.
         pass(LIFE).await;
         assert_eq!(server.command(&["PTTL", &key]), Reply::Integer(-1));
         drop(held);

@@ -143,7 +143,7 @@ async fn a_login_is_used_and_a_wrong_one_is_an_error() {
             RedisStore::builder(with_login(&url, &format!("alice:{PASSWORD}"))),
             RedisStore::builder(&url).password(PASSWORD),
             RedisStore::builder(&url).username("alice").password(PASSWORD),
-            // What is given by a method goes before the URL.
+            // A method takes precedence over the URL.
             RedisStore::builder(with_login(&url, "bob:wrong-77aa-password")).username("alice").password(PASSWORD),
             RedisStore::builder(format!("unix://{}?user=alice&pass={PASSWORD}", server.socket().display())),
         ] {
@@ -195,7 +195,7 @@ async fn the_least_permissions_are_enough_and_all_of_them_are_needed() {
         drop(held);
         assert!(matches!(store.lock(NAME, Some(&version)).await.unwrap(), Locked::Held(_)));
         store.remove(NAME).await.unwrap();
-        // It may not do anything else, and the store does not try, except to ask how the server evicts.
+        // The user may do nothing else, and the store tries nothing else, except to ask how the server evicts.
         let denied = server.command(&["ACL", "LOG"]);
         let denied: Vec<_> = denied.array().iter().map(|entry| entry.field("object")).collect();
         assert!(denied.iter().all(|what| *what == "config|get"), "{denied:?}");
@@ -212,7 +212,7 @@ async fn the_least_permissions_are_enough_and_all_of_them_are_needed() {
         let text = error(login("away")).await;
         assert!(text.starts_with(&format!("{at}: the user lacks a permission (")) && text.contains("key"), "{text}");
         assert!(text.ends_with(&format!("); {advice}")), "{text}");
-        // Another prefix, another line.
+        // Another prefix needs another line.
         let text = error(login("away").prefix("ours").replicas(1)).await;
         assert!(text.contains("~ours:* ") && text.ends_with(" +wait`"), "{text}");
         login("away").prefix("other").timeout(5 * SECOND).connect().await.unwrap();

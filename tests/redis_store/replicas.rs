@@ -1,4 +1,4 @@
-//! Replicas, and Sentinel, which makes one of them the primary.
+//! Replicas, and Sentinel, which promotes one of them to the primary.
 
 use gettone::store::{RedisStore, TokenStore, Version};
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::common::engine::{Engine, Options, Proxy, Sentinels, Server, eventually};
 use super::{NAME, PASSWORD, SECOND, SECRET, loaded, lock, open, save, text, token, token_key};
 
-/// A server with a replica that has what it has.
+/// A server with an up-to-date replica.
 fn with_replica(engine: Engine) -> (Server, Server) {
     let server = Server::start(engine, Options::new());
     let replica = Server::start(engine, Options::new().replica_of(server.port()));
@@ -48,7 +48,7 @@ async fn a_record_is_replaced_when_a_replica_has_it() {
     }
 }
 
-/// This fails too if `WAIT` is sent on another connection than what it waits for: there it answers at once that all have it.
+/// This also fails if the store sends `WAIT` on another connection than the write: there `WAIT` answers at once that all replicas have it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_no_replica_has_is_not_believed() {
     for engine in Engine::all() {
@@ -62,13 +62,13 @@ async fn a_record_that_no_replica_has_is_not_believed() {
         let error = text(store.replace(NAME, Some(&first), &token(SECRET)).await.unwrap_err());
         assert_eq!(error, lacking);
         assert!(start.elapsed() < SECOND, "{:?}", start.elapsed());
-        // It is there, but if the server failed now, another client would find the one before.
+        // The server has the record, but after a failover now another client would find the one before.
         assert_ne!(version_in(&server, &token_key(&server)), first.as_str());
         assert_eq!(text(store.load(NAME).await.unwrap_err()), lacking);
-        // Also on a connection that has written nothing.
+        // This also holds on a connection that has written nothing.
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         assert_eq!(text(store.load(NAME).await.unwrap_err()), lacking);
-        // Whoever has not written it need not care.
+        // A store that has not written the record need not confirm it.
         let others = open(&server.url()).await;
         assert!(loaded(&others).await.unwrap().1.contains(SECRET));
         replica.cont();
@@ -79,7 +79,7 @@ async fn a_record_that_no_replica_has_is_not_believed() {
         replica.stop();
         store.replace(NAME, Some(&second), &token("3")).await.unwrap_err();
         let (version, _) = loaded(&others).await.unwrap();
-        // Another client's record, which that one stands for.
+        // A record of another client needs no confirmation by this one.
         let last = save(&others, Some(&version), "4").await;
         assert_eq!(loaded(&store).await.unwrap().0, last);
         replica.cont();
@@ -137,7 +137,7 @@ async fn after_a_failover_records_are_there_and_written_within_five_seconds() {
                     continue;
                 }
             };
-            // Confirmed before, so it is there.
+            // The record was confirmed before, so the replica has it.
             assert_eq!(seen.as_ref(), Some(&first));
             match store.replace(NAME, seen.as_ref(), &token("2")).await {
                 Ok(replaced) => written = Some(replaced),
@@ -151,7 +151,7 @@ async fn after_a_failover_records_are_there_and_written_within_five_seconds() {
         // The other store finds the new primary with its next call.
         let (second, _) = loaded(&fearless).await.unwrap();
         save(&fearless, Some(&second), "3").await;
-        // And the old one comes back as a replica, which nobody asks.
+        // The old primary comes back as a replica, and no store asks it.
         sentinels.revive();
         assert!(loaded(&store).await.is_some());
     }
@@ -213,7 +213,7 @@ async fn sentinels_and_servers_may_have_one_login_and_speak_tls() {
     for engine in Engine::all() {
         let options = Options::new().tls(&certificates);
         let servers = options.clone().user(&format!("alice on >{PASSWORD} ~* +@all"));
-        // The least that the user needs there.
+        // The least permissions that the user needs on the sentinels.
         let least = format!("alice on >{PASSWORD} +sentinel|get-master-addr-by-name");
         let all = Sentinels::start_with(engine, 0, servers, options.line("user default off").user(&least));
         let url = sentinel_url(&all, &format!("alice:{PASSWORD}@"), 0).replacen("redis", "rediss", 1);

@@ -1,4 +1,4 @@
-//! TLS, and what is said if it fails.
+//! TLS, and what the error says if it fails.
 
 use gettone::store::{RedisStore, RedisStoreBuilder, TokenStore};
 
@@ -9,7 +9,7 @@ fn builder(url: &str) -> RedisStoreBuilder {
     RedisStore::builder(url).timeout(10 * SECOND)
 }
 
-/// Returns the error of `connect`, which is none of a server that is away.
+/// Returns the error of `connect`, which does not say that the server is down.
 async fn error(builder: RedisStoreBuilder) -> String {
     let error = builder.connect().await.unwrap_err();
     assert!(error.is_invalid_input(), "{error:?}");
@@ -61,7 +61,7 @@ async fn a_client_certificate_is_shown_if_the_server_demands_one() {
         let store = trusting.clone().client_certificate(&*certificate, &*key).connect().await.unwrap();
         save(&store, None, "1").await;
         let at = format!("Redis at 127.0.0.1:{}", server.port());
-        // With TLS 1.3, what the server says of it may be lost, and it looks like a server that is away.
+        // With TLS 1.3, the server's own reason may be lost, and the server looks like one that is down.
         match trusting.connect().await {
             Err(error) => assert_eq!(
                 error.to_string(),
@@ -92,7 +92,7 @@ async fn a_certificate_that_cannot_be_read_is_an_error() {
     ] {
         assert_eq!(error(builder).await, said);
     }
-    // The key of another certificate: said with the first connection, by rustls.
+    // The key of another certificate: rustls reports it with the first connection.
     for engine in Engine::all().into_iter().take(1) {
         let server = Server::start(engine, Options::new().tls_with_client_certificates(&certificates));
         let builder = RedisStore::builder(server.url()).root_certificate(&*certificates.root);

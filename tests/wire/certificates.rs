@@ -1,4 +1,4 @@
-//! A server that was given the key once, and shows it in the names of the certificate of the next connection.
+//! A server that received the key once, and puts it into the names of the certificate of the next connection.
 
 use gettone::Retry;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
