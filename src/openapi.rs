@@ -1,7 +1,7 @@
 //! Openapi.it: the clients of its Oauth, in [`v2`] and [`v1`], and the types that both share.
 //!
 //! Openapi.it sells some 270 endpoints, from company data to certified mail. Its Oauth service issues the tokens that all of them need. The
-//! vendor calls version 1 deprecated: start with [`v2`]. Which version a program talks to shows in its code; no client switches.
+//! vendor calls version 1 deprecated: start with [`v2`]. A program chooses the version in its code; no client switches to the other.
 //!
 //! | | [`v2`] | [`v1`] |
 //! |---|---|---|

@@ -213,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// Every option and argument that has a value. None is a secret: a new one is added here by somebody who has thought about that.
+    /// Every option and argument that has a value. None is a secret. Before you add one here, make sure that its value is none.
     const VALUES: [&str; 24] = [
         "api_version",
         "by",
@@ -227,7 +227,7 @@ mod tests {
         "ids",
         "limit",
         "min_life",
-        // What is no command of `tokens`. It is refused.
+        // A word that is no command of `tokens`: the program refuses it.
         "other",
         "patterns",
         "period",

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Report};
 use crate::settings::Settings;
 
-/// Runs a command. `context` is what it has, once it has read the settings.
+/// Runs a command, and sets `context` once it has read the settings.
 pub async fn run(
     command: &Command,
     global: &Global,

@@ -24,7 +24,7 @@ pub struct Field {
     keys: &'static [&'static str],
     variables: &'static [&'static str],
     is_hidden: bool,
-    /// What counts if no source has this one.
+    /// The field to use if no source has this one.
     general: Option<&'static Field>,
 }
 
@@ -192,8 +192,8 @@ fn missing(service: &str, field: &Field) -> Failure {
 #[cfg(unix)]
 static TERMINAL: std::sync::OnceLock<rustix::termios::Termios> = std::sync::OnceLock::new();
 
-/// Lets the terminal not show what is typed. `rpassword` does it on the thread that waits for the answer, where a signal may come before it:
-/// then the terminal would stay like that.
+/// Makes the terminal hide what the user types. `rpassword` does that on the thread that waits for the answer, and a signal may come before:
+/// then the terminal would go on hiding it.
 #[cfg(unix)]
 fn hide_typing() -> io::Result<()> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -210,7 +210,7 @@ fn hide_typing() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Lets the terminal show again what is typed.
+/// Makes the terminal show again what the user types.
 pub fn restore_terminal() {
     #[cfg(unix)]
     if let Some(terminal) = TERMINAL.get() {
@@ -218,7 +218,7 @@ pub fn restore_terminal() {
     }
 }
 
-/// Asks at the terminal. What must stay secret is not shown.
+/// Asks at the terminal, and hides the answer if it is a secret.
 async fn ask(service: &str, field: &Field) -> Result<Secret, Failure> {
     let failed = |error| Failure::credentials(format!("{service}: cannot ask for the {}: {error}", field.name));
     if field.is_hidden {

@@ -46,7 +46,7 @@ impl Failure {
         Self::new(Exit::Credentials, message)
     }
 
-    /// Returns the failure of a command that may succeed later, if what it needs is there again.
+    /// Returns the failure of a command that may succeed later, once what it needs is available again.
     pub fn temporary(self) -> Self {
         Self { exit: Exit::TryLater, ..self }
     }

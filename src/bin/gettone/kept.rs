@@ -27,7 +27,7 @@ pub struct Kept {
     pub scopes: Option<ScopeSet>,
 }
 
-/// Opens a token file. One that others can open is a failure, and no wrong option.
+/// Opens a token file. If others can open it, that is a failure and no wrong use of the program.
 pub async fn open(path: &Path) -> Result<FileStore, Failure> {
     FileStore::open(path).await.map_err(|error| Failure::other(error.to_string()))
 }

@@ -32,7 +32,7 @@ use clients::Context;
 use failure::{Exit, Failure};
 use output::Output;
 
-/// After this time of waiting, a person at a terminal is told.
+/// After this time, the program tells a person at a terminal that it waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {

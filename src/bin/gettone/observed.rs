@@ -1,4 +1,4 @@
-//! A store that remembers what passes through it. The library returns a token without its end; the record beside it has that.
+//! A store that remembers what passes through it. The library returns a token without its expiration time, which the record has.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -52,8 +52,8 @@ impl TokenStore for Observed {
     async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
         let record = match self.store.load(name).await {
             Ok(record) => record,
-            // The client asks again before it saves, and would not show the new token otherwise. A store that is back by then refuses
-            // to replace a record that it has.
+            // The client loads again before it saves. After a second failure it would not save, and this store would not see the new token.
+            // A real store that is back by then refuses to replace a record that it has.
             Err(_) if self.seen().has_failed => None,
             Err(error) => {
                 self.seen().has_failed = true;

@@ -20,7 +20,7 @@ pub async fn logout(context: &Context) -> Result<Report, Failure> {
     let store = context.store().await?;
     let fatture = context.keliweb().await?.store(store.clone()).build()?;
     fatture.clear().await.map_err(|error| {
-        // A server may be there again later; a file stays as it is.
+        // A server may be reachable again later; a file stays as it is.
         let is_away = error.is_store() && matches!(context.settings.store, StoreChoice::Redis(_));
         let failure = Failure::from(error);
         if is_away { failure.temporary() } else { failure }

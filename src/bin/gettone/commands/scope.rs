@@ -146,7 +146,7 @@ fn read(text: &str) -> Result<ScopePattern, String> {
     Scope::for_request(&method, &url).map(ScopePattern::from).map_err(|error| error.to_string())
 }
 
-/// Adds a line that shows the place that a message names, if the text is such that it stands below it.
+/// Adds a line with a mark below the place that a message names, if the mark is sure to stand below it.
 fn pointed_at(text: &str, message: &str) -> String {
     let place = message.split_once(" at byte ").and_then(|(_, rest)| rest.split_once(' ')?.0.parse::<usize>().ok());
     match place {

@@ -267,12 +267,12 @@ async fn obtain(
     let least = wanted.min_life.unwrap_or_default();
     let mut token = client.token().await?;
     client.wait_idle().await;
-    // What was not in the store is new.
+    // A token that was not in the store is new.
     let was_kept = !left(store.found()).is_zero();
     if was_kept && (wanted.refresh || left(store.expires_at()) < least) {
         client.invalidate(&token);
     }
-    // It has another one by now, or gets one, if that was just done or if it was being refreshed.
+    // After `invalidate`, or after a refresh in the background, this returns another token.
     token = client.token().await.map_err(Failure::from)?;
     client.wait_idle().await;
     let expires_at = store.expires_at();

@@ -100,7 +100,7 @@ impl Account {
     }
 }
 
-/// Returns what the token file has. If it cannot be read, that does not keep anybody from seeing and deleting tokens.
+/// Returns what the token file has. If the file cannot be read, only warns: the user can still list and delete tokens.
 pub async fn kept(context: &Context) -> Vec<Kept> {
     kept::tokens(&context.settings.store).await.unwrap_or_else(|failure| {
         context.output.warn(&format!("which tokens are kept here is not known: {failure}"));

@@ -134,7 +134,7 @@ async fn delete(tokens: &[AccessToken], account: &Account, context: &Context) ->
     let kept = kept(context).await;
     for token in tokens {
         let id = short_id(token);
-        // Before: otherwise `openapi token` would print a dead token if this program ended in between.
+        // Forgets the token first: otherwise `openapi token` would print a deleted token if this program ended in between.
         let mut forgotten = Vec::new();
         for record in kept.iter().filter(|kept| is_same(kept, token)) {
             match forget(&record.name, token, context).await {
