@@ -428,7 +428,7 @@ fn a_timeout_of_zero_is_rejected() {
     ] {
         let error = builder.build().unwrap_err();
         assert!(error.is_invalid_input());
-        assert_eq!(error.to_string(), format!("{name}: zero leaves no time for any call"));
+        assert_eq!(error.to_string(), format!("{name}: zero leaves no time for any call; choose a longer time"));
     }
     let least = Duration::from_nanos(1);
     let retry = Retry::default().attempt_timeout(least).max_retry_after(none).max_attempts(0);
@@ -443,13 +443,19 @@ fn an_empty_set_of_scopes_is_rejected() {
     let builder = || Oauth::builder(Credentials::new(EMAIL, API_KEY));
     let error = builder().scopes(ScopeSet::default()).build().unwrap_err();
     assert!(error.is_invalid_input());
-    assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
+    assert_eq!(
+        error.to_string(),
+        "scopes: an empty set, which covers no request; name at least one pattern, or do not call `scopes`"
+    );
     builder().scopes(ScopeSet::parse(["*:*/*"]).unwrap()).build().unwrap();
     let url = "https://oauth.openapi.com";
     let second = oauth_v2(url).scopes(ScopeSet::default()).build().unwrap_err();
     let worker = openapi_v2::worker(&EXAMPLE, &Setup::new(url)).scopes(ScopeSet::default()).build().unwrap_err();
     for error in [second, worker] {
-        assert_eq!(error.to_string(), "scopes: an empty set, which covers no request");
+        assert_eq!(
+            error.to_string(),
+            "scopes: an empty set, which covers no request; name at least one pattern, or do not call `scopes`"
+        );
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn check(url: &Url) -> Result<(), Error> {
     if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)) {
         Ok(())
     } else {
-        Err(Error::invalid_input("the client sends tokens only over https, or over http to a loopback address"))
+        Err(Error::invalid_input(
+            "the client sends tokens only over https, or over http to a loopback address; use https",
+        ))
     }
 }
 

@@ -299,7 +299,9 @@ impl<C: Service> Builder<C> {
             ("attempt_timeout", self.retry.longest_attempt()),
         ];
         if let Some((name, _)) = limits.iter().find(|(_, limit)| limit.is_zero()) {
-            return Err(Error::invalid_input(format!("{name}: zero leaves no time for any call")));
+            return Err(Error::invalid_input(format!(
+                "{name}: zero leaves no time for any call; choose a longer time"
+            )));
         }
         C::check(&self.credentials, &self.options)?;
         let base_url = checked_base_url(self.base_url.as_deref().unwrap_or(self.default_base_url), C::BASE_URL)?;

@@ -23,9 +23,9 @@ pub(crate) struct SharedOptions {
 impl SharedOptions {
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.scopes {
-            Some(scopes) if scopes.is_empty() => {
-                Err(Error::invalid_input("scopes: an empty set, which covers no request"))
-            }
+            Some(scopes) if scopes.is_empty() => Err(Error::invalid_input(
+                "scopes: an empty set, which covers no request; name at least one pattern, or do not call `scopes`",
+            )),
             _ => Ok(()),
         }
     }
