@@ -14,7 +14,7 @@ use crate::emulator::message::Response;
 use crate::emulator::router::State;
 use crate::scope::{Scope, ScopeSet};
 
-/// How many faults can wait, each for any number of requests.
+/// How many faults can be pending, each for any number of requests.
 const MAX_FAULTS: usize = 1_000;
 /// The longest URL of a callback, of which the log keeps many.
 const MAX_URL: usize = 2_048;
@@ -150,7 +150,7 @@ pub(super) fn add_fault(call: &Call<'_>) -> Handled {
     let fault = new.fault().and_then(|fault| new.check_on().map(|()| fault)).map_err(|reason| call.bad(reason))?;
     let mut state = call.shared.state();
     if state.faults.waiting().len() >= MAX_FAULTS {
-        return Err(call.bad(format!("{MAX_FAULTS} faults wait; clear them with DELETE")));
+        return Err(call.bad(format!("{MAX_FAULTS} faults are pending; clear them with DELETE /_emulator/faults")));
     }
     state.faults.plan(new.times, &new.on, fault);
     done()

@@ -1,4 +1,4 @@
-//! What the interface shows: the state, requests, tokens and waiting faults.
+//! What the interface shows: the state, requests, tokens and pending faults.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
