@@ -313,8 +313,8 @@ impl Error {
     }
 
     /// Returns whether a [`TokenStore`](crate::store::TokenStore) failed, or a [`FileStore`](crate::store::FileStore) did not open.
-    /// [`source`](StdError::source) returns why. Only calls that change the store fail in this way: if a store fails, the client requests
-    /// tokens without it.
+    /// [`source`](StdError::source) returns why. Only calls that change the store fail in this way, since a client requests tokens without a
+    /// store that fails. A [`RefreshClient`](crate::openapi::v2::RefreshClient) cannot do that, so its `token` fails too.
     #[must_use]
     pub fn is_store(&self) -> bool {
         self.0.kind == Kind::Store
