@@ -238,10 +238,10 @@ impl<C: Service> Builder<C> {
     /// Calls a function when the [store](Self::store) fails while the client requests a token, and when a
     /// [`FileStore`](crate::store::FileStore) finds its file or a record damaged.
     ///
-    /// No call returns such an error, because the client continues with what it has in memory. (`clear` and the calls that delete or
-    /// change tokens return their own.) The client that loads first reports a damaged file, once. The [error](Error::is_store) says what
-    /// failed and what to do, and holds no secret. The function runs in the middle of an exchange and must not block. With the feature
-    /// `tracing` there is an event too.
+    /// No call returns such an error, because the client continues with what it has in memory. (`clear`, the calls that delete or change
+    /// tokens, and `token` of a [`RefreshClient`](crate::openapi::v2::RefreshClient) return their own.) The client that loads first reports a
+    /// damaged file, once. The [error](Error::is_store) says what failed and what to do, and contains no secret. The function runs in the
+    /// middle of an exchange and must not block. With the feature `tracing` there is an event too.
     ///
     /// ```
     /// use gettone::keliweb::{Credentials, Fatture};

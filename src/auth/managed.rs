@@ -191,6 +191,7 @@ macro_rules! clear_method {
             /// Even if it fails, the client returns none of these tokens again.
             ///
             /// - [`is_store`](crate::Error::is_store): the store failed.
+            /// - [`is_invalid_input`](crate::Error::is_invalid_input): the client has a store, and the call is outside of a tokio runtime.
             /// - [`is_timeout`](crate::Error::is_timeout): a request for a token is on a tokio runtime that no thread drives. The client
             ///   waits for all such requests together at most as long as one may take, and then abandons them. Call `clear` again.
             pub async fn clear(&self) -> Result<(), $crate::error::Error> {
