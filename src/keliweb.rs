@@ -79,6 +79,7 @@ impl Fatture {
     /// # Errors
     ///
     /// - [`is_invalid_input`](Error::is_invalid_input): no token is cached, and the call is outside of a tokio runtime.
+    /// - [`is_decode`](Error::is_decode): the service returned a token that has already expired.
     /// - The errors of [`password_grant`](Self::password_grant).
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.token.get().await

@@ -119,6 +119,7 @@ impl Oauth {
     /// - [`not_granted`](Error::not_granted): the service granted less than requested. The client deletes that token.
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service calls the scopes invalid, or no token is cached and
     ///   the call is outside of a tokio runtime.
+    /// - [`is_decode`](Error::is_decode): the service created a token that has already expired.
     /// - [those of all operations](Self#errors)
     pub async fn token(&self, scopes: &ScopeSet) -> Result<AccessToken, Error> {
         self.tokens.token(scopes).await

@@ -142,8 +142,8 @@ impl Oauth {
     ///   [wildcard](Self#wildcards) stands for nothing.
     /// - [`is_invalid_input`](Error::is_invalid_input): the set is empty, the service calls the scopes invalid, or no token is cached and
     ///   the call is outside of a tokio runtime.
-    /// - [`is_decode`](Error::is_decode): the service created a token with wider limits than [requested](Builder::limits). The client deletes
-    ///   that token.
+    /// - [`is_decode`](Error::is_decode): the service created a token that has already expired, or one with wider limits than
+    ///   [requested](Builder::limits). The client deletes the latter.
     /// - [those of all operations](Self#errors)
     pub async fn token(&self, scopes: &ScopeSet) -> Result<AccessToken, Error> {
         self.tokens.token(scopes).await

@@ -124,7 +124,7 @@ impl RefreshClient {
     /// - [`is_store`](Error::is_store): the store, which may have a newer pair than the client was built with, cannot be read.
     /// - [`is_not_found`](Error::is_not_found): the account no longer has the token.
     /// - [`is_transient`](Error::is_transient): no connection, 429, or another failure that may pass.
-    /// - [`is_decode`](Error::is_decode): the response is not the documented one.
+    /// - [`is_decode`](Error::is_decode): the response is not the documented one, or its token has already expired.
     /// - [`is_invalid_input`](Error::is_invalid_input): the token cannot be part of a path, or the call is outside of a tokio runtime.
     pub async fn token(&self) -> Result<AccessToken, Error> {
         self.token.get().await
