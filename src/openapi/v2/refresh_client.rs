@@ -71,9 +71,9 @@ impl RefreshCredentials {
 ///
 /// Give a worker such a pair if it must not hold the key, which can create tokens for everything. A refresh returns another token and
 /// another refresh token with the same scopes, and **ends both old ones**. So the client refreshes once at a time, on a task of its own,
-/// claims the refresh token in the store before it sends it, and saves the new pair before any caller gets it. Neither this client nor
-/// another process with the same store sends a refresh token again that the service may have used up. If a program is killed in the middle
-/// of a refresh, the pair is lost.
+/// claims the refresh token in the store before it sends it, and saves the new pair before any caller gets it. (If that fails, callers get
+/// the token, and the client tries again to save it.) Neither this client nor another process with the same store sends a refresh token again
+/// that the service may have used up. If a program is killed in the middle of a refresh, the pair is lost.
 ///
 /// Give the client a [store](Builder::store) that survives restarts. Without one, the new pair is lost with the process, and the old one no
 /// longer works. A lost pair cannot be recovered: `token` then fails with [`is_invalid_grant`](Error::is_invalid_grant), and somebody with
