@@ -214,9 +214,9 @@ impl<C: Service> Builder<C> {
     ///
     /// # Security
     ///
-    /// A store gives its tokens to every client with the same address and account name (for Keliweb Fatture also the same client id, for a
-    /// [`RefreshClient`](crate::openapi::v2::RefreshClient) the name of its pair). A client that gets a token has not proved that it knows
-    /// the password.
+    /// A store whose records are not [sealed](crate::guide::security#sealed-records) gives its tokens to every client with the same address
+    /// and account name (for Keliweb Fatture also the same client id, for a [`RefreshClient`](crate::openapi::v2::RefreshClient) the name of
+    /// its pair). A client that gets a token has not proved that it knows the password.
     ///
     /// ```no_run
     /// # async fn run() -> Result<(), gettone::Error> {

@@ -35,7 +35,7 @@ use crate::error::{Error, Kind};
 /// one, nor move one to another name.
 ///
 /// If a client cannot open a record, it reports the record, requests a token without it, and replaces it. That includes records that are
-/// not sealed.
+/// not sealed. A [`RefreshClient`](crate::openapi::v2::RefreshClient) fails instead, because its pair may be in that record.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Sealing {
