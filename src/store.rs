@@ -161,11 +161,13 @@ impl Error {
 pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     /// Returns the record of a name and its version, or `None` if there is none.
     ///
-    /// If a record exists but cannot be read, return [`Record::unreadable`]: the client reports the record, and replaces it.
+    /// If a record exists but cannot be read, return [`Record::unreadable`]: the client reports the record, and replaces it. (A
+    /// [`RefreshClient`](crate::openapi::v2::RefreshClient) fails, since its pair may be in that record.)
     ///
     /// # Errors
     ///
-    /// The store cannot be reached. The client then requests a token, and sends no refresh token that may be in the store.
+    /// The store cannot be reached. The client then requests a token with its credentials, and sends no refresh token that may be in the
+    /// store. A [`RefreshClient`](crate::openapi::v2::RefreshClient), which has no other credentials, fails.
     fn load(&self, name: &str) -> impl Future<Output = Result<Option<Record>, StoreError>> + Send;
 
     /// Replaces the record of a name if it still has the version that the client has seen; if `seen` is `None`, writes a record if there is
