@@ -29,3 +29,14 @@ pub use period::Period;
 /// An amount of money, such as [`v2::Wallet::credit`], as a decimal number of the crate `rust_decimal`.
 pub use rust_decimal::Decimal;
 pub use ttl::Ttl;
+
+/// Returns each error code in the examples of a spec, with the status above it.
+#[cfg(test)]
+fn documented_codes(spec: &str) -> std::collections::BTreeSet<(&str, &str)> {
+    let mut status = "";
+    let lines = spec.lines().map(str::trim).filter_map(|line| {
+        status = line.strip_prefix('\'').and_then(|line| line.strip_suffix("':")).unwrap_or(status);
+        Some((line.strip_prefix("error: ").filter(|code| *code != "null")?, status))
+    });
+    lines.collect()
+}

@@ -175,6 +175,14 @@ fn ask_all(values: &[Vec<u8>], mut asked: impl FnMut(Result<Box<dyn Returned>, E
     }
 }
 
+/// `tests/contract.rs` compares the operations with the specs.
+#[test]
+fn every_operation_has_a_place() {
+    let placed: Vec<usize> = PLACES.iter().map(|(name, _)| place_of(operation(name))).collect();
+    let without: Vec<_> = operations().filter(|operation| !placed.contains(&place_of(operation))).collect();
+    assert!(without.is_empty(), "{without:?}");
+}
+
 #[test]
 fn no_value_does_harm_in_any_place() {
     let (mut good, mut bad) = (0, 0);

@@ -1,5 +1,6 @@
 //! Every operation of version 2: a documented success of it, how it is called, and what the call returns as a text.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::fake::{Answer, FakeService};
 use crate::common::http;
+use crate::common::services::openapi_v2;
 
 pub const TOKEN: &str = r#"{"token":"656d1e2f8b3c2a001f7e4a12","name":"Service X API token","createdAt":"2025-11-19T10:00:00Z","expireAt":"2025-12-19T10:00:00Z","updatedAt":"2025-11-20T09:00:00Z","scopes":["GET:api.openapi.com/resource"],"refreshToken":"656d1e2f8b3c2a001f7e4a13","limits":{"totalRequests":10000,"walletRequests":1000,"subscriptionRequests":500,"walletAmount":50,"ip":["192.168.1.1","10.0.0.2"]},"stats":{"totalRequests":1234,"walletRequests":120,"subscriptionRequests":30,"errorRequests":5,"walletAmount":12.5,"ip":["192.168.1.1","10.0.0.2"]}}"#;
 pub const SHORT_TOKEN: &str = r#"{"data":{"token":"656d1e2f8b3c2a001f7e4a12","name":"Service X API token","createdAt":"2025-11-19T10:00:00+00:00","expireAt":"2025-12-19T10:00:00+00:00"},"success":true,"message":"","error":null}"#;
@@ -297,4 +299,12 @@ pub const OPERATIONS: &[Operation] = &[
 /// Returns the answer of the vendor's failures.
 pub fn failure(status: u16, code: Value) -> Answer {
     Answer::json(status, json!({ "success": false, "message": "Not today", "error": code, "data": null }))
+}
+
+/// `tests/contract.rs` compares the service's operations with the spec.
+#[test]
+fn every_operation_is_listed() {
+    let listed: BTreeSet<&str> = OPERATIONS.iter().map(|operation| operation.name).collect();
+    let all: BTreeSet<&str> = openapi_v2::SERVICE.operations.iter().map(|operation| operation.name).collect();
+    assert_eq!(listed, all);
 }

@@ -1,5 +1,6 @@
 //! The schemas of the public types match those of the specs.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use gettone::openapi::v1::{Counter, CounterLimit, Counters, Credit, Token};
@@ -151,7 +152,7 @@ fn the_types_of_openapi_v2_match_the_spec() {
     let none: &[&str] = &[];
     // What our type requires, and what of the spec's is in its scope already.
     let parts = ["domain", "endpoint", "method"];
-    for (name, ours, required, left_out) in [
+    let types = [
         ("Token", of::<v2::Token>(), &["expireAt", "token"][..], none),
         ("TokenLimits", of::<TokenLimits>(), none, none),
         ("UserScope", of::<UserScope>(), &["scope"], &parts[..]),
@@ -168,7 +169,17 @@ fn the_types_of_openapi_v2_match_the_spec() {
         ("ApiStats", of::<Stats>(), none, none),
         ("ScopeStats", of::<Stats>(), none, none),
         ("ApiDetailStats", of::<ApiStats>(), none, none),
-    ] {
+    ];
+    // Requests, envelopes, and parts of the others.
+    let others =
+        ["CreateToken", "UpdateToken", "WrappedToken", "Failure", "Usage", "CallbackEntry", "SubscriptionEntry"];
+    let named: BTreeSet<&str> = types.iter().map(|(name, ..)| *name).chain(others).collect();
+    let schemas = spec.document()["components"]["schemas"].as_object().unwrap();
+    let objects = schemas.iter().filter(|(_, schema)| !properties(&spec, schema).is_empty());
+    let objects: BTreeSet<&str> = objects.map(|(name, _)| name.as_str()).collect();
+    let is_envelope = |name: &&str| name.ends_with("Response");
+    assert_eq!(named, objects.into_iter().filter(|name| !is_envelope(name)).collect());
+    for (name, ours, required, left_out) in types {
         assert_eq!(ours.get("required").unwrap_or(&json!([])), &json!(required), "{name}");
         let theirs = properties(&spec, spec.schema(name));
         let ours = ours["properties"].as_object().unwrap();
@@ -220,7 +231,11 @@ pub fn answered(spec: &Spec, operation: &str) -> Vec<Value> {
 #[test]
 fn every_documented_object_of_openapi_v2_matches_the_schema_of_its_type() {
     let spec = Spec::openapi_v2();
-    let answered = |operation: &str| answered(&spec, operation);
+    let read = RefCell::new(BTreeSet::new());
+    let answered = |operation: &'static str| {
+        read.borrow_mut().insert(operation);
+        answered(&spec, operation)
+    };
     let tokens = ["create_token", "list_tokens", "find_token", "update_token"].map(answered).concat();
     assert_reads::<v2::Token>(&tokens);
     assert_reads::<TokenLimits>(&[tokens[0]["limits"].clone(), json!({}), json!({ "totalRequests": false })]);
@@ -237,6 +252,12 @@ fn every_documented_object_of_openapi_v2_matches_the_schema_of_its_type() {
     assert_reads::<Stats>(&[domains, answered("get_stats"), vec![json!({})]].concat());
     assert_reads::<ApiStats>(&[answered("get_stats_api"), vec![json!({})]].concat());
     assert_reads::<Subscription>(&["list_subscriptions", "get_subscription"].map(answered).concat());
+    // These have no objects.
+    let mut known = read.into_inner();
+    known.extend(["delete_token", "list_stats_ips"]);
+    let described: BTreeSet<_> =
+        spec.operations().map(|(.., operation)| operation["operationId"].as_str().unwrap()).collect();
+    assert_eq!(known, described);
 }
 
 #[test]

@@ -158,3 +158,10 @@ pub(super) fn not_empty(call: &Call, scopes: &ScopeSet) -> Result<Vec<ScopePatte
 pub(super) fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {
     path_segment("token", token.expose()).map_err(|error| error.with_operation(call.operation))
 }
+
+#[cfg(test)]
+#[test]
+fn the_codes_are_those_of_the_spec() {
+    let known = CODES.iter().map(|(code, status)| (*code, status.as_str())).collect();
+    assert_eq!(crate::openapi::documented_codes(include_str!("../../../spec/openapi-oauth-v1.yaml")), known);
+}

@@ -295,3 +295,10 @@ pub(super) fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str
 pub(super) fn parameter<'a>(call: &Call, what: &str, value: &'a str) -> Result<&'a str, Error> {
     path_segment(what, value).map_err(|error| error.with_operation(call.operation))
 }
+
+#[cfg(test)]
+#[test]
+fn the_codes_are_those_of_the_spec() {
+    let known = CODES.iter().map(|(code, status)| (*code, status.as_str())).collect();
+    assert_eq!(crate::openapi::documented_codes(include_str!("../../../spec/openapi-oauth-v2.yaml")), known);
+}
