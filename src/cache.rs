@@ -325,8 +325,9 @@ impl<S: TokenSource> Cache<S> {
 
     /// Returns the longest time that an exchange may take.
     fn exchange_limit(&self) -> Duration {
-        // Another exchange's probe, `fetch`, the store's lock, and the store calls before a token is published.
-        self.0.source.max_duration().saturating_mul(2).saturating_add(STORE_LOCK_TIMEOUT + 10 * STORE_CALL_TIMEOUT)
+        // Another exchange's probe, and `fetch`.
+        let requests = self.0.source.max_duration().saturating_mul(2);
+        requests.saturating_add(STORE_LOCK_TIMEOUT + stored::MAX_CALLS * STORE_CALL_TIMEOUT)
     }
 
     /// Abandons an exchange if it is still in flight. Returns the error for its callers.
@@ -466,7 +467,7 @@ impl<S: TokenSource> Cache<S> {
     }
 }
 
-/// The longest wait of an exchange for the lock of a store.
+/// The longest wait of an exchange for the lock of a store, however often it has to begin anew because the record has changed.
 const STORE_LOCK_TIMEOUT: Duration = Duration::from_secs(3 * 60);
 
 /// The longest wait of an exchange for any other store call.

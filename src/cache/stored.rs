@@ -27,7 +27,11 @@ use crate::token::AccessToken;
 use crate::trace;
 
 /// How often an exchange claims a refresh token.
-const MAX_CLAIMS: usize = 3;
+const MAX_CLAIMS: u32 = 3;
+
+/// The most store calls of an exchange before it publishes a token, beside those that wait for the lock: a load before and after the lock,
+/// [`MAX_CLAIMS`] with a load after each, and a look before the first attempt to save the token.
+pub(super) const MAX_CALLS: u32 = 2 + 2 * MAX_CLAIMS + 2;
 
 /// How often an exchange looks again after the record has changed. Another exchange changes it twice: by its claim, and by its save.
 const MAX_CHANGES: usize = 16;
@@ -133,12 +137,18 @@ impl<S: TokenSource> Exchange<S> {
     ) -> Result<Option<(Option<StoreLock>, StoreRecord)>, Error> {
         // First without the lock, so that a process that only reads does not wait for the exchange of another.
         let mut record = self.load_stored(store, state).await;
+        // For all attempts together.
+        let until = runtime::after(STORE_LOCK_TIMEOUT);
         for _ in 0..MAX_CHANGES {
+            let left = until.saturating_duration_since(Instant::now());
             if let StoreRecord::Usable(cached) = record {
                 return self.publish(|| Some(cached)).map(|_| None);
             }
+            if left.is_zero() {
+                break;
+            }
             let is_unknown = matches!(record, StoreRecord::Unknown(_));
-            let lock = match self.lock(store, record.version(), STORE_LOCK_TIMEOUT).await {
+            let lock = match self.lock(store, record.version(), left).await {
                 Some(Locked::Held(lock)) => Some(lock),
                 Some(Locked::Changed) => {
                     record = self.load_stored(store, state).await;

@@ -136,6 +136,42 @@ async fn clear_waits_once_for_a_lock_that_is_never_granted() {
     assert!(began.elapsed() <= 2 * STORE_LOCK_TIMEOUT, "{:?} for 20 keys", began.elapsed());
 }
 
+/// The time limit for the lock holds for all attempts together, not for each.
+#[tokio::test(start_paused = true)]
+async fn an_exchange_waits_once_for_the_lock_of_a_record_that_changes_again_and_again() {
+    #[derive(Debug)]
+    struct Changing(MemoryStore);
+
+    impl TokenStore for Changing {
+        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
+            TokenStore::load(&self.0, name).await
+        }
+
+        async fn replace(
+            &self,
+            name: &str,
+            seen: Option<&Version>,
+            token: &StoredToken,
+        ) -> Result<Replaced, StoreError> {
+            TokenStore::replace(&self.0, name, seen, token).await
+        }
+
+        async fn remove(&self, name: &str) -> Result<(), StoreError> {
+            TokenStore::remove(&self.0, name).await
+        }
+
+        async fn lock(&self, _: &str, _: Option<&Version>) -> Result<Locked, StoreError> {
+            let _ = tokio::time::timeout(MINUTE, std::future::pending::<()>()).await;
+            Ok(Locked::Changed)
+        }
+    }
+
+    let fixture = Fixture::with_store(Some(AnyStore::new(Changing(MemoryStore::new()))));
+    let began = Instant::now();
+    assert_eq!(fixture.get("a").await, "a#1");
+    assert_eq!(began.elapsed(), STORE_LOCK_TIMEOUT);
+}
+
 /// A token is deleted between the service's response and its publication.
 #[tokio::test]
 async fn a_token_deleted_before_its_response_arrives_is_not_returned() {
