@@ -5,10 +5,11 @@ mod builder;
 mod engine;
 mod failure;
 mod server;
+mod unconfirmed;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -23,6 +24,7 @@ use self::builder::{Described, Settings};
 use self::engine::Engine;
 use self::failure::{Cause, Failure};
 use self::server::Request;
+use self::unconfirmed::Unconfirmed;
 use super::{Locked, Record, Replaced, Sealing, StoreError, StoreLock, StoredToken, TokenStore, Version, unique_text};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -76,8 +78,7 @@ pub struct RedisStore(Arc<Inner>);
 struct Inner {
     engine: Engine,
     settings: Settings,
-    /// The keys and versions of records that fewer replicas may have than the program wants.
-    unconfirmed: Mutex<HashSet<(String, String)>>,
+    unconfirmed: Unconfirmed,
     described: Described,
     /// When the server last answered.
     answered_at: Mutex<Option<Instant>>,
@@ -160,7 +161,7 @@ impl RedisStore {
         let store = Self(Arc::new(Inner {
             engine,
             settings,
-            unconfirmed: Mutex::default(),
+            unconfirmed: Unconfirmed::default(),
             described,
             answered_at: Mutex::default(),
         }));
@@ -221,11 +222,10 @@ impl Inner {
     /// Makes sure that enough replicas have a record that this store has written and could not confirm. Otherwise a client would take its
     /// claim for a safe one.
     async fn confirm(&self, keys: &Keys, version: &str) -> Result<(), Failure> {
-        let waiting = (keys.token.clone(), version.to_owned());
-        if self.unconfirmed().contains(&waiting) {
+        if self.unconfirmed.contains(&keys.token, version) {
             // If it writes nothing, somebody has replaced the record.
             self.write(keys, Request::script(CONFIRM, &keys.token, &[version])).await?;
-            self.unconfirmed().remove(&waiting);
+            self.unconfirmed.remove(&keys.token, version);
         }
         Ok(())
     }
@@ -243,11 +243,11 @@ impl Inner {
         let seen = seen.map_or("", Version::as_str);
         if self.settings.replicas > 0 {
             // Before: the answer may be lost.
-            self.unconfirmed().insert((keys.token.clone(), new.to_owned()));
+            self.unconfirmed.add(&keys.token, new);
         }
         let request = Request::script(REPLACE, &keys.token, &[seen, new, &life, json.expose()]);
         let is_done = self.write(keys, Request { record: Some(json.clone()), ..request }).await?;
-        self.unconfirmed().remove(&(keys.token.clone(), new.to_owned()));
+        self.unconfirmed.remove(&keys.token, new);
         Ok(is_done)
     }
 
@@ -266,10 +266,6 @@ impl Inner {
             return Err(self.engine.failed(Cause::Closed, "the answer was lost; repair the connection"));
         }
         Ok(is_done)
-    }
-
-    fn unconfirmed(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
-        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn remove(&self, keys: &Keys) -> Result<(), Failure> {
