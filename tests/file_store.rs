@@ -903,6 +903,16 @@ async fn the_wait_for_a_lock_that_is_never_free_ends() {
     let locked = timeout(10 * LONG, other.lock("a", None)).await.unwrap().unwrap();
     assert!((170..172).contains(&start.elapsed().as_secs()));
     assert!(matches!(locked, Locked::Busy), "{locked:?}");
+    // However long the tries take: here, most of the time.
+    let start = Instant::now();
+    let mut waiting = tokio::spawn(async move { other.lock("a", None).await });
+    assert!(timeout(Duration::from_secs(1), &mut waiting).await.is_err());
+    for _ in 0..17 {
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    let locked = timeout(LONG, waiting).await.unwrap().unwrap().unwrap();
+    assert!(matches!(locked, Locked::Busy), "{locked:?}");
+    assert!((170..172).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use self::opened::{MAX_LENGTH, Purpose};
@@ -22,7 +23,7 @@ use super::Sealing;
 use super::{LOCK_TIMEOUT, Locked, Record, Replaced, StoreError, StoreLock, StoredToken, TokenStore, Version, fnv_1a};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Kind};
-use crate::trace;
+use crate::{runtime, trace};
 
 /// A store in a file, for several processes of one user on one machine. Clones are the same store.
 ///
@@ -151,17 +152,17 @@ impl TokenStore for FileStore {
             opened::open(&place.beside(&suffix), Purpose::Lock)
         };
         let lock = Lock(self.blocking(open).await?);
-        let (clock, mut waited, mut pause) = (SystemClock::default(), Duration::ZERO, Duration::from_millis(5));
+        let (clock, mut pause) = (SystemClock::default(), Duration::from_millis(5));
+        let end = runtime::after(LOCK_TIMEOUT);
         while let Err(error) = lock.0.try_lock() {
             if matches!(error, TryLockError::Error(_)) {
                 return Err(self.place.explain(error.into()).into());
             }
             // A process that was stopped may hold the lock forever; a running one holds it for two calls at most.
-            if waited >= LOCK_TIMEOUT {
+            if Instant::now() >= end {
                 return Ok(Locked::Busy);
             }
             clock.sleep(pause).await;
-            waited += pause;
             pause = Duration::from_millis(100).min(2 * pause);
             let name = name.to_owned();
             // A record that cannot be read now is read again under the lock.
