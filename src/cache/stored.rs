@@ -424,7 +424,7 @@ impl<S: TokenSource> Exchange<S> {
         let is_for = |token: &ManagedToken| source.is_for(token, &self.slot.key);
         let read = token.and_then(|read| match is_for(&read.0) {
             true => Ok(read),
-            false => Err(format!("the record under {name} is that of another token; it is ignored").into()),
+            false => Err(format!("the record under {name} has a token for something else; it is ignored").into()),
         });
         let (token, marks) = match read {
             Ok(read) => read,

@@ -65,7 +65,7 @@ impl ReportingStore {
         let (token, marks) = token.read()?;
         match &marks.name {
             Some(saved) if saved != name => {
-                Err(format!("the record under {name} is that of another token; it is ignored").into())
+                Err(format!("the record under {name} was saved under another name; it is ignored").into())
             }
             _ => Ok((token, marks)),
         }

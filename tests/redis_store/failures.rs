@@ -287,7 +287,10 @@ async fn a_server_that_becomes_a_replica_is_an_error_until_it_is_a_primary() {
         server.command(&["REPLICAOF", "127.0.0.1", "1"]);
         let error = text(store.replace(NAME, Some(&version), &token("2")).await.unwrap_err());
         let at = format!("the token store failed: Redis at 127.0.0.1:{}", server.port());
-        assert_eq!(error, format!("{at}: the server is a replica; name its primary, or use `RedisStore::sentinel`"));
+        assert_eq!(
+            error,
+            format!("{at}: the server is a replica; name its primary, or its sentinels by `redis+sentinel://`")
+        );
         server.command(&["REPLICAOF", "NO", "ONE"]);
         store.remove(NAME).await.unwrap();
         save(&store, None, "2").await;

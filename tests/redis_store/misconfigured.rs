@@ -53,7 +53,7 @@ async fn a_url_that_is_wrong_is_described_and_not_shown() {
         ("redis://:password-77aa#long@h", "it has a fragment (`#`); remove it, or write `%23` in a password"),
         (
             "redis://h?password=password-77aa",
-            "it has a query (`?`); remove it, and use the methods of `RedisStore::builder` instead",
+            "it has a query (`?`); remove it; a program sets more by `RedisStoreBuilder`",
         ),
         ("redis+sentinel://h", "no name of a primary; write `redis+sentinel://host1,host2/name`"),
         ("redis://%ff@h", "a percent-encoded part is not UTF-8; correct it"),
@@ -86,7 +86,7 @@ async fn a_setting_that_is_wrong_is_described() {
         (builder().prefix(""), "the prefix is empty, or has a brace or a blank; choose another"),
         (builder().prefix("a{b"), "the prefix is empty, or has a brace or a blank; choose another"),
         (builder().prefix("a b"), "the prefix is empty, or has a brace or a blank; choose another"),
-        (builder().username("alice"), "a user name without a password; call `password`, or add it to the URL"),
+        (builder().username("alice"), "a user name without a password; add it to the URL"),
         (
             builder().root_certificate("-----BEGIN CERTIFICATE-----"),
             "certificates, but a URL without TLS; write `rediss://`",
@@ -156,7 +156,7 @@ async fn a_login_is_used_and_a_wrong_one_is_an_error() {
         }
         assert_eq!(
             error(RedisStore::builder(&url)).await,
-            format!("{at}: the server demands a password; add it to the URL, or call `password`")
+            format!("{at}: the server demands a password; add it to the URL")
         );
         // Later, too.
         let store = RedisStore::connect(with_login(&url, &format!("alice:{PASSWORD}"))).await.unwrap();
@@ -235,19 +235,22 @@ async fn a_server_of_another_kind_is_an_error() {
         );
         assert_eq!(
             error(RedisStore::cluster([&url])).await,
-            format!("{}: the server is not part of a cluster; use `RedisStore::builder` or `redis://`", at(&server))
+            format!("{}: the server is not part of a cluster; write `redis://`", at(&server))
         );
         let replica = Server::start(engine, Options::new().replica_of(server.port()));
         assert_eq!(
             error(RedisStore::builder(replica.url())).await,
-            format!("{}: the server is a replica; name its primary, or use `RedisStore::sentinel`", at(&replica))
+            format!(
+                "{}: the server is a replica; name its primary, or its sentinels by `redis+sentinel://`",
+                at(&replica)
+            )
         );
 
         let cluster = Cluster::start(engine, Options::new());
         let node = &cluster.masters()[0];
         assert_eq!(
             error(RedisStore::builder(node.url())).await,
-            format!("{}: the server is part of a cluster; use `RedisStore::cluster` or `redis+cluster://`", at(node))
+            format!("{}: the server is part of a cluster; write `redis+cluster://`", at(node))
         );
         assert_eq!(
             error(RedisStore::cluster([format!("{}/1", node.url())])).await,

@@ -40,9 +40,11 @@ async fn a_certificate_that_is_not_trusted_is_an_error() {
         let begin = format!("Redis at 127.0.0.1:{}: the server's certificate is not accepted (", server.port());
         let end = match cfg!(all(feature = "rustls", feature = "native-tls")) {
             true => {
-                "); call `root_certificate`: with both of the features `rustls` and `native-tls` no other is trusted"
+                "); set it by `RedisStoreBuilder::root_certificate`: with both of the features `rustls` and `native-tls` no other is trusted"
             }
-            false => "); if it is right, call `root_certificate` with the certificate of its authority",
+            false => {
+                "); if it is right, have this machine trust its authority, or name that by `RedisStoreBuilder::root_certificate`"
+            }
         };
         for untrusted in [builder(&server.url()), builder(&server.url()).root_certificate(&*others.root)] {
             let text = error(untrusted).await;
@@ -65,9 +67,11 @@ async fn a_client_certificate_is_shown_if_the_server_demands_one() {
         match trusting.connect().await {
             Err(error) => assert_eq!(
                 error.to_string(),
-                format!("{at}: the server demands a client certificate; call `client_certificate`")
+                format!(
+                    "{at}: the server demands a client certificate; a program sets it by `RedisStoreBuilder::client_certificate`"
+                )
             ),
-            Ok(store) => assert!(text(store.load(NAME).await.unwrap_err()).contains("`client_certificate`")),
+            Ok(store) => assert!(text(store.load(NAME).await.unwrap_err()).contains("::client_certificate`")),
         }
     }
 }

@@ -118,7 +118,7 @@ async fn a_record_under_another_name_is_not_returned() {
     let report = {
         let reported = Arc::clone(&reported);
         move |error: &Error| {
-            assert!(error.to_string().contains("that of another token"), "{error}");
+            assert!(error.to_string().contains("saved under another name"), "{error}");
             reported.fetch_add(1, Ordering::SeqCst);
         }
     };

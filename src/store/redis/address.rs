@@ -86,7 +86,7 @@ impl Target {
             _ => return Err("unknown scheme; use `redis`, `rediss`, `valkey`, `valkeys` or `unix`"),
         };
         if query.is_some() {
-            return Err("it has a query (`?`); remove it, and use the methods of `RedisStore::builder` instead");
+            return Err("it has a query (`?`); remove it; a program sets more by `RedisStoreBuilder`");
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         if path.contains('@') {

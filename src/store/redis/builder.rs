@@ -215,7 +215,7 @@ impl RedisStoreBuilder {
             context,
         };
         if access.login.username.is_some() && access.login.password.is_none() {
-            return Err(wrong("a user name without a password; call `password`, or add it to the URL"));
+            return Err(wrong("a user name without a password; add it to the URL"));
         }
         // Half of the time is for the way there and back.
         settings.replica_time = timeout / 2;

@@ -109,11 +109,9 @@ fn of_server(code: &str, message: &str, context: &Context) -> (Cause, String) {
     let (cause, text) = match code {
         "NOPERM" => return lacks_permission(),
         "WRONGPASS" => (Misconfigured, "the server rejects the user name or the password; correct them"),
-        "NOAUTH" => (Misconfigured, "the server demands a password; add it to the URL, or call `password`"),
+        "NOAUTH" => (Misconfigured, "the server demands a password; add it to the URL"),
         "DENIED" => (Misconfigured, "the server is in protected mode; set a password on it, and use that"),
-        "MOVED" | "ASK" => {
-            (Misconfigured, "the server is part of a cluster; use `RedisStore::cluster` or `redis+cluster://`")
-        }
+        "MOVED" | "ASK" => (Misconfigured, "the server is part of a cluster; write `redis+cluster://`"),
         "BUSY" => (NotReady, "the server runs a slow script of somebody else; wait, or end it"),
         "TRYAGAIN" => (NotReady, "the cluster moves the keys; wait"),
         "READONLY" => (NotReady, "the server is a replica; wait for the failover to end, or name the primary"),
@@ -160,18 +158,23 @@ fn of_connection(error: &RedisError, context: &Context) -> (Cause, String) {
     if error.is_connection_refusal() {
         (Away, "connection refused; start the server, or correct the address".to_owned())
     } else if has("certificaterequired") || has("certificate required") {
-        (Misconfigured, "the server demands a client certificate; call `client_certificate`".to_owned())
+        let text =
+            "the server demands a client certificate; a program sets it by `RedisStoreBuilder::client_certificate`";
+        (Misconfigured, text.to_owned())
     } else if has("certificate") {
         let advice = if cfg!(all(feature = "rustls", feature = "native-tls")) {
-            "call `root_certificate`: with both of the features `rustls` and `native-tls` no other is trusted"
+            "set it by `RedisStoreBuilder::root_certificate`: with both of the features `rustls` and `native-tls` no other is \
+             trusted"
         } else {
-            "if it is right, call `root_certificate` with the certificate of its authority"
+            "if it is right, have this machine trust its authority, or name that by `RedisStoreBuilder::root_certificate`"
         };
         (Misconfigured, format!("the server's certificate is not accepted ({reason}); {advice}"))
     } else if error.is_connection_dropped() {
         // With TLS 1.3 a server says that after the handshake, and what it says may be lost.
-        let hint =
-            if context.has_no_certificate { ": it may demand a client certificate (`client_certificate`)" } else { "" };
+        let hint = match context.has_no_certificate {
+            true => ": it may demand a client certificate (`RedisStoreBuilder::client_certificate`)",
+            false => "",
+        };
         (Closed, format!("the server closed the connection; see its log{hint}"))
     } else if error.kind() == ErrorKind::InvalidClientConfig {
         let detail = error.detail().map_or(reason, |detail| context.shown(detail));

@@ -244,16 +244,16 @@ impl Server {
         let field = |name| fields.get(name).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
         let (mode, role) = (field("mode").unwrap_or_default(), field("role").unwrap_or_default());
         let (cause, text) = match (self.role, &*mode, &*role) {
-            (Role::Single | Role::Primary, "cluster", _) => (
-                Cause::Misconfigured,
-                "the server is part of a cluster; use `RedisStore::cluster` or `redis+cluster://`",
-            ),
+            (Role::Single | Role::Primary, "cluster", _) => {
+                (Cause::Misconfigured, "the server is part of a cluster; write `redis+cluster://`")
+            }
             (Role::Single | Role::Primary, "sentinel", _) => {
-                (Cause::Misconfigured, "the server is a sentinel; use `RedisStore::sentinel` or `redis+sentinel://`")
+                (Cause::Misconfigured, "the server is a sentinel; write `redis+sentinel://`")
             }
-            (Role::Single, _, "replica" | "slave") => {
-                (Cause::Misconfigured, "the server is a replica; name its primary, or use `RedisStore::sentinel`")
-            }
+            (Role::Single, _, "replica" | "slave") => (
+                Cause::Misconfigured,
+                "the server is a replica; name its primary, or its sentinels by `redis+sentinel://`",
+            ),
             (Role::Primary, _, "replica" | "slave") => {
                 (Cause::NotReady, "the server is not the primary; wait for the failover to end")
             }
@@ -261,7 +261,7 @@ impl Server {
                 (Cause::Misconfigured, "the server is not a sentinel; name the sentinels, port 26379")
             }
             (Role::ClusterNode, "standalone", _) => {
-                (Cause::Misconfigured, "the server is not part of a cluster; use `RedisStore::builder` or `redis://`")
+                (Cause::Misconfigured, "the server is not part of a cluster; write `redis://`")
             }
             _ => return Ok(()),
         };
