@@ -18,6 +18,7 @@ mod time;
 mod user_code;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Mutex;
@@ -30,9 +31,12 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
+use crate::error::Operation;
+#[cfg(feature = "seal")]
+use crate::secret::Secret;
 use crate::store::{
-    AnyStore, Locked, Marks, MemoryStore, OnFailure, Record, Renewal, Replaced, StoreError, StoreLock, StoredToken,
-    TokenStore, Version,
+    AnyStore, Locked, ManagedToken, Marks, MemoryStore, OnFailure, Record, Renewal, Replaced, StoreError, StoreLock,
+    StoredToken, TokenStore, Version,
 };
 use crate::token::RefreshToken;
 
