@@ -265,6 +265,21 @@ async fn a_kept_token_is_forgotten_unless_the_service_refuses_to_delete_it() {
     assert_ne!(world.run(&["openapi", "token", SCOPE]).await.line(), kept);
 }
 
+/// The next attempt gets a 404 with the service's own code: the token is gone.
+#[tokio::test]
+async fn a_deletion_whose_response_was_lost_is_a_success() {
+    for (version, api) in VERSIONS {
+        let world = World::new().await;
+        let tokens = create(&world, version, 1).await;
+        world.emulator.fail_next_on(1, "DELETE", Fault::LostResponse);
+        let run = world.run(&["openapi", "--api-version", version, "tokens", "delete", "--all", "--yes"]).await;
+        assert_eq!(run.line(), short_id(&tokens[0]), "{run:?}");
+        assert_eq!(valid(&world, api), [""; 0]);
+        let deletions = world.emulator.requests().into_iter().filter(|request| request.method == "DELETE");
+        assert_eq!(deletions.map(|request| request.status).collect::<Vec<_>>(), [None, Some(404)]);
+    }
+}
+
 #[tokio::test]
 async fn tokens_that_cannot_be_read_are_not_all_deleted() {
     let (mut world, server) = (World::new().await, MockServer::start_async().await);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use gettone::emulator::{Api, Emulator};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{SCOPE, World, until};
 
@@ -241,4 +241,30 @@ async fn two_commands_from_nothing() {
          kill $EMULATOR; wait $EMULATOR || echo \" $?\"";
     let run = world.bash(script).await;
     assert_eq!(run.line(), "200 200 200 143", "{run:?}");
+}
+
+/// A store keeps some records for longer than their refresh tokens are good for.
+#[tokio::test]
+async fn status_says_until_when_a_token_can_be_refreshed() {
+    let world = World::new().await;
+    let record = json!({ "version": 1, "access_token": "t", "obtained_at": 0, "expires_at": 1_000 });
+    let with = |more: Value| {
+        let mut record = record.clone();
+        record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        record
+    };
+    let sealed = json!({ "version": 2, "obtained_at": 0, "expires_at": 1_000, "discard_after": 315_360_000_000_u64, "sealed": "x" });
+    let tokens = json!({
+        "a": with(json!({ "refresh_token": "r", "refresh_expires_at": 2_000, "keep_until": 315_360_000_000_u64 })),
+        "b": with(json!({ "refresh_expires_at": 2_000, "claimed_at": 1, "keep_until": 315_360_000_000_u64 })),
+        "c": record,
+        "d": sealed,
+    });
+    let file = world.write("kept.json", &json!({ "version": 1, "tokens": tokens }).to_string());
+    world.chmod("kept.json", 0o600);
+    let status = world.run(&["--store", &file, "status", "--json"]).await.json();
+    let ends: Vec<_> = status["tokens"].as_array().unwrap().iter().map(|token| &token["refreshed_until"]).collect();
+    assert_eq!(ends, [&json!("1970-01-01T00:00:02Z"), &Value::Null, &Value::Null, &Value::Null], "{status}");
+    let table = world.run(&["--store", &file, "status"]).await.stdout;
+    assert!(table.contains("its refresh token\texpires 1970-01-01T00:00:02Z") && !table.contains("1979"), "{table}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gettone::ScopeSet;
 use gettone::Secret;
@@ -19,8 +19,8 @@ pub struct Kept {
     /// The name of its record: service, address, account, and what the token is for.
     pub name: String,
     pub expires_at: SystemTime,
-    /// When the refresh token has expired too.
-    pub discard_after: SystemTime,
+    /// Until when the token can be refreshed. `None` without a refresh token, and in a sealed record: a store may keep that for longer.
+    pub refreshed_until: Option<SystemTime>,
     /// `None` in a sealed record.
     pub token: Option<Secret>,
     /// What the token was granted. `None` for Keliweb Fatture, and in a sealed record.
@@ -61,6 +61,8 @@ impl Kept {
         #[derive(Deserialize)]
         struct Plain {
             access_token: Option<Secret>,
+            refresh_token: Option<Secret>,
+            refresh_expires_at: Option<u64>,
             scopes: Option<Scopes>,
         }
         #[derive(Deserialize)]
@@ -70,8 +72,9 @@ impl Kept {
 
         let record = StoredToken::from_json(json).ok()?;
         let plain: Plain = serde_json::from_str(json).ok()?;
-        let (expires_at, discard_after) = (record.expires_at(), record.discard_after());
+        let refresh_end = plain.refresh_token.and(plain.refresh_expires_at);
+        let refreshed_until = refresh_end.and_then(|end| UNIX_EPOCH.checked_add(Duration::from_millis(end)));
         let scopes = plain.scopes.map(|scopes| scopes.granted);
-        Some(Self { name, expires_at, discard_after, token: plain.access_token, scopes })
+        Some(Self { name, expires_at: record.expires_at(), refreshed_until, token: plain.access_token, scopes })
     }
 }

@@ -115,7 +115,7 @@ fn stored(kept: Kept, now: SystemTime) -> StoredToken {
         name: kept.name,
         expires_at: times::utc(kept.expires_at),
         is_expired,
-        refreshed_until: (kept.discard_after > kept.expires_at).then(|| times::utc(kept.discard_after)),
+        refreshed_until: kept.refreshed_until.map(times::utc),
         scopes: kept.scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
     }
 }
