@@ -10,6 +10,7 @@
 //! | moving from version 1 to version 2 | [the guide](crate::guide::migrating#from-version-1-to-version-2) | |
 
 mod changes;
+mod creating;
 mod credentials;
 mod environment;
 mod money;

@@ -1,6 +1,7 @@
-//! Keeps the cache correct when a call changes or deletes a token that the client may have cached.
+//! Keeps the cache correct when a call changes or deletes tokens that the client may have cached.
 
 use std::collections::HashSet;
+use std::future::Future;
 
 use crate::auth::managed::Managed;
 use crate::cache::{TokenSource, Which};
@@ -25,6 +26,45 @@ pub(super) trait Changeable: TokenSource {
     fn record_unsure(&self, token: &AccessToken) {
         let _ = token;
     }
+
+    /// Searches for the tokens whose requests had no response, and remembers those that it finds.
+    fn find_lost(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Returns the unexpired tokens that the client created for its cache.
+    fn unexpired(&self) -> Vec<AccessToken>;
+
+    /// Deletes a token at the service.
+    fn delete_at_service(&self, token: &AccessToken) -> impl Future<Output = Result<(), Error>> + Send;
+}
+
+/// Deletes a token that the client created. Returns whether it still existed.
+pub(super) async fn delete<S: Changeable>(source: &S, token: &AccessToken) -> Result<bool, Error> {
+    let existed = match source.delete_at_service(token).await {
+        Ok(()) => true,
+        Err(error) if S::is_missing(&error) => false,
+        Err(error) => return Err(error),
+    };
+    source.record(token, None);
+    Ok(existed)
+}
+
+/// Deletes the unexpired tokens that the client created for its cache. Returns how many it deleted.
+pub(super) async fn revoke_created<S: Changeable>(tokens: &Managed<S>) -> Result<usize, Error> {
+    // A request in flight may still create a token.
+    tokens.wait_idle().await;
+    let source = tokens.source();
+    let found = source.find_lost().await;
+    let created = source.unexpired();
+    // Clears the cache first, so that no caller gets a token that is about to be deleted.
+    let mut result = found.and(tokens.cache().clear(Which::Ended(created.iter().cloned().collect())).await);
+    let mut deleted = 0;
+    for token in &created {
+        match delete(source, token).await {
+            Ok(existed) => deleted += usize::from(existed),
+            Err(error) => result = result.and(Err(error)),
+        }
+    }
+    result.map(|()| deleted)
 }
 
 /// A call that changes or deletes a token. If it is dropped before the call is done, the client no longer returns the token.

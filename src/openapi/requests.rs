@@ -4,40 +4,54 @@ use std::time::Duration;
 
 use reqwest::{Request, Url};
 
-use crate::auth::managed::Propagation;
+use crate::auth::managed::{Propagation, RequestRules};
+use crate::cache::TokenSource;
 use crate::error::Error;
 use crate::scope::{Scope, ScopePattern, ScopeSet};
-
-/// The advice for a program that wants a token sent to another host.
-pub(super) const ADD_A_HOST: &str = "name the host with `Builder::scopes`";
-
-/// The response of a data service to a new token. Users saw it for 4 to 10 seconds.
-#[cfg_attr(not(feature = "middleware"), allow(dead_code))]
-pub(super) const PROPAGATION: Propagation = Propagation { within: Duration::from_secs(15), phrase: "wrong token" };
 
 /// The domains that `*` as the whole host stands for.
 const DOMAINS: [&str; 3] = ["openapi.it", "openapi.com", "altravia.com"];
 
-/// Returns whether the client sends tokens to the host of a URL. `scopes`: the value of `Builder::scopes`, if it was set.
-pub(super) fn is_recipient(scopes: Option<&ScopeSet>, url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
-    match scopes {
-        Some(scopes) => scopes.iter().any(|pattern| stands_for(pattern, host)),
-        None => is_vendors(host),
-    }
+/// A source of tokens for the vendor's services.
+pub(super) trait ForVendor: TokenSource {
+    /// Returns the value of `Builder::scopes`, if it was set.
+    fn scopes(&self) -> Option<&ScopeSet>;
+
+    /// Returns the key of a token for these scopes.
+    fn key_of(scopes: ScopeSet) -> Self::Key;
 }
 
-/// Returns the error for a host that the client sends no token to.
-pub(super) fn refuse(url: &Url) -> Error {
-    let host = url.host_str().unwrap_or_default();
-    Error::invalid_input(format!(
-        "host {host:?}: the client sends no token there; if the host is the vendor's, name it with `Builder::scopes`"
-    ))
+impl<S: ForVendor> RequestRules for S {
+    const ADD_A_HOST: &'static str = "name the host with `Builder::scopes`";
+
+    fn is_recipient(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        match self.scopes() {
+            Some(scopes) => scopes.iter().any(|pattern| stands_for(pattern, host)),
+            None => is_vendors(host),
+        }
+    }
+
+    fn refuse(&self, url: &Url) -> Error {
+        let host = url.host_str().unwrap_or_default();
+        Error::invalid_input(format!(
+            "host {host:?}: the client sends no token there; if the host is the vendor's, name it with `Builder::scopes`"
+        ))
+    }
+
+    fn key_for(&self, request: &Request) -> Result<S::Key, Error> {
+        scopes_for(self.scopes(), request).map(S::key_of)
+    }
+
+    /// Users saw this for 4 to 10 seconds.
+    fn propagation(&self) -> Option<Propagation> {
+        Some(Propagation { within: Duration::from_secs(15), phrase: "wrong token" })
+    }
 }
 
 /// Returns the scopes to request a token for: the narrowest pattern of `Builder::scopes`, or the scope that the request needs if those were
 /// not set.
-pub(super) fn scopes_for(scopes: Option<&ScopeSet>, request: &Request) -> Result<ScopeSet, Error> {
+fn scopes_for(scopes: Option<&ScopeSet>, request: &Request) -> Result<ScopeSet, Error> {
     let Some(scopes) = scopes else {
         return Scope::for_request(request.method(), request.url()).map(ScopeSet::from);
     };

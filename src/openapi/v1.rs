@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 use reqwest::StatusCode;
 
-use super::changes::Change;
+use super::changes::{Change, revoke_created};
 use super::credentials::Credentials;
 use super::options::{SharedOptions, VendorClient};
 use super::period::{Period, Span};
@@ -29,7 +29,7 @@ use super::ttl::Ttl;
 use crate::auth::TokenHandle;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
 use crate::auth::managed::{Managed, clear_method, managed_methods};
-use crate::cache::{Cache, Which};
+use crate::cache::Cache;
 use crate::error::Error;
 use crate::http::generated_client;
 use crate::http::transport::finish;
@@ -157,21 +157,7 @@ impl Oauth {
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [those of all operations](Self#errors)
     pub async fn revoke_created(&self) -> Result<usize, Error> {
-        // A request in flight may still create a token.
-        self.tokens.wait_idle().await;
-        let source = self.tokens.source();
-        let found = source.find_lost().await;
-        let tokens = source.unexpired();
-        // Clears the cache first, so that no caller gets a token that is about to be deleted.
-        let mut result = found.and(self.tokens.cache().clear(Which::Ended(tokens.iter().cloned().collect())).await);
-        let mut deleted = 0;
-        for token in &tokens {
-            match source.delete(token).await {
-                Ok(existed) => deleted += usize::from(existed),
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        result.map(|()| deleted)
+        revoke_created(&self.tokens).await
     }
 
     /// Creates a token: `POST /token`. Always sends the lifetime, because without one the service grants a year.

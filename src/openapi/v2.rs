@@ -27,16 +27,15 @@ mod token;
 mod wallet;
 mod write;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::changes::Change;
+use super::changes::{Change, revoke_created};
 use super::credentials::Credentials;
 use crate::auth::TokenHandle;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
 use crate::auth::managed::{Managed, clear_method, managed_methods};
-use crate::cache::{Cache, Which};
+use crate::cache::Cache;
 use crate::error::Error;
 use crate::http::generated_client;
 use crate::http::transport::finish;
@@ -172,22 +171,7 @@ impl Oauth {
     /// - [`is_store`](Error::is_store): the store failed.
     /// - [those of all operations](Self#errors)
     pub async fn revoke_created(&self) -> Result<usize, Error> {
-        // A request in flight may still create a token.
-        self.tokens.wait_idle().await;
-        let source = self.tokens.source();
-        let found = source.find_lost().await;
-        let tokens = source.ledger.unexpired(&source.now());
-        // Clears the cache first, so that no caller gets a token that is about to be deleted.
-        let ended: HashSet<AccessToken> = tokens.iter().cloned().collect();
-        let mut result = found.and(self.tokens.cache().clear(Which::Ended(ended)).await);
-        let mut deleted = 0;
-        for token in &tokens {
-            match source.delete(token).await {
-                Ok(existed) => deleted += usize::from(existed),
-                Err(error) => result = result.and(Err(error)),
-            }
-        }
-        result.map(|()| deleted)
+        revoke_created(&self.tokens).await
     }
 
     /// Returns the scopes that a set stands for: those without a wildcard as they are, the others as far as the account may use them.

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use reqwest::{Request, StatusCode, Url};
-
 use super::grant::{covers, fetched, granted, within};
 use super::ledger::Ledger;
 use super::operations::{Api, CREATE_TOKEN, LIST_TOKENS, invalid, is_missing};
@@ -11,14 +9,15 @@ use super::options::Options;
 use super::pending::Pending;
 use super::reconcile::{AmbiguousCreate, Ends, UnknownTokens, since_1970};
 use super::token::Token;
-use crate::auth::managed::{Propagation, RequestRules};
 use crate::cache::{Ended, Fetched, TokenSource, window};
 use crate::error::{Error, Operation};
 use crate::http::transport::Timing;
-use crate::openapi::changes::Changeable;
+use crate::openapi::changes::{Changeable, delete};
+use crate::openapi::creating::{create_would_fail, may_have_created};
 use crate::openapi::credentials::Credentials;
+use crate::openapi::requests::ForVendor;
+use crate::openapi::sharing;
 use crate::openapi::ttl::Ttl;
-use crate::openapi::{requests, sharing};
 use crate::scope::{Scope, ScopePattern, ScopeSet};
 #[cfg(feature = "seal")]
 use crate::secret::Secret;
@@ -42,22 +41,6 @@ impl Tokens {
     pub(super) fn new(api: Api, credentials: &Credentials, options: Options) -> Self {
         let (ledger, pending) = (Ledger::default(), Pending::default());
         Self { api, credentials: credentials.clone(), options, ledger, pending }
-    }
-
-    /// Returns the unexpired tokens that this client created for its cache.
-    pub(super) fn unexpired(&self) -> Vec<AccessToken> {
-        self.ledger.unexpired(&self.api.transport.clock.moment())
-    }
-
-    /// Deletes a token that this client created. Returns whether it still existed.
-    pub(super) async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
-        let existed = match self.api.delete_token(token).await {
-            Ok(()) => true,
-            Err(error) if is_missing(&error) => false,
-            Err(error) => return Err(error),
-        };
-        self.ledger.remove(token);
-        Ok(existed)
     }
 
     /// Returns a token of the account, or creates one.
@@ -88,7 +71,7 @@ impl Tokens {
         let in_flight = self.pending.begin(scopes, self.options.ttl, &self.api.transport.clock);
         let result = self.create(scopes, in_flight.ttl()).await;
         match &result {
-            Err(error) if may_have_created(error) => {}
+            Err(error) if may_have_created(error, CREATE_TOKEN.operation) => {}
             _ => in_flight.answered(),
         }
         result
@@ -100,21 +83,12 @@ impl Tokens {
         let missing = scopes.missing_from(&granted(&token));
         if !missing.is_empty() {
             // No caller will use it. If this fails, `revoke_created` deletes it.
-            let _ = self.delete(token.token()).await;
+            let _ = delete(self, token.token()).await;
             return Err(Error::from_missing(missing).with_operation(CREATE_TOKEN.operation));
         }
         // The client knows the lifetime that it asked for, so the service's clock does not count.
         let latest = timing.sent.after(ttl.into()).now;
         Ok(Fetched { is_adopted: false, ..fetched(&token, &timing, scopes, latest, CREATE_TOKEN.operation) })
-    }
-
-    /// Searches for the tokens of all requests that were given up, and enters them in the ledger.
-    pub(super) async fn find_lost(&self) -> Result<(), Error> {
-        let mut result = Ok(());
-        for scopes in self.pending.scopes_given_up() {
-            result = result.and(self.reconcile(&scopes, |_| false).await.map(drop));
-        }
-        result
     }
 
     /// Returns an unexpired token of the account for the scopes: one of a lost response, or any with `reuse_existing`.
@@ -126,61 +100,72 @@ impl Tokens {
         let concrete = scopes.iter().find_map(|pattern| pattern.as_str().parse::<Scope>().ok());
         let (tokens, timing) = self.api.list_tokens(concrete.as_ref()).await?;
         let lost = self.pending.given_up_for(scopes);
-        let longest = self.options.ttl;
-        let is_fresh = |token: &Token| {
-            let left = timing.here(token.expires_at()).duration_since(timing.sent.now).unwrap_or_default();
-            left > window(longest.into())
-        };
         let others: Vec<&Token> = tokens.iter().filter(|token| !has_ended(token.token())).collect();
-        let unknown = || others.iter().copied().filter(|token| !self.ledger.contains(token.token()));
-        let may_match = {
-            let unknown = Ends::of(unknown().map(|token| since_1970(token.expires_at())));
-            let ends = |lost: &AmbiguousCreate| lost.ends(&timing).iter().any(|ends| unknown.count(ends) > 0);
-            lost.iter().any(ends) || (self.options.reuse_existing && others.iter().any(|token| is_fresh(token)))
+        let wanted = if self.may_match(&lost, &others, &timing) { self.expanded(scopes).await? } else { None };
+        let found = match &wanted {
+            Some(wanted) => self.find_created(&lost, &others, scopes, wanted, &timing).await,
+            None => Vec::new(),
         };
-        let wanted = if may_match { self.expanded(scopes).await? } else { None };
-        let (mut found, mut candidates): (Vec<u64>, Vec<&Token>) = Default::default();
-        if let Some(wanted) = &wanted {
-            // The token of a lost response was granted what the request asked for, or less.
-            let mut fitting: Vec<&Token> = Vec::new();
-            for some in others.chunks(CHUNK) {
-                fitting.extend(some.iter().filter(|token| within(token, scopes, wanted)));
-                tokio::task::yield_now().await;
-            }
-            let unknown = UnknownTokens::new(fitting.into_iter().filter(|token| !self.ledger.contains(token.token())));
-            for one in &lost {
-                let Some(token) = one.claimed_by(&unknown, &timing, longest, lost.len()) else { continue };
-                self.ledger.add(token, &timing);
-                found.push(one.number);
-                candidates.push(token);
-            }
-        }
         // The numbers of both are sorted.
         let is_listed = |known: &AmbiguousCreate| {
             let was_searched = || lost.binary_search_by_key(&known.number, |lost| lost.number).is_ok();
-            found.binary_search(&known.number).is_ok() || (known.is_settled(&timing) && was_searched())
+            let was_found = found.binary_search_by_key(&known.number, |(number, _)| *number).is_ok();
+            was_found || (known.is_settled(&timing) && was_searched())
         };
         self.pending.retain(|known| !is_listed(known));
         let Some(wanted) = &wanted else { return Ok(None) };
+        let mut candidates: Vec<&Token> = Vec::new();
         if self.options.reuse_existing {
-            let mut all = others;
-            all.sort_by_key(|token| token.expires_at());
-            all.append(&mut candidates);
-            candidates = all;
+            candidates = others;
+            candidates.sort_by_key(|token| token.expires_at());
         }
-        let mut best = None;
-        for some in candidates.rchunks(CHUNK) {
-            best = some.iter().rfind(|token| is_fresh(token) && covers(token, wanted));
-            if best.is_some() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        let Some(token) = best else { return Ok(None) };
+        candidates.extend(found.iter().map(|(_, token)| *token));
+        let is_good = |token: &Token| self.is_fresh(token, &timing) && covers(token, wanted);
+        let Some(token) = last(&candidates, is_good).await else { return Ok(None) };
         trace::cache::adopted(scopes);
         // Whatever the service's clock says, no token is valid for longer than the longest lifetime.
         let latest = timing.sent.after(Ttl::MAX.into()).now;
         Ok(Some(fetched(token, &timing, scopes, latest, LIST_TOKENS.operation)))
+    }
+
+    /// Returns whether a listed token is not due to be renewed at once.
+    fn is_fresh(&self, token: &Token, timing: &Timing) -> bool {
+        let left = timing.here(token.expires_at()).duration_since(timing.sent.now).unwrap_or_default();
+        left > window(self.options.ttl.into())
+    }
+
+    /// Returns whether one of the listed tokens may be what the caller needs. If not, there is no need to expand wildcards.
+    fn may_match(&self, lost: &[AmbiguousCreate], listed: &[&Token], timing: &Timing) -> bool {
+        let unknown = listed.iter().filter(|token| !self.ledger.contains(token.token()));
+        let unknown = Ends::of(unknown.map(|token| since_1970(token.expires_at())));
+        let may_be_listed = |lost: &AmbiguousCreate| lost.ends(timing).iter().any(|ends| unknown.count(ends) > 0);
+        lost.iter().any(may_be_listed)
+            || (self.options.reuse_existing && listed.iter().any(|token| self.is_fresh(token, timing)))
+    }
+
+    /// Returns the listed tokens that lost requests created, each after the number of its request, and enters them in the ledger.
+    async fn find_created<'a>(
+        &self,
+        lost: &[AmbiguousCreate],
+        listed: &[&'a Token],
+        scopes: &ScopeSet,
+        wanted: &ScopeSet,
+        timing: &Timing,
+    ) -> Vec<(u64, &'a Token)> {
+        // The token of a lost response was granted what the request asked for, or less.
+        let mut fitting: Vec<&Token> = Vec::new();
+        for some in listed.chunks(CHUNK) {
+            fitting.extend(some.iter().filter(|token| within(token, scopes, wanted)));
+            tokio::task::yield_now().await;
+        }
+        let unknown = UnknownTokens::new(fitting.into_iter().filter(|token| !self.ledger.contains(token.token())));
+        let mut found = Vec::new();
+        for one in lost {
+            let Some(token) = one.claimed_by(&unknown, timing, self.options.ttl, lost.len()) else { continue };
+            self.ledger.add(token, timing);
+            found.push((one.number, token));
+        }
+        found
     }
 
     /// Returns the scopes as a grant lists them, expanded. `None` if one of them expands to nothing.
@@ -196,14 +181,15 @@ impl Tokens {
     }
 }
 
-/// Returns whether the request that failed with this error may have created a token.
-pub(super) fn may_have_created(error: &Error) -> bool {
-    error.operation() == Some(CREATE_TOKEN.operation.name) && (error.is_ambiguous() || error.is_decode())
-}
-
-/// Returns whether an error is about the service or the account: `POST /token` would fail the same way.
-fn create_would_fail(error: &Error) -> bool {
-    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
+/// Returns the last token that is good. Yields to other tasks now and then.
+async fn last<'a>(tokens: &[&'a Token], is_good: impl Fn(&Token) -> bool) -> Option<&'a Token> {
+    for some in tokens.rchunks(CHUNK) {
+        if let Some(token) = some.iter().rfind(|token| is_good(token)) {
+            return Some(token);
+        }
+        tokio::task::yield_now().await;
+    }
+    None
 }
 
 impl TokenSource for Tokens {
@@ -246,7 +232,9 @@ impl TokenSource for Tokens {
         let has_ended = |token: &AccessToken| previous == Some(token) || ended.contains(token);
         match self.find_or_create(scopes, has_ended, true).await {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
-            Err(error) if may_have_created(&error) && self.api.transport.wait_after(&error).await => {
+            Err(error)
+                if may_have_created(&error, CREATE_TOKEN.operation) && self.api.transport.wait_after(&error).await =>
+            {
                 self.find_or_create(scopes, has_ended, false).await
             }
             result => result,
@@ -294,24 +282,31 @@ impl Changeable for Tokens {
             self.ledger.add(changed, timing);
         }
     }
+
+    /// Searches for the tokens of all requests that were given up, and enters them in the ledger.
+    async fn find_lost(&self) -> Result<(), Error> {
+        let mut result = Ok(());
+        for scopes in self.pending.scopes_given_up() {
+            result = result.and(self.reconcile(&scopes, |_| false).await.map(drop));
+        }
+        result
+    }
+
+    fn unexpired(&self) -> Vec<AccessToken> {
+        self.ledger.unexpired(&self.api.transport.clock.moment())
+    }
+
+    async fn delete_at_service(&self, token: &AccessToken) -> Result<(), Error> {
+        self.api.delete_token(token).await
+    }
 }
 
-impl RequestRules for Tokens {
-    const ADD_A_HOST: &'static str = requests::ADD_A_HOST;
-
-    fn is_recipient(&self, url: &Url) -> bool {
-        requests::is_recipient(self.options.shared.scopes.as_ref(), url)
+impl ForVendor for Tokens {
+    fn scopes(&self) -> Option<&ScopeSet> {
+        self.options.shared.scopes.as_ref()
     }
 
-    fn refuse(&self, url: &Url) -> Error {
-        requests::refuse(url)
-    }
-
-    fn key_for(&self, request: &Request) -> Result<ScopeSet, Error> {
-        requests::scopes_for(self.options.shared.scopes.as_ref(), request)
-    }
-
-    fn propagation(&self) -> Option<Propagation> {
-        Some(requests::PROPAGATION)
+    fn key_of(scopes: ScopeSet) -> ScopeSet {
+        scopes
     }
 }

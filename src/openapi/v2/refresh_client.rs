@@ -4,20 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Request, StatusCode, Url};
+use reqwest::StatusCode;
 
 use super::operations::{REFRESH_TOKEN, is_missing, refresh};
 use super::options::PRODUCTION;
 use super::token::Token;
 use crate::auth::builder::{Assemble, Builder, Parts, Service};
-use crate::auth::managed::{Managed, Propagation, RequestRules, managed_methods};
+use crate::auth::managed::{Managed, managed_methods};
 use crate::cache::{Cache, Ended, Fetched, Handle, Rotating, Rotation, TokenSource};
 use crate::clock::Time;
 use crate::error::{Error, Kind, Operation};
 use crate::http::transport::{Timing, Transport};
 use crate::openapi::options::SharedOptions;
-use crate::openapi::requests;
+use crate::openapi::requests::ForVendor;
 use crate::openapi::ttl::Ttl;
+use crate::scope::ScopeSet;
 #[cfg(feature = "seal")]
 use crate::secret::Secret;
 use crate::store::{ManagedToken, Renewal, fnv_1a};
@@ -335,23 +336,13 @@ impl Rotating for Pair {
     }
 }
 
-impl RequestRules for Pair {
-    const ADD_A_HOST: &'static str = requests::ADD_A_HOST;
-
-    fn is_recipient(&self, url: &Url) -> bool {
-        requests::is_recipient(self.options.scopes.as_ref(), url)
+impl ForVendor for Pair {
+    fn scopes(&self) -> Option<&ScopeSet> {
+        self.options.scopes.as_ref()
     }
 
-    fn refuse(&self, url: &Url) -> Error {
-        requests::refuse(url)
-    }
-
-    fn key_for(&self, request: &Request) -> Result<Only, Error> {
-        requests::scopes_for(self.options.scopes.as_ref(), request).map(|_| Only)
-    }
-
-    fn propagation(&self) -> Option<Propagation> {
-        Some(requests::PROPAGATION)
+    fn key_of(_: ScopeSet) -> Only {
+        Only
     }
 }
 

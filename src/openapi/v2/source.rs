@@ -4,8 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Duration;
 
-use reqwest::{Request, StatusCode, Url};
-
 use super::entries::{Entries, Identified};
 use super::expand::{concrete, expand};
 use super::generated::types;
@@ -13,15 +11,16 @@ use super::ledger::{Ledger, Lost};
 use super::operations::{Api, CREATE_TOKEN, Create, EXTEND_TOKEN, LIST_TOKENS, invalid, is_missing};
 use super::options::{Options, Renewal};
 use super::token::Token;
-use crate::auth::managed::{Propagation, RequestRules};
 use crate::cache::{Ended, Fetched, TokenSource, leeway, window};
 use crate::clock::Moment;
 use crate::error::{Error, Operation};
 use crate::http::transport::{Call, Timing};
-use crate::openapi::changes::Changeable;
+use crate::openapi::changes::{Changeable, delete};
+use crate::openapi::creating::{create_would_fail, may_have_created};
 use crate::openapi::credentials::Credentials;
+use crate::openapi::requests::ForVendor;
+use crate::openapi::sharing;
 use crate::openapi::ttl::Ttl;
-use crate::openapi::{requests, sharing};
 use crate::scope::{Scope, ScopePattern, ScopeSet};
 use crate::secret::Secret;
 use crate::store::{ManagedToken, Scopes};
@@ -57,17 +56,6 @@ impl Tokens {
                 Ok(expanded)
             }
         }
-    }
-
-    /// Deletes a token that this client created. Returns whether it still existed.
-    pub(super) async fn delete(&self, token: &AccessToken) -> Result<bool, Error> {
-        let existed = match self.api.delete_token(token).await {
-            Ok(()) => true,
-            Err(error) if is_missing(&error) => false,
-            Err(error) => return Err(error),
-        };
-        self.ledger.gone(token, &self.now());
-        Ok(existed)
     }
 
     /// Extends the lifetime of a token. `None` if another one has to be created.
@@ -171,7 +159,7 @@ impl Tokens {
         }
         for token in &others {
             // If this fails, `revoke_created` deletes them.
-            if self.delete(token).await.is_err() {
+            if delete(self, token).await.is_err() {
                 break;
             }
         }
@@ -188,7 +176,7 @@ impl Tokens {
         let (token, timing) = match self.api.create_token(create).await {
             Ok(created) => created,
             Err(error) => {
-                if !may_have_created(&error) {
+                if !may_have_created(&error, CREATE_TOKEN.operation) {
                     in_flight.failed();
                 }
                 return Err(error);
@@ -196,7 +184,7 @@ impl Tokens {
         };
         self.ledger.created(&name, token.token(), end_of(&token, &timing));
         if !self.is_limited(&token) {
-            let _ = self.delete(token.token()).await;
+            let _ = delete(self, token.token()).await;
             let error = Error::decode(
                 "the service created a token with wider limits than requested; the client deletes it instead of using it",
             );
@@ -206,16 +194,10 @@ impl Tokens {
         let missing = requested.missing_from(&granted);
         if !missing.is_empty() {
             // No caller will use it. If this fails, `revoke_created` deletes it.
-            let _ = self.delete(token.token()).await;
+            let _ = delete(self, token.token()).await;
             return Err(Error::from_missing(missing).with_operation(CREATE_TOKEN.operation));
         }
         Ok(fetched(&token, &timing, scopes, granted, ttl, CREATE_TOKEN.operation))
-    }
-
-    /// Searches for all tokens that the service may have created, and enters them in the ledger.
-    pub(super) async fn find_lost(&self) -> Result<(), Error> {
-        let lost = self.ledger.unresolved(&self.now());
-        if lost.is_empty() { Ok(()) } else { self.search(&lost).await.1 }
     }
 
     /// Lists the account's tokens, and enters those with these names in the ledger. Keeps no other. Returns also whether it has seen the
@@ -301,16 +283,6 @@ pub(super) fn end_of(token: &Token, timing: &Timing) -> Moment {
     timing.sent.after(timing.here(token.expires_at()).duration_since(timing.sent.now).unwrap_or_default())
 }
 
-/// Returns whether the request that failed with this error may have created a token.
-fn may_have_created(error: &Error) -> bool {
-    error.operation() == Some(CREATE_TOKEN.operation.name) && (error.is_ambiguous() || error.is_decode())
-}
-
-/// Returns whether an error is about the service or the account: `POST /tokens` would fail the same way.
-fn create_would_fail(error: &Error) -> bool {
-    error.is_transient() || error.is_unauthorized() || error.status() == Some(StatusCode::FORBIDDEN)
-}
-
 impl TokenSource for Tokens {
     type Key = ScopeSet;
 
@@ -368,7 +340,7 @@ impl TokenSource for Tokens {
             // Tries again: the search now finds the token, or shows that there is none. If it fails, the client creates no second one.
             Err(error)
                 if !self.ledger.given_up_for(scopes, &self.now()).is_empty()
-                    && may_have_created(&error)
+                    && may_have_created(&error, CREATE_TOKEN.operation)
                     && self.api.transport.wait_after(&error).await =>
             {
                 self.find_or_create(scopes, has_ended, false).await
@@ -422,24 +394,27 @@ impl Changeable for Tokens {
     fn record_unsure(&self, token: &AccessToken) {
         self.ledger.unsure(token);
     }
+
+    async fn find_lost(&self) -> Result<(), Error> {
+        let lost = self.ledger.unresolved(&self.now());
+        if lost.is_empty() { Ok(()) } else { self.search(&lost).await.1 }
+    }
+
+    fn unexpired(&self) -> Vec<AccessToken> {
+        self.ledger.unexpired(&self.now())
+    }
+
+    async fn delete_at_service(&self, token: &AccessToken) -> Result<(), Error> {
+        self.api.delete_token(token).await
+    }
 }
 
-impl RequestRules for Tokens {
-    const ADD_A_HOST: &'static str = requests::ADD_A_HOST;
-
-    fn is_recipient(&self, url: &Url) -> bool {
-        requests::is_recipient(self.options.shared.scopes.as_ref(), url)
+impl ForVendor for Tokens {
+    fn scopes(&self) -> Option<&ScopeSet> {
+        self.options.shared.scopes.as_ref()
     }
 
-    fn refuse(&self, url: &Url) -> Error {
-        requests::refuse(url)
-    }
-
-    fn key_for(&self, request: &Request) -> Result<ScopeSet, Error> {
-        requests::scopes_for(self.options.shared.scopes.as_ref(), request)
-    }
-
-    fn propagation(&self) -> Option<Propagation> {
-        Some(requests::PROPAGATION)
+    fn key_of(scopes: ScopeSet) -> ScopeSet {
+        scopes
     }
 }
