@@ -51,7 +51,7 @@ use crate::runtime::{caught, caught_in};
 
 pub use any::AnyStore;
 pub use file::FileStore;
-pub(crate) use managed::{ManagedToken, Marks, Renewal, Scopes};
+pub(crate) use managed::{ExpiringRefreshToken, ManagedToken, Marks, Scopes};
 pub use memory::MemoryStore;
 pub use record::{Locked, Record, Replaced, Version};
 #[cfg(feature = "redis")]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{Fetched, TokenSource};
 use crate::clock::Time;
 use crate::error::Error;
-use crate::store::{ManagedToken, Renewal};
+use crate::store::{ExpiringRefreshToken, ManagedToken};
 use crate::token::RefreshToken;
 
 /// A source whose refresh tokens work once.
@@ -47,7 +47,7 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_sent(&self, key: &K, renewal: &Renewal) -> bool {
+    fn is_sent(&self, key: &K, renewal: &ExpiringRefreshToken) -> bool {
         self.sent().get(key) == Some(&renewal.refresh_token)
     }
 
@@ -65,8 +65,10 @@ impl<K: Clone + Eq + Hash> Rotation<K> {
     ) -> Result<Fetched, Error> {
         let now = source.time().now();
         let renewal = previous.and_then(|token| Some((token, token.renewal.as_ref()?)));
-        let is_usable = |renewal: &Renewal| now < renewal.expires_at && !self.is_sent(key, renewal);
-        if let Some((previous, Renewal { refresh_token, .. })) = renewal.filter(|(_, renewal)| is_usable(renewal)) {
+        let is_usable = |renewal: &ExpiringRefreshToken| now < renewal.expires_at && !self.is_sent(key, renewal);
+        if let Some((previous, ExpiringRefreshToken { refresh_token, .. })) =
+            renewal.filter(|(_, renewal)| is_usable(renewal))
+        {
             // Recorded before it is sent: the task may be stopped at any moment after.
             self.sent().insert(key.clone(), refresh_token.clone());
             match source.refresh(key, previous, refresh_token).await {

@@ -35,8 +35,8 @@ use crate::error::Operation;
 #[cfg(feature = "seal")]
 use crate::secret::Secret;
 use crate::store::{
-    AnyStore, Locked, ManagedToken, Marks, MemoryStore, OnFailure, Record, Renewal, Replaced, StoreError, StoreLock,
-    StoredToken, TokenStore, Version,
+    AnyStore, ExpiringRefreshToken, Locked, ManagedToken, Marks, MemoryStore, OnFailure, Record, Replaced, StoreError,
+    StoreLock, StoredToken, TokenStore, Version,
 };
 use crate::token::RefreshToken;
 
@@ -130,8 +130,10 @@ impl TokenSource for Arc<Source> {
 }
 
 pub(super) fn stored(token: &str, obtained_at: SystemTime, lifetime: Duration) -> ManagedToken {
-    let renewal =
-        Renewal { refresh_token: RefreshToken::new(format!("r-{token}")), expires_at: obtained_at + 240 * HOUR };
+    let renewal = ExpiringRefreshToken {
+        refresh_token: RefreshToken::new(format!("r-{token}")),
+        expires_at: obtained_at + 240 * HOUR,
+    };
     ManagedToken {
         access_token: AccessToken::new(token),
         obtained_at,

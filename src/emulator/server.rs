@@ -73,7 +73,7 @@ async fn respond(
     peer: SocketAddr,
     shared: Arc<Shared>,
     reset: Arc<AtomicBool>,
-) -> Result<http::Response<Text>, Broken> {
+) -> Result<http::Response<ResponseBody>, Broken> {
     let (head, body) = request.into_parts();
     let body = timeout(IDLE_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await.map_err(|_| Broken)?;
     let body = match body {
@@ -110,7 +110,7 @@ async fn respond(
     http_response(response, delivery == Delivery::Half, shared.clock.now())
 }
 
-fn http_response(response: Response, half: bool, now: SystemTime) -> Result<http::Response<Text>, Broken> {
+fn http_response(response: Response, half: bool, now: SystemTime) -> Result<http::Response<ResponseBody>, Broken> {
     let date = SystemTime::UNIX_EPOCH + Duration::from_secs(to_unix(now));
     let mut head = http::Response::builder().status(response.status).header("date", httpdate::fmt_http_date(date));
     for (name, value) in &response.headers {
@@ -119,7 +119,7 @@ fn http_response(response: Response, half: bool, now: SystemTime) -> Result<http
     if half {
         head = head.header("content-length", response.body.len());
     }
-    head.body(Text { rest: Bytes::from(response.body), half, step: 0 }).map_err(|_| Broken)
+    head.body(ResponseBody { rest: Bytes::from(response.body), half, step: 0 }).map_err(|_| Broken)
 }
 
 /// The error that ends a connection on purpose.
@@ -135,13 +135,13 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 /// The body of a response, whose second half may be withheld.
-pub(super) struct Text {
+pub(super) struct ResponseBody {
     rest: Bytes,
     half: bool,
     step: u8,
 }
 
-impl Body for Text {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = Broken;
 

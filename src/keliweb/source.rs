@@ -15,7 +15,7 @@ use crate::error::{Error, Operation};
 use crate::http::transport::{Timing, Transport};
 #[cfg(feature = "seal")]
 use crate::secret::Secret;
-use crate::store::{ManagedToken, Renewal};
+use crate::store::{ExpiringRefreshToken, ManagedToken};
 use crate::token::{AccessToken, RefreshToken};
 
 /// The lifetime of a refresh token. The vendor documents it; the response does not contain it.
@@ -155,7 +155,7 @@ impl RequestRules for Tokens {
 
 fn fetched(pair: &TokenPair, timing: &Timing, operation: Operation) -> Fetched {
     let sent = timing.sent;
-    let renewal = pair.refresh_token().map(|refresh_token| Renewal {
+    let renewal = pair.refresh_token().map(|refresh_token| ExpiringRefreshToken {
         refresh_token: refresh_token.clone(),
         expires_at: sent.after(REFRESH_TOKEN_LIFETIME).now,
     });

@@ -14,8 +14,8 @@ mod logs;
 mod operations;
 mod options;
 mod page;
+mod queries;
 mod read;
-mod reading;
 mod refresh_client;
 #[cfg(feature = "schemars")]
 mod schema;

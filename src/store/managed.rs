@@ -16,7 +16,7 @@ pub(crate) struct ManagedToken {
     pub(crate) access_token: AccessToken,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
-    pub(crate) renewal: Option<Renewal>,
+    pub(crate) renewal: Option<ExpiringRefreshToken>,
     /// The requested and the granted scopes, for a service whose tokens have scopes.
     pub(crate) scopes: Option<Scopes>,
 }
@@ -30,7 +30,7 @@ impl ManagedToken {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Renewal {
+pub(crate) struct ExpiringRefreshToken {
     pub(crate) refresh_token: RefreshToken,
     pub(crate) expires_at: SystemTime,
 }
@@ -131,7 +131,7 @@ impl Plain {
 
     pub(super) fn into_token(mut self) -> (ManagedToken, Marks) {
         let usable = self.refresh_token.filter(|token| is_usable_refresh_token(token));
-        let renewal = usable.zip(self.refresh_expires_at).map(|(mut token, end)| Renewal {
+        let renewal = usable.zip(self.refresh_expires_at).map(|(mut token, end)| ExpiringRefreshToken {
             refresh_token: RefreshToken::new(std::mem::take(&mut *token)),
             expires_at: moment(end),
         });

@@ -39,8 +39,10 @@ impl Service {
 
     fn issue(&self, sent: Moment) -> Result<Fetched, Error> {
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
-        let renewal =
-            Renewal { refresh_token: RefreshToken::new(format!("r{number}")), expires_at: sent.now + 240 * HOUR };
+        let renewal = ExpiringRefreshToken {
+            refresh_token: RefreshToken::new(format!("r{number}")),
+            expires_at: sent.now + 240 * HOUR,
+        };
         let token = ManagedToken { renewal: Some(renewal), ..stored(&format!("t{number}"), sent.now, HOUR) };
         if self.loses_responses.load(Ordering::SeqCst) {
             return Err(Error::new(Kind::Aborted));

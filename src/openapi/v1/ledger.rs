@@ -10,18 +10,18 @@ use crate::token::AccessToken;
 
 /// The unexpired tokens that a client created for its cache.
 #[derive(Default)]
-pub(super) struct Ledger(Mutex<Entries>);
+pub(super) struct Ledger(Mutex<Expirations>);
 
 /// Tokens with their expiration times. Drops expired ones from time to time.
 #[derive(Default)]
-struct Entries {
+struct Expirations {
     tokens: HashMap<AccessToken, Moment>,
     /// The number of tokens at which the next [`sweep`](Self::sweep) is due.
     full: usize,
 }
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn entries(&self) -> MutexGuard<'_, Expirations> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,7 +51,7 @@ impl Ledger {
     }
 }
 
-impl Entries {
+impl Expirations {
     /// Drops the expired tokens.
     fn sweep(&mut self, now: &Moment) {
         self.tokens.retain(|_, end| !has_passed(end, now));

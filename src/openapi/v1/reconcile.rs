@@ -156,7 +156,7 @@ impl AmbiguousCreate {
         longest: Ttl,
         lost: usize,
     ) -> Option<&'a Token> {
-        Claim { ends: self.ends(timing), ttl: self.ttl, longest, lost }.claimed_by(unknown)
+        Clues { ends: self.ends(timing), ttl: self.ttl, longest, lost }.claimed_by(unknown)
     }
 
     /// Returns whether the service must have listed the token by now, if the request created one.
@@ -167,7 +167,7 @@ impl AmbiguousCreate {
 
 /// The client's knowledge of the token that a lost request created.
 #[derive(Debug)]
-struct Claim {
+struct Clues {
     /// The times when the token may expire, by each of this machine's clocks.
     ends: [RangeInclusive<i64>; 2],
     ttl: Ttl,
@@ -177,7 +177,7 @@ struct Claim {
     lost: usize,
 }
 
-impl Claim {
+impl Clues {
     /// Returns the only matching token, if another program's token is very unlikely to match by accident.
     fn claimed_by<'a>(&self, unknown: &UnknownTokens<'a>) -> Option<&'a Token> {
         let mut found: Option<&Token> = None;

@@ -19,10 +19,10 @@ const MAX_WAIT: Duration = Duration::from_secs(10 * 60);
 
 /// The tokens of the client, by the names that it gave them.
 #[derive(Default)]
-pub(super) struct Ledger(Mutex<Entries>);
+pub(super) struct Ledger(Mutex<NamedTokens>);
 
 #[derive(Default)]
-struct Entries {
+struct NamedTokens {
     by_name: HashMap<String, Entry>,
     /// The number of entries at which the next [`sweep`](Self::sweep) is due.
     full: usize,
@@ -76,7 +76,7 @@ impl Entry {
 }
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Entries> {
+    fn entries(&self) -> MutexGuard<'_, NamedTokens> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,7 +210,7 @@ impl Ledger {
     }
 }
 
-impl Entries {
+impl NamedTokens {
     /// Returns the entry of a token.
     fn of(&mut self, token: &AccessToken) -> Option<&mut Entry> {
         self.by_name.values_mut().find(|entry| entry.is(token))

@@ -21,7 +21,7 @@ use crate::openapi::ttl::Ttl;
 use crate::scope::ScopeSet;
 #[cfg(feature = "seal")]
 use crate::secret::Secret;
-use crate::store::{ManagedToken, Renewal, fnv_1a};
+use crate::store::{ExpiringRefreshToken, ManagedToken, fnv_1a};
 use crate::token::{AccessToken, RefreshToken};
 
 /// A token and its refresh token, for a [`RefreshClient`].
@@ -173,7 +173,7 @@ impl Assemble for RefreshClient {
             access_token: token,
             obtained_at: now.now,
             expires_at: expires_at.map_or(now.now, |expires_at| expires_at.min(latest)),
-            renewal: Some(Renewal { refresh_token, expires_at: latest }),
+            renewal: Some(ExpiringRefreshToken { refresh_token, expires_at: latest }),
             scopes: None,
         };
         let source = Pair { transport, name, record, options, initial, rotation: Rotation::default() };
@@ -241,7 +241,7 @@ fn fetched(token: &Token, timing: &Timing) -> Fetched {
         expires_at: timing.here(token.expires_at()).min(sent.after(Ttl::MAX.into()).now),
         // How long a refresh token lasts is not documented, nor whether it works after its token has expired. So the client tries:
         // there is nothing to lose.
-        renewal: token.refresh_token().map(|refresh_token| Renewal {
+        renewal: token.refresh_token().map(|refresh_token| ExpiringRefreshToken {
             refresh_token: refresh_token.clone(),
             expires_at: sent.after(Ttl::MAX.into()).now,
         }),

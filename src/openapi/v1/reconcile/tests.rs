@@ -10,11 +10,11 @@ use super::*;
 const START: i64 = 1_767_225_600_000;
 
 /// Matches by examining each token. The search in sorted lists must find the same.
-fn claimed_by_examining_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<&'a Token> {
+fn claimed_by_examining_each<'a>(clues: &Clues, tokens: &[&'a Token]) -> Option<&'a Token> {
     let end = |token: &Token| since_1970(token.expires_at());
-    let requested = millis(claim.ttl.into());
+    let requested = millis(clues.ttl.into());
     let mut found: Option<&Token> = None;
-    for ends in &claim.ends {
+    for ends in &clues.ends {
         let fits = |token: &Token| encoded_lifetime(end(token), token).is_none_or(|lifetime| lifetime == requested);
         let fitting: Vec<&Token> =
             tokens.iter().copied().filter(|token| ends.contains(&end(token)) && fits(token)).collect();
@@ -23,13 +23,13 @@ fn claimed_by_examining_each<'a>(claim: &Claim, tokens: &[&'a Token]) -> Option<
             [token] => *token,
             _ => return None,
         };
-        let cut = i64::from(max_cut(claim.longest)?) * 1_000;
-        let later = millis(claim.longest.into()) - requested;
+        let cut = i64::from(max_cut(clues.longest)?) * 1_000;
+        let later = millis(clues.longest.into()) - requested;
         let near = ends.start() + later - cut..=ends.end() + later;
         let near = tokens.iter().filter(|token| near.contains(&end(token))).count();
         let is_certain = match encoded_lifetime(end(token), token) {
             Some(_) => near * 100_000 <= usize::try_from(cut).unwrap(),
-            None => near <= claim.lost && (ends.end() - ends.start()) * 1_000 <= cut,
+            None => near <= clues.lost && (ends.end() - ends.start()) * 1_000 <= cut,
         };
         if found.is_some_and(|found| found.token() != token.token()) || !is_certain {
             return None;
@@ -61,32 +61,32 @@ fn tokens() -> impl Strategy<Value = Vec<Token>> {
     })
 }
 
-fn claims() -> impl Strategy<Value = Vec<Claim>> {
+fn any_clues() -> impl Strategy<Value = Vec<Clues>> {
     let range = || (prop_oneof![-2_i64..110, -2_i64..30_010], prop_oneof![3 => -1_i64..25, 1 => -1_i64..20_000]);
     let range = move || range().prop_map(|(first, length)| START + first * 1_000..=START + (first + length) * 1_000);
     let ttl = prop_oneof![Just(80_000_u32), Just(80_001), Just(86_390), Just(70_000)];
     let one = (range(), prop::option::of(range()), ttl, 1_usize..50, any::<bool>());
-    let claim = |(first, second, ttl, lost, is_short): (RangeInclusive<i64>, Option<_>, _, _, _)| Claim {
+    let clues = |(first, second, ttl, lost, is_short): (RangeInclusive<i64>, Option<_>, _, _, _)| Clues {
         ends: [first.clone(), second.unwrap_or(first)],
         ttl: Ttl::seconds(ttl).unwrap(),
         longest: if is_short { Ttl::seconds(86_400).unwrap() } else { Ttl::MAX },
         lost,
     };
-    vec(one.prop_map(claim), 30)
+    vec(one.prop_map(clues), 30)
 }
 
 #[test]
 fn the_sorted_search_finds_what_examining_each_token_finds() {
     let found = Cell::new((0, 0));
-    proptest!(Config { failure_persistence: None, ..Config::with_cases(500) }, |(tokens in tokens(), claims in claims())| {
+    proptest!(Config { failure_persistence: None, ..Config::with_cases(500) }, |(tokens in tokens(), claims in any_clues())| {
         let unknown = UnknownTokens::new(tokens.iter());
         let each: Vec<&Token> = tokens.iter().collect();
-        for claim in &claims {
-            for ends in &claim.ends {
+        for clues in &claims {
+            for ends in &clues.ends {
                 let count = each.iter().filter(|token| ends.contains(&since_1970(token.expires_at()))).count();
                 prop_assert_eq!(unknown.ends.count(ends), count);
             }
-            let (this, expected) = (claim.claimed_by(&unknown), claimed_by_examining_each(claim, &each));
+            let (this, expected) = (clues.claimed_by(&unknown), claimed_by_examining_each(clues, &each));
             prop_assert_eq!(this, expected);
             let (some, none) = found.get();
             found.set(if this.is_some() { (some + 1, none) } else { (some, none + 1) });
