@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -74,7 +74,8 @@ impl From<&str> for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        // The format's own error would show a number.
+        String::deserialize(deserializer).map(Self::new).map_err(|_| de::Error::custom("a secret: expected a string"))
     }
 }
 

@@ -156,6 +156,26 @@ fn a_secret_is_equal_to_itself_and_nothing_else() {
     }
 }
 
+/// A key without quotes in a file of settings, for example.
+#[test]
+fn a_secret_of_another_type_is_an_error_that_does_not_show_it() {
+    for json in ["271828182845", "-271828182845", "2718281828459045235360287471352", "2718.281828", "true", "[271828]"]
+    {
+        let errors = [
+            serde_json::from_str::<Secret>(json).unwrap_err().to_string(),
+            serde_json::from_str::<AccessToken>(json).unwrap_err().to_string(),
+            serde_json::from_str::<RefreshToken>(json).unwrap_err().to_string(),
+            serde_json::from_value::<Secret>(serde_json::from_str(json).unwrap()).unwrap_err().to_string(),
+        ];
+        for error in errors {
+            assert!(
+                error.contains("expected a string") && !error.contains("2718") && !error.contains("true"),
+                "{error}"
+            );
+        }
+    }
+}
+
 /// Returns the error of a password grant that the service rejects with this message.
 async fn refusal(secret: &str, password: &str, message: &str) -> String {
     let service = FakeService::answering_with(Answer::json(403, json!({ "message": message }))).await;
