@@ -24,7 +24,9 @@ use super::{Ended, Inner, STORE_CALL_TIMEOUT, STORE_LOCK_TIMEOUT, TokenSource};
 use crate::error::Error;
 use crate::runtime;
 use crate::store::unique_text;
-use crate::store::{Loaded, Locked, ManagedToken, Marks, Replaced, ReportingStore, StoreError, StoreLock, Version};
+use crate::store::{
+    Loaded, Locked, ManagedToken, Marks, Renewal, Replaced, ReportingStore, StoreError, StoreLock, Version,
+};
 use crate::token::AccessToken;
 use crate::trace;
 
@@ -201,13 +203,14 @@ impl<S: TokenSource> Exchange<S> {
     fn plan(&self, state: &State, record: &StoreRecord, id: &str) -> Result<Turn, Error> {
         let Inner { source, ended, .. } = &*self.cache.0;
         let (key, now) = (&self.slot.key, self.now().now);
+        let needs_last_token = source.depends_on_last_token();
         let can_refresh = |token: &ManagedToken| {
-            token.renewal.as_ref().is_some_and(|renewal| now < renewal.expires_at) && !source.has_sent(key, token)
+            let is_unexpired = |renewal: &Renewal| now < renewal.expires_at || needs_last_token;
+            token.renewal.as_ref().is_some_and(is_unexpired) && !source.has_sent(key, token)
         };
         let cached = state.cached.as_ref();
         let own = |is_meant: &dyn Fn(&Saved) -> bool| cached.filter(|it| is_meant(&it.saved)).map(|it| &it.token);
         let unsaved = own(&|saved| *saved == Saved::No).filter(|token| can_refresh(token));
-        let needs_last_token = source.depends_on_last_token();
         let (stale, base) = match record {
             StoreRecord::Stale(stale) => (stale, Base::Seen(stale.version.clone())),
             StoreRecord::Usable(_) => return Ok(Turn::new(None, Base::Unknown)),
@@ -241,9 +244,9 @@ impl<S: TokenSource> Exchange<S> {
         if let Some(error) = stale.unreadable.as_ref().filter(|_| needs_last_token) {
             return Err(error.clone().with_operation(source.operation()));
         }
-        // A claim is older than its request, and younger than its save.
+        // A claim is older than its request, and younger than its save. One from far ahead is that of a clock that was wrong.
         let longest = source.max_duration().saturating_mul(2).saturating_add(STORE_CALL_TIMEOUT);
-        let is_recent = |at: SystemTime| now.duration_since(at).unwrap_or_default() < longest;
+        let is_recent = |at: SystemTime| now.duration_since(at).unwrap_or_else(|ahead| ahead.duration()) < longest;
         if needs_last_token && stale.claimed_at.is_some_and(is_recent) {
             let error =
                 Error::store("claim", "another program has claimed it, and has not saved the next one yet".into());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use gettone::clock::Clock;
+use gettone::clock::{Clock, ManualClock};
 use gettone::openapi::v2::{RefreshClient, RefreshCredentials};
 use gettone::store::{FileStore, MemoryStore, Record, Replaced, StoreError, StoredToken, TokenStore, Version};
 use gettone::{AccessToken, Builder, Retry};
@@ -514,6 +514,23 @@ async fn a_process_that_comes_second_takes_the_pair_of_the_first_soon() {
     assert!(!error.is_invalid_grant(), "{error}");
     service.seconds(5);
     assert_eq!(token(&second).await, "t1");
+}
+
+/// By a machine whose clock was ahead, and which took the pair with it.
+#[tokio::test]
+async fn a_claim_from_years_ahead_is_not_waited_for() {
+    for days in [1, 365 * 70] {
+        let service = start().await;
+        let (credentials, store) = (pair(&service, false), MemoryStore::new());
+        let ahead = Arc::new(ManualClock::new(service.clock.now() + Duration::from_secs(days * DAY)));
+        let builder = service.worker(credentials.clone()).store(store.clone()).retry(Retry::none());
+        let first = builder.clock(ahead).build().unwrap();
+        service.fail("PATCH", [Fault::LostResponse]);
+        assert!(first.token().await.unwrap_err().is_ambiguous());
+        let second = process(&service, &credentials, store);
+        assert_lost(&second.token().await.unwrap_err());
+        assert_eq!(sent(&service), ["r0"]);
+    }
 }
 
 /// Errors and events show the name of a record, so it says too little of the token to find that by.

@@ -1,11 +1,13 @@
 //! Each refresh token is sent once, and the pair that it brings is used from then on.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gettone::Retry;
+use gettone::clock::ManualClock;
 use gettone::openapi::v2::{NewToken, RefreshCredentials};
 use gettone::openapi::{Ttl, v2};
+use gettone::store::MemoryStore;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -77,6 +79,33 @@ async fn an_expired_token_is_refreshed_too() {
     service.seconds(2 * DAY);
     assert_eq!(token(&worker).await, "t1");
     assert_eq!(sent(&service), ["r0"]);
+}
+
+/// Such as that of a machine without a battery, which starts in 1970 and then asks for the time.
+#[tokio::test]
+async fn a_clock_that_jumps_by_years_costs_no_pair() {
+    const YEAR: Duration = Duration::from_secs(366 * DAY);
+    let right = crate::common::now();
+    for has_store in [false, true] {
+        for (told, first, then) in [
+            (false, SystemTime::UNIX_EPOCH + YEAR, right),
+            (true, SystemTime::UNIX_EPOCH + YEAR, right),
+            (false, right, right + 2 * YEAR),
+            (true, right, right + 2 * YEAR),
+            (true, right, right - 2 * YEAR),
+        ] {
+            let service = start().await;
+            let clock = Arc::new(ManualClock::new(first));
+            let builder = service.worker(pair(&service, told)).clock(Arc::clone(&clock) as _);
+            let builder = if has_store { builder.store(MemoryStore::new()) } else { builder };
+            let worker = builder.build().unwrap();
+            let expected = if told { ["t0", "t1"] } else { ["t1", "t2"] };
+            assert_eq!(token(&worker).await, expected[0]);
+            clock.set(then);
+            clock.advance(Duration::from_secs(IN_WINDOW));
+            assert_eq!(token(&worker).await, expected[1], "{has_store} {told} {then:?}");
+        }
+    }
 }
 
 #[tokio::test]
