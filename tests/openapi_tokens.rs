@@ -6,6 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::account::{FakeAccount, Made};
+use gettone::clock::Clock;
 use gettone::openapi::Ttl;
 use gettone::store::{FileStore, MemoryStore};
 use gettone::{Error, Scope, ScopeSet};
@@ -421,6 +422,20 @@ async fn the_next_call_retries_a_deletion_that_failed() {
     service.state().failing = (1, "DELETE", 500);
     assert_eq!(oauth.revoke_created().await.unwrap_err().status().unwrap(), 500);
     assert_eq!(service.state().tokens.len(), 1, "the other one is deleted nevertheless");
+    assert_eq!(oauth.revoke_created().await.unwrap(), 1);
+    assert!(service.state().tokens.is_empty());
+}
+
+/// The service has made it live longer, and the client cannot know.
+#[tokio::test]
+async fn revoke_created_deletes_a_token_whose_change_was_lost() {
+    let service = FakeAccount::start().await;
+    let (oauth, scopes) = (service.oauth(), set(&["GET:a.it/x"]));
+    let token = oauth.token(&scopes).await.unwrap();
+    let end = service.clock.now() + Duration::from_secs(30 * 86_400);
+    assert!(oauth.replace_token(&token, &scopes, end).await.unwrap_err().is_ambiguous());
+    // It would have expired by now.
+    service.hours(48);
     assert_eq!(oauth.revoke_created().await.unwrap(), 1);
     assert!(service.state().tokens.is_empty());
 }

@@ -156,6 +156,13 @@ impl State {
                 let scope = query.strip_prefix("scope=").unwrap_or_default().replace("%3A", ":").replace("%2F", "/");
                 Answer::json(200, self.list(now, Some(&scope)))
             }
+            // Its answer is always lost.
+            ("PUT", ["", "token", token]) => {
+                let body: Value = serde_json::from_str(&request.body).unwrap();
+                let changed = self.tokens.iter_mut().find(|made| made.token == *token).unwrap();
+                changed.expire = body["expire"].as_u64().unwrap();
+                return None;
+            }
             ("DELETE", ["", "token", token]) => match self.tokens.iter().position(|made| made.token == *token) {
                 Some(place) => {
                     self.tokens.remove(place);

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::token::Token;
 use crate::clock::Moment;
 use crate::http::transport::Timing;
+use crate::openapi::ttl::Ttl;
 use crate::token::AccessToken;
 
 /// The unexpired tokens that a client created for its cache.
@@ -41,6 +42,13 @@ impl Ledger {
     /// Removes a token. Returns whether the ledger contained it.
     pub(super) fn remove(&self, token: &AccessToken) -> bool {
         self.entries().tokens.remove(token).is_some()
+    }
+
+    /// Records that the service may have changed a token, and its lifetime.
+    pub(super) fn unsure(&self, token: &AccessToken) {
+        if let Some(end) = self.entries().tokens.get_mut(token) {
+            *end = end.after(Ttl::MAX.into());
+        }
     }
 
     /// Returns the tokens that have not expired.

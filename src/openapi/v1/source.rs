@@ -283,6 +283,10 @@ impl Changeable for Tokens {
         }
     }
 
+    fn record_unsure(&self, token: &AccessToken) {
+        self.ledger.unsure(token);
+    }
+
     /// Searches for the tokens of all requests that were given up, and enters them in the ledger.
     async fn find_lost(&self) -> Result<(), Error> {
         let mut result = Ok(());
