@@ -229,6 +229,17 @@ async fn what_keeps_credentials_safe_cannot_be_configured_away() {
         assert_eq!(operation.call(&EXAMPLE, &setup).await.unwrap_err().status().unwrap(), 307);
         assert_eq!((service.calls(), elsewhere.calls(), proxy.calls()), (1, 0, 0), "{operation}");
     }
+    // Nor what is sent once.
+    for operation in operations() {
+        let service = FakeService::answering_with(Answer::empty(500)).await;
+        let everything = |http: reqwest::ClientBuilder| {
+            let again = reqwest::retry::for_host("127.0.0.1").no_budget().classify_fn(|answer| answer.retryable());
+            http.retry(again)
+        };
+        let setup = Setup { http: Http::Own(Arc::new(everything)), ..Setup::new(service.url()) };
+        assert_eq!(operation.call(&EXAMPLE, &setup).await.unwrap_err().status().unwrap(), 500);
+        assert_eq!(service.calls(), 1, "{operation}");
+    }
     // Other settings stay.
     let service = FakeService::answering_with(success("get_credit")).await;
     let headers = [(reqwest::header::HeaderName::from_static("x-own"), "yes".parse().unwrap())].into_iter().collect();

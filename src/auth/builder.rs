@@ -170,8 +170,9 @@ impl<C: Service> Builder<C> {
 
     /// Configures the HTTP client, for example with a proxy, certificates or a resolver of your own.
     ///
-    /// You cannot change the settings that keep credentials safe: no redirects, no `Referer`, and no proxy for plain http. Has no effect
-    /// together with [`http_client`](Self::http_client).
+    /// You cannot change the settings that keep credentials safe: no redirects, no `Referer`, and no proxy for plain http. Nor can you let
+    /// the HTTP client send anything again: [`retry`](Self::retry) does that. Has no effect together with
+    /// [`http_client`](Self::http_client).
     ///
     /// ```
     /// use gettone::openapi::{Credentials, v2::Oauth};
@@ -193,7 +194,7 @@ impl<C: Service> Builder<C> {
     /// # Security
     ///
     /// Build it with `redirect(redirect::Policy::none())` and `referer(false)`. Otherwise a redirect takes the credentials to another host
-    /// or to plain http, before this client sees it and returns an error. For an `http://` address also call `no_proxy()`. Otherwise a
+    /// or to plain http, before this client sees it and returns an error. Give it no retries of its own either. For an `http://` address also call `no_proxy()`. Otherwise a
     /// proxy of the environment sees the credentials.
     ///
     /// ```

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
-use reqwest::{Client, ClientBuilder, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect, retry};
 
 use crate::error::Error;
 
 /// A function of the user that configures the HTTP client.
 pub(crate) type Configure = Box<dyn FnOnce(ClientBuilder) -> ClientBuilder + Send>;
 
-/// Builds an HTTP client that keeps credentials safe whatever `configure` does: no redirects, no `Referer`, no proxy for plain http.
+/// Builds an HTTP client that keeps credentials safe whatever `configure` does: no redirects, no `Referer`, no proxy for plain http. Nor
+/// does it send anything again, as only the client knows what does no harm.
 pub(crate) fn http_client(
     base_url: &Url,
     connect_timeout: Duration,
@@ -24,7 +25,7 @@ pub(crate) fn http_client(
         Some(configure) => configure(builder),
         None => builder,
     };
-    let mut builder = builder.redirect(redirect::Policy::none()).referer(false);
+    let mut builder = builder.redirect(redirect::Policy::none()).referer(false).retry(retry::never());
     if base_url.scheme() == "http" {
         // The address is loopback, as checked before. A proxy would see the credentials.
         builder = builder.no_proxy();
