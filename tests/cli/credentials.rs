@@ -1,5 +1,7 @@
 //! Where credentials come from, in which order, and which files are refused.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use gettone::emulator::Fault;
@@ -344,4 +346,33 @@ async fn a_token_of_a_variable_is_one_line_and_counts_without_a_key_alone() {
     world.set("OPENAPI_API_KEY", API_KEY);
     world.unset("OPENAPI_EMAIL");
     world.run(&["openapi", "token", SCOPE]).await.fails(4, "e-mail address");
+}
+
+/// Otherwise another source would count, or the vendor's own address.
+#[tokio::test]
+async fn a_variable_that_is_not_utf_8_is_an_error() {
+    let world = World::new().await;
+    for name in ["OPENAPI_API_KEY", "OPENAPI_API_KEY_FILE", "KELIWEB_PASSWORD", "GETTONE_OPENAPI_URL", "OPENAPI_TOKEN"]
+    {
+        for arguments in [&TOKEN[..], &["status"]] {
+            let mut command = world.command(arguments);
+            let run = wait(command.env(name, OsStr::from_bytes(b"planted-5a31\xff")).spawn().unwrap()).await;
+            run.fails(2, &format!("{name}: it is not UTF-8"));
+            assert!(!run.stderr.contains("5a31"), "{run:?}");
+        }
+    }
+    assert_eq!(world.requests(), 0);
+}
+
+/// A shell would put a home folder in its place.
+#[tokio::test]
+async fn a_token_with_a_tilde_is_quoted_for_a_shell() {
+    let mut world = World::new().await;
+    world.unset("OPENAPI_API_KEY");
+    for token in ["~/5a31", "a:~/5a31", "=5a31", "a~5a31"] {
+        world.set("OPENAPI_TOKEN", token);
+        let script =
+            format!("gettone openapi token {SCOPE} --format env > token.env; . ./token.env; echo \"$OPENAPI_TOKEN\"");
+        assert_eq!(world.bash(&script).await.line(), token);
+    }
 }

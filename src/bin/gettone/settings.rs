@@ -25,6 +25,20 @@ pub struct Settings {
     pub credentials: Option<Profile>,
 }
 
+/// Refuses a variable that cannot be read. Otherwise another source would count, or the vendor's own address.
+fn check_variables() -> Result<(), Failure> {
+    let is_ours = |name: &str| ["GETTONE_", "KELIWEB_", "OPENAPI_"].iter().any(|begin| name.starts_with(begin));
+    for (name, value) in std::env::vars_os() {
+        // A path may be any text.
+        if let Some(name) = name.to_str().filter(|name| is_ours(name) && *name != "GETTONE_STORE")
+            && value.to_str().is_none()
+        {
+            return Err(Failure::usage(format!("{name}: it is not UTF-8")));
+        }
+    }
+    Ok(())
+}
+
 /// Where tokens are kept.
 pub enum StoreChoice {
     File(PathBuf),
@@ -58,6 +72,7 @@ impl Settings {
     }
 
     fn read_now(global: &Global) -> Result<Self, Failure> {
+        check_variables()?;
         let profile = Profile::read(global)?;
         let credentials = global.credentials.as_deref().map(Profile::credentials).transpose()?;
         let environment = match (global.sandbox, global.production) {

@@ -310,7 +310,9 @@ fn report(obtained: &Obtained, scopes: Option<&ScopeSet>, variable: &str, chosen
 
 /// Quotes a token for a shell, if it needs that. Not every reader of such lines knows quotes.
 fn quoted(token: &str) -> String {
-    if token.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/=:@,%".contains(c)) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._+/=:@,%".contains(c);
+    // zsh takes a `=` at the beginning for the path of a program.
+    if token.chars().all(is_plain) && !token.starts_with('=') {
         token.to_owned()
     } else {
         format!("'{}'", token.replace('\'', r"'\''"))
