@@ -1218,6 +1218,17 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     assert!(error.is_invalid_input() && error.to_string().contains("no tokio runtime"), "{error}");
 }
 
+#[test]
+fn without_timers_a_lock_is_an_error_and_no_panic() {
+    let (folder, runtime) = (Folder::new(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+    runtime.block_on(async {
+        let store = folder.open().await;
+        let _held = store.lock("a", None).await;
+        let error = store.lock("a", None).await.unwrap_err();
+        assert!(error.to_string().contains("no timers"), "{error}");
+    });
+}
+
 #[tokio::test]
 async fn a_file_or_folder_of_another_user_is_rejected() {
     let refused = async |path: PathBuf, reason: &str| {

@@ -144,6 +144,7 @@ impl TokenStore for FileStore {
     ///
     /// - The lock file cannot be opened.
     /// - The file system has no locks.
+    /// - It must wait, and the runtime has no timers.
     async fn lock(&self, name: &str, seen: Option<&Version>) -> Result<Locked, StoreError> {
         // Two names with the same hash only wait for each other.
         let suffix = format!(".{:016x}.lock", fnv_1a(name));
@@ -162,6 +163,7 @@ impl TokenStore for FileStore {
             if Instant::now() >= end {
                 return Ok(Locked::Busy);
             }
+            runtime::current()?;
             clock.sleep(pause).await;
             pause = Duration::from_millis(100).min(2 * pause);
             let name = name.to_owned();
