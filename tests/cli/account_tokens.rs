@@ -133,6 +133,9 @@ async fn tokens_on_stdin_are_deleted() {
 
         let requests = world.requests();
         world.run_with(&[&delete[..], &["--yes"]].concat(), " \n\n").await.fails(2, "stdin has no token");
+        // Otherwise the last ones would stay, and nothing would say so.
+        let long = format!("{}{}{}", tokens[1], "\n".repeat(1 << 20), tokens[1]);
+        world.run_with(&[&delete[..], &["--yes"]].concat(), &long).await.fails(2, "stdin has more than 1 MiB");
         world.run_with(&[&delete[..], &["abcd", "--yes"]].concat(), &text).await.fails(2, "write it alone");
         let both = [&["--credentials", "-"], &delete[..], &["--yes"]].concat();
         world.run_with(&both, "openapi.email = 'a@b.it'\n").await.fails(2, "stdin cannot have both");

@@ -38,6 +38,9 @@ pub struct Arguments {
     yes: bool,
 }
 
+/// The longest list of tokens on stdin.
+const MAX_LENGTH: u64 = 1 << 20;
+
 /// The JSON of `tokens delete`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
@@ -93,13 +96,16 @@ async fn read(arguments: &Arguments, context: &Context) -> Result<Vec<AccessToke
     }
     let read = tokio::task::spawn_blocking(|| {
         let mut text = String::new();
-        io::stdin().lock().take(1 << 20).read_to_string(&mut text).map(|_| text)
+        io::stdin().lock().take(MAX_LENGTH + 1).read_to_string(&mut text).map(|_| text)
     });
     let text = read
         .await
         .map_err(io::Error::from)
         .flatten()
         .map_err(|error| Failure::other(format!("cannot read tokens from stdin: {error}")))?;
+    if text.len() as u64 > MAX_LENGTH {
+        return Err(Failure::usage("stdin has more than 1 MiB; delete fewer tokens at once"));
+    }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let lines: BTreeSet<&str> = lines.collect();
     if lines.is_empty() {
