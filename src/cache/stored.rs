@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::runtime;
 use crate::store::unique_text;
 use crate::store::{
-    Loaded, Locked, ManagedToken, Marks, Renewal, Replaced, ReportingStore, StoreError, StoreLock, Version,
+    ExpiringRefreshToken, Loaded, Locked, ManagedToken, Marks, Replaced, ReportingStore, StoreError, StoreLock, Version,
 };
 use crate::token::AccessToken;
 use crate::trace;
@@ -205,7 +205,7 @@ impl<S: TokenSource> Exchange<S> {
         let (key, now) = (&self.slot.key, self.now().now);
         let needs_last_token = source.depends_on_last_token();
         let can_refresh = |token: &ManagedToken| {
-            let is_unexpired = |renewal: &Renewal| now < renewal.expires_at || needs_last_token;
+            let is_unexpired = |renewal: &ExpiringRefreshToken| now < renewal.expires_at || needs_last_token;
             token.renewal.as_ref().is_some_and(is_unexpired) && !source.has_sent(key, token)
         };
         let cached = state.cached.as_ref();
