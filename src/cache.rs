@@ -284,10 +284,10 @@ impl<S: TokenSource> Cache<S> {
             }
             let (state, now) = (slot.state.load_full(), self.0.time.moment());
             if let Some(cached) = state.usable(&now) {
-                // A token with a lifetime of seconds is in its refresh window from the start.
+                // It is in its refresh window, from the start if it lives for seconds, or if the store had it for a while.
                 let is_new = revision_before.is_some_and(|revision| revision != state.revision);
                 // The first wait may be for an exchange that had brought this token and was about to end. The second is for its refresh.
-                if is_new || waits == 2 {
+                if (is_new && waits > 0) || waits == 2 {
                     return Ok(cached.token.access_token.clone());
                 }
                 (revision_before, waits) = (Some(state.revision), waits + 1);

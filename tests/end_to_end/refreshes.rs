@@ -94,6 +94,23 @@ async fn each_process_of_a_shared_store_is_rejected_once_per_refresh_at_most() {
     assert_eq!(emulator.count("password_grant"), 1);
 }
 
+/// A program that begins while the stored token is about to be refreshed, such as one that cron starts.
+#[tokio::test]
+async fn the_first_call_of_a_program_waits_for_the_refresh_that_it_begins() {
+    let (emulator, clock) = service().await;
+    let store = MemoryStore::new();
+    let process = || builder(&emulator).store(store.clone()).build().unwrap();
+    let first = process();
+    let before = first.token().await.unwrap();
+    first.wait_idle().await;
+    clock.advance(MINUTES);
+    let second = process();
+    let token = second.token().await.unwrap();
+    // The refresh has ended the stored token.
+    assert!(token != before && is_taken(&emulator, &token).await && !is_taken(&emulator, &before).await);
+    assert_eq!((emulator.count("refresh"), emulator.count("password_grant")), (1, 1));
+}
+
 #[tokio::test]
 async fn while_a_store_saves_no_call_is_rejected_and_wait_idle_waits_for_it() {
     let (emulator, clock) = service().await;
