@@ -67,7 +67,8 @@ struct Clearing {
 struct StoreBudget {
     /// The time left to wait for the store's locks.
     lock_time: Duration,
-    has_answered: bool,
+    /// The error of a call that the store did not answer in time.
+    no_response: Option<Error>,
 }
 
 impl<S: TokenSource> Cache<S> {
@@ -81,7 +82,7 @@ impl<S: TokenSource> Cache<S> {
         let slots = self.withdraw(&which);
         // All tasks share one deadline, so that exchanges on dead runtimes do not add up.
         let deadline = runtime::after(self.exchange_limit());
-        let store = tokio::sync::Mutex::new(StoreBudget { lock_time: STORE_LOCK_TIMEOUT, has_answered: true });
+        let store = tokio::sync::Mutex::new(StoreBudget { lock_time: STORE_LOCK_TIMEOUT, no_response: None });
         let clearing = Arc::new(Clearing { which, deadline, store });
         let (mut tasks, mut result) = (Vec::new(), Ok(()));
         for slot in slots {
@@ -149,11 +150,9 @@ impl<S: TokenSource> Cache<S> {
                 continue;
             }
             let budget = clearing.store.lock().await;
-            if !budget.has_answered {
-                return Err(Error::store(
-                    "remove",
-                    "the store was not asked, because it did not respond for another token".into(),
-                ));
+            // The store is not asked again, which would take as long for each slot.
+            if let Some(error) = &budget.no_response {
+                return Err(error.clone());
             }
             if let Some(exchange) = Exchange::begin(self, slot) {
                 break (exchange, budget);
@@ -167,9 +166,12 @@ impl<S: TokenSource> Cache<S> {
         }
         let result =
             exchange.clear_stored(|state| clearing.which.contains(state.access_token()), &mut budget.lock_time).await;
-        // After one timeout, the other tasks do not call the store, which would take as long for each.
-        budget.has_answered = !result.as_ref().is_err_and(|error| error.is::<StoreTimeout>());
-        result.map_err(|error| Error::store("remove", error))
+        result.map_err(|error| {
+            let is_timeout = error.is::<StoreTimeout>();
+            let error = Error::store("remove", error);
+            budget.no_response = is_timeout.then(|| error.clone());
+            error
+        })
     }
 
     /// Waits until no exchange is in flight, but no longer than one may take.
