@@ -18,16 +18,17 @@ const SHORT: usize = 256;
 
 /// Returns whether a success is searched for a failure before it is read: a flat one, and a short one that may be a failure. Most short
 /// ones are plainly none, which costs less to find out than a search.
-pub(super) fn is_searched_first(body: &[u8], rules: &ResponseRules) -> bool {
-    let is_plain = |text: &str| {
-        let always = |name: &str, value: &str| text.split(name).skip(1).all(|rest| rest.starts_with(value));
-        // With an escape, a name may have another form.
-        !text.contains('\\')
-            && always("\"success\"", ":true")
-            && always("\"error\"", ":null")
-            && rules.code_fields.iter().all(|name| !text.contains(name))
+pub(super) fn is_searched_first<'a>(body: &'a [u8], rules: &ResponseRules) -> bool {
+    let mut before: &[u8] = b"";
+    let mut is_plain = |text: &'a [u8]| match std::mem::replace(&mut before, text) {
+        b"success" => text.starts_with(b":true"),
+        b"error" => text.starts_with(b":null"),
+        name => !rules.code_fields.iter().any(|field| field.as_bytes() == name),
     };
-    rules.is_flat || (body.len() < SHORT && !std::str::from_utf8(body).is_ok_and(is_plain))
+    // With an escape, a name may have another form.
+    let mut are_all_plain =
+        || body.is_ascii() && !body.contains(&b'\\') && body.split(|byte| *byte == b'"').all(&mut is_plain);
+    rules.is_flat || (body.len() < SHORT && !are_all_plain())
 }
 
 /// The success or failure that a body reports, in any of the known forms.
