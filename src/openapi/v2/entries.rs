@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -24,7 +24,22 @@ pub(super) trait Identified {
 #[derive(Default)]
 struct Seen {
     keys: [RandomState; 2],
-    hashes: HashSet<[u64; 2]>,
+    hashes: HashSet<[u64; 2], BuildHasherDefault<Hashed>>,
+}
+
+/// The hash of a value that is one already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, hash: &[u8]) {
+        // The last half.
+        self.0 = hash.last_chunk().map_or(0, |half| u64::from_ne_bytes(*half));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Seen {
