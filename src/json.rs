@@ -47,7 +47,7 @@ pub(crate) fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de,
 /// A text, without a copy if possible.
 #[derive(Deserialize)]
 #[serde(transparent)]
-struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(crate) struct Borrowed<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 /// A string with all escapes undone. Half of a surrogate pair becomes U+FFFD: rejecting the string would leave a secret in it
 /// escaped, where no search finds it.

@@ -20,16 +20,38 @@ use crate::secret::Secret;
 pub(crate) trait Object: DeserializeOwned {
     /// The field that shows that an object is one of these.
     const KEY: &'static str;
+
+    /// Reads an object as [`Entry::documented`] does.
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
 }
 
 /// An entry of a list.
 pub(crate) trait Entry: Sized {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// Reads an entry that is as documented, faster than [`read`](Self::read) does. May fail for any other.
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::read(deserializer)
+    }
 }
 
 impl<T: Object> Entry for T {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         object(deserializer)
+    }
+
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Documented<T>(T);
+
+        impl<'de, T: Object> Deserialize<'de> for Documented<T> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <T as Object>::documented(deserializer).map(Self)
+            }
+        }
+
+        object(deserializer).map(|Documented(entry)| entry)
     }
 }
 
@@ -56,11 +78,15 @@ fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Re
 #[serde(transparent)]
 struct Whole<T: Entry>(#[serde(deserialize_with = "T::read", bound(deserialize = ""))] T);
 
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct DocumentedEntry<T: Entry>(#[serde(deserialize_with = "T::documented", bound(deserialize = ""))] T);
+
 /// A response with a list as documented, in which all entries can be read.
 #[derive(Deserialize)]
 #[serde(bound = "")]
 struct Documented<T: Entry> {
-    data: Vec<Whole<T>>,
+    data: Vec<DocumentedEntry<T>>,
     #[serde(rename = "success")]
     _success: Option<Success>,
 }
@@ -111,7 +137,7 @@ pub(crate) struct Many<T>(pub(crate) Page<T>);
 impl<'de, T: Entry> Deserialize<'de> for Many<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Documented::<T> { data, .. } = object(deserializer)?;
-        let entries = data.into_iter().map(|Whole(entry)| entry).collect();
+        let entries = data.into_iter().map(|DocumentedEntry(entry)| entry).collect();
         Ok(Self(Page { entries, ..Page::default() }))
     }
 }

@@ -5,9 +5,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use rust_decimal::Decimal;
+use serde::de::Visitor;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::read::documented::{self, Part};
 use super::{read, write};
 use crate::error::Error;
 use crate::json::{Word, parse_whole, raw};
@@ -145,6 +147,54 @@ pub struct TokenLimits {
     #[serde(deserialize_with = "read::texts")]
     #[cfg_attr(feature = "schemars", schemars(with = "Option<Vec<String>>", skip_serializing_if = "Option::is_none"))]
     ip: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "TokenLimits", rename_all = "camelCase")]
+struct Documented {
+    #[serde(default, deserialize_with = "documented_count")]
+    total_requests: Limit<u64>,
+    #[serde(default, deserialize_with = "documented_count")]
+    wallet_requests: Limit<u64>,
+    #[serde(default, deserialize_with = "documented_count")]
+    subscription_requests: Limit<u64>,
+    #[serde(default)]
+    wallet_amount: Limit<Decimal>,
+    #[serde(default, deserialize_with = "documented::texts")]
+    ip: Vec<String>,
+}
+
+impl Part for TokenLimits {
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Documented::deserialize(deserializer)
+    }
+}
+
+/// Reads a limit that is a whole number, a boolean or null.
+fn documented_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit<u64>, D::Error> {
+    struct Count;
+
+    impl Visitor<'_> for Count {
+        type Value = Limit<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a limit")
+        }
+
+        fn visit_u64<E>(self, limit: u64) -> Result<Limit<u64>, E> {
+            Ok(Limit::Limited(limit))
+        }
+
+        fn visit_bool<E>(self, is_limited: bool) -> Result<Limit<u64>, E> {
+            Ok(if is_limited { Limit::Unknown } else { Limit::Unlimited })
+        }
+
+        fn visit_unit<E>(self) -> Result<Limit<u64>, E> {
+            Ok(Limit::Unknown)
+        }
+    }
+
+    deserializer.deserialize_any(Count)
 }
 
 impl TokenLimits {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::envelope::Object;
+use super::read::documented::{self, Part};
 use super::{read, write};
 use crate::json::raw;
 use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
@@ -110,6 +111,28 @@ impl Stats {
 
 impl Object for Stats {
     const KEY: &'static str = "totalRequests";
+}
+
+#[derive(Deserialize)]
+#[serde(remote = "Stats", rename_all = "camelCase")]
+struct Documented {
+    total_requests: Option<u64>,
+    wallet_requests: Option<u64>,
+    subscription_requests: Option<u64>,
+    error_requests: Option<u64>,
+    #[serde(default, deserialize_with = "read::amount")]
+    wallet_amount: Option<Decimal>,
+    total_ips: Option<u64>,
+    total_apis: Option<u64>,
+    total_scopes: Option<u64>,
+    #[serde(default, deserialize_with = "documented::texts")]
+    ip: Vec<String>,
+}
+
+impl Part for Stats {
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Documented::deserialize(deserializer)
+    }
 }
 
 /// How much a domain was used, and each scope of it.

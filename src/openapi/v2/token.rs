@@ -9,13 +9,13 @@ use super::entries::Identified;
 use super::envelope::Object;
 use super::limits::TokenLimits;
 use super::operations::is_sendable;
-use super::read;
+use super::read::{self, documented};
 use super::stats::Stats;
 use crate::error::Error;
 use crate::http::body::{sendable, usable};
 use crate::openapi::ttl::Ttl;
 use crate::scope::{ScopeList, ScopePattern, ScopeSet};
-use crate::token::{AccessToken, RefreshToken};
+use crate::token::{AccessToken, RefreshToken, is_usable_refresh_token};
 
 /// A token of the account.
 ///
@@ -120,8 +120,39 @@ fn refreshing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Refre
     Ok(usable(deserializer)?.filter(is_sendable))
 }
 
+#[derive(Deserialize)]
+#[serde(remote = "Token", rename_all = "camelCase")]
+struct Documented {
+    #[serde(deserialize_with = "sendable")]
+    token: AccessToken,
+    #[serde(default, deserialize_with = "documented::text")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "documented::time")]
+    created_at: Option<SystemTime>,
+    #[serde(rename = "expireAt", deserialize_with = "documented::required_time")]
+    expires_at: SystemTime,
+    #[serde(default, deserialize_with = "documented::time")]
+    updated_at: Option<SystemTime>,
+    scopes: Option<ScopeList>,
+    #[serde(default, deserialize_with = "documented_refreshing")]
+    refresh_token: Option<RefreshToken>,
+    #[serde(default, deserialize_with = "documented::part")]
+    limits: TokenLimits,
+    #[serde(default, deserialize_with = "documented::part")]
+    stats: Stats,
+}
+
+fn documented_refreshing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RefreshToken>, D::Error> {
+    let token: Option<RefreshToken> = Option::deserialize(deserializer)?;
+    Ok(token.filter(|token| is_usable_refresh_token(token.expose()) && is_sendable(token)))
+}
+
 impl Object for Token {
     const KEY: &'static str = "token";
+
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Documented::deserialize(deserializer)
+    }
 }
 
 impl Identified for Token {

@@ -4,11 +4,12 @@ use std::hash::Hash;
 use std::time::SystemTime;
 
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::entries::Identified;
 use super::envelope::Object;
-use super::{read, write};
+use super::read::{self, documented};
+use super::write;
 
 /// The credit that an account has left to spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,8 +99,25 @@ impl Transaction {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(remote = "Transaction", rename_all = "camelCase")]
+struct Documented {
+    #[serde(deserialize_with = "documented::required_text")]
+    id: String,
+    #[serde(deserialize_with = "read::required_amount")]
+    amount: Decimal,
+    #[serde(default, deserialize_with = "documented::time")]
+    created_at: Option<SystemTime>,
+    #[serde(default, deserialize_with = "documented::text")]
+    description: Option<String>,
+}
+
 impl Object for Transaction {
     const KEY: &'static str = "id";
+
+    fn documented<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Documented::deserialize(deserializer)
+    }
 }
 
 impl Identified for Transaction {
