@@ -348,6 +348,24 @@ async fn a_token_of_a_variable_is_one_line_and_counts_without_a_key_alone() {
     world.run(&["openapi", "token", SCOPE]).await.fails(4, "e-mail address");
 }
 
+#[tokio::test]
+async fn a_variable_with_blanks_alone_counts_as_unset() {
+    let mut world = World::new().await;
+    world.set("OPENAPI_API_KEY", " \n");
+    world.run(&TOKEN).await.fails(4, "no API key; set OPENAPI_API_KEY");
+    assert_eq!(world.requests(), 0);
+}
+
+#[tokio::test]
+async fn status_shows_no_password_of_an_address_that_is_no_url() {
+    let mut world = World::new().await;
+    for url in ["https://user:planted/5a31@h/", "user:planted/5a31@h", "https://user:planted-5a31@h/"] {
+        world.set("GETTONE_OPENAPI_URL", url);
+        let run = world.run(&["status"]).await;
+        assert!(run.code == 0 && run.stdout.contains("version 2") && !run.stdout.contains("5a31"), "{run:?}");
+    }
+}
+
 /// Otherwise another source would count, or the vendor's own address.
 #[tokio::test]
 async fn a_variable_that_is_not_utf_8_is_an_error() {

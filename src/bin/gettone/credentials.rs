@@ -95,9 +95,9 @@ pub fn locate(field: &Field, settings: &Settings) -> Option<Located> {
     })
 }
 
-/// Returns what an environment variable says. An empty one counts as unset.
+/// Returns what an environment variable says. An empty one counts as unset, and one with nothing but blanks too.
 pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 fn in_systemd(field: &Field) -> Option<Located> {

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use gettone::reqwest::Url;
 use serde::Serialize;
 
 use crate::arguments::ApiVersion;
@@ -90,7 +91,12 @@ fn addresses(context: &Context) -> Vec<Address> {
         ("Openapi.it version 1", openapi(ApiVersion::V1)),
         ("Keliweb Fatture", context.keliweb_url()),
     ];
-    urls.map(|(service, url)| Address { service, url: url.as_deref().map(without_secrets) }).into()
+    urls.map(|(service, url)| Address { service, url: url.as_deref().map(shown) }).into()
+}
+
+/// Returns an address without secrets. In one that is no URL of a host, a password may be anywhere.
+fn shown(url: &str) -> String {
+    if Url::parse(url).is_ok_and(|url| url.has_host()) { without_secrets(url) } else { "not a URL".to_owned() }
 }
 
 fn sources(context: &Context) -> Vec<Credential> {
