@@ -203,6 +203,9 @@ async fn an_error_shows_no_argument_that_may_be_a_secret() {
         &["--profile", "planted-5a31", "status"],
         &["scope", "explain", "planted-5a31"],
         &["scope", "explain", "user:planted-5a31@h"],
+        &["scope", "explain", "GET:a.it/b?key=planted-5a31"],
+        &["openapi", "token", "GET:a.it/b?key=planted-5a31"],
+        &["openapi", "errors", "--scope", "GET:a.it/b#planted-5a31"],
     ] {
         let run = world.run(arguments).await;
         assert!(run.code == 2 && run.stdout.is_empty() && run.stderr.len() > 20, "{arguments:?}: {run:?}");
