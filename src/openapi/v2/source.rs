@@ -22,6 +22,7 @@ use crate::openapi::requests::ForVendor;
 use crate::openapi::sharing;
 use crate::openapi::ttl::Ttl;
 use crate::scope::{Scope, ScopePattern, ScopeSet};
+#[cfg(feature = "seal")]
 use crate::secret::Secret;
 use crate::store::{ManagedToken, Scopes};
 use crate::token::AccessToken;
