@@ -6,8 +6,8 @@ use super::common::engine::{Engine, Fault, Monitor};
 use super::frame::{Counts, Fleet, MINUTE, Setup, at_once};
 use super::server::{Proxied, Sent, key};
 
-/// Longer than a program waits for an answer, as that of users.
-const LOCK_LIFE: Duration = Duration::from_secs(3);
+/// Longer than a program waits for an answer, as that of users, also on a machine with much else to do.
+const LOCK_LIFE: Duration = Duration::from_secs(5);
 
 /// The commands, and which of them in a turn. The first that replaces the record is the claim, the second is the save.
 const COMMANDS: [(&str, Sent, usize); 9] = [
