@@ -43,6 +43,12 @@ use crate::error::Error;
 /// | 401 to a request whose body is a stream, which cannot be sent twice | returns it |
 /// | 401 of another address, after a redirect | returns it: it says nothing about the token |
 ///
+/// # Order
+///
+/// Add it before a middleware that retries: `.with(oauth.middleware()).with(retry)`. One that comes first, such as `reqwest-retry`, wraps the
+/// error below in an error of its own, and `downcast_ref` returns `None`. [The guide](crate::guide::tokens#every-request) says what to know
+/// about retries of paid calls.
+///
 /// # Security
 ///
 /// Redirects need the same care as with [`Oauth::authorize`].
