@@ -144,6 +144,7 @@ macro_rules! links {
             "lost responses" => tokens "#lost-responses"
             "renewal" => tokens "#renewal-in-version-2"
             "limits" => tokens "#limits-for-a-token-that-leaks"
+            "company proxy" => tokens "#behind-a-company-proxy"
             "without the key" => tokens "#a-client-without-the-api-key"
             "Scopes" => scopes ""
             "gets no token" => scopes "#what-authorize-requests"

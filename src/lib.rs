@@ -58,6 +58,7 @@
 //! | refresh at Keliweb Fatture without the password | [`Fatture::refresh`](keliweb::Fatture::refresh), or the access token alone | [processes](guide::processes) |
 //! | give a worker a token instead of the API key | [`RefreshClient`](openapi::v2::RefreshClient) | [tokens](guide::tokens#a-client-without-the-api-key) |
 //! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v2::Oauth::revoke_created) | [tokens](guide::tokens) |
+//! | connect through a company's proxy | `HTTPS_PROXY`, or [`Builder::http`] | [tokens](guide::tokens#behind-a-company-proxy) |
 //! | call from synchronous code | a tokio runtime with its own thread | [tokens](guide::tokens) |
 //! | limit which requests get a token | [`Builder::scopes`] | [scopes](guide::scopes) |
 //! | request no more than you need | [`ScopeSet::minimal_cover`], [`ScopeSet::missing_from`] | [scopes](guide::scopes) |

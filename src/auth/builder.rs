@@ -168,7 +168,8 @@ impl<C: Service> Builder<C> {
         self
     }
 
-    /// Configures the HTTP client, for example with a proxy, certificates or a resolver of your own.
+    /// Configures the HTTP client that requests tokens, for example with a proxy, certificates or a resolver of your own. The client that you
+    /// send your own requests with needs [the same settings](crate::guide::tokens#behind-a-company-proxy).
     ///
     /// You cannot change the settings that keep credentials safe: no redirects, no `Referer`, and no proxy for plain http. Nor can you let
     /// the HTTP client send anything again: [`retry`](Self::retry) does that. Has no effect together with
