@@ -86,7 +86,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets the source of time. If a client has the same [`ManualClock`](crate::clock::ManualClock), both move together.
+    /// Sets the source of time. If a client has the same [`ManualClock`](crate::clock::ManualClock), its
+    /// [`advance`](crate::clock::ManualClock::advance) moves both; [`Emulator::advance`] moves only the emulator.
     /// Default: the time of the operating system, in which a wait by [`Emulator::clock`] takes no time.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);

@@ -9,7 +9,9 @@ use crate::clock::Clock;
 use crate::scope::{Scope, ScopeSet};
 
 impl Emulator {
-    /// Moves the emulator's clock forward. A client with another clock falls behind.
+    /// Moves the emulator's clock forward, and every client that has this clock ([`Emulator::clock`]). A client with another clock falls
+    /// behind, even if that is the [`ManualClock`](crate::clock::ManualClock) that you gave to
+    /// [`EmulatorBuilder::clock`](super::EmulatorBuilder::clock): call `advance` of the `ManualClock` then, which moves both.
     pub fn advance(&self, duration: Duration) {
         self.shared.clock.advance(duration);
     }
