@@ -109,6 +109,21 @@
 //! say which scopes the wildcards of a set stand for, that a request for a token failed or is backing off, or that the client could not
 //! search the account's tokens. The rest are about the store: it failed, a damaged file was set aside, or a damaged token was skipped.
 //!
+//! A subscriber of `tracing-subscriber` prints events, but spans only if you ask for them. So with `fmt().init()` a failed request for a
+//! cached token is a line at `WARN`, but any other call that fails, such as `wallet`, leaves nothing in the log. This prints each span when
+//! its call ends:
+//!
+//! ```text
+//! use tracing_subscriber::fmt::format::FmtSpan;
+//! tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE).init();
+//! ```
+//!
+//! `wallet` with a wrong key is then the line below. A span has the status, but not the error: log the error yourself.
+//!
+//! ```text
+//! 2026-11-27T09:00:00.000000Z  INFO gettone.call{service="Openapi.it Oauth v2" operation="get_wallet" attempt=1 status=401 duration_ms=84}: gettone::trace: close time.busy=1.21ms time.idle=82.7ms
+//! ```
+//!
 #![cfg_attr(feature = "emulator", doc = "[`emulator`]: crate::emulator")]
 #![cfg_attr(not(feature = "emulator"), doc = "[`emulator`]: https://docs.rs/gettone/latest/gettone/emulator/")]
 #![cfg_attr(feature = "middleware", doc = "[`Middleware`]: crate::Middleware")]
