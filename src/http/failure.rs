@@ -1,7 +1,6 @@
 //! Finds the failure that the body of a response reports, in all known forms: the error response of OAuth 2.0 (RFC 6749, section 5.2), an
 //! envelope with `success`, `message` and `error`, and the validation errors of Laravel.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,7 +22,7 @@ pub(super) fn is_searched_first<'a>(body: &'a [u8], rules: &ResponseRules) -> bo
     let mut is_plain = |text: &'a [u8]| match std::mem::replace(&mut before, text) {
         b"success" => text.starts_with(b":true"),
         b"error" => text.starts_with(b":null"),
-        name => !rules.code_fields.iter().any(|field| field.as_bytes() == name),
+        _ => true,
     };
     // With an escape, a name may have another form.
     let mut are_all_plain =
@@ -48,17 +47,9 @@ pub(super) struct FailureBody {
 
 impl FailureBody {
     /// Reads a body. One that is not a JSON object reports nothing. In an object, an unexpected value does not hide the others.
-    pub(super) fn read(body: &[u8], rules: &ResponseRules) -> Self {
+    pub(super) fn read(body: &[u8]) -> Self {
         let text = text_of(body);
-        let Fields { mut body, data, others } = serde_json::from_str(&text).unwrap_or_default();
-        for (name, value) in others {
-            if rules.code_fields.contains(&&*name) {
-                body.code = body.code.take().or_else(|| Word::of(value.get()).code());
-            }
-            if rules.message_fields.contains(&&*name) {
-                body.message = body.message.take().or_else(|| text_value(value.get()));
-            }
-        }
+        let Fields { mut body, data } = serde_json::from_str(&text).unwrap_or_default();
         // Some responses have all of these fields one level down.
         body.envelope |= !data.is_empty();
         for data in data {
@@ -99,8 +90,8 @@ impl FailureBody {
         };
     }
 
-    /// Takes a field in, and returns whether it is one that is read for every service.
-    fn field(&mut self, name: &str, value: &RawValue) -> bool {
+    /// Takes a field in, unless it has no meaning.
+    fn field(&mut self, name: &str, value: &RawValue) {
         self.envelope |= matches!(name, "success" | "error");
         match name {
             "success" => self.succeeded(yes_or_no(value.get())),
@@ -120,18 +111,16 @@ impl FailureBody {
             "hint" => self.details.extend(text_value(value.get())),
             "errors" => self.details.extend(fields(value)),
             "token" | "access_token" => self.content = true,
-            _ => return false,
+            _ => {}
         }
-        true
     }
 }
 
-/// The fields of an object: those that are read for every service, its `data`, and all others.
+/// The fields of an object, and its `data`.
 #[derive(Default)]
 struct Fields<'a> {
     body: FailureBody,
     data: Vec<&'a RawValue>,
-    others: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -150,8 +139,8 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some((Text(name), value)) = map.next_entry::<Text, &RawValue>()? {
                     if name == "data" {
                         fields.data.push(value);
-                    } else if !fields.body.field(&name, value) {
-                        fields.others.push((name, value));
+                    } else {
+                        fields.body.field(&name, value);
                     }
                 }
                 Ok(fields)
@@ -188,7 +177,7 @@ mod tests {
 
     #[test]
     fn no_short_success_that_is_a_failure_is_left_unsearched() {
-        let rules = ResponseRules { code_fields: &["code"], ..ResponseRules::HTTP };
+        let rules = &ResponseRules::HTTP;
         let names = ["success", "error", "code", "data", "message", "\\u0073uccess"];
         let values = [
             "true",
@@ -215,13 +204,13 @@ mod tests {
             .collect();
         let mut skipped = 0;
         for body in fields.iter().flat_map(|one| fields.iter().map(move |other| format!("{{{one},{other}}}"))) {
-            if !is_searched_first(body.as_bytes(), &rules) {
+            if !is_searched_first(body.as_bytes(), rules) {
                 skipped += 1;
-                assert!(!FailureBody::read(body.as_bytes(), &rules).is_failure(), "{body}");
+                assert!(!FailureBody::read(body.as_bytes()).is_failure(), "{body}");
             }
         }
         // Those that services send.
-        assert!(!is_searched_first(br#"{"data":{"credit":1.5},"success":true,"message":"","error":null}"#, &rules));
+        assert!(!is_searched_first(br#"{"data":{"credit":1.5},"success":true,"message":"","error":null}"#, rules));
         assert!(skipped > 500, "{skipped}");
     }
 }

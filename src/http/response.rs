@@ -18,10 +18,6 @@ pub(crate) struct ResponseRules {
     /// The service's own codes, each with its documented status, since a failure may come under a status of success. An error shows a code
     /// of this list unchanged, because it is no secret.
     pub(crate) codes: &'static [(&'static str, StatusCode)],
-    /// The fields of a failed response's body that hold a code, beside those that are read for every service.
-    pub(crate) code_fields: &'static [&'static str],
-    /// The fields that hold a message, beside those that are read for every service.
-    pub(crate) message_fields: &'static [&'static str],
     /// Whether a success has no content that distinguishes it from a failure, so that each response is searched for a failure first.
     pub(crate) is_flat: bool,
 }
@@ -38,8 +34,7 @@ pub(crate) struct Failure<'a> {
 
 impl ResponseRules {
     /// The rules of HTTP alone.
-    pub(crate) const HTTP: Self =
-        Self { classify: |_| None, codes: &[], code_fields: &[], message_fields: &[], is_flat: false };
+    pub(crate) const HTTP: Self = Self { classify: |_| None, codes: &[], is_flat: false };
 
     fn documented_status(&self, code: Option<&str>) -> StatusCode {
         let documented = self.codes.iter().find(|(known, _)| Some(*known) == code.map(number));
@@ -80,7 +75,7 @@ impl RawResponse<'_> {
     ///
     /// `secrets` returns the secrets of the request, in case the service repeats one.
     pub(crate) fn failure(&self, rules: &ResponseRules, secrets: impl FnOnce() -> Secrets) -> Option<Error> {
-        let body = FailureBody::read(self.body, rules);
+        let body = FailureBody::read(self.body);
         let has_failed = body.is_failure() || (rules.is_flat && body.is_bare_message());
         let is_success = self.status.is_success();
         // No service responds with an HTML page, unless it is down for maintenance or a proxy in front of it responds.
@@ -206,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_secret_is_taken_out_of_a_body_that_is_not_utf_8() {
-        let said = |body: &[u8]| FailureBody::read(body, &ResponseRules::HTTP).message;
+        let said = |body: &[u8]| FailureBody::read(body).message;
         assert_eq!(said(b"{\"message\":\"la password \xe8 errata\"}").as_deref(), Some("la password è errata"));
         for body in [
             &b"{\"message\":\"no pass/\xe8-77aa\"}"[..],
@@ -249,24 +244,5 @@ mod tests {
         assert_eq!(code("110").as_deref(), Some("110"));
         assert_eq!(code("110.5").as_deref(), Some("110.5"));
         assert_eq!(code("110.0123456789abcdef").as_deref(), Some("[redacted].[redacted]"));
-    }
-
-    #[test]
-    fn a_service_names_its_own_fields_for_a_code_and_a_message() {
-        let rules = ResponseRules {
-            classify: |failure| (failure.code == Some("E2")).then_some(Kind::InvalidGrant { credentials: false }),
-            code_fields: &["reason"],
-            message_fields: &["problem"],
-            ..ResponseRules::HTTP
-        };
-        let body = br#"{"problem":"used up","reason":"E2","other":1}"#;
-        let headers = HeaderMap::new();
-        let response =
-            RawResponse { status: StatusCode::BAD_REQUEST, headers: &headers, body, now: SystemTime::UNIX_EPOCH };
-        let error = response.failure(&rules, Secrets::default).unwrap();
-        assert!(error.is_invalid_grant());
-        assert_eq!((error.code(), error.message()), (Some("E2"), Some("used up")));
-        let error = response.failure(&ResponseRules::HTTP, Secrets::default).unwrap();
-        assert_eq!((error.code(), error.message()), (None, None));
     }
 }
