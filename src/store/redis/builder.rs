@@ -20,7 +20,7 @@ use crate::store::{LOCK_TIMEOUT, Sealing};
 /// use gettone::store::RedisStore;
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let password = Secret::new(std::fs::read_to_string("/run/credentials/invoices.service/redis")?);
+/// let password = Secret::new(std::fs::read_to_string("/run/credentials/invoices.service/redis")?.trim_end());
 /// let store = RedisStore::builder("rediss://redis.example.com:6379")
 ///     .username("invoices")
 ///     .password(password)
