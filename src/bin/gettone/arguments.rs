@@ -42,6 +42,10 @@ pub fn scope<T: FromStr<Err = gettone::Error>>(text: &str) -> Result<T, String> 
     if !text.contains(':') || text.contains("://") || text.contains('@') {
         return Err("not a scope; expected METHOD:HOST/PATH, such as GET:imprese.openapi.it/base".to_owned());
     }
+    // A query may have a key in it, and `scope explain` shows the text of an error.
+    if text.contains(['?', '#']) {
+        return Err("a scope has no query and no fragment; end it with the path".to_owned());
+    }
     one(text)?;
     text.parse().map_err(|error: gettone::Error| error.to_string())
 }
