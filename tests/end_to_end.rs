@@ -22,6 +22,8 @@ mod store_failures;
 mod two_programs;
 #[path = "end_to_end/world.rs"]
 mod world;
+#[path = "end_to_end/year.rs"]
+mod year;
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
