@@ -4,9 +4,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::json::not_a;
 
 /// A string that is never printed: a password, an API key, a token.
 ///
@@ -75,7 +77,7 @@ impl From<&str> for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The format's own error would show a number.
-        String::deserialize(deserializer).map(Self::new).map_err(|_| de::Error::custom("a secret: expected a string"))
+        String::deserialize(deserializer).map(Self::new).map_err(|_| not_a("a string"))
     }
 }
 
