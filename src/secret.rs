@@ -4,11 +4,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use serde::de::{self, Unexpected};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
-
-use crate::json::not_a;
 
 /// A string that is never printed: a password, an API key, a token.
 ///
@@ -77,7 +76,8 @@ impl From<&str> for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The format's own error would show a number.
-        String::deserialize(deserializer).map(Self::new).map_err(|_| not_a("a string"))
+        let text = String::deserialize(deserializer);
+        text.map(Self::new).map_err(|_| de::Error::invalid_type(Unexpected::Other("something else"), &"a string"))
     }
 }
 
