@@ -1,5 +1,5 @@
 //! Reads the fields of responses. The vendor's schemas require no field: a value that is missing, null or unreadable is `None`, and hides no
-//! other value. What is as documented, [`documented`] reads faster.
+//! other value. [`documented`] reads documented values faster.
 
 pub(super) mod documented;
 
