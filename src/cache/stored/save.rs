@@ -61,7 +61,7 @@ impl<S: TokenSource> Exchange<S> {
         let is_fresh = || cached.validity.as_ref().is_some_and(|validity| validity.is_fresh(&self.now()));
         let mut left = pauses.unwrap_or_default().iter();
         let saved = loop {
-            // After the first attempt, the record that is there now decides.
+            // After the first attempt, the current record decides.
             let look = match std::mem::replace(&mut base, Base::Unknown) {
                 Base::Seen(seen) => Ok(Look::Other(seen)),
                 Base::Unknown => self.look(store, state, marks).await,

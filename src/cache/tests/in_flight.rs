@@ -96,36 +96,33 @@ fn an_in_flight_token_is_cleared_even_without_a_runtime() {
     assert_ne!(runtime.block_on(async { fixture.get_now("a") }).as_deref(), Some("a#1"), "{error}");
 }
 
+/// A store that grants no lock: after some time it says that the record has changed.
+#[derive(Debug)]
+struct SlowLock(MemoryStore, Duration);
+
+impl TokenStore for SlowLock {
+    async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
+        TokenStore::load(&self.0, name).await
+    }
+
+    async fn replace(&self, name: &str, seen: Option<&Version>, token: &StoredToken) -> Result<Replaced, StoreError> {
+        TokenStore::replace(&self.0, name, seen, token).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        TokenStore::remove(&self.0, name).await
+    }
+
+    async fn lock(&self, _: &str, _: Option<&Version>) -> Result<Locked, StoreError> {
+        let _ = tokio::time::timeout(self.1, std::future::pending::<()>()).await;
+        Ok(Locked::Changed)
+    }
+}
+
 /// The time limit for locks holds for all keys together, not for each.
 #[tokio::test(start_paused = true)]
 async fn clear_waits_once_for_a_lock_that_is_never_granted() {
-    #[derive(Debug)]
-    struct NeverLocked(MemoryStore);
-
-    impl TokenStore for NeverLocked {
-        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
-            TokenStore::load(&self.0, name).await
-        }
-
-        async fn replace(
-            &self,
-            name: &str,
-            seen: Option<&Version>,
-            token: &StoredToken,
-        ) -> Result<Replaced, StoreError> {
-            TokenStore::replace(&self.0, name, seen, token).await
-        }
-
-        async fn remove(&self, name: &str) -> Result<(), StoreError> {
-            TokenStore::remove(&self.0, name).await
-        }
-
-        async fn lock(&self, _: &str, _: Option<&Version>) -> Result<Locked, StoreError> {
-            std::future::pending().await
-        }
-    }
-
-    let fixture = Fixture::with_store(Some(AnyStore::new(NeverLocked(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(SlowLock(MemoryStore::new(), Duration::MAX))));
     let callers: Vec<_> = (0..20).map(|number| fixture.spawn_callers(&format!("key {number}"), 1)).collect();
     for caller in callers {
         assert!(caller.join_all().await.iter().all(Result::is_ok));
@@ -139,34 +136,7 @@ async fn clear_waits_once_for_a_lock_that_is_never_granted() {
 /// The time limit for the lock holds for all attempts together, not for each.
 #[tokio::test(start_paused = true)]
 async fn an_exchange_waits_once_for_the_lock_of_a_record_that_changes_again_and_again() {
-    #[derive(Debug)]
-    struct Changing(MemoryStore);
-
-    impl TokenStore for Changing {
-        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
-            TokenStore::load(&self.0, name).await
-        }
-
-        async fn replace(
-            &self,
-            name: &str,
-            seen: Option<&Version>,
-            token: &StoredToken,
-        ) -> Result<Replaced, StoreError> {
-            TokenStore::replace(&self.0, name, seen, token).await
-        }
-
-        async fn remove(&self, name: &str) -> Result<(), StoreError> {
-            TokenStore::remove(&self.0, name).await
-        }
-
-        async fn lock(&self, _: &str, _: Option<&Version>) -> Result<Locked, StoreError> {
-            let _ = tokio::time::timeout(MINUTE, std::future::pending::<()>()).await;
-            Ok(Locked::Changed)
-        }
-    }
-
-    let fixture = Fixture::with_store(Some(AnyStore::new(Changing(MemoryStore::new()))));
+    let fixture = Fixture::with_store(Some(AnyStore::new(SlowLock(MemoryStore::new(), MINUTE))));
     let began = Instant::now();
     assert_eq!(fixture.get("a").await, "a#1");
     assert_eq!(began.elapsed(), STORE_LOCK_TIMEOUT);

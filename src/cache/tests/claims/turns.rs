@@ -20,7 +20,7 @@ async fn without_a_lock_only_one_program_sends_the_refresh_token() {
         let tokens: std::collections::HashSet<_> = tasks.join_all().await.into_iter().collect();
         world.service.assert_nothing_sent_twice();
         assert!(tokens.len() <= 4 && world.service.sent().len() <= turn, "{:?}", world.service.sent());
-        // Whoever could not claim has used the password or adopted what it found; the next one who looks finds one token.
+        // A program that could not claim used the password, or adopted the token that it found. Now all find the same token.
         for program in &programs {
             world.advance(Duration::ZERO);
             token(program).await;
