@@ -229,7 +229,13 @@ async fn a_useless_token_is_dropped_when_another_is_saved() {
         let fields = [&base, &renewal].into_iter().flat_map(|value| value.as_object().unwrap().clone());
         serde_json::Value::Object(fields.collect())
     };
-    let tokens = json!({ "over": record(1, 2), "over in 2021": record(1_634_169_600_000, 2), "renewable": record(1, FAR), "alive": record(FAR, 1) });
+    let (now, year) = (1_634_169_600_000, 365 * 24 * 60 * 60 * 1_000);
+    let tokens = json!({
+        "over": record(now - 2, now - 1), "just over": record(now, 1), "over for almost a year": record(1, now - year + 1),
+        // By a wrong clock, which may also be that of the saving process.
+        "over for a year": record(1, now - year), "of 1970": record(1, 2),
+        "renewable": record(1, now + 1), "alive": record(FAR, 1),
+    });
     for remove in [false, true] {
         // By the clock of the saving process.
         let folder = Folder::with(json!({ "version": 1, "tokens": tokens }).to_string());
@@ -239,8 +245,12 @@ async fn a_useless_token_is_dropped_when_another_is_saved() {
         } else {
             put(&store, "alive", &token("2")).await.unwrap();
         }
-        assert_eq!(loaded(&store, "over").await.is_some(), remove);
-        assert!(loaded(&store, "renewable").await.is_some());
+        for name in ["over", "just over", "over for almost a year"] {
+            assert_eq!(loaded(&store, name).await.is_some(), remove, "{name}");
+        }
+        for name in ["over for a year", "of 1970", "renewable"] {
+            assert!(loaded(&store, name).await.is_some(), "{name}");
+        }
         assert_eq!(loaded(&store, "alive").await.is_some(), !remove);
     }
 }

@@ -36,7 +36,8 @@ use crate::{runtime, trace};
 ///   renames it to `<file>.damaged-0` (or a later number) and continues without a token. While the first such file is there, a name without
 ///   a record counts as one with an [unreadable](Record::unreadable) record: the client reports that to
 ///   [`Builder::on_store_failure`](crate::Builder::on_store_failure), and replaces it, or fails if nothing else leads to a token.
-/// - When the store saves a token, it drops records that were already of no use when that token was obtained.
+/// - When the store saves a token, it drops records that have expired, by the clock of the client that saves. A record that expired more than
+///   a year ago stays until it is replaced: a clock that says 1970 or 2040 makes no record of another program vanish.
 /// - Lock files stay beside the file: `<file>.lock`, and one for each name. Remove them only while no process uses the store. Not every
 ///   network file system has locks.
 /// - A client waits for the lock of a name for at most 170 s, and then requests its token without it. So a process that hangs blocks no
@@ -297,7 +298,7 @@ impl Place {
             if self.version_of(tokens.remove(&name)).as_ref() != seen {
                 return Ok(Replaced::Conflict);
             }
-            let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.discard_after() < now);
+            let useless = |json: &str| StoredToken::from_json(json).is_ok_and(|token| token.is_useless_at(now));
             tokens.retain(|_, record| !useless(record.get()));
             tokens.insert(name, serde_json::from_str(json.expose())?);
             self.write(&Contents { version, tokens, rest })?;

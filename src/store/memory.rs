@@ -69,8 +69,7 @@ impl TokenStore for MemoryStore {
             return Ok(Replaced::Conflict);
         }
         if state.tokens.len() >= state.prune_at {
-            // Tokens that were of no use when this one was obtained.
-            state.tokens.retain(|_, (_, other)| other.discard_after() > token.obtained_at());
+            state.tokens.retain(|_, (_, other)| !other.is_useless_at(token.obtained_at()));
             state.prune_at = 2 * state.tokens.len().max(8);
         }
         state.last_version += 1;
@@ -119,5 +118,28 @@ mod tests {
         assert!(matches!(another.unwrap(), Locked::Busy));
         drop(held);
         assert!(matches!(store.lock("a", None).await.unwrap(), Locked::Held(_)));
+    }
+
+    #[tokio::test]
+    async fn a_token_is_dropped_soon_after_it_expired_but_not_by_a_clock_that_is_years_away() {
+        const HOUR: u64 = 60 * 60 * 1_000;
+        let store = MemoryStore::new();
+        let save = async |name: &str, at: u64| {
+            let json = format!(r#"{{"version":1,"access_token":"t","obtained_at":{at},"expires_at":{}}}"#, at + HOUR);
+            // It looks for useless ones only now and then.
+            store.state().prune_at = 0;
+            let replaced = store.replace(name, None, &StoredToken::from_json(&json).unwrap()).await.unwrap();
+            assert!(matches!(replaced, Replaced::Done(_)));
+        };
+        let in_2026 = 1_767_225_600_000;
+        for (name, at) in
+            [("old", in_2026), ("of 1970", 0), ("new", in_2026 + 2 * HOUR), ("of 2040", 2_208_988_800_000)]
+        {
+            save(name, at).await;
+        }
+        assert!(store.load("old").await.unwrap().is_none());
+        for name in ["of 1970", "new", "of 2040"] {
+            assert!(store.load(name).await.unwrap().is_some(), "{name}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A record of a token, as a store keeps it.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ use super::managed::{ManagedToken, Marks, Plain, Times, VERSION, moment, wrong};
 use super::seal::{Sealer, Unsealed};
 use crate::error::Error;
 use crate::secret::Secret;
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A token as a store keeps it: a text and the times after which it is of no use.
 ///
@@ -96,6 +98,12 @@ impl StoredToken {
     #[must_use]
     pub fn discard_after(&self) -> SystemTime {
         self.times.discard_after
+    }
+
+    /// Returns whether a store drops the record when it saves a token that was obtained at `now`. It keeps a record that ended longer than a
+    /// year ago: more likely, one of the two clocks was wrong.
+    pub(super) fn is_useless_at(&self, now: SystemTime) -> bool {
+        now.duration_since(self.discard_after()).is_ok_and(|since| since < YEAR)
     }
 
     /// Returns the token as JSON, **with the tokens in plain text** unless the record is sealed. The JSON names the version of its format;
