@@ -118,6 +118,8 @@ pub(crate) enum Kind {
     NotGranted,
     /// A token store failed.
     Store,
+    /// A token store failed that may work again without anybody's help.
+    StoreUnavailable,
     /// The background task was stopped.
     Aborted,
 }
@@ -289,8 +291,9 @@ impl Error {
     }
 
     /// Returns whether the same call may succeed later: no connection, a timeout, a lost response, status 429, 502, 503 or 504, a
-    /// maintenance page (HTML under a status of success, or a redirect to one), or a stopped background task that requests a token. If the
-    /// call changes something, first see [`is_ambiguous`](Self::is_ambiguous).
+    /// maintenance page (HTML under a status of success, or a redirect to one), or a stopped background task that requests a token. Also
+    /// whether a `RedisStore` cannot be reached or is not ready. If the call changes something, first see
+    /// [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -300,6 +303,7 @@ impl Error {
                 | Kind::Interrupted
                 | Kind::RateLimited
                 | Kind::Unavailable
+                | Kind::StoreUnavailable
                 | Kind::Aborted
         )
     }
@@ -317,7 +321,7 @@ impl Error {
     /// store that fails. A [`RefreshClient`](crate::openapi::v2::RefreshClient) cannot do that, so its `token` fails too.
     #[must_use]
     pub fn is_store(&self) -> bool {
-        self.0.kind == Kind::Store
+        matches!(self.0.kind, Kind::Store | Kind::StoreUnavailable)
     }
 
     /// Returns whether the service reported a success that the client cannot use: the response is not the documented one or is larger
@@ -404,7 +408,7 @@ impl fmt::Display for Error {
                 }
             }
             (Kind::Timeout, _) => f.write_str("no response in time")?,
-            (Kind::Store, _) => f.write_str("the token store failed")?,
+            (Kind::Store | Kind::StoreUnavailable, _) => f.write_str("the token store failed")?,
             (Kind::Aborted, _) => f.write_str("the background task that requests the token was stopped")?,
             (Kind::Interrupted, _) => f.write_str("the connection broke before the response was complete")?,
             (_, Some(status)) if status.is_success() && inner.kind != Kind::Decode && inner.message.is_none() => {

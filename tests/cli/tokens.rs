@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use gettone::emulator::{Api, Emulator};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{SCOPE, World, until};
 
@@ -218,6 +219,17 @@ async fn a_store_in_redis_is_named_by_its_url() {
     assert!(status["addresses"].as_array().unwrap().contains(&keliweb), "{status}");
     assert_eq!(world.run(&["keliweb", "logout"]).await.line(), "removed the token");
     assert!(!world.token_file().exists());
+    // Something else under the key of the token stays there, so trying again does not help.
+    world.run(&KELIWEB).await.line();
+    let mut client = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let overwrite = "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('SET', key, 'x') end return 'done'";
+    client.write_all(format!("EVAL \"{overwrite}\" 0\r\n").as_bytes()).await.unwrap();
+    let mut answer = [0; 10];
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"$4\r\ndone\r\n");
+    let run = world.run(&["keliweb", "logout"]).await;
+    run.fails(1, "a key of the store holds something else");
+    assert!(!run.stderr.contains("try again later"), "{run:?}");
     server.kill().await.unwrap();
     // Without its store, the program still gets a token, and says once what is wrong.
     let run = world.run(&KELIWEB).await;

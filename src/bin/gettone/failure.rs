@@ -46,11 +46,6 @@ impl Failure {
         Self::new(Exit::Credentials, message)
     }
 
-    /// Returns the failure of a command that may succeed later, once what it needs is available again.
-    pub fn temporary(self) -> Self {
-        Self { exit: Exit::TryLater, ..self }
-    }
-
     /// Returns whether the service refused the credentials that it was sent.
     pub fn is_refusal(&self) -> bool {
         self.exit == Exit::Credentials && self.error.is_some()

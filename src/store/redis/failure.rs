@@ -82,7 +82,8 @@ impl Failure {
 
     /// Returns the error of a call of the store.
     pub(super) fn into_error(self) -> Error {
-        Error::new(Kind::Store).with_message(self.text)
+        let kind = if self.is_away() { Kind::StoreUnavailable } else { Kind::Store };
+        Error::new(kind).with_message(self.text)
     }
 
     /// Returns the error of a store that cannot be used with these settings.
