@@ -179,6 +179,7 @@ async fn an_error_shows_no_argument_that_may_be_a_secret() {
     for arguments in [
         &["openapi", "token", "planted-5a31"][..],
         &["openapi", "token", "--for", "GET https://user:planted-5a31@:99999/?key=planted-5a31"],
+        &["openapi", "token", "--for", "planted-5a31 https://imprese.openapi.it/base"],
         &["openapi", "token", "https://user:planted-5a31@h/"],
         &["openapi", "tokens", "list", "planted-5a31"],
         &["openapi", "tokens", "--scope", "planted-5a31"],
@@ -202,6 +203,7 @@ async fn an_error_shows_no_argument_that_may_be_a_secret() {
         &["openapi", "token", "-planted-5a31"],
         &["--profile", "planted-5a31", "status"],
         &["scope", "explain", "planted-5a31"],
+        &["scope", "explain", "planted-5a31 https://imprese.openapi.it/base"],
         &["scope", "explain", "user:planted-5a31@h"],
         &["scope", "explain", "GET:a.it/b?key=planted-5a31"],
         &["openapi", "token", "GET:a.it/b?key=planted-5a31"],

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gettone::Scope;
+use gettone::reqwest::Url;
+use gettone::{Scope, ScopeMethod};
 
 use crate::commands::{account, completions, emulator, manual, scope, token};
 use crate::times;
@@ -56,6 +57,14 @@ pub fn single_scope(text: &str) -> Result<Scope, String> {
         return Err("expected one scope, without `*`, such as GET:imprese.openapi.it/base".to_owned());
     }
     scope(text)
+}
+
+/// Returns the scope of a request. An error shows neither the URL nor what stands in place of a method: both may contain a secret.
+pub fn scope_of_request(method: &str, url: &str) -> Result<Scope, String> {
+    let method = ScopeMethod::ALL.iter().find(|known| known.as_str() == method);
+    let method = method.ok_or("unknown method before the URL; expected GET, POST, PUT, PATCH or DELETE")?;
+    let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
+    Scope::for_request(&(*method).into(), &url).map_err(|error| error.to_string())
 }
 
 /// Refuses several scopes in one text.

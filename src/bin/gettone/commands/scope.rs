@@ -1,11 +1,10 @@
 //! `scope`: what the library knows of scopes. Nothing here reaches a service.
 
 use clap::{Args, Subcommand};
-use gettone::reqwest::{Method, Url};
 use gettone::{Scope, ScopePattern, ScopeSet};
 use serde::Serialize;
 
-use crate::arguments::scope;
+use crate::arguments::{scope, scope_of_request};
 use crate::commands::account::logs::without_secrets;
 use crate::failure::Failure;
 use crate::output::{Report, Table};
@@ -140,10 +139,7 @@ fn read(text: &str) -> Result<ScopePattern, String> {
     if !url.contains("://") {
         return scope(text).map_err(|error| pointed_at(text, &error));
     }
-    // An error never shows a URL, which may contain a secret.
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| "expected a method before the URL, such as GET")?;
-    let url = Url::parse(url).map_err(|error| format!("not a URL: {error}"))?;
-    Scope::for_request(&method, &url).map(ScopePattern::from).map_err(|error| error.to_string())
+    scope_of_request(method, url).map(ScopePattern::from)
 }
 
 /// Adds a line with a mark below the place that a message names, if the mark is sure to stand below it.

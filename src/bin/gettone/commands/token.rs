@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, ValueEnum};
 use gettone::keliweb::Fatture;
 use gettone::openapi::Environment;
-use gettone::reqwest::{Method, Url};
 use gettone::{AccessToken, Error, Scope, ScopePattern, ScopeSet, TokenHandle, openapi};
 use serde::Serialize;
 
-use crate::arguments::{ApiVersion, scope};
+use crate::arguments::{ApiVersion, scope, scope_of_request};
 use crate::clients::Context;
 use crate::credentials::{locate, openapi_key, variable};
 use crate::failure::Failure;
@@ -137,9 +136,7 @@ struct Obtained {
 fn scope_of(request: &str) -> Result<Scope, String> {
     let (method, url) =
         request.trim().split_once(' ').ok_or("expected a method and a URL in quotes: write --for 'GET URL'")?;
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| "expected a method first, such as GET")?;
-    let url = Url::parse(url.trim()).map_err(|error| format!("not a URL: {error}"))?;
-    Scope::for_request(&method, &url).map_err(|error| error.to_string())
+    scope_of_request(method, url.trim())
 }
 
 pub async fn openapi(arguments: &OpenapiArguments, version: ApiVersion, context: &Context) -> Result<Report, Failure> {
