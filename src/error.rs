@@ -292,8 +292,8 @@ impl Error {
 
     /// Returns whether the same call may succeed later: no connection, a timeout, a lost response, status 429, 502, 503 or 504, a
     /// maintenance page (HTML under a status of success, or a redirect to one), or a stopped background task that requests a token. Also
-    /// whether a `RedisStore` cannot be reached or is not ready. If the call changes something, first see
-    /// [`is_ambiguous`](Self::is_ambiguous).
+    /// whether a `RedisStore` cannot be reached or is not ready, or another program has yet to save the token that it refreshes. If the call
+    /// changes something, first see [`is_ambiguous`](Self::is_ambiguous).
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -21,7 +21,7 @@ use super::exchange::Exchange;
 use super::slots::Claim;
 use super::state::{CachedToken, Saved, State, Validity};
 use super::{Ended, Inner, STORE_CALL_TIMEOUT, STORE_LOCK_TIMEOUT, TokenSource};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::runtime;
 use crate::store::unique_text;
 use crate::store::{
@@ -246,10 +246,14 @@ impl<S: TokenSource> Exchange<S> {
         }
         // A claim is older than its request, and younger than its save. One from far ahead is that of a clock that was wrong.
         let longest = source.max_duration().saturating_mul(2).saturating_add(STORE_CALL_TIMEOUT);
-        let is_recent = |at: SystemTime| now.duration_since(at).unwrap_or_else(|ahead| ahead.duration()) < longest;
-        if needs_last_token && stale.claimed_at.is_some_and(is_recent) {
-            let error =
-                Error::store("claim", "another program has claimed it, and has not saved the next one yet".into());
+        let is_recent = |at: &SystemTime| now.duration_since(*at).unwrap_or_else(|ahead| ahead.duration()) < longest;
+        if let Some(claimed_at) = stale.claimed_at.filter(is_recent).filter(|_| needs_last_token) {
+            let left = longest.saturating_sub(now.duration_since(claimed_at).unwrap_or_default());
+            let message = format!(
+                "cannot claim a token: another program has claimed it, and has not saved the next one yet, which it may do for another {} s",
+                left.as_millis().div_ceil(1_000)
+            );
+            let error = Error::new(Kind::StoreUnavailable).with_message(message);
             return Err(error.with_operation(source.operation()));
         }
         let initial = source.initial(key).filter(|_| stored.is_none() && cached.is_none());

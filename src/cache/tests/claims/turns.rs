@@ -108,6 +108,25 @@ async fn after_a_program_died_with_its_claim_one_other_uses_the_password() {
     assert_eq!((world.service.sent(), world.service.passwords()), (vec![], 2));
 }
 
+/// Without a password, the others wait for its save as long as that may take. Then the refresh token is lost.
+#[tokio::test(start_paused = true)]
+async fn without_a_password_an_error_says_how_long_the_claim_of_another_program_lasts() {
+    let mut world = World::new();
+    drop(world.started_with(|_| Call::Works).await);
+    world.has_password = false;
+    world.advance(2 * HOUR);
+    die_with_a_claim(&world).await;
+    for (later, left) in [(Duration::ZERO, Some(150)), (Duration::from_millis(119_500), Some(31)), (MINUTE, None)] {
+        world.advance(later);
+        let error = world.program().get(&Account).await.unwrap_err();
+        assert_eq!((error.is_store(), error.is_transient()), (left.is_some(), left.is_some()), "{error}");
+        if let Some(left) = left {
+            assert!(error.to_string().ends_with(&format!("may do for another {left} s")), "{error}");
+        }
+    }
+    assert_eq!((world.service.sent(), world.service.passwords()), (vec![], 1));
+}
+
 /// They know nothing of the record when they want the lock, which the store then does not give them.
 #[tokio::test(start_paused = true)]
 async fn programs_whose_first_look_fails_wait_for_the_lock_all_the_same() {
