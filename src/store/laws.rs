@@ -29,7 +29,7 @@ use crate::runtime;
 /// How long a check waits for a lock that must be free.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const FREE: &str = "a lock that nobody has is not waited for";
+const FREE: &str = "`lock` does not wait for a lock that nobody has";
 
 /// Checks `load`, `replace` and `remove`: the store replaces a record only if it is the one that the client has seen, also for two clients
 /// at once.
@@ -79,20 +79,20 @@ async fn locks<S: TokenStore>(laws: Laws<'_, S>) -> Result<(), Error> {
         let mut waiting = pin!(store.lock(laws.name, None));
         for _ in 0..3 {
             let soon = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-            law(soon.is_err(), "a lock that another client has is waited for")?;
+            law(soon.is_err(), "`lock` waits for a lock that another client has")?;
         }
-        let version = laws.done(laws.replace(None, "a").await?, "there is no record, so one is created")?;
+        let version = laws.done(laws.replace(None, "a").await?, "`replace` creates a record if there is none")?;
         held.release().await;
         match laws.in_time(waiting, FREE).await? {
             Locked::Held(_) | Locked::Changed => {}
-            Locked::Busy => return broken("a lock can be had after its release"),
+            Locked::Busy => return broken("`lock` takes a lock that has been released"),
         }
         // A lock of another name is free meanwhile.
         let other = Laws { name: "laws of a store: another lock", ..laws };
         let one = laws.lock(Some(&version)).await?;
         let other =
-            other.in_time(store.lock(other.name, None), "the lock of one name does not block that of another").await?;
-        let Locked::Held(two) = other else { return broken("the lock of one name does not block that of another") };
+            other.in_time(store.lock(other.name, None), "`lock` does not wait for the lock of another name").await?;
+        let Locked::Held(two) = other else { return broken("`lock` does not wait for the lock of another name") };
         one.release().await;
         two.release().await;
     }
@@ -121,38 +121,52 @@ impl<S> Copy for Laws<'_, S> {}
 
 impl<S: TokenStore> Laws<'_, S> {
     async fn one_after_the_other(&self) -> Result<(), Error> {
-        law(self.load().await?.is_none(), "there is no record before one is written")?;
+        law(self.load().await?.is_none(), "`load` returns no record before one is written")?;
         let absent = Version::new("laws of a store");
         law(
             self.replace(Some(&absent), "a").await? == Replaced::Conflict,
-            "a record that is not there is not replaced",
+            "`replace` with a version is a conflict if there is no record",
         )?;
-        law(self.load().await?.is_none(), "a conflict changes nothing")?;
-        let first = self.done(self.replace(None, "a").await?, "there is no record, so one is created")?;
+        law(self.load().await?.is_none(), "`replace` changes nothing if it is a conflict")?;
+        let first = self.done(self.replace(None, "a").await?, "`replace` creates a record if there is none")?;
         self.has("a", &first).await?;
-        law(self.replace(None, "b").await? == Replaced::Conflict, "a record is not created where there is one")?;
-        law(self.replace(Some(&absent), "b").await? == Replaced::Conflict, "another version is a conflict")?;
+        law(
+            self.replace(None, "b").await? == Replaced::Conflict,
+            "`replace` without a version is a conflict if there is a record",
+        )?;
+        law(
+            self.replace(Some(&absent), "b").await? == Replaced::Conflict,
+            "`replace` with a version that no record had is a conflict",
+        )?;
         self.has("a", &first).await?;
-        let second = self.done(self.replace(Some(&first), "b").await?, "the record that was seen is replaced")?;
+        let second =
+            self.done(self.replace(Some(&first), "b").await?, "`replace` with the version of the record replaces it")?;
         self.has("b", &second).await?;
-        law(self.replace(Some(&first), "c").await? == Replaced::Conflict, "the version before is a conflict")?;
+        law(
+            self.replace(Some(&first), "c").await? == Replaced::Conflict,
+            "`replace` with the version of an earlier record is a conflict",
+        )?;
         self.has("b", &second).await?;
         // The same text again.
-        let third = self.done(self.replace(Some(&second), "c").await?, "the record that was seen is replaced")?;
+        let third =
+            self.done(self.replace(Some(&second), "c").await?, "`replace` with the version of the record replaces it")?;
         self.remove().await?;
-        law(self.load().await?.is_none(), "a record that was removed is gone")?;
+        law(self.load().await?.is_none(), "`load` returns no record after `remove`")?;
         self.remove().await?;
-        law(self.replace(Some(&third), "d").await? == Replaced::Conflict, "a removed record is not replaced")?;
-        let last = self.done(self.replace(None, "e").await?, "a removed record can be created again")?;
+        law(
+            self.replace(Some(&third), "d").await? == Replaced::Conflict,
+            "`replace` with the version of a removed record is a conflict",
+        )?;
+        let last = self.done(self.replace(None, "e").await?, "`replace` creates a record again after `remove`")?;
         let versions = [&first, &second, &third, &last];
         let is_repeated = (1..versions.len()).any(|index| versions[..index].contains(&versions[index]));
-        law(!is_repeated, "no two records have the same version")?;
+        law(!is_repeated, "`replace` returns no version twice")?;
         self.remove().await
     }
 
     /// The call may be carried out or not, but nothing in between.
     async fn a_call_that_is_dropped(&self) -> Result<(), Error> {
-        let first = self.done(self.replace(None, "a").await?, "there is no record, so one is created")?;
+        let first = self.done(self.replace(None, "a").await?, "`replace` creates a record if there is none")?;
         let (before, after) = (token("a")?, token("b")?);
         let _ = poll_once(self.store.replace(self.name, Some(&first), &after));
         let _ = poll_once(self.store.load(self.name));
@@ -160,17 +174,17 @@ impl<S: TokenStore> Laws<'_, S> {
         let kept = record.as_ref().and_then(|record| record.token().ok());
         law(
             kept.is_some_and(|kept| [&before, &after].contains(&kept)),
-            "a dropped call leaves the old or the new record",
+            "a dropped `replace` leaves the old or the new record",
         )?;
         self.remove().await
     }
 
     async fn has(&self, text: &str, version: &Version) -> Result<(), Error> {
         let record = self.load().await?;
-        let Some(record) = record else { return broken("a record that was written is loaded") };
+        let Some(record) = record else { return broken("`load` returns a record after `replace`") };
         law(
             record.token().is_ok_and(|kept| token(text).is_ok_and(|token| token == *kept)),
-            "the last record is loaded as it was written",
+            "`load` returns the record that `replace` wrote",
         )?;
         law(record.version() == version, "`load` returns the version that `replace` returned")
     }
@@ -197,8 +211,8 @@ impl<S: TokenStore> Laws<'_, S> {
     async fn lock(&self, seen: Option<&Version>) -> Result<StoreLock, Error> {
         match self.in_time(self.store.lock(self.name, seen), FREE).await? {
             Locked::Held(lock) => Ok(lock),
-            Locked::Changed => broken("`lock` says that the record changed only if it did"),
-            Locked::Busy => broken("a lock that nobody has can be had"),
+            Locked::Changed => broken("`lock` returns `Changed` only if the record has another version"),
+            Locked::Busy => broken("`lock` returns `Busy` only if another client has the lock"),
         }
     }
 
@@ -239,10 +253,10 @@ async fn two_at_once<S: TokenStore>(store: &Arc<S>, name: &'static str) -> Resul
                 Replaced::Conflict => {}
             }
         }
-        law(versions.len() == 1, "of several clients that have seen the same record, one replaces it")?;
+        law(versions.len() == 1, "`replace` succeeds for one of several clients that have seen the same record")?;
         seen = versions.pop();
         let loaded = laws.load().await?.map(|record| record.version().clone());
-        law(loaded == seen, "the record is that of the client that has replaced it")?;
+        law(loaded == seen, "`load` returns the record of the client whose `replace` succeeded")?;
     }
     laws.remove().await
 }
@@ -338,20 +352,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_that_breaks_a_law_is_found() {
         for (fault, rule) in [
-            ("forgets", "a record that was written is loaded"),
-            ("never compares", "a record that is not there is not replaced"),
-            ("creates over a record", "a record is not created where there is one"),
-            ("compares too early", "of several clients that have seen the same record, one replaces it"),
+            ("forgets", "`load` returns a record after `replace`"),
+            ("never compares", "`replace` with a version is a conflict if there is no record"),
+            ("creates over a record", "`replace` without a version is a conflict if there is a record"),
+            ("compares too early", "`replace` succeeds for one of several clients that have seen the same record"),
             ("another version", "`load` returns the version that `replace` returned"),
-            ("never removes", "a record that was removed is gone"),
+            ("never removes", "`load` returns no record after `remove`"),
         ] {
             let error = check(Faulty(MemoryStore::new(), fault)).await.unwrap_err();
             assert!(error.is_store() && error.to_string().contains(rule), "{fault}: {error}");
         }
         for (fault, rule) in [
-            ("locks nothing", "a lock that another client has is waited for"),
-            ("always busy", "a lock that nobody has can be had"),
-            ("one lock", "the lock of one name does not block that of another"),
+            ("locks nothing", "`lock` waits for a lock that another client has"),
+            ("always busy", "`lock` returns `Busy` only if another client has the lock"),
+            ("one lock", "`lock` does not wait for the lock of another name"),
         ] {
             let error = check_lock(Faulty(MemoryStore::new(), fault)).await.unwrap_err();
             assert!(error.to_string().contains(rule), "{fault}: {error}");
