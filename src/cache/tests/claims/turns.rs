@@ -239,44 +239,6 @@ async fn without_a_password_nothing_is_sent_while_the_claim_is_unknown() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_record_that_cannot_be_read_is_replaced() {
-    #[derive(Debug, Clone)]
-    struct Unreadable(MemoryStore);
-
-    impl TokenStore for Unreadable {
-        async fn load(&self, name: &str) -> Result<Option<Record>, StoreError> {
-            let record = TokenStore::load(&self.0, name).await?;
-            Ok(record.map(|record| match record.token() {
-                Ok(token) if token.to_json().expose().contains("damaged") => {
-                    Record::unreadable(record.version().clone(), "it is damaged")
-                }
-                _ => record,
-            }))
-        }
-
-        async fn replace(
-            &self,
-            name: &str,
-            seen: Option<&Version>,
-            token: &StoredToken,
-        ) -> Result<Replaced, StoreError> {
-            TokenStore::replace(&self.0, name, seen, token).await
-        }
-
-        async fn remove(&self, name: &str) -> Result<(), StoreError> {
-            TokenStore::remove(&self.0, name).await
-        }
-    }
-
-    let store = MemoryStore::new();
-    keep(&store, "name of a", &stored("damaged", SystemTime::UNIX_EPOCH + 1_000_000 * HOUR, HOUR)).await;
-    let fixture = Fixture::with_store(Some(AnyStore::new(Unreadable(store.clone()))));
-    assert_eq!(fixture.get("a").await, "a#1");
-    fixture.wait_idle("a").await;
-    assert_eq!(kept(&store, "name of a").await.unwrap().access_token.expose(), "a#1");
-}
-
 /// The client waits until the lock has been released, so that a program may end then.
 #[tokio::test(start_paused = true)]
 async fn the_release_of_a_lock_is_awaited() {
