@@ -1,9 +1,8 @@
-//! Sends every request of every service: transport, retries, reading of responses, redaction of secrets.
+//! Sends every request of every service: transport, retries, reading of responses.
 
 pub(crate) mod body;
 pub(crate) mod client;
 mod failure;
-mod redact;
 pub(crate) mod response;
 pub(crate) mod retry;
 pub(crate) mod secrets;
@@ -11,6 +10,8 @@ pub(crate) mod secrets;
 #[doc(hidden)]
 pub mod test_transport;
 pub(crate) mod transport;
+
+use crate::redact;
 
 /// Includes the client that `build.rs` generates for a service, as the module `generated`.
 macro_rules! generated_client {

@@ -164,6 +164,7 @@ mod http;
 mod json;
 pub mod keliweb;
 pub mod openapi;
+mod redact;
 mod runtime;
 mod scope;
 mod secret;

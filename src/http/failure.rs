@@ -8,9 +8,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::redact::escapes::text_of;
 use super::response::ResponseRules;
 use crate::json::{Text, Word, from_raw, text as text_value, yes_or_no};
+use crate::redact::escapes::text_of;
 
 /// A response shorter than this may be a failure that looks like an empty list.
 const SHORT: usize = 256;

@@ -9,7 +9,7 @@ use reqwest::header::AUTHORIZATION;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::redact::Secrets;
+use crate::redact::Secrets;
 
 /// The parts of a service's requests that are secrets, beside `Authorization`.
 #[derive(Debug)]
@@ -65,8 +65,8 @@ impl SecretParts {
 
 #[cfg(test)]
 mod tests {
-    use super::super::redact::reason;
     use super::*;
+    use crate::redact::reason;
 
     const PARTS: SecretParts = SecretParts { after: Some("/token/"), fields: &["pin"] };
 

@@ -375,13 +375,15 @@ async fn what_a_server_repeats_of_a_command_is_not_shown() {
         (r#""access_token":"secret-acc"#, "[redacted]"),
         (&PASSWORD[3..14], "[redacted]"),
         ("alice", "[redacted]"),
+        // The password in base64.
+        ("cGFzc3dvcmQtNzdhYS1sb25n", "[redacted]"),
         ("bob", "bob"),
     ] {
         let url = answering(move |command| match command {
             _ if command.contains("AUTH") => "+OK".to_owned(),
             _ if command.contains(SECRET) => {
                 let token = command.split("\r\n").find(|word| word.contains(SECRET)).unwrap();
-                format!("-ODD a word is {}, and so on", if repeats == "WHOLE" { token } else { repeats })
+                format!("-ODD a word is: {}, and so on", if repeats == "WHOLE" { token } else { repeats })
             }
             _ if command.contains("HMGET") => "*2\r\n$-1\r\n$-1".to_owned(),
             _ if command.contains("HELLO") || command.contains("CONFIG") => "-ERR unknown command".to_owned(),
@@ -391,7 +393,7 @@ async fn what_a_server_repeats_of_a_command_is_not_shown() {
         let store = RedisStore::builder(url).username("alice").password(PASSWORD).sealing(Sealing::Off);
         let store = store.connect().await.unwrap();
         let error = text(store.replace(NAME, None, &plain_token(SECRET)).await.unwrap_err());
-        let said = format!(": the server answers `ODD a word is {said}, and so on`; see its documentation");
+        let said = format!(": the server answers `ODD a word is: {said}, and so on`; see its documentation");
         assert!(error.ends_with(&said), "{error}");
     }
 }

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::failure::{Context, Failure};
 use super::server::Access;
 use crate::error::Error;
+use crate::redact::Secrets;
 use crate::runtime;
 use crate::secret::Secret;
 use crate::store::{LOCK_TIMEOUT, Sealing};
@@ -200,11 +201,13 @@ impl RedisStoreBuilder {
             password: login.password.or_else(|| from_url.password.clone()),
         };
         let sentinels = if from_url.password.is_some() { from_url } else { servers.clone() };
-        let words = [&servers, &sentinels]
-            .into_iter()
-            .flat_map(|login| login.password.iter().cloned().chain(login.username.as_deref().map(Secret::new)));
+        let mut secrets = Secrets::default();
+        for login in [&servers, &sentinels] {
+            login.password.iter().for_each(|password| secrets.add(password.expose()));
+            login.username.iter().for_each(|username| secrets.add(username));
+        }
         let has_no_certificate = target.is_tls && client_certificate.is_none();
-        let context = Context { secrets: words.collect(), permissions, script: None, has_no_certificate };
+        let context = Context { secrets, permissions, script: None, has_no_certificate };
         let access = Access {
             is_tls: target.is_tls,
             root_certificate,

@@ -4,6 +4,7 @@ use redis::{ErrorKind, RedisError};
 
 use super::address::Address;
 use crate::error::{Error, Kind};
+use crate::redact::{MESSAGE_LENGTH, Secrets, tidy};
 use Cause::{Away, Closed, Misconfigured, NotReady, Panicked, Refused, Silent, Unknown};
 
 /// The failure of a command. Its text has no secret in it.
@@ -37,7 +38,7 @@ pub(super) enum Cause {
 #[derive(Clone, Default)]
 pub(super) struct Context {
     /// What no text may show.
-    pub(super) secrets: Vec<crate::secret::Secret>,
+    pub(super) secrets: Secrets,
     /// What the user of the store must be allowed, as `ACL SETUSER` reads it.
     pub(super) permissions: String,
     /// The script that the server was sent.
@@ -190,30 +191,6 @@ fn of_connection(error: &RedisError, context: &Context) -> (Cause, String) {
 impl Context {
     /// Returns a text as a short line, without whatever it has of the secrets.
     fn shown(&self, text: &str) -> String {
-        const PART: usize = 8;
-        const LENGTH: usize = 300;
-        let mut characters: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        characters.truncate(8 * LENGTH);
-        let mut hidden = vec![false; characters.len()];
-        for secret in &self.secrets {
-            let secret = secret.expose();
-            let part = secret.chars().count().clamp(1, PART);
-            for (start, window) in characters.windows(part).enumerate() {
-                if secret.contains(&window.iter().collect::<String>()) {
-                    hidden.iter_mut().skip(start).take(part).for_each(|hidden| *hidden = true);
-                }
-            }
-        }
-        let mut shown = String::new();
-        let mut was_hidden = false;
-        for (character, is_hidden) in characters.iter().zip(hidden).take(LENGTH) {
-            match (is_hidden, was_hidden) {
-                (false, _) => shown.push(*character),
-                (true, false) => shown.push_str("[redacted]"),
-                (true, true) => {}
-            }
-            was_hidden = is_hidden;
-        }
-        shown.trim().to_owned()
+        tidy(text, &self.secrets, MESSAGE_LENGTH)
     }
 }

@@ -318,7 +318,9 @@ impl Server {
     /// Describes an error without the token in the command.
     fn failure(&self, error: &RedisError, request: &Request) -> Failure {
         let mut context = self.access.context.clone();
-        context.secrets.extend(request.record.clone());
+        if let Some(record) = &request.record {
+            context.secrets.add(record.expose());
+        }
         context.script = request.script;
         Failure::of(error, &self.address, &context)
     }

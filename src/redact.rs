@@ -1,4 +1,4 @@
-//! Removes the secrets of a request from text of a service or a library, and shortens it to one line that an error may show.
+//! Removes the secrets of a request from text of a service, a server or a library, and shortens it to one line that an error may show.
 //!
 //! A service may repeat a secret in many forms. So the search reads the line in several ways: as it is, and with its escapes undone up to
 //! [`DEPTH`] times. It folds every reading (drops case, accents, blanks and invisible characters), cuts it into overlapping parts of
@@ -23,7 +23,7 @@ const DEPTH: usize = 4;
 const EXAMINED: usize = 16 * 1024;
 
 /// The secrets of a request, folded, in each encoding that the search recognizes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<Zeroizing<Vec<char>>>);
 
 impl Secrets {
