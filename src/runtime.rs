@@ -27,7 +27,8 @@ pub(crate) fn current() -> Result<Handle, Error> {
     }
 }
 
-/// Returns whether the runtime has timers. tokio has no method for this, but creating a timer panics if there are none.
+/// Returns whether the runtime has timers. tokio (up to 1.54) has no method for this, but creating a timer panics if there are none. With
+/// `panic = "abort"` that ends the process, with tokio's own message.
 #[allow(clippy::disallowed_methods)]
 fn has_timers() -> bool {
     catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
