@@ -75,8 +75,28 @@ struct Inner {
 pub(crate) struct Unreached {
     /// The host and port of the service, even if the connection to a proxy failed.
     pub(crate) host: String,
+    /// Whether a proxy failed. The HTTP library does not say which one.
+    pub(crate) is_proxy: bool,
     /// The text of the operating system or the TLS library.
     pub(crate) reason: Option<String>,
+}
+
+impl Unreached {
+    /// Returns what to do about the failures that a company's network causes.
+    fn advice(&self) -> Option<&'static str> {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        // In the words of rustls, of OpenSSL, and of the TLS libraries of macOS and Windows.
+        if ["UnknownIssuer", "certificate verify failed", "not trusted"].iter().any(|words| reason.contains(words)) {
+            Some(
+                "if a proxy of your company intercepts TLS, install its root certificate on this machine, or pass it by \
+                 `Builder::http` and reqwest's `tls_certs_merge`",
+            )
+        } else if self.is_proxy {
+            Some("check its address, user and password, in `HTTPS_PROXY` or where you build the HTTP client")
+        } else {
+            None
+        }
+    }
 }
 
 /// The service and the operation that an error names.
@@ -395,16 +415,21 @@ impl fmt::Display for Error {
             (Kind::InvalidInput | Kind::NotGranted, _) => is_message_alone = true,
             (Kind::Connect { .. } | Kind::Tls, _) => {
                 f.write_str("no connection")?;
-                if let Some(Unreached { host, .. }) = &inner.unreached {
+                let unreached = inner.unreached.as_ref();
+                if let Some(Unreached { host, .. }) = unreached {
                     write!(f, " to {host}")?;
                 }
                 match inner.kind {
                     Kind::Connect { timeout: true } => f.write_str(" in time")?,
-                    Kind::Tls => f.write_str(": the TLS handshake or the proxy tunnel failed")?,
+                    _ if unreached.is_some_and(|unreached| unreached.is_proxy) => f.write_str(": the proxy failed")?,
+                    Kind::Tls => f.write_str(": the TLS handshake failed")?,
                     _ => {}
                 }
-                if let Some(Unreached { reason: Some(reason), .. }) = &inner.unreached {
+                if let Some(Unreached { reason: Some(reason), .. }) = unreached {
                     write!(f, ": {reason}")?;
+                }
+                if let Some(advice) = unreached.and_then(Unreached::advice) {
+                    write!(f, "; {advice}")?;
                 }
             }
             (Kind::Timeout, _) => f.write_str("no response in time")?,
@@ -480,7 +505,7 @@ impl fmt::Debug for Error {
         if *after_uncertain_attempt {
             debug.field("after_uncertain_attempt", after_uncertain_attempt);
         }
-        if let Some(Unreached { host, reason }) = unreached {
+        if let Some(Unreached { host, reason, .. }) = unreached {
             debug.field("host", host).field("reason", reason);
         }
         if let Some(source) = source {

@@ -305,7 +305,8 @@ impl Dispatch {
         let host = url.port_or_known_default().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         // The kind already shows a timeout.
         let cause = || reason(&root_cause(error).to_string(), &self.call.secrets.of(request));
-        Unreached { host, reason: if kind == (Kind::Connect { timeout: true }) { None } else { cause() } }
+        let reason = if kind == (Kind::Connect { timeout: true }) { None } else { cause() };
+        Unreached { host, is_proxy: is_of_proxy(error), reason }
     }
 }
 
@@ -360,6 +361,13 @@ fn root_cause(error: &reqwest::Error) -> &dyn std::error::Error {
         root_cause = cause;
     }
     root_cause
+}
+
+/// Returns whether a proxy failed. hyper-util has no public type for that error.
+fn is_of_proxy(error: &reqwest::Error) -> bool {
+    let first: &dyn std::error::Error = error;
+    let mut sources = std::iter::successors(Some(first), |error| error.source());
+    sources.any(|error| error.to_string().starts_with("tunnel error"))
 }
 
 /// Returns whether the network failed to connect, and not TLS: TLS libraries report invalid data, or errors of their own.
