@@ -29,7 +29,8 @@ use reqwest::StatusCode;
 /// More than one predicate may hold. [The guide](crate::guide::errors) lists the statuses behind each of them.
 ///
 /// `Display` names the service, the operation, the status, and the service's own code and message. Without a connection it names the
-/// host, the port and the reason. [`source`](StdError::source) returns the error of the HTTP library.
+/// host, the port and the reason. `Debug`, which `unwrap` prints, begins with the same text. [`source`](StdError::source) returns the error
+/// of the HTTP library.
 ///
 /// An error never shows a URL (at most the scope that a request needs), a body, a header or a secret. If a service repeats a secret of
 /// the request in its message, the client removes it; [the guide](crate::guide::security#what-is-printed-and-traced) lists the forms
@@ -468,45 +469,18 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            kind,
-            operation,
-            status,
-            code,
-            message,
-            service_message,
-            retry_after,
-            is_backing_off,
-            after_uncertain_attempt,
-            unreached,
-            source,
-            ..
-        } = &*self.0;
+        let Inner { kind, status, code, retry_after, source, .. } = &*self.0;
         let mut debug = f.debug_struct("Error");
-        debug.field("kind", kind);
-        if let Some(operation) = operation {
-            debug.field("operation", &operation.name);
-        }
+        // `unwrap`, and a `main` that returns an error, print nothing but this.
+        debug.field("text", &self.to_string()).field("kind", kind);
         if let Some(status) = status {
             debug.field("status", &status.as_u16());
         }
         if let Some(code) = code {
             debug.field("code", code);
         }
-        if let Some(message) = message.as_ref().or(service_message.as_ref()) {
-            debug.field("message", message);
-        }
         if let Some(retry_after) = retry_after {
             debug.field("retry_after", retry_after);
-        }
-        if *is_backing_off {
-            debug.field("is_backing_off", is_backing_off);
-        }
-        if *after_uncertain_attempt {
-            debug.field("after_uncertain_attempt", after_uncertain_attempt);
-        }
-        if let Some(Unreached { host, reason, .. }) = unreached {
-            debug.field("host", host).field("reason", reason);
         }
         if let Some(source) = source {
             debug.field("source", source);

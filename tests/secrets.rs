@@ -23,6 +23,9 @@ fn shows<T: Debug + Display>(what: &str, value: &T) {
 
 fn error(what: &str, error: &Error) {
     assert_clean(what, &services::laws::printed(error));
+    // `unwrap` prints nothing but this.
+    let debug = format!("{error:?}");
+    assert!(debug.starts_with(&format!("Error {{ text: {:?}, kind: ", error.to_string())), "{what}: {debug}");
 }
 
 #[tokio::test]
