@@ -1,4 +1,4 @@
-//! Reads JSON values as servers write them: a number in quotes, a boolean in words.
+//! Reads JSON values as servers write them: a number in quotes, a boolean in words. Also what all JSON schemas share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -206,6 +206,15 @@ pub(crate) fn parse_whole(text: &str) -> Option<u64> {
 /// Returns the error for an unexpected value. It does not show the value.
 pub(crate) fn not_a<E: de::Error>(expected: &'static str) -> E {
     E::invalid_type(Unexpected::Other("something else"), &expected)
+}
+
+/// Shortens the description of a schema to the first paragraph of the type's documentation: the rest has links and examples for
+/// programmers in Rust.
+#[cfg(feature = "schemars")]
+pub(crate) fn first_paragraph(schema: &mut schemars::Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ macro_rules! token_type {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
-        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
+        #[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, transform = crate::json::first_paragraph))]
         #[serde(transparent)]
         pub struct $type(Secret);
 

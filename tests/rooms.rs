@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("redact", &[]),
     ("env", &["error"]),
-    ("token", &["secret"]),
+    ("token", &["json", "secret"]),
     ("runtime", &["error"]),
     ("trace", &["error"]),
     ("scope", &["error", "json"]),

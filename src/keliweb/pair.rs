@@ -26,7 +26,7 @@ use crate::token::{AccessToken, RefreshToken};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct TokenPair {
     #[serde(deserialize_with = "bearer")]
     token_type: String,

@@ -20,7 +20,18 @@ fn of<T: JsonSchema>() -> Value {
     let settings = schemars::generate::SchemaSettings::draft2020_12()
         .for_deserialize()
         .with(|settings| settings.inline_subschemas = true);
-    comparable(&SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value(), &|_| panic!("a reference"))
+    let schema = SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value();
+    assert_plain(&schema);
+    comparable(&schema, &|_| panic!("a reference"))
+}
+
+/// Asserts that no description has an example or a link: these are for programmers in Rust, and a schema is for all.
+fn assert_plain(schema: &Value) {
+    if let Some(Value::String(text)) = schema.get("description") {
+        assert!(!["```", "[`", "]("].iter().any(|markup| text.contains(markup)) && !text.contains('\n'), "{text}");
+    }
+    let fields = schema.as_object().into_iter().flat_map(Map::values);
+    fields.chain(schema.as_array().into_iter().flatten()).for_each(assert_plain);
 }
 
 /// Returns a schema of a spec, likewise.

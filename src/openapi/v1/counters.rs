@@ -29,7 +29,7 @@ use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 #[cfg_attr(
     feature = "schemars",
     derive(schemars::JsonSchema),
-    schemars(inline, with = "std::collections::BTreeMap<String, Counter>")
+    schemars(inline, with = "std::collections::BTreeMap<String, Counter>", transform = crate::json::first_paragraph)
 )]
 pub struct Counters {
     known: Vec<(Scope, Counter)>,
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Counters {
 ///
 /// Serde reads and writes the service's form: `{"counter": 7, "paid": 2, "limit": 5}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(inline, transform = crate::json::first_paragraph))]
 pub struct Counter {
     #[serde(rename = "counter", deserialize_with = "whole_number")]
     requests: u64,

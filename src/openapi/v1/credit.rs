@@ -24,7 +24,7 @@ use crate::openapi::money::{amount, number};
 /// which is exact to the cent up to 45 trillion euro; [`amount`](Self::amount) is always exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(from = "Data")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!from))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!from, transform = crate::json::first_paragraph))]
 pub struct Credit {
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
     credit: Decimal,

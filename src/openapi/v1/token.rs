@@ -17,7 +17,7 @@ use crate::token::AccessToken;
 
 /// A token of the account, with its scopes and its expiration time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Token {
     scopes: ScopeList,
     #[serde(rename = "expire", deserialize_with = "moment")]

@@ -133,7 +133,7 @@ impl<T: schemars::JsonSchema> schemars::JsonSchema for Limit<T> {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default, transform = crate::json::first_paragraph))]
 #[must_use]
 pub struct TokenLimits {
     #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>", skip_serializing_if = "Option::is_none"))]

@@ -17,7 +17,7 @@ use super::write;
 /// A call that failed, at this service or at a data service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct ErrorLog {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
@@ -116,7 +116,7 @@ impl Identified for ErrorLog {
 /// the headers and the data may contain secrets: neither [`Debug`](fmt::Debug) nor `Serialize` writes any of them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Callback {
     #[serde(deserialize_with = "read::required_text")]
     id: String,

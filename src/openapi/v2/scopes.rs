@@ -12,7 +12,7 @@ use crate::scope::Scope;
 
 /// A scope of the vendor's catalog, and whether the account may use it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct UserScope {
     #[serde(default, deserialize_with = "read::text", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemars", schemars(!default))]
@@ -50,7 +50,7 @@ impl Object for UserScope {
 /// A scope of the vendor's catalog, with its prices, free requests and requirements.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct ScopeDetail {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
@@ -121,11 +121,12 @@ impl Object for ScopeDetail {
     const KEY: &'static str = "id";
 }
 
-/// How many requests of a scope are free of charge. [`Limit::Unlimited`] means that there is no limit of that kind; `Limited(0)`, that no
-/// request is free.
+/// How many requests of a scope are free of charge.
+///
+/// [`Limit::Unlimited`] means that there is no limit of that kind; `Limited(0)`, that no request is free.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default, transform = crate::json::first_paragraph))]
 pub struct FreeLimits {
     #[cfg_attr(feature = "schemars", schemars(with = "Option<Limit<u64>>"))]
     day_limit: Limit<u64>,

@@ -28,7 +28,7 @@ use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(!default, transform = crate::json::first_paragraph))]
 pub struct Stats {
     #[serde(deserialize_with = "read::count", skip_serializing_if = "Option::is_none")]
     total_requests: Option<u64>,
@@ -149,7 +149,7 @@ impl Part for Stats {
 /// # }
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct ApiStats {
     #[serde(flatten)]
     stats: Stats,

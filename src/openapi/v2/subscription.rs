@@ -19,7 +19,7 @@ use super::write;
 /// returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Subscription {
     #[serde(deserialize_with = "read::required_text")]
     id: String,

@@ -23,7 +23,7 @@ use crate::token::{AccessToken, RefreshToken, is_usable_refresh_token};
 /// expiration time. So everything but the token and its expiration time may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Token {
     #[serde(deserialize_with = "sendable")]
     token: AccessToken,

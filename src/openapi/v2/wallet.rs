@@ -14,7 +14,7 @@ use super::write;
 /// The credit that an account has left to spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Wallet {
     #[serde(deserialize_with = "read::required_amount", serialize_with = "write::required_amount")]
     #[cfg_attr(feature = "schemars", schemars(with = "f64"))]
@@ -58,7 +58,7 @@ impl Object for Wallet {
 /// The service may add small charges up before they become one: the sum need not match [`Stats::wallet_amount`](super::Stats::wallet_amount).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema), schemars(transform = crate::json::first_paragraph))]
 pub struct Transaction {
     #[serde(deserialize_with = "read::required_text")]
     id: String,
