@@ -63,6 +63,7 @@ macro_rules! links {
             fn "crate" => same_origin {}
             trait "crate::clock" => Clock {}
             struct "crate::clock" => ManualClock {}
+            struct "crate::keliweb" as "keliweb::" => Credentials { without_password }
             struct "crate::keliweb" => Fatture { authorize clear invalidate password_grant refresh token }
             enum "crate::openapi" => Environment { Sandbox }
             struct "crate::openapi" => Period { day day_containing month total year }
@@ -123,6 +124,7 @@ macro_rules! links {
     (middleware) => {
         items! {
             struct "crate" => Middleware {}
+            struct "crate::keliweb" as "keliweb::" => Credentials { without_password }
             struct "crate::keliweb" => Fatture { middleware }
             struct "crate::openapi::v2" => Oauth { middleware }
         }

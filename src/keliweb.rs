@@ -78,7 +78,8 @@ impl Fatture {
     ///
     /// # Errors
     ///
-    /// - [`is_invalid_input`](Error::is_invalid_input): no token is cached, and the call is outside of a tokio runtime.
+    /// - [`is_invalid_input`](Error::is_invalid_input): no token is cached, and the call is outside of a tokio runtime, or the credentials
+    ///   are [without a password](Credentials::without_password).
     /// - [`is_decode`](Error::is_decode): the service returned a token that has already expired.
     /// - The errors of [`password_grant`](Self::password_grant).
     pub async fn token(&self) -> Result<AccessToken, Error> {
@@ -92,7 +93,8 @@ impl Fatture {
     /// - [`is_invalid_grant`](Error::is_invalid_grant): the user name or the password is wrong.
     /// - [`is_unauthorized`](Error::is_unauthorized): the user name, the password, the client id or the client secret is wrong, or the
     ///   service redirected to its login page.
-    /// - [`is_invalid_input`](Error::is_invalid_input): the service calls a field missing or malformed.
+    /// - [`is_invalid_input`](Error::is_invalid_input): the credentials are [without a password](Credentials::without_password), or the
+    ///   service calls a field missing or malformed.
     /// - [`is_transient`](Error::is_transient): no connection, a timeout, a lost response, 429, 502, 503, 504 or a maintenance page, after
     ///   the attempts of [`Retry`](crate::Retry).
     /// - [`is_decode`](Error::is_decode): the response is not the documented one.

@@ -355,3 +355,35 @@ fn an_interrupted_refresh_is_not_sent_again() {
     let sent = |text: &str| service.requests().iter().filter(|request| request.contains(text)).count();
     assert_eq!((sent("refresh_token=r1"), sent("grant_type=password")), (1, 2));
 }
+
+#[tokio::test]
+async fn without_a_password_a_client_refreshes_and_sends_nothing_else() {
+    let service = FakeService::answering([pair(1)]).await;
+    let builder = |id: &str, secret: &str| {
+        let credentials = Credentials::without_password(id, secret);
+        Fatture::builder(credentials).base_url(service.url()).http_client(common::http()).store(MemoryStore::new())
+    };
+    let fatture = builder("client id", "client secret").build().unwrap();
+    let mut request = common::http().get(service.url()).build().unwrap();
+    for error in [
+        fatture.password_grant().await.unwrap_err(),
+        fatture.token().await.unwrap_err(),
+        fatture.token().await.unwrap_err(),
+        fatture.authorize(&mut request).await.unwrap_err(),
+    ] {
+        assert!(error.is_invalid_input() && !error.is_backing_off(), "{error:?}");
+        let said = "Keliweb Fatture password_grant: the credentials have no user name and no password, so the client can only `refresh`";
+        assert_eq!(error.to_string(), said);
+    }
+    assert_eq!(service.calls(), 0);
+    fatture.clear().await.unwrap();
+    let refreshed = fatture.refresh(&"r0".into()).await.unwrap();
+    assert_eq!(refreshed.access_token().expose(), "a1");
+    let form = service.request().form();
+    let names: Vec<&str> = form.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["client_id", "client_secret", "grant_type", "refresh_token"]);
+    for (id, secret, said) in [("", "secret", "the client id is empty"), ("id", "", "the client secret is empty")] {
+        let error = builder(id, secret).build().unwrap_err();
+        assert!(error.to_string().ends_with(said), "{error}");
+    }
+}

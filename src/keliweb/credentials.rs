@@ -17,7 +17,8 @@ pub struct Credentials {
     pub(super) client_id: String,
     pub(super) client_secret: Secret,
     pub(super) username: String,
-    pub(super) password: Secret,
+    /// `None` in credentials without a user name and a password.
+    pub(super) password: Option<Secret>,
 }
 
 impl Credentials {
@@ -33,7 +34,32 @@ impl Credentials {
             client_id: client_id.into(),
             client_secret: client_secret.into(),
             username: username.into(),
-            password: password.into(),
+            password: Some(password.into()),
+        }
+    }
+
+    /// Creates credentials for a program that must not have the password: for [`refresh`](super::Fatture::refresh) alone.
+    ///
+    /// With them, [`password_grant`](super::Fatture::password_grant) and all calls that get a managed token, such as
+    /// [`token`](super::Fatture::token), send nothing and fail with [`is_invalid_input`](Error::is_invalid_input).
+    ///
+    /// ```no_run
+    /// use gettone::RefreshToken;
+    /// use gettone::keliweb::{Credentials, Fatture};
+    ///
+    /// # async fn run(stored: RefreshToken) -> Result<(), gettone::Error> {
+    /// let fatture = Fatture::builder(Credentials::without_password("client id", "client secret")).build()?;
+    /// let pair = fatture.refresh(&stored).await?; // save it before you use it: `stored` no longer works
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn without_password(client_id: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            client_secret: client_secret.into(),
+            username: String::new(),
+            password: None,
         }
     }
 
@@ -54,15 +80,19 @@ impl Credentials {
     /// Checks that no value is empty.
     pub(super) fn check(&self) -> Result<(), Error> {
         let Self { client_id, client_secret, username, password } = self;
-        let fields = [
-            ("client id", client_id.as_str()),
-            ("client secret", client_secret.expose()),
-            ("user name", username),
-            ("password", password.expose()),
-        ];
-        match fields.iter().find(|(_, value)| value.is_empty()) {
+        let client = [("client id", client_id.as_str()), ("client secret", client_secret.expose())];
+        let login =
+            password.iter().flat_map(|password| [("user name", username.as_str()), ("password", password.expose())]);
+        match client.into_iter().chain(login).find(|(_, value)| value.is_empty()) {
             Some((name, _)) => Err(Error::invalid_input(format!("Keliweb Fatture credentials: the {name} is empty"))),
             None => Ok(()),
         }
+    }
+
+    /// Returns the user name and the password.
+    pub(super) fn login(&self) -> Result<(&str, &Secret), Error> {
+        let missing = "the credentials have no user name and no password, so the client can only `refresh`";
+        let password = self.password.as_ref().ok_or_else(|| Error::invalid_input(missing))?;
+        Ok((&self.username, password))
     }
 }

@@ -12,6 +12,7 @@ use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
 use crate::http::secrets::SecretParts;
 use crate::http::transport::{Call, Dispatch, Timing, Transport, finish};
+use crate::secret::Secret;
 use crate::token::RefreshToken;
 
 /// The name of the service in errors and events.
@@ -83,13 +84,19 @@ pub(super) struct Grants {
 }
 
 impl Grants {
+    /// Returns the user name and the password.
+    pub(super) fn login(&self) -> Result<(&str, &Secret), Error> {
+        self.credentials.login().map_err(|error| error.with_operation(PASSWORD_GRANT.operation))
+    }
+
     pub(super) async fn password(&self) -> Result<(TokenPair, Timing), Error> {
-        let Credentials { client_id, client_secret, username, password } = &*self.credentials;
+        let (username, password) = self.login()?;
+        let Credentials { client_id, client_secret, .. } = &*self.credentials;
         let grant = types::PasswordGrant {
             grant_type: types::PasswordGrantGrantType::Password,
             client_id: client_id.clone(),
             client_secret: Sent(client_secret.clone()),
-            username: username.clone(),
+            username: username.to_owned(),
             password: Sent(password.clone()),
         };
         self.request(&PASSWORD_GRANT, grant.into()).await

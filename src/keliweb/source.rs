@@ -55,11 +55,15 @@ impl TokenSource for Tokens {
     #[cfg(feature = "seal")]
     fn secrets(&self) -> Vec<Secret> {
         let Credentials { client_secret, password, .. } = &*self.grants.credentials;
-        vec![client_secret.clone(), password.clone()]
+        std::iter::once(client_secret).chain(password).cloned().collect()
     }
 
     fn operation(&self) -> Operation {
         PASSWORD_GRANT.operation
+    }
+
+    fn check(&self, _: &Account) -> Result<(), Error> {
+        self.grants.login().map(drop)
     }
 
     /// Returns whether the token has a refresh token: the refresh grant ends the access token that came with it.
