@@ -32,7 +32,7 @@ use reqwest::StatusCode;
 /// host, the port and the reason. `Debug`, which `unwrap` prints, begins with the same text. [`source`](StdError::source) returns the error
 /// of the HTTP library.
 ///
-/// An error never shows a URL (at most the scope that a request needs), a body, a header or a secret. If a service repeats a secret of
+/// An error never shows a URL (at most the scopes that were requested), a body, a header or a secret. If a service repeats a secret of
 /// the request in its message, the client removes it; [the guide](crate::guide::security#what-is-printed-and-traced) lists the forms
 /// that it recognizes.
 ///

@@ -1,9 +1,12 @@
 //! Failures in all forms, and what is none.
 
+use gettone::ScopeSet;
+use gettone::openapi::Ttl;
+use gettone::openapi::v2::{NewToken, TokenUpdate};
 use serde_json::{Value, json};
 
 use super::operations::{Content, OPERATIONS, Operation, failure, lists, objects, operation};
-use crate::common::fake::Answer;
+use crate::common::fake::{Answer, FakeService};
 use crate::common::services::openapi_v2;
 use crate::common::spec::Spec;
 
@@ -276,4 +279,40 @@ async fn a_token_that_the_account_does_not_have_is_none() {
     for answer in [failure(404, json!(null)), Answer::empty(404), Answer::html(404, "<html>nginx</html>")] {
         assert!(find.call(answer).await.unwrap_err().is_not_found());
     }
+}
+
+#[tokio::test]
+async fn an_error_about_scopes_names_the_first_ones_that_were_requested() {
+    let said = |code: u32| json!({ "success": false, "message": "Invalid scopes", "error": code, "data": null });
+    let scopes = |number: u32| ScopeSet::parse((0..number).map(|number| format!("GET:a.it/{number}"))).unwrap();
+    let ttl = Ttl::days(1).unwrap();
+    for (number, named) in [
+        (1, "GET:a.it/0"),
+        (
+            10,
+            "GET:a.it/0 GET:a.it/1 GET:a.it/2 GET:a.it/3 GET:a.it/4 GET:a.it/5 GET:a.it/6 GET:a.it/7 GET:a.it/8 GET:a.it/9",
+        ),
+        (
+            12,
+            "GET:a.it/0 GET:a.it/1 GET:a.it/10 GET:a.it/11 GET:a.it/2 GET:a.it/3 GET:a.it/4 GET:a.it/5 GET:a.it/6 GET:a.it/7 and 2 more",
+        ),
+    ] {
+        let service = FakeService::answering([Answer::json(422, said(90)), Answer::json(422, said(110))]).await;
+        let (oauth, scopes) = (service.oauth_v2(), scopes(number));
+        let created = oauth.create_token(NewToken::new(&scopes, ttl)).await.unwrap_err();
+        let changed = oauth.update_token(&"token".into(), TokenUpdate::new().scopes(&scopes)).await.unwrap_err();
+        for (error, code) in [(created, "90"), (changed, "110")] {
+            let expected = format!(", code {code}: Invalid scopes (requested: {named})");
+            assert!(error.to_string().ends_with(&expected), "{error}");
+            assert_eq!((error.message(), error.is_invalid_input()), (Some("Invalid scopes"), true));
+        }
+        assert_eq!(service.calls(), 2);
+    }
+    // Other codes are not about scopes, and this call has none.
+    let service = FakeService::answering([Answer::json(422, said(240)), Answer::json(422, said(110))]).await;
+    let created = service.oauth_v2().create_token(NewToken::new(&scopes(1), ttl)).await.unwrap_err();
+    let changed = service.oauth_v2().update_token(&"token".into(), TokenUpdate::new().ttl(ttl)).await.unwrap_err();
+    assert!(created.to_string().ends_with("code 240: Invalid scopes"), "{created}");
+    assert!(changed.to_string().ends_with("code 110: Invalid scopes"), "{changed}");
+    assert_eq!(service.calls(), 2);
 }

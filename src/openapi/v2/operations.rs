@@ -127,6 +127,7 @@ impl Api {
         let body = types::CreateToken { scopes, ttl: Some(ttl), name, limits };
         let client = self.client(&CREATE_TOKEN);
         let response = finish(&client.inner, client.create_token(&body).await);
+        let response = response.map_err(|error| naming(error, &body.scopes));
         Ok((one(&CREATE_TOKEN, response)?, client.inner.timing()))
     }
 
@@ -181,6 +182,7 @@ impl Api {
     ) -> Result<(Token, Timing), Error> {
         let client = self.client(call);
         let response = finish(&client.inner, client.update_token(segment(call, token)?, body).await);
+        let response = response.map_err(|error| naming(error, &body.scopes));
         Ok((one(call, response)?, client.inner.timing()))
     }
 
@@ -271,6 +273,22 @@ pub(super) fn number(error: &Error) -> Option<&str> {
 /// Returns the values of `skip` and `limit`.
 fn texts(range: PageRange) -> (String, String) {
     (range.skip().to_string(), range.limit().to_string())
+}
+
+/// Names the requested scopes in the error "Invalid scopes specified or API not enabled": the service does not say which it means.
+fn naming(error: Error, scopes: &[Scope]) -> Error {
+    const NAMED: usize = 10;
+    let is_about_scopes = matches!(error.code(), Some("90" | "110"));
+    if error.status() != Some(StatusCode::UNPROCESSABLE_ENTITY) || !is_about_scopes || scopes.is_empty() {
+        return error;
+    }
+    let named: Vec<&str> = scopes.iter().take(NAMED).map(Scope::as_str).collect();
+    let more = match scopes.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let said = error.message().unwrap_or("rejected").to_owned();
+    error.with_message(format!("{said} (requested: {}{more})", named.join(" ")))
 }
 
 /// Returns the value of `scopes`. A comma separates them, and no scope contains one.
