@@ -31,6 +31,9 @@ pub use period::Period;
 pub use rust_decimal::Decimal;
 pub use ttl::Ttl;
 
+/// What is wrong with a call for an empty set.
+const NO_SCOPES: &str = "the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`";
+
 /// Returns each error code in the examples of a spec, with the status above it.
 #[cfg(test)]
 fn documented_codes(spec: &str) -> std::collections::BTreeSet<(&str, &str)> {

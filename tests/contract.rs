@@ -364,8 +364,14 @@ async fn arguments_that_the_service_would_reject_are_not_sent() {
     let (none, ttl) = (ScopeSet::default(), Ttl::days(1).unwrap());
     let before_1970 = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
     for (error, expected) in [
-        (oauth.create_token(&none, ttl).await.unwrap_err(), "create_token: the set of scopes is empty"),
-        (oauth.replace_token(&token(), &none, end()).await.unwrap_err(), "replace_token: the set of scopes is empty"),
+        (
+            oauth.create_token(&none, ttl).await.unwrap_err(),
+            "create_token: the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`",
+        ),
+        (
+            oauth.replace_token(&token(), &none, end()).await.unwrap_err(),
+            "replace_token: the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`",
+        ),
         (
             oauth.replace_token(&token(), &scopes(), before_1970).await.unwrap_err(),
             "replace_token: `expires_at` is before 1970",
@@ -376,7 +382,7 @@ async fn arguments_that_the_service_would_reject_are_not_sent() {
         ),
         (
             oauth.update_token(&token(), TokenUpdate::new().scopes(&none)).await.unwrap_err(),
-            "update_token: the set of scopes is empty",
+            "update_token: the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`",
         ),
     ] {
         assert_eq!(error.to_string(), format!("Openapi.it Oauth {expected}"));
@@ -387,7 +393,10 @@ async fn arguments_that_the_service_would_reject_are_not_sent() {
     let update = v2::TokenUpdate::new;
     let nothing = || TokenLimits::new().total_requests(0);
     for (error, expected) in [
-        (oauth.create_token(NewToken::new(&none, ttl)).await.unwrap_err(), "create_token: the set of scopes is empty"),
+        (
+            oauth.create_token(NewToken::new(&none, ttl)).await.unwrap_err(),
+            "create_token: the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`",
+        ),
         (
             oauth.create_token(NewToken::new(&scopes(), ttl).limits(nothing())).await.unwrap_err(),
             "create_token: limits: 0 requests, whose meaning the vendor does not document",
@@ -398,7 +407,7 @@ async fn arguments_that_the_service_would_reject_are_not_sent() {
         ),
         (
             oauth.update_token(&token, update().scopes(&none)).await.unwrap_err(),
-            "update_token: the set of scopes is empty",
+            "update_token: the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`",
         ),
         (
             oauth.update_token(&token, update().limits(nothing())).await.unwrap_err(),

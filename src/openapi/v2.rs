@@ -30,6 +30,7 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
+use super::NO_SCOPES;
 use super::changes::{Change, revoke_created};
 use super::credentials::Credentials;
 use crate::auth::TokenHandle;
@@ -203,7 +204,7 @@ impl Oauth {
         let call = &CREATE_TOKEN;
         let NewToken { scopes, ttl, name, limits } = token;
         if scopes.is_empty() {
-            return Err(invalid(call, "the set of scopes is empty"));
+            return Err(invalid(call, NO_SCOPES));
         }
         limits.as_ref().map_or(Ok(()), TokenLimits::check).map_err(|error| error.with_operation(call.operation))?;
         let scopes = self.tokens.source().expand(call, &scopes).await?;
@@ -263,7 +264,7 @@ impl Oauth {
         update.check().map_err(|error| error.with_operation(call.operation))?;
         segment(call, token)?;
         let scopes = match &update.scopes {
-            Some(scopes) if scopes.is_empty() => return Err(invalid(call, "the set of scopes is empty")),
+            Some(scopes) if scopes.is_empty() => return Err(invalid(call, NO_SCOPES)),
             Some(scopes) => self.tokens.source().expand(call, scopes).await?,
             None => Vec::new(),
         };

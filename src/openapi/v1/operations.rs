@@ -13,6 +13,7 @@ use crate::http::response::{Failure, ResponseRules};
 use crate::http::retry::RetrySafety;
 use crate::http::secrets::SecretParts;
 use crate::http::transport::{Call, Dispatch, Timing, Transport, finish, path_segment};
+use crate::openapi::NO_SCOPES;
 use crate::openapi::ttl::Ttl;
 use crate::scope::{Scope, ScopeList, ScopePattern, ScopeSet};
 use crate::token::AccessToken;
@@ -148,11 +149,7 @@ pub(super) fn invalid(call: &Call, reason: &str) -> Error {
 }
 
 pub(super) fn not_empty(call: &Call, scopes: &ScopeSet) -> Result<Vec<ScopePattern>, Error> {
-    if scopes.is_empty() {
-        Err(invalid(call, "the set of scopes is empty"))
-    } else {
-        Ok(scopes.iter().cloned().collect())
-    }
+    if scopes.is_empty() { Err(invalid(call, NO_SCOPES)) } else { Ok(scopes.iter().cloned().collect()) }
 }
 
 pub(super) fn segment<'a>(call: &Call, token: &'a AccessToken) -> Result<&'a str, Error> {

@@ -12,6 +12,7 @@ use super::token::Token;
 use crate::cache::{Ended, Fetched, TokenSource, window};
 use crate::error::{Error, Operation};
 use crate::http::transport::Timing;
+use crate::openapi::NO_SCOPES;
 use crate::openapi::changes::{Changeable, delete};
 use crate::openapi::creating::{create_would_fail, may_have_created};
 use crate::openapi::credentials::Credentials;
@@ -214,7 +215,7 @@ impl TokenSource for Tokens {
     }
 
     fn check(&self, scopes: &ScopeSet) -> Result<(), Error> {
-        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "the set of scopes is empty")) } else { Ok(()) }
+        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, NO_SCOPES)) } else { Ok(()) }
     }
 
     fn is_for(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {

@@ -15,6 +15,7 @@ use crate::cache::{Ended, Fetched, TokenSource, leeway, window};
 use crate::clock::Moment;
 use crate::error::{Error, Operation};
 use crate::http::transport::{Call, Timing};
+use crate::openapi::NO_SCOPES;
 use crate::openapi::changes::{Changeable, delete};
 use crate::openapi::creating::{create_would_fail, may_have_created};
 use crate::openapi::credentials::Credentials;
@@ -308,7 +309,7 @@ impl TokenSource for Tokens {
     }
 
     fn check(&self, scopes: &ScopeSet) -> Result<(), Error> {
-        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, "the set of scopes is empty")) } else { Ok(()) }
+        if scopes.is_empty() { Err(invalid(&CREATE_TOKEN, NO_SCOPES)) } else { Ok(()) }
     }
 
     fn is_for(&self, token: &ManagedToken, scopes: &ScopeSet) -> bool {
