@@ -72,7 +72,9 @@ pub fn says_no(body: &[u8]) -> bool {
         success: Value,
     }
 
-    serde_json::from_slice(body).is_ok_and(|Success { success }| success == Value::Bool(false))
+    // serde would also read an array as a structure: `[false]` says nothing of success.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object && serde_json::from_slice(body).is_ok_and(|Success { success }| success == Value::Bool(false))
 }
 
 /// A reader of bodies that is not the crate's own. It reads some of them only.
