@@ -55,7 +55,7 @@
 //! | replace a token that a service rejected | [`Oauth::invalidate`](openapi::v2::Oauth::invalidate), [`Fatture::invalidate`](keliweb::Fatture::invalidate) | [tokens](guide::tokens) |
 //! | save the last token before the program ends | [`Oauth::wait_idle`](openapi::v2::Oauth::wait_idle), [`Fatture::wait_idle`](keliweb::Fatture::wait_idle) | [tokens](guide::tokens) |
 //! | limit what a token may spend, and from where | [`Builder::limits`] | [tokens](guide::tokens#limits-for-a-token-that-leaks) |
-//! | refresh at Keliweb Fatture without the password | [`Fatture::refresh`](keliweb::Fatture::refresh), or the access token alone | [processes](guide::processes) |
+//! | refresh at Keliweb Fatture without the password | [`Credentials::without_password`](keliweb::Credentials::without_password), or the access token alone | [processes](guide::processes) |
 //! | give a worker a token instead of the API key | [`RefreshClient`](openapi::v2::RefreshClient) | [tokens](guide::tokens#a-client-without-the-api-key) |
 //! | delete the tokens that the client created | [`Oauth::revoke_created`](openapi::v2::Oauth::revoke_created) | [tokens](guide::tokens) |
 //! | connect through a company's proxy | `HTTPS_PROXY`, or [`Builder::http`] | [tokens](guide::tokens#behind-a-company-proxy) |
