@@ -45,7 +45,7 @@ pub const SERVICES: &[Service] = &[
             ("CreatedToken", "crate::http::body::Received<crate::openapi::v1::Token>"),
             ("ScopesData", "crate::http::body::Received<crate::openapi::v1::ScopesData>"),
             ("Credit", "crate::http::body::Received<crate::openapi::v1::Credit>"),
-            ("Counters", "crate::http::body::Received<crate::openapi::v1::Counters>"),
+            ("Counters", "crate::http::body::Received<crate::openapi::v1::DocumentedCounters>"),
             ("Success", "crate::http::body::Received<crate::http::body::Success>"),
             // `src/http/response.rs` reads them if necessary. Here an odd value must do no harm.
             ("Message", "crate::http::body::Received<::serde::de::IgnoredAny>"),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::error::Error;
 
 pub use list::ScopeList;
-pub(crate) use list::{Entries, ScopeEntries, read_scope_entries};
+pub(crate) use list::{Entries, ScopeEntries, documented_scope_entries, read_scope_entries};
 pub use method::ScopeMethod;
 pub use set::ScopeSet;
 use text::{Host, Text, Wild, WildHost};

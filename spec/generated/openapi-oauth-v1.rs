@@ -12,7 +12,7 @@ pub mod types {
     ///`CountersAnswer`
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     pub struct CountersAnswer {
-        pub data: crate::http::body::Received<crate::openapi::v1::Counters>,
+        pub data: crate::http::body::Received<crate::openapi::v1::DocumentedCounters>,
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub error: ::std::option::Option<
             crate::http::body::Received<::serde::de::IgnoredAny>,

@@ -32,7 +32,7 @@ use crate::auth::managed::{Managed, clear_method, managed_methods};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::http::generated_client;
-use crate::http::transport::finish;
+use crate::http::transport::{finish, finish_or};
 use crate::json::UnixSeconds;
 use crate::scope::{Scope, ScopeList, ScopeSet};
 use crate::token::AccessToken;
@@ -45,6 +45,7 @@ use operations::{
 use options::Options;
 use source::Tokens;
 
+pub(crate) use counters::Documented as DocumentedCounters;
 pub use counters::{Counter, CounterLimit, Counters};
 pub use credit::Credit;
 pub(crate) use token::{ListedToken, ScopesData};
@@ -332,8 +333,8 @@ impl Oauth {
             Span::Month => client.counters_month(&value).await,
             Span::Day => client.counters_day(&value).await,
         };
-        let response = finish(&client.inner, result)?;
-        response.map(|response| response.data.0).ok_or_else(|| Error::no_content(call.operation))
+        let response = finish_or(&client.inner, result, |body, _| counters::in_any_form(body))?;
+        response.map(|response| response.data.0.0).ok_or_else(|| Error::no_content(call.operation))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Index;
 
 use serde::Deserialize;
@@ -9,7 +10,7 @@ use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess
 use serde_json::Value;
 
 use super::Scope;
-use crate::json::{raw, yes_or_no};
+use crate::json::{not_a, raw, yes_or_no};
 
 /// The scopes that a response lists, in its order and with its duplicates.
 ///
@@ -206,6 +207,33 @@ impl<T> ScopeEntries<T> {
     pub(crate) fn empty() -> Self {
         Self { known: Vec::new(), unrecognized: Vec::new() }
     }
+}
+
+/// Reads a map from scopes to documented values, in one pass. Fails on anything else.
+pub(crate) fn documented_scope_entries<'de, D, T>(deserializer: D) -> Result<Vec<(Scope, T)>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Map<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+        type Value = Vec<(Scope, T)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a map keyed by scope")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some((Key(key), value)) = map.next_entry()? {
+                entries.push((Scope::read(&key).ok_or_else(|| not_a("a scope"))?, value));
+            }
+            Ok(entries)
+        }
+    }
+
+    deserializer.deserialize_map(Map(PhantomData))
 }
 
 /// Reads a map keyed by scope. PHP writes an empty map as an empty array.

@@ -6,8 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use super::generated::types::CountersAnswer;
+use crate::http::body::{Received, Success};
 use crate::json::whole_number;
-use crate::scope::{Entries, Scope, ScopeEntries, read_scope_entries};
+use crate::scope::{Entries, Scope, ScopeEntries, documented_scope_entries, read_scope_entries};
 
 /// The number of calls in a period for each scope, in the service's order.
 ///
@@ -111,6 +113,30 @@ impl<'de> Deserialize<'de> for Counters {
     }
 }
 
+/// The counters of a response that is as documented, read in one pass. Reading any other fails: then it is read [again](in_any_form).
+#[derive(Debug, Clone)]
+pub(crate) struct Documented(pub(super) Counters);
+
+impl<'de> Deserialize<'de> for Documented {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let known = documented_scope_entries(deserializer)?;
+        Ok(Self(Counters { known, unrecognized: Vec::new() }))
+    }
+}
+
+/// Reads a response in any form.
+pub(super) fn in_any_form(body: &[u8]) -> serde_json::Result<CountersAnswer> {
+    #[derive(Deserialize)]
+    struct AnyForm {
+        data: Counters,
+        #[serde(rename = "success")]
+        _success: Option<Success>,
+    }
+
+    let AnyForm { data, .. } = serde_json::from_slice(body)?;
+    Ok(CountersAnswer { data: Received(Documented(data)), error: None, message: None, success: None })
+}
+
 /// The number of calls for one scope in a period.
 ///
 /// Serde reads and writes the service's form: `{"counter": 7, "paid": 2, "limit": 5}`.
@@ -209,5 +235,34 @@ impl schemars::JsonSchema for CounterLimit {
         schemars::json_schema!({
             "oneOf": [{ "type": "integer", "minimum": 0 }, { "type": "boolean", "enum": [false] }, { "type": "null" }]
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_as_documented_is_the_same_in_any_form() {
+        let mut count = 0;
+        for key in ["GET:h.it/a", "get:h.it/b", "*:h.it/*", "success", "x", "", r"\u0041", r"\ud800", r"GET:h.it\/b"] {
+            for value in ["null", "false", "true", "7", "-7", "1.5", "1e3", "1e999", r#""7""#, r#""false""#, "[]", "{}"]
+            {
+                for entry in [
+                    value.to_owned(),
+                    format!(r#"{{"counter":{value},"paid":2,"limit":3}}"#),
+                    format!(r#"{{"counter":1,"paid":{value}}}"#),
+                    format!(r#"{{"counter":1,"paid":2,"limit":{value}}}"#),
+                    format!(r#"{{"counter":1,"paid":2,"limit":3,"new":{value}}}"#),
+                ] {
+                    let json = format!(r#"{{"GET:h.it/a":{{"counter":7,"paid":0}},"{key}":{entry}}}"#);
+                    if let Ok(Documented(read)) = serde_json::from_str(&json) {
+                        assert_eq!(read, serde_json::from_str::<Counters>(&json).unwrap(), "{json}");
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert!(count > 80, "{count}");
     }
 }
