@@ -31,10 +31,14 @@ impl Span {
     }
 
     /// Runs a future inside the span.
-    pub(crate) fn of<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
-        use tracing::Instrument;
-
-        future.instrument(self.span.clone())
+    pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|context| {
+            // `Instrument` would enter a disabled span too, which costs as much.
+            let _inside = (!self.span.is_disabled()).then(|| self.span.enter());
+            future.as_mut().poll(context)
+        })
+        .await
     }
 
     /// Records that an attempt failed and the call will be retried.
