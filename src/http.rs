@@ -11,8 +11,6 @@ pub(crate) mod secrets;
 pub mod test_transport;
 pub(crate) mod transport;
 
-use crate::redact;
-
 /// Includes the client that `build.rs` generates for a service, as the module `generated`.
 macro_rules! generated_client {
     ($name:literal) => {

@@ -7,8 +7,8 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, LOCATION, RETRY_AFTER};
 
 use super::failure::FailureBody;
-use super::redact::{CODE_LENGTH, MESSAGE_LENGTH, Secrets, tidy};
 use crate::error::{Error, Kind};
+use crate::redact::{CODE_LENGTH, MESSAGE_LENGTH, Secrets, tidy};
 
 /// The rules of a service for the responses to an operation, beyond HTTP.
 #[derive(Debug)]

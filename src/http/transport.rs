@@ -13,12 +13,12 @@ use reqwest::{Request, Response, ResponseBuilderExt, StatusCode, Url};
 use zeroize::Zeroizing;
 
 use super::failure::is_searched_first;
-use super::redact::reason;
 use super::response::{RawResponse, ResponseRules, is_html, set_date};
 use super::retry::{Retry, RetrySafety};
 use super::secrets::SecretParts;
 use crate::clock::{Moment, Time};
 use crate::error::{Error, Kind, Operation, Unreached};
+use crate::redact::reason;
 use crate::runtime::{self, caught_in};
 use crate::token::{RULES, misread_in_path};
 use crate::trace::Span;
