@@ -37,7 +37,7 @@ pub(crate) struct Dispatch {
 
 /// A request with a response under a status of success.
 struct Succeeded {
-    request: Request,
+    request: Box<Request>,
     sent: Moment,
     received: Moment,
     status: StatusCode,
@@ -163,6 +163,8 @@ impl Dispatch {
         let span = Span::new(self.call.operation);
         let started = self.transport.clock.monotonic();
         let elapsed = || self.transport.clock.monotonic().saturating_sub(started);
+        // In a box: with the request inside, the future below would be so large that it costs more to allocate.
+        let request = Box::new(request);
         let sent = async {
             match runtime::current() {
                 // A resolver of the user may panic, and reqwest panics on a runtime without I/O.
@@ -191,7 +193,7 @@ impl Dispatch {
     /// Returns the number of attempts and the result of the last one.
     async fn send(
         &self,
-        mut request: Request,
+        mut request: Box<Request>,
         span: &Span,
         elapsed: impl Fn() -> Duration,
     ) -> (u32, Result<Response, Error>) {
