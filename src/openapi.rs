@@ -31,7 +31,7 @@ pub use period::Period;
 pub use rust_decimal::Decimal;
 pub use ttl::Ttl;
 
-/// What is wrong with a call for an empty set.
+/// The error message of a call with an empty set of scopes.
 const NO_SCOPES: &str = "the set of scopes is empty; name at least one, such as `GET:company.openapi.com/IT-start`";
 
 /// Returns each error code in the examples of a spec, with the status above it.

@@ -158,7 +158,7 @@ async fn run(source: &str, command: &[String], is_interactive: bool) -> Result<S
     let Some((program, arguments)) = command.split_first() else { return Err(failed("it is empty".to_owned())) };
     let stdin = if is_interactive { Stdio::inherit() } else { Stdio::null() };
     let run = Command::new(program).args(arguments).stdin(stdin).stderr(Stdio::inherit()).kill_on_drop(true).output();
-    // What is no program may be the secret itself.
+    // The user may have written the secret itself in place of a program.
     let output =
         run.await.map_err(|error| failed(format!("cannot run its first word: {error}; name a program there")))?;
     if !output.status.success() {
