@@ -34,7 +34,7 @@ impl Span {
     pub(crate) async fn of<F: Future>(&self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|context| {
-            // `Instrument` would enter a disabled span too, which costs as much.
+            // `Instrument` would enter a disabled span too, which takes time and records nothing.
             let _inside = (!self.span.is_disabled()).then(|| self.span.enter());
             future.as_mut().poll(context)
         })
