@@ -308,6 +308,14 @@ async fn an_error_about_scopes_names_the_first_ones_that_were_requested() {
         }
         assert_eq!(service.calls(), 2);
     }
+    // Under a status of success, and with the fraction that users have seen.
+    let fraction = json!({ "success": false, "message": "Invalid scopes", "error": "90.5", "data": null });
+    for body in [said(90), fraction] {
+        let service = FakeService::answering([Answer::json(200, body)]).await;
+        let error = service.oauth_v2().create_token(NewToken::new(&scopes(1), ttl)).await.unwrap_err();
+        assert!(error.to_string().ends_with(": Invalid scopes (requested: GET:a.it/0)"), "{error}");
+        assert_eq!(service.calls(), 1);
+    }
     // Other codes are not about scopes, and this call has none.
     let service = FakeService::answering([Answer::json(422, said(240)), Answer::json(422, said(110))]).await;
     let created = service.oauth_v2().create_token(NewToken::new(&scopes(1), ttl)).await.unwrap_err();

@@ -278,8 +278,7 @@ fn texts(range: PageRange) -> (String, String) {
 /// Names the requested scopes in the error "Invalid scopes specified or API not enabled": the service does not say which it means.
 fn naming(error: Error, scopes: &[Scope]) -> Error {
     const NAMED: usize = 10;
-    let is_about_scopes = matches!(error.code(), Some("90" | "110"));
-    if error.status() != Some(StatusCode::UNPROCESSABLE_ENTITY) || !is_about_scopes || scopes.is_empty() {
+    if !matches!(number(&error), Some("90" | "110")) || scopes.is_empty() {
         return error;
     }
     let named: Vec<&str> = scopes.iter().take(NAMED).map(Scope::as_str).collect();
